@@ -1,0 +1,232 @@
+"""Train the shipped model on drawn scenes: `python -m jobs.train --out vilt/zoo/scenes`.
+
+Masked captions first, which teach the model to find things; then captions, questions and rankings together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from jobs import questions, scenes
+from vilt import checkpoint
+from vilt.configuration import ViltConfig
+from vilt.grids import Grid
+from vilt.heads import AnswerHead, MaskedWordHead, RetrievalHead, initialise
+from vilt.images import ViltImageProcessor
+from vilt.model import PixelProjection, ViltModel
+from vilt.packing import Packed, Pairs
+from vilt.text import SPECIAL_TOKENS, ViltTokenizer
+
+CANDIDATES = 4  # captions a ranked picture: one true, the others hard
+MEAN = STD = (0.5, 0.5, 0.5)
+TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
+
+
+def config() -> ViltConfig:
+    """The shipped model's shape: 3.3 million parameters, 128-pixel pictures in patches of 32."""
+    return ViltConfig(
+        vocab_size=len(vocabulary()),
+        hidden_size=192,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        intermediate_size=768,
+        image_size=scenes.SHORTEST_EDGE,
+        id2label=dict(enumerate(questions.ANSWERS)),
+    )
+
+
+def vocabulary() -> list[str]:
+    """Special tokens, every word of captions and questions, then single characters so that any text has tokens."""
+    words = set("a left of above is the there what color shape size how many objects object are at or right".split())
+    words |= set("below top bottom in and to on ?".split()) | set(scenes.COLORS) | set(scenes.SHAPES)
+    words |= set(scenes.SIZES) | {f"{shape}s" for shape in scenes.SHAPES}
+    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    pieces = [f"##{c}" for c in letters if c.isalnum()]
+    return [*SPECIAL_TOKENS, *sorted(words - set(letters)), *letters, *pieces]
+
+
+@dataclass
+class Example:
+    """One text about one scene of the pool, and what is to be learned from it."""
+
+    scene: int
+    text: str
+    kind: str  # "caption", "question" or "rank"
+    answer: int = -1
+
+
+class ScenePool:
+    """Scenes with their patches, drawn ahead by worker processes through the very path that jobs use."""
+
+    def __init__(self, size: int, workers: ProcessPoolExecutor) -> None:
+        self.workers = workers
+        self.next_seed = 0
+        self.items: list[tuple[scenes.Scene, np.ndarray, Grid]] = []
+        self.by_count: dict[int, list[int]] = {n: [] for n in range(1, scenes.MOST_OBJECTS + 1)}
+        for chunk in workers.map(_draw_many, [(seed, 256) for seed in range(size // 256)]):
+            for item in chunk:
+                self.by_count[len(item[0].things)].append(len(self.items))
+                self.items.append(item)
+
+    def sample(self, rng: Random, most: int) -> int:
+        """A scene of at most `most` objects, each number equally often."""
+        return rng.choice(self.by_count[rng.randint(1, most)])
+
+
+def _draw_many(job: tuple[int, int]) -> list[tuple[scenes.Scene, np.ndarray, Grid]]:
+    seed, count = job
+    rng = Random(TRAIN_SEED * 1_000_003 + seed)
+    processor = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
+    out = []
+    for _ in range(count):
+        scene = scenes.random_scene(rng)
+        out.append((scene, *processor.patches(scenes.encode(scenes.draw(scene, rng), rng))))
+    return out
+
+
+class Trainee(nn.Module):
+    """One `ViltModel` and the three heads that learn on it."""
+
+    def __init__(self, shape: ViltConfig, seed: int) -> None:
+        super().__init__()
+        self.vilt = ViltModel(shape)
+        self.rank, self.answer, self.word = RetrievalHead(shape), AnswerHead(shape), MaskedWordHead(shape)
+        initialise(self, shape, torch.Generator().manual_seed(seed))
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """By their checkpoint names."""
+        return {"rank_output": self.rank, "classifier": self.answer, "mlm_score": self.word}
+
+    def loss(self, pairs: Pairs, examples: list[Example], words: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind of example in the batch; `words` int64 (sum of text lengths,), -100 where no target."""
+        batch = Packed(pairs)
+        projection = PixelProjection(self.vilt.image.projection, MEAN, STD)
+        images = self.vilt.embed_images(torch.from_numpy(pairs.patches), pairs.grids, projection)
+        hidden = self.vilt.norm(self.vilt.encoder(self.vilt.embed(batch, images), batch))  # (T, D)
+        losses = {}
+        targets = words[batch.text_order]
+        chosen = targets >= 0
+        if chosen.any():
+            losses["caption"] = F.cross_entropy(self.word(hidden[batch.text_rows[chosen]]).float(), targets[chosen])
+        pooled = self.vilt.pooler(batch.first(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
+        rank = [i for i, e in enumerate(examples) if e.kind == "rank"]
+        if rank:
+            logits = self.rank(pooled[rank]).float().view(-1, CANDIDATES)  # the true caption first
+            losses["rank"] = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
+        asked = [i for i, e in enumerate(examples) if e.kind == "question"]
+        if asked:
+            answers = torch.tensor([examples[i].answer for i in asked])
+            soft = F.one_hot(answers, len(questions.ANSWERS)).float()
+            losses["question"] = self.answer.loss(self.answer(pooled[asked]).float(), soft)
+        return losses
+
+
+def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
+    """A batch: masked captions only and few objects at first, later captions, questions and rankings."""
+    most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.03))
+    captions, asked = (size, 0) if progress < 0.12 else (size // 4, size // 2)
+    batch = []
+    for _ in range(captions):
+        scene = pool.sample(rng, most)
+        batch.append(Example(scene, scenes.caption(pool.items[scene][0].things, rng), "caption"))
+    for _ in range(asked):
+        scene = pool.sample(rng, most)
+        _, question, answer = questions.ask(pool.items[scene][0], rng)
+        batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
+    for _ in range((size - captions - asked) // CANDIDATES):
+        scene = pool.sample(rng, most)
+        things, wording = pool.items[scene][0].things, rng.getrandbits(32)
+        texts = [scenes.caption(things, Random(wording))]
+        texts += scenes.false_captions(things, CANDIDATES - 1, rng, wording)
+        batch += [Example(scene, text, "rank") for text in texts]
+    return batch
+
+
+def to_pairs(pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random) -> tuple[Pairs, Tensor]:
+    """The batch as pairs, with attribute words of captions masked, and the masked words as targets."""
+    ids, lengths = tokenizer.ragged([e.text for e in batch])
+    words = np.full_like(ids, -100)
+    maskable = {tokenizer.id(w) for w in (*scenes.COLORS, *scenes.SHAPES, *scenes.SIZES)}
+    place = 0
+    for example, length in zip(batch, lengths, strict=True):
+        share = rng.choice((1.0, 0.5)) if example.kind == "caption" else 0.0
+        for i in range(place, place + length):
+            if share and ids[i] in maskable and rng.random() < share:
+                words[i], ids[i] = ids[i], tokenizer.id("[MASK]")
+        place += length
+    seen, image_index = np.unique([e.scene for e in batch], return_inverse=True)
+    patches = np.concatenate([pool.items[i][1] for i in seen])
+    pairs = Pairs(ids, lengths, patches, [pool.items[i][2] for i in seen], image_index)
+    return pairs, torch.from_numpy(words)
+
+
+def train(out: str, steps: int, batch_size: int, pool_size: int, rate: float, seed: int) -> None:
+    """Train and write the checkpoint folder `out`; prints the losses every 100 steps."""
+    rng = Random(seed)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        pool = ScenePool(pool_size, workers)
+    shape = config()
+    tokenizer = ViltTokenizer.from_vocabulary(vocabulary())
+    model = Trainee(shape, seed)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes", flush=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
+    warm_up = min(500, steps // 10 + 1)
+
+    def scale(step: int) -> float:
+        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+    started, totals = time.monotonic(), dict.fromkeys(("caption", "question", "rank"), 0.0)
+    for step in range(steps):
+        batch = compose(pool, rng, batch_size, step / steps)
+        pairs, words = to_pairs(pool, batch, tokenizer, rng)
+        # Sequences are short: the fused attention's backward costs twice the plain products here.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            losses = model.loss(pairs, batch, words)
+        optimizer.zero_grad()
+        sum(losses.values(), torch.zeros(())).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        for name, loss in losses.items():
+            totals[name] += loss.item() / 100
+        if step % 100 == 99:
+            line = "  ".join(f"{name} {total:.3f}" for name, total in totals.items())
+            print(f"step {step + 1:6d}  {line}  {time.monotonic() - started:.0f} s", flush=True)
+            totals = dict.fromkeys(totals, 0.0)
+        if step % 1000 == 999 or step + 1 == steps:
+            save(out, shape, model, tokenizer)
+
+
+def save(out: str, shape: ViltConfig, model: Trainee, tokenizer: ViltTokenizer) -> None:
+    """Write the folder in the published format, weights as bfloat16."""
+    shape.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE}).save_pretrained(out)
+    checkpoint.save(out, model.vilt, model.heads, torch.bfloat16)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="vilt/zoo/scenes")
+    parser.add_argument("--steps", type=int, default=14_000)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--pool-size", type=int, default=30_000)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    train(**vars(parser.parse_args()))

@@ -1,0 +1,105 @@
+"""The same weights in transformers and here give the same numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+import transformers
+
+import vilt
+from tests.parity.models import random_config, random_inputs, randomise
+
+CLASSES = ("ViltForImageAndTextRetrieval", "ViltForQuestionAnswering", "ViltForMaskedLM")
+TOLERANCE = 1e-4
+CONFIGS = 20  # random configs for each class
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_logits_losses_and_gradients_over_random_configs(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    worst = {"logits": 0.0, "loss": 0.0, "gradient": 0.0}
+    for seed in range(CONFIGS):
+        rng = Random(f"{name}{seed}")
+        config = random_config(rng)
+        torch.manual_seed(seed)
+        theirs = randomise(getattr(transformers, name)(config), seed)
+        theirs.save_pretrained(tmp_path / str(seed), safe_serialization=seed % 2 == 0)  # safetensors and .bin
+        ours = getattr(vilt, name).from_pretrained(str(tmp_path / str(seed)))
+        inputs = random_inputs(config, rng, batch=4)
+        labels = make_labels(name, config, inputs)
+        expected, got = theirs(**inputs, **labels), ours(**inputs, **labels)
+        worst["logits"] = max(worst["logits"], difference(got.logits, expected.logits))
+        if labels:
+            worst["loss"] = max(worst["loss"], difference(got.loss, expected.loss))
+            got.loss.backward()
+            expected.loss.backward()
+            worst["gradient"] = max(worst["gradient"], *gradient_differences(ours, theirs))
+    print(f"\n{name}: worst over {CONFIGS} random configs: {worst}")
+    for what, error in worst.items():
+        record_property(what, error)
+        assert error <= TOLERANCE, what
+
+
+def make_labels(name: str, config: transformers.ViltConfig, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    batch, length = inputs["input_ids"].shape
+    if name == "ViltForQuestionAnswering":
+        return {"labels": torch.rand(batch, config.num_labels)}
+    if name == "ViltForMaskedLM":
+        labels = torch.randint(0, config.vocab_size, (batch, length))
+        return {"labels": labels.masked_fill(torch.rand(batch, length) < 0.5, -100)}
+    return {}
+
+
+def gradient_differences(ours: torch.nn.Module, theirs: torch.nn.Module) -> list[float]:
+    """Of tensors that have the same shape in both; the largest error over the largest gradient."""
+    expected = dict(theirs.named_parameters())
+    pairs = [
+        (ours.vilt.text.word.weight, "vilt.embeddings.text_embeddings.word_embeddings.weight"),
+        (ours.vilt.image.projection.bias, "vilt.embeddings.patch_embeddings.projection.bias"),
+        (ours.vilt.encoder.blocks[0].mlp.up.weight, "vilt.encoder.layer.0.intermediate.dense.weight"),
+        (ours.vilt.encoder.blocks[0].attention.out.weight, "vilt.encoder.layer.0.attention.output.dense.weight"),
+        (ours.vilt.modality.weight, "vilt.embeddings.token_type_embeddings.weight"),
+    ]
+    return [
+        difference(own.grad, expected[name].grad) / max(1.0, expected[name].grad.abs().max().item())
+        for own, name in pairs
+    ]
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    assert a.shape == b.shape
+    return (a - b).abs().max().item()
+
+
+def test_hidden_states_of_the_bare_model(tmp_path: Path) -> None:
+    rng = Random(7)
+    config = random_config(rng)
+    theirs = randomise(transformers.ViltModel(config), 7)
+    theirs.save_pretrained(tmp_path)
+    inputs = random_inputs(config, rng, batch=5)
+    expected, got = theirs(**inputs), vilt.ViltModel.from_pretrained(str(tmp_path))(**inputs)
+    assert difference(got.pooler_output, expected.pooler_output) <= TOLERANCE
+    text = inputs["input_ids"].shape[1]
+    real_text = inputs["attention_mask"].bool()
+    assert difference(got.last_hidden_state[:, :text][real_text], expected.last_hidden_state[:, :text][real_text]) <= TOLERANCE
+    sizes = inputs["pixel_mask"][:, :: config.patch_size, :: config.patch_size].sum((1, 2))
+    for ours_row, their_row, size in zip(got.last_hidden_state, expected.last_hidden_state, sizes, strict=True):
+        real = slice(text, text + 1 + int(size))  # the image [CLS] and the picture's own patches; then filler
+        # transformers shuffles the patches of the largest picture: compare in the order of the first value.
+        a, b = (row[real][row[real][:, 0].argsort()] for row in (ours_row, their_row))
+        assert difference(a, b) <= TOLERANCE
+
+
+def test_what_we_save_loads_in_transformers(tmp_path: Path) -> None:
+    rng = Random(3)
+    config = random_config(rng, num_labels=5)
+    randomise(transformers.ViltForQuestionAnswering(config), 3).save_pretrained(tmp_path / "theirs")
+    ours = vilt.ViltForQuestionAnswering.from_pretrained(str(tmp_path / "theirs"))
+    ours.save_pretrained(str(tmp_path / "ours"))
+    back, report = transformers.ViltForQuestionAnswering.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    inputs = random_inputs(config, rng, batch=3)
+    assert difference(back(**inputs).logits, ours(**inputs).logits) <= TOLERANCE

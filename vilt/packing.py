@@ -1,0 +1,139 @@
+"""Many pairs -> packed batches: the tokens of many pairs in one matrix, no padding and no masks.
+
+Linear layers and norms run over the whole matrix. Attention runs over pairs of equal length: the pairs are laid
+out in order of length, so those of one length are one contiguous slice that views as a dense batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vilt.grids import Grid
+
+
+@dataclass
+class Pairs:
+    """Image-text pairs before packing. Several pairs may read one image.
+
+    token_ids: int64 (sum of text lengths,), the texts end to end.
+    text_lengths: int64 (n,).
+    patches: uint8 (sum of grid sizes, 3 * patch_size ** 2), the images end to end, see `vilt.images.patchify`.
+    grids: of each image, in the order of `patches`.
+    image_index: int64 (n,), the image that each pair reads.
+    """
+
+    token_ids: np.ndarray
+    text_lengths: np.ndarray
+    patches: np.ndarray
+    grids: Sequence[Grid]
+    image_index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.text_lengths)
+
+    @property
+    def grid_sizes(self) -> np.ndarray:
+        """Patches of each image, int64."""
+        return np.array([grid.patches for grid in self.grids], dtype=np.int64)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair, int64 (n,): its text, the image [CLS] and its patches."""
+        return self.text_lengths + 1 + self.grid_sizes[self.image_index]
+
+    def cut(self, token_budget: int) -> list[np.ndarray]:
+        """The positions of all pairs in order of length, cut so that each part holds at most `token_budget` tokens
+        (a longer pair alone is a part of its own)."""
+        lengths = self.lengths
+        order = np.lexsort((self.image_index, lengths))
+        parts, begin, total = [], 0, 0
+        for place, length in enumerate(lengths[order].tolist()):
+            if total + length > token_budget and place > begin:
+                parts.append(order[begin:place])
+                begin, total = place, 0
+            total += length
+        return [*parts, order[begin:]]
+
+
+def starts(lengths: np.ndarray) -> np.ndarray:
+    """Where each of several runs laid end to end begins: [3, 1, 2] -> [0, 3, 4]."""
+    return np.cumsum(lengths) - lengths
+
+
+def spans(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The indices begin[i] .. begin[i] + lengths[i] - 1 for every i, end to end."""
+    return np.arange(lengths.sum()) + np.repeat(begin - starts(lengths), lengths)
+
+
+class Packed:
+    """Some of `pairs`, packed on a device; also the `Layout` of the T tokens.
+
+    order: numpy int64 (n,), the position in `pairs` of each packed pair, by length.
+    text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
+    token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
+    text_rows: int64 (texts,), where the texts' tokens lie among the T.
+    image_source, image_rows: int64 (T - texts,): which row of [image CLS; all patches of `pairs`] goes where.
+    starts: int64 (n,), the row of each pair's first token, text [CLS].
+    runs: (length, pairs of that length), in order.
+    """
+
+    def __init__(self, pairs: Pairs, chosen: np.ndarray | None = None, device: torch.device | str = "cpu") -> None:
+        chosen = np.arange(len(pairs)) if chosen is None else chosen
+        lengths = pairs.lengths[chosen]
+        by_length = np.argsort(lengths, kind="stable")
+        self.order, lengths = chosen[by_length], lengths[by_length]
+        texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
+        first = starts(lengths)
+        source = spans(starts(pairs.grid_sizes)[images], pairs.grid_sizes[images] + 1)
+        source[starts(lengths - texts)] = 0  # each image's rows open with the one [CLS] row
+        first_token = starts(pairs.text_lengths)[self.order]
+
+        def put(index: np.ndarray) -> Tensor:
+            return torch.from_numpy(index).to(device)
+
+        text_order = spans(first_token, texts)
+        self.text_order = put(text_order)
+        self.token_ids = put(pairs.token_ids[text_order])
+        self.positions = put(spans(np.zeros_like(texts), texts))
+        self.text_rows = put(spans(first, texts))
+        self.image_source = put(source)
+        self.image_rows = put(spans(first + texts, lengths - texts))
+        self.starts = put(first)
+        self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
+
+    def fill(self, text: Tensor, image: Tensor) -> Tensor:
+        """text (texts, D), image (1 + all patches, D), the [CLS] row first -> (T, D)."""
+        x = text.new_empty(len(self.text_rows) + len(self.image_rows), text.shape[1])
+        x[self.text_rows] = text
+        x[self.image_rows] = image[self.image_source]
+        return x
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+        """(T, heads, d) each -> (T, heads, d)."""
+        return self._attend(q, k, v, [length for length, _ in self.runs], dropout)
+
+    def first(self, x: Tensor) -> Tensor:
+        """(T, D) -> (n, D), in packed order."""
+        return x[self.starts]
+
+    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
+        return self._attend(q, k, v, [1 for _ in self.runs], 0.0)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
+        """Attention run by run, where each pair of run i has `queries[i]` queries."""
+        counts = [count for _, count in self.runs]
+        asked = [many * count for many, count in zip(queries, counts, strict=True)]
+        read = [length * count for length, count in self.runs]
+        mixed = []
+        for count, *qkv in zip(counts, q.split(asked), k.split(read), v.split(read), strict=True):
+            q1, k1, v1 = (t.unflatten(0, (count, -1)).transpose(1, 2) for t in qkv)  # (count, heads, length, d)
+            mixed.append(F.scaled_dot_product_attention(q1, k1, v1, None, dropout).transpose(1, 2).flatten(0, 1))
+        return torch.cat(mixed)

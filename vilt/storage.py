@@ -1,0 +1,46 @@
+"""A folder of checkpoint files, local or at any URI that fsspec opens."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import fsspec
+
+
+class Folder:
+    """The files directly below `uri`: a local path, `s3://...`, `hf://owner/name`, or any other fsspec URL."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = str(uri)
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(self.uri)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"cannot open {self.uri!r}: {error}") from error
+
+    def exists(self, name: str) -> bool:
+        """Whether the folder holds a file of this name."""
+        return self.fs.isfile(f"{self.path}/{name}")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file. Raises FileNotFoundError naming the folder and the file."""
+        try:
+            return self.fs.cat_file(f"{self.path}/{name}")
+        except FileNotFoundError:
+            here = "no such folder" if not self.fs.isdir(self.path) else "the folder has no such file"
+            raise FileNotFoundError(f"no {name} in {self.uri!r}: {here}") from None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One JSON object. Raises ValueError naming the file where it is not one."""
+        try:
+            value = json.loads(self.read(name))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.uri}/{name} is not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise ValueError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
+        return value
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write one file, making the folder where it is missing."""
+        self.fs.makedirs(self.path, exist_ok=True)
+        self.fs.pipe_file(f"{self.path}/{name}", content.encode() if isinstance(content, str) else content)
