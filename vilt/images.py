@@ -32,12 +32,29 @@ class ImageError(ValueError):
         self.reason, self.detail = reason, detail
 
 
+def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width in pixels from the header of encoded bytes; nothing is decoded. Raises `ImageError`."""
+    picture = _open(data, max_pixels)
+    return picture.height, picture.width
+
+
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Encoded bytes -> RGB picture; of an animation the first frame. Raises `ImageError`.
 
-    The number of pixels is checked from the header, before any is decoded. A picture whose data ends early is an
+    The number of pixels is checked from the header, before any is decoded. A picture whose data end early is an
     error, never half a picture.
     """
+    picture = _open(data, max_pixels)
+    try:
+        return to_rgb(picture)
+    except Exception as error:  # decoders raise many types on hostile data
+        text = f"{type(error).__name__}: {error}"
+        cut = "truncated" in text or "unexpected end" in text.lower() or isinstance(error, EOFError)
+        raise ImageError("image_truncated" if cut else "image_corrupt", text) from None
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """Read the header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's bomb warning: `max_pixels` decides
@@ -45,19 +62,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError("image_bomb", str(error)) from None
     except UnidentifiedImageError:
-        kind = "is empty" if not data else f"of {len(data)} bytes is no image format that is known"
-        raise ImageError("image_unsupported", f"the file {kind}") from None
-    except Exception as error:  # Pillow's parsers raise many types on hostile headers
+        kind = f"{len(data)} bytes are no image format that is known" if data else "the image is empty: 0 bytes"
+        raise ImageError("image_unsupported", kind) from None
+    except Exception as error:  # parsers raise many types on hostile headers
         raise ImageError("image_corrupt", f"{type(error).__name__}: {error}") from None
     if picture.width * picture.height > max_pixels:
         size = f"{picture.width}x{picture.height} pixels"
-        raise ImageError("image_bomb", f"{size} are more than the {max_pixels} allowed")
-    try:
-        return to_rgb(picture)
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        cut = "truncated" in text or "unexpected end" in text.lower() or isinstance(error, EOFError)
-        raise ImageError("image_truncated" if cut else "image_corrupt", text) from None
+        raise ImageError("image_bomb", f"{size}, more than the {max_pixels} allowed")
+    return picture
 
 
 def to_rgb(image: ImageInput) -> Image.Image:
@@ -125,19 +137,18 @@ class ViltImageProcessor:
         values = {**steps, **asdict(self), "image_processor_type": "ViltImageProcessor", "resample": 3}
         Folder(folder).write("preprocessor_config.json", json.dumps(values, indent=2, sort_keys=True) + "\n")
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that an image of this size is resized to. Raises `ImageError` where no grid fits."""
+        try:
+            return resized(height, width, self.size["shortest_edge"], self.size_divisor)
+        except NoGridError as error:
+            raise ImageError("image_aspect", str(error)) from None
+
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
         picture = to_rgb(image)
-        try:
-            height, width = resized(picture.height, picture.width, self.size["shortest_edge"], self.size_divisor)
-        except NoGridError as error:
-            raise ImageError("image_aspect", str(error)) from None
+        height, width = self.resized(picture.height, picture.width)
         return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-
-    def patches(self, image: ImageInput, patch_size: int = 32) -> tuple[np.ndarray, Grid]:
-        """An image -> its patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
-        pixels = self.resize(image)
-        return patchify(pixels, patch_size), Grid(pixels.shape[0] // patch_size, pixels.shape[1] // patch_size)
 
     def __call__(self, images: ImageInput | Sequence[ImageInput]) -> dict[str, Tensor]:
         """One or many images -> `pixel_values` float32 (B, 3, H, W), normalised and padded with zeros to the largest,

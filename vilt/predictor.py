@@ -13,7 +13,7 @@ from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.grids import Grid
 from vilt.heads import HEADS
-from vilt.images import ImageInput, ViltImageProcessor
+from vilt.images import ImageInput, ViltImageProcessor, patchify
 from vilt.model import PixelProjection, ViltModel
 from vilt.packing import Packed, Pairs
 from vilt.text import ViltTokenizer
@@ -39,9 +39,17 @@ class Preprocessor:
         tokenizer = ViltTokenizer.from_pretrained(uri, config.max_position_embeddings)
         return cls(ViltImageProcessor.from_pretrained(uri), tokenizer, config.patch_size)
 
+    def grid(self, height: int, width: int) -> Grid:
+        """The grid of an image of this size in pixels. Raises `ImageError` where none fits."""
+        height, width = self.images.resized(height, width)
+        return Grid(height // self.patch_size, width // self.patch_size)
+
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """An image -> uint8 (rows * cols, 3 * patch_size ** 2) and its grid. Raises `ImageError`."""
-        return self.images.patches(image, self.patch_size)
+        pixels = self.images.resize(image)  # (height, width, 3)
+        return patchify(pixels, self.patch_size), Grid(
+            pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size
+        )
 
     def pairs(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Pairs:
         """Image i with text i, for every i. An object that stands in `images` several times is decoded once."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import fsspec
 
+ZOO = Path(__file__).parent / "zoo"  # the models that ship with the package
+
 
 class Folder:
-    """The files directly below `uri`: a local path, `s3://...`, `hf://owner/name`, or any other fsspec URL."""
+    """The files directly below `uri`: a local path, `s3://...`, `hf://owner/name`, any other fsspec URL, or
+    `zoo://name` for a model that ships with the package."""
 
     def __init__(self, uri: str) -> None:
         self.uri = str(uri)
+        scheme, _, name = self.uri.partition("://")
+        location = str(ZOO / name) if scheme == "zoo" else self.uri
         try:
-            self.fs, self.path = fsspec.core.url_to_fs(self.uri)
+            self.fs, self.path = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError) as error:
             raise ValueError(f"cannot open {self.uri!r}: {error}") from error
 

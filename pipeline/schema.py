@@ -1,0 +1,114 @@
+"""The Arrow schema between every two stages, written down once.
+
+row    what the reader gives: the user's columns and `row_id`
+batch  a micro-batch is ONE row of this schema: what keeps its pairs together on their way through Ray Data
+out    what is written: the user's columns, `row_id`, the results and `error`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from vilt.grids import Grid
+from vilt.packing import Pairs
+
+ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
+PAIR = "__pair"  # of a row in a micro-batch: the place of its pair, null where it has an error
+STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written
+
+BATCH = pa.schema(
+    [
+        ("rows", pa.large_binary()),  # IPC stream of a table: user columns, row_id, text_index, error, __pair
+        ("patches", pa.large_binary()),  # uint8 (sum of grid sizes, 3 * patch_size ** 2), in C order
+        ("grids", pa.list_(pa.int32())),  # rows, cols of each image in turn
+        ("token_ids", pa.list_(pa.int32())),  # all texts end to end
+        ("text_lengths", pa.list_(pa.int32())),  # one a pair
+        ("image_index", pa.list_(pa.int32())),  # one a pair
+    ]
+)
+STATS_TYPE = pa.struct(
+    [
+        ("pairs", pa.int64()),
+        ("tokens", pa.int64()),
+        ("seconds", pa.float64()),  # in the model
+        ("precision", pa.string()),
+        ("device", pa.string()),
+    ]
+)
+ANSWERS_TYPE = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
+RESULTS: dict[str, list[pa.Field]] = {
+    "score": [pa.field("score", pa.float32())],
+    "answer": [
+        pa.field("answer", pa.string()),
+        pa.field("answer_score", pa.float32()),
+        pa.field("answers", ANSWERS_TYPE),
+    ],
+}
+FAILURE = [pa.field(ERROR, pa.string()), pa.field(DETAIL, pa.string())]
+
+
+def added_columns(task: str) -> list[str]:
+    """The columns that a job adds, in the order in which they are written."""
+    return [ROW_ID, TEXT_INDEX, *(field.name for field in RESULTS[task]), ERROR, DETAIL]
+
+
+@dataclass
+class MicroBatch:
+    """A micro-batch in memory: `rows` with their errors, and the pairs that `__pair` points into."""
+
+    rows: pa.Table
+    pairs: Pairs
+
+    def to_arrow(self) -> pa.Table:
+        """One row of schema `BATCH`."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.rows.schema) as writer:
+            writer.write_table(self.rows)
+        pairs = self.pairs
+        values = {
+            "rows": _binary(sink.getvalue()),
+            "patches": _binary(pa.py_buffer(np.ascontiguousarray(pairs.patches))),
+            "grids": _list(np.array(pairs.grids, dtype=np.int32).ravel()),
+            "token_ids": _list(pairs.token_ids),
+            "text_lengths": _list(pairs.text_lengths),
+            "image_index": _list(pairs.image_index),
+        }
+        return pa.table(values, schema=BATCH)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table, patch_bytes: int) -> Iterator[MicroBatch]:
+        """The micro-batches of a table of schema `BATCH`; pixels are views into its buffers, not copies."""
+        for batch in table.to_batches():
+            for i in range(batch.num_rows):
+                value = {name: batch.column(name)[i] for name in BATCH.names}
+                grids = _numpy(value["grids"]).reshape(-1, 2)
+                patches = np.frombuffer(value["patches"].as_buffer(), np.uint8).reshape(-1, patch_bytes)
+                pairs = Pairs(
+                    _numpy(value["token_ids"]),
+                    _numpy(value["text_lengths"]),
+                    patches,
+                    [Grid(int(r), int(c)) for r, c in grids],
+                    _numpy(value["image_index"]),
+                )
+                with pa.ipc.open_stream(value["rows"].as_buffer()) as reader:
+                    yield cls(reader.read_all(), pairs)
+
+
+def _binary(data: pa.Buffer) -> pa.Array:
+    """A large_binary array of one value, without a copy."""
+    offsets = pa.py_buffer(np.array([0, data.size], dtype=np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
+
+
+def _list(values: np.ndarray) -> pa.Array:
+    """A list<int32> array of one value."""
+    inner = pa.array(values.astype(np.int32, copy=False))
+    return pa.ListArray.from_arrays(pa.array([0, len(inner)], pa.int32()), inner)
+
+
+def _numpy(value: pa.ListScalar) -> np.ndarray:
+    return value.values.to_numpy(zero_copy_only=False).astype(np.int64)
