@@ -1,8 +1,7 @@
-"""What the shipped model reaches on held-out scenes: `python -m jobs.quality [MODEL] [--scenes 1000]`."""
+"""What the shipped model reaches on held-out scenes: `vilt quality`."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from random import Random
 
@@ -55,12 +54,3 @@ def measure(predictor: Predictor, count: int, seed: int = HELD_OUT_SEED) -> Qual
         first.setdefault(f"{len(scene.things)} objects", []).append(bool(scores[0] > scores[1:].max()))
         first["all"].append(bool(scores[0] > scores[1:].max()))
     return Quality(*({k: (float(np.mean(v)), len(v)) for k, v in sorted(d.items())} for d in (right, first)))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="zoo://scenes")
-    parser.add_argument("--scenes", type=int, default=1000)
-    parser.add_argument("--precision", default="auto")
-    given = parser.parse_args()
-    print(measure(Predictor.from_pretrained(given.model, precision=given.precision), given.scenes).table())

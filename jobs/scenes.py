@@ -184,7 +184,7 @@ def _one_changed(things: tuple[Thing, ...]) -> list[tuple[Thing, ...]]:
         others = [replace(thing, size=s) for s in SIZES if s != thing.size]
         others += [replace(thing, color=c) for c in COLORS if c != thing.color]
         others += [replace(thing, shape=s) for s in SHAPES if s != thing.shape]
-        variants += [things[:i] + (other,) + things[i + 1 :] for other in others]
+        variants += [(*things[:i], other, *things[i + 1 :]) for other in others]
     return variants
 
 

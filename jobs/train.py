@@ -1,15 +1,13 @@
-"""Train the shipped model on drawn scenes: `python -m jobs.train --out vilt/zoo/scenes`.
+"""Train the shipped model on drawn scenes: `vilt train --out FOLDER`.
 
 Masked captions first, which teach the model to find things; then captions, questions and rankings together.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -31,6 +29,8 @@ from vilt.packing import Packed, Pairs
 from vilt.predictor import Preprocessor
 from vilt.text import SPECIAL_TOKENS, ViltTokenizer
 
+WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
+top bottom"""
 CANDIDATES = 4  # captions a ranked picture: one true, the others hard
 IMAGES = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
 TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
@@ -52,9 +52,7 @@ def config() -> ViltConfig:
 
 def vocabulary() -> list[str]:
     """Special tokens, every word of captions and questions, then single characters so that any text has tokens."""
-    words = set("a left of above is the there what color shape size how many objects object are at or right".split())
-    words |= set("below top bottom in and to on ?".split()) | set(scenes.COLORS) | set(scenes.SHAPES)
-    words |= set(scenes.SIZES) | {f"{shape}s" for shape in scenes.SHAPES}
+    words = {*WORDS.split(), *scenes.COLORS, *scenes.SHAPES, *scenes.SIZES, *(f"{shape}s" for shape in scenes.SHAPES)}
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in letters if c.isalnum()]
     return [*SPECIAL_TOKENS, *sorted(words - set(letters)), *letters, *pieces]
@@ -176,7 +174,7 @@ def to_pairs(pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rn
     return pairs, torch.from_numpy(words)
 
 
-def train(out: str, steps: int, batch_size: int, pool_size: int, rate: float, seed: int) -> None:
+def train(out: str, steps: int, seed: int, batch_size: int = 64, pool_size: int = 30_000, rate: float = 5e-4) -> None:
     """Train and write the checkpoint folder `out`; prints the losses every 100 steps."""
     rng = Random(seed)
     context = multiprocessing.get_context("spawn")
@@ -221,14 +219,3 @@ def save(out: str, shape: ViltConfig, model: Trainee, tokenizer: ViltTokenizer) 
     tokenizer.save_pretrained(out)
     IMAGES.save_pretrained(out)
     checkpoint.save(out, model.vilt, model.heads, torch.bfloat16)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="vilt/zoo/scenes")
-    parser.add_argument("--steps", type=int, default=16_000)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--pool-size", type=int, default=30_000)
-    parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--seed", type=int, default=0)
-    train(**vars(parser.parse_args()))

@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from vilt.images import MAX_PIXELS
 
@@ -125,7 +126,7 @@ class JobConfig(_Section):
         try:
             return cls.model_validate({**values, "task": task})
         except ValidationError as error:
-            raise ConfigError(f"{source}: {_one_line(error, values)}") from None
+            raise ConfigError(f"{source}: {_one_line(error)}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -139,10 +140,13 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"{override!r}: {section} is {inner!r}, it has no key {name!r}")
         values = inner
-    values[name] = yaml.safe_load(text) if text else None
+    try:
+        values[name] = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def _one_line(error: ValidationError, values: Mapping[str, Any]) -> str:
+def _one_line(error: ValidationError) -> str:
     """The first fault, as "input.imge: unknown key, did you mean 'image'? ..."."""
     fault = error.errors()[0]
     path = ".".join(str(part) for part in fault["loc"])

@@ -11,6 +11,11 @@ import fsspec
 from pipeline.reasons import Failure
 
 Fetched = bytes | Failure
+_KINDS: tuple[tuple[type[OSError], str], ...] = (
+    (FileNotFoundError, "image_missing"),
+    (IsADirectoryError, "image_missing"),
+    (PermissionError, "image_forbidden"),
+)
 
 
 class Fetcher:
@@ -57,9 +62,9 @@ class Fetcher:
     def _judge(self, value: bytes | BaseException) -> Fetched:
         if isinstance(value, bytes):
             return value if len(value) <= self.max_bytes else too_large(self.max_bytes)
-        kinds = ((FileNotFoundError, "image_missing"), (IsADirectoryError, "image_missing"))
-        kinds += ((PermissionError, "image_forbidden"),)  # type: ignore[assignment]
-        reason = next((reason for kind, reason in kinds if isinstance(value, kind)), "image_fetch_failed")
+        if isinstance(value, OSError) and "not satisfiable" in str(value):  # S3's answer to a range of an empty object
+            return b""
+        reason = next((reason for kind, reason in _KINDS if isinstance(value, kind)), "image_fetch_failed")
         return Failure(reason, f"{type(value).__name__}: {value}")
 
 

@@ -39,7 +39,7 @@ class ViltActor:
         has_pair = ~np.isnan(pair.astype(float))
         of_rows = np.full((len(pair), logits.shape[1]), np.nan, np.float32)
         of_rows[has_pair] = logits[pair[has_pair].astype(np.int64)]
-        scored = np.isfinite(of_rows).all(1)
+        scored = np.isfinite(of_rows.sum(axis=1))  # a sum is finite where all its terms are
         rows = _fail(batch.rows, has_pair & ~scored, Failure("not_finite", "the model's output is not finite"))
         results = self._scores(of_rows, scored) if self.task == "score" else self._answers(of_rows, scored)
         for field, values in zip(RESULTS[self.task], results, strict=True):

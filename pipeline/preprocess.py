@@ -30,6 +30,9 @@ class Settings:
     columns: Columns
 
 
+NO_GRID = Grid(0, 0)
+
+
 @dataclass
 class Item:
     """One pair on its way: its row in the window, its text, and its image among the distinct ones of the window."""
@@ -39,7 +42,7 @@ class Item:
     text: str | None = None
     image: int = -1
     tokens: np.ndarray | None = None  # int64, [CLS] ... [SEP]
-    grid: Grid = Grid(0, 0)
+    grid: Grid = NO_GRID
     failure: Failure | None = None
 
     @property
@@ -99,15 +102,14 @@ def _image_bytes(column: pa.ChunkedArray, settings: Settings) -> list[Fetched]:
     limit = settings.config.limits.image_bytes
     fetcher = Fetcher(settings.base, settings.config.input.allow, limit)
     values = column.to_pylist()
-    inline, uris = values, [None] * len(values)
-    if settings.columns.image_kind == "uri":
-        inline, uris = uris, values
-    elif settings.columns.image_kind == "struct":
+    nothing = [None] * len(values)
+    inline, uris = (nothing, values) if settings.columns.image_kind == "uri" else (values, nothing)
+    if settings.columns.image_kind == "struct":
         inline = [value and value["bytes"] for value in values]
         uris = [value and value["path"] for value in values]
     wanted = [i for i, (data, uri) in enumerate(zip(inline, uris, strict=True)) if data is None and uri]
     found = [_check_inline(data, limit) for data in inline]
-    for i, fetched in zip(wanted, fetcher.fetch([uris[i] for i in wanted]), strict=True):
+    for i, fetched in zip(wanted, fetcher.fetch([str(uris[i]) for i in wanted]), strict=True):
         found[i] = fetched
     return found
 
@@ -167,9 +169,9 @@ def _build(part: list[Item], images: list[bytes], preprocessor: Preprocessor, ma
     place = {image: i for i, image in enumerate(grids)}
     pixels = 3 * preprocessor.patch_size**2
     return Pairs(
-        np.concatenate([np.empty(0, np.int64), *(item.tokens for item in whole)]),  # type: ignore[arg-type]
+        np.concatenate([np.empty(0, np.int64), *(item.tokens for item in whole)]),
         np.array([len(item.tokens) for item in whole], dtype=np.int64),  # type: ignore[arg-type]
-        np.concatenate([np.empty((0, pixels), np.uint8), *(patches[image] for image in grids)]),  # type: ignore[list-item]
+        np.concatenate([np.empty((0, pixels), np.uint8), *(patches[image] for image in grids)]),
         list(grids.values()),
         np.array([place[item.image] for item in whole], dtype=np.int64),
     )

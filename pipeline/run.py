@@ -27,6 +27,7 @@ from vilt.heads import HEADS
 from vilt.predictor import Preprocessor
 
 CORES_PER_ACTOR = 8  # a CPU actor's share of a large machine
+ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def run(config: JobConfig) -> Summary:
     lineage = check_model(config)
     sink = ParquetSink(config, time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6], lineage)
     sink.check()
-    with _ray(config):
+    with ray_session(config.ray.address):
         started = time.monotonic()
         if table.rows:
             settings = Settings(config, table.base, table.columns)
@@ -133,7 +134,7 @@ def _stages(dataset: ray.data.Dataset, settings: Settings) -> ray.data.Dataset:
         compute=ray.data.ActorPoolStrategy(size=pool.count),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
-        max_restarts=-1,  # Ray's default, said aloud: equal arguments would fuse this stage with the one before
+        memory=ACTOR_MEMORY,
     )
 
 
@@ -163,12 +164,12 @@ def _pool(config: JobConfig) -> Pool:
 
 
 @contextmanager
-def _ray(config: JobConfig) -> Iterator[None]:
-    """A running Ray: the caller's, the cluster at `ray.address`, or one on this machine that ends with the job."""
+def ray_session(address: str | None = None) -> Iterator[None]:
+    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here."""
     if ray.is_initialized():
         yield
         return
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
     if address:
         ray.init(address=address, logging_level="warning")
     else:  # one core more than there are: reading and decoding share the cores with the model

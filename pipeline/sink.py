@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.fs
@@ -122,7 +122,7 @@ class ParquetSink(Datasink[Written]):
             self.filesystem.rm_file(file)
         self._discard()
 
-    def on_write_failed(self, error: Exception) -> None:
+    def on_write_failed(self, error: Exception) -> None:  # noqa: ARG002
         """Leave nothing behind."""
         self._discard()
 

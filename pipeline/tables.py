@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 import ray.data
+from fsspec import AbstractFileSystem
 
 from pipeline.config import ConfigError, JobConfig
 from pipeline.schema import ROW_ID, added_columns
 from pipeline.storage import arrow_filesystem, full_uri, open_fsspec
 
 ImageKind = Literal["bytes", "uri", "struct"]
+_GLOB = re.compile(r"[*?\[]")
 ROW_HASH = "row_hash"  # Ray Data's name for its hash of path and place
 
 
@@ -52,7 +55,7 @@ def open_table(config: JobConfig) -> InputTable:
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigError(f"input.path: {given!r} holds a file that is not Parquet: {error}") from None
     columns = check_columns(dataset.schema, config)
-    folder = path.rsplit("/", 1)[0] if files == [path] else path.split("*")[0].rstrip("/")
+    folder = path.rsplit("/", 1)[0] if files == [path] else _above_glob(path)
     return InputTable(files, arrow_fs, full_uri(filesystem, folder), rows, columns)
 
 
@@ -89,9 +92,9 @@ def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
     return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
 
 
-def _list_files(filesystem: object, path: str, given: str) -> list[str]:
+def _list_files(filesystem: AbstractFileSystem, path: str, given: str) -> list[str]:
     """The Parquet files at a file, folder or glob, sorted; hidden ones (`_` or `.` in front) are left out."""
-    if any(c in path for c in "*?["):
+    if _GLOB.search(path):
         found = filesystem.glob(path)
     elif filesystem.isfile(path):
         return [path]
@@ -99,11 +102,17 @@ def _list_files(filesystem: object, path: str, given: str) -> list[str]:
         found = filesystem.find(path)
     else:
         raise ConfigError(f"input.path: {given!r} does not exist")
-    folder = path.split("*")[0].rstrip("/")
+    folder = _above_glob(path)
     files = sorted(f for f in found if f.endswith(".parquet") and not _hidden(f.removeprefix(folder)))
     if not files:
         raise ConfigError(f"input.path: {given!r} holds no .parquet files ({len(found)} others)")
     return files
+
+
+def _above_glob(path: str) -> str:
+    """The folder that holds all that a path or glob can match."""
+    fixed, *wild = _GLOB.split(path, maxsplit=1)
+    return fixed.rpartition("/")[0] if wild else path.rstrip("/")
 
 
 def _hidden(relative: str) -> bool:

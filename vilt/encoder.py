@@ -145,4 +145,5 @@ class Encoder(nn.Module):
         """(..., D) -> (n, D): the last layer computes only what a head on [CLS] reads (about 7 % less work)."""
         for block in self.blocks[:-1]:
             x = block(x, layout)
-        return self.blocks[-1].forward_first(x, layout)
+        last: Block = self.blocks[-1]  # type: ignore[assignment]
+        return last.forward_first(x, layout)

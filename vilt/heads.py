@@ -83,7 +83,7 @@ class ViltWithHead(PretrainedModel):
         """The model and its one head."""
         return self.vilt, {self.head_name: self.head}
 
-    def features(self, encoded: EncoderOutput, text_length: int) -> Tensor:
+    def features(self, encoded: EncoderOutput, text_length: int) -> Tensor:  # noqa: ARG002
         """What the head reads; the pooled [CLS] unless a class says otherwise."""
         return encoded.pooler_output
 
@@ -99,7 +99,7 @@ class ViltWithHead(PretrainedModel):
         """Inputs as `ViltModel.forward`; `labels` and the logits' shape as the head documents."""
         encoded = self.vilt(input_ids, attention_mask, token_type_ids, pixel_values, pixel_mask)
         logits = self.head(self.features(encoded, input_ids.shape[1]))
-        return HeadOutput(None if labels is None else self.head.loss(logits, labels), logits)
+        return HeadOutput(None if labels is None else self.head.loss(logits, labels), logits)  # type: ignore[operator]
 
 
 class ViltForImageAndTextRetrieval(ViltWithHead):

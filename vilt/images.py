@@ -14,7 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vilt.grids import Grid, NoGridError, resized
+from vilt.grids import NoGridError, resized
 from vilt.storage import Folder
 
 ImageInput = Image.Image | np.ndarray | bytes
@@ -49,7 +49,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return to_rgb(picture)
     except Exception as error:  # decoders raise many types on hostile data
         text = f"{type(error).__name__}: {error}"
-        cut = "truncated" in text or "unexpected end" in text.lower() or isinstance(error, EOFError)
+        cut = "truncated" in text.lower() or "unexpected end" in text.lower() or isinstance(error, EOFError)
         raise ImageError("image_truncated" if cut else "image_corrupt", text) from None
 
 
@@ -80,7 +80,7 @@ def to_rgb(image: ImageInput) -> Image.Image:
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
             raise ImageError(
                 "image_unsupported",
-                f"an array of {image.dtype} and shape {image.shape}; an image is uint8 of (H, W), (H, W, 3) or (H, W, 4)",
+                f"an array of {image.dtype} and shape {image.shape}; an image is uint8 (H, W, 3), (H, W, 4) or (H, W)",
             )
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
@@ -154,7 +154,7 @@ class ViltImageProcessor:
         """One or many images -> `pixel_values` float32 (B, 3, H, W), normalised and padded with zeros to the largest,
         and `pixel_mask` int64 (B, H, W), 1 where a pixel is real."""
         many = [images] if isinstance(images, Image.Image | np.ndarray | bytes) else images
-        mean, std = (torch.tensor(list(v), dtype=torch.float32)[:, None, None] for v in (self.image_mean, self.image_std))
+        mean, std = (torch.tensor(tuple(value))[:, None, None] for value in (self.image_mean, self.image_std))
         arrays = [torch.from_numpy(self.resize(image).copy()).permute(2, 0, 1) for image in many]
         height, width = (max(a.shape[side] for a in arrays) for side in (1, 2))
         pixel_values = torch.zeros(len(arrays), 3, height, width)

@@ -68,6 +68,9 @@ class PixelProjection(nn.Module):
     and the folded weights as small as the trained ones.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, projection: nn.Linear, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         weight = projection.weight  # (D, pixels * channels), channels last

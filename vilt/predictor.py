@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from vilt import checkpoint
@@ -89,9 +90,7 @@ class Predictor:
         self.answers = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
 
     @classmethod
-    def from_pretrained(
-        cls, uri: str, device: str | torch.device | None = None, precision: str = "auto"
-    ) -> Predictor:
+    def from_pretrained(cls, uri: str, device: str | torch.device | None = None, precision: str = "auto") -> Predictor:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
@@ -162,9 +161,10 @@ class Predictor:
 
     def _windows(self, images: ImageInput | Sequence[ImageInput], texts: str | Sequence[str]) -> Iterator[Pairs]:
         """Pair up images and texts, `WINDOW` pairs at a time."""
+        one = isinstance(images, Image.Image | np.ndarray | bytes)
         if isinstance(texts, str):
-            texts = [texts] * (1 if _is_one(images) else len(images))
-        many = [images] * len(texts) if _is_one(images) else images
+            texts = [texts] * (1 if one else len(images))  # type: ignore[arg-type]
+        many: Sequence[ImageInput] = [images] * len(texts) if one else images  # type: ignore[assignment, list-item]
         if len(many) != len(texts):
             raise ValueError(f"{len(many)} images and {len(texts)} texts do not pair up")
         for i, text in enumerate(texts):
@@ -172,10 +172,6 @@ class Predictor:
                 raise ValueError(f"text {i} is {text!r}, a {type(text).__name__}; a text is a str")
         for begin in range(0, len(texts), WINDOW):
             yield self.preprocessor.pairs(many[begin : begin + WINDOW], texts[begin : begin + WINDOW])
-
-
-def _is_one(images: object) -> bool:
-    return not isinstance(images, Sequence) or isinstance(images, bytes)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
 import torch
 from torch import nn
+from typing_extensions import Self
 
 from vilt import checkpoint
 from vilt.configuration import ViltConfig

@@ -1,0 +1,119 @@
+"""`vilt demo`: a table of drawn scenes, some of them broken, scored and answered with the shipped model."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from jobs import questions, scenes
+from jobs.batch import format_summary
+from pipeline import JobConfig, Summary, run
+from pipeline.run import ray_session
+
+MODEL = "zoo://scenes"
+CAPTIONS = 4  # of each scene, one of them true
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("image", pa.binary()),
+        ("captions", pa.list_(pa.string())),
+        ("true_caption", pa.string()),
+        ("question", pa.string()),
+        ("true_answer", pa.string()),
+    ]
+)
+
+
+def run_demo(folder: str, rows: int) -> None:
+    """Draw, score, answer, and print what came out. Files of an earlier demo in `folder` are replaced."""
+    table = f"{folder}/table/scenes.parquet"
+    write_table(table, rows)
+    print(f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}\n", flush=True)
+    with ray_session():
+        scored = _run("score", "captions", table, folder)
+        answered = _run("answer", "question", table, folder)
+    print(f"\nvilt score\n{format_summary(scored)}\n{_show_scores(scored)}")
+    print(f"\nvilt answer\n{format_summary(answered)}\n{_show_answers(answered)}")
+
+
+def write_table(path: str, rows: int, seed: int = 7) -> None:
+    """The table of the demo: one Parquet file of `SCHEMA`."""
+    rng = Random(seed)
+    table = [_row(i, rng) for i in range(rows)]
+    for row, broken in zip(rng.sample(table, 8), _broken(table[0]["image"]), strict=True):
+        row.update(broken)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table, SCHEMA), path)
+
+
+def _row(row_id: int, rng: Random) -> dict[str, Any]:
+    scene = scenes.random_scene(rng)
+    wording = rng.getrandbits(32)
+    truth = scenes.caption(scene.things, Random(wording))
+    captions = [truth, *scenes.false_captions(scene.things, CAPTIONS - 1, rng, wording)]
+    _, question, answer = questions.ask(scene, rng)
+    return {
+        "id": row_id,
+        "image": scenes.encode(scenes.draw(scene, rng), rng),
+        "captions": rng.sample(captions, CAPTIONS),
+        "true_caption": truth,
+        "question": question,
+        "true_answer": answer,
+    }
+
+
+def _broken(good: bytes) -> list[dict[str, Any]]:
+    """What goes wrong with rows in real tables."""
+    strip = io.BytesIO()
+    Image.new("RGB", (900, 30), "gray").save(strip, "PNG")
+    return [
+        {"image": good[: len(good) // 2]},
+        {"image": good[: len(good) // 3]},
+        {"image": b"<html><body>404 Not Found</body></html>"},
+        {"image": b""},
+        {"image": None},
+        {"image": strip.getvalue()},
+        {"captions": None, "question": None},
+        {"captions": ["", " "], "question": "  "},
+    ]
+
+
+def _run(task: str, text: str, table: str, folder: str) -> Summary:
+    values = {
+        "input": {"path": table, "text": text, "id": "id"},
+        "model": MODEL,
+        "output": {"path": f"{folder}/{task}s", "overwrite": True},
+    }
+    return run(JobConfig.parse(task, values))  # type: ignore[arg-type]
+
+
+def _show_scores(summary: Summary) -> str:
+    out = pq.read_table(summary.output).to_pandas()
+    whole = out[out.error.isna()]
+    best = whole.loc[whole.groupby("row_id").score.idxmax()]
+    right = (best.captions == best.true_caption).mean()
+    shown = best.head(5)[["row_id", "captions", "score", "true_caption"]]
+    wrong = out[out.error.notna()].drop_duplicates("row_id").head(8)[["row_id", "error", "error_detail"]]
+    return (
+        f"\nthe best of {CAPTIONS} captions is the true one for {right:.1%} of {len(best)} scenes:\n"
+        f"{_text(shown.rename(columns={'captions': 'best caption'}))}\n\nrejected rows:\n{_text(wrong)}"
+    )
+
+
+def _show_answers(summary: Summary) -> str:
+    out = pq.read_table(summary.output).to_pandas()
+    whole = out[out.error.isna()]
+    right = (whole.answer == whole.true_answer).mean()
+    shown = whole.head(8)[["row_id", "question", "true_answer", "answer", "answer_score"]]
+    return f"\nright answers: {right:.1%} of {len(whole)}\n{_text(shown)}"
+
+
+def _text(frame: pd.DataFrame) -> str:
+    return frame.to_string(index=False, max_colwidth=60, float_format=lambda x: f"{x:.3f}")

@@ -1,0 +1,79 @@
+"""Configs: what is right is read, what is wrong is one line that names the key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import ConfigError, JobConfig
+
+GOOD = {"input": {"path": "in/", "text": "caption"}, "model": "zoo://scenes", "output": {"path": "out/"}}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    return str(path)
+
+
+def test_a_file_with_overrides(file: str) -> None:
+    config = JobConfig.load("score", file, ["output.path=s3://b/o", "limits.image_pixels=1000", "input.columns=[a, b]"])
+    assert config.task == "score"
+    assert config.input.image == "image"
+    assert config.output.path == "s3://b/o"
+    assert config.limits.image_pixels == 1000
+    assert config.input.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("input.imge=x", "input.imge: unknown key; did you mean 'image'? the keys here are path, image, text"),
+        ("modl=x", "modl: unknown key; did you mean 'model'? the keys here are input, model, output"),
+        ("top_k=zero", "top_k: 'zero' is wrong; input should be a valid integer"),
+        ("top_k=0", "top_k: 0 is wrong; input should be greater than or equal to 1"),
+        ("precision=float8", "precision: 'float8' is wrong; input should be 'auto', 'float32' or 'bfloat16'"),
+        ("input=5", "input: 5 is wrong"),
+        ("input.path=", "input.path: None is wrong; input should be a valid string"),
+        ("output.path=in", "output.path is the input's own path 'in'"),
+        ("nonsense", "'nonsense' is not key=value, as in output.path=scores/"),
+        ("model.name=x", "'model.name=x': model is 'zoo://scenes', it has no key 'name'"),
+        ("top_k=[", "'top_k=[': not YAML"),
+    ],
+)
+def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        JobConfig.load("answer", file, [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("input: {path: x}\nmodel: m\n")
+    with pytest.raises(ConfigError, match="output: missing; it is the section 'output'"):
+        JobConfig.load("score", str(path))
+    path.write_text("input: {path: x}\nmodel: m\noutput: {}\n")
+    with pytest.raises(ConfigError, match=r"output\.path: missing; it is the folder for the Parquet files"):
+        JobConfig.load("score", str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [", "not YAML"), ("- 1", "holds list"), ("", "holds NoneType"), (None, "no such file")],
+)
+def test_files_that_are_no_config(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "job.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        JobConfig.load("score", str(path))
+
+
+def test_the_hash_is_of_what_changes_results(file: str) -> None:
+    first = JobConfig.load("score", file).sha256
+    for free in ("output.path=elsewhere", "actors.count=3", "batch.tokens=4096"):
+        assert JobConfig.load("score", file, [free]).sha256 == first
+    for bound in ("model=other", "precision=float32", "input.text=t", "limits.image_bytes=7"):
+        assert JobConfig.load("score", file, [bound]).sha256 != first

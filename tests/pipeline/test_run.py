@@ -1,0 +1,253 @@
+"""Whole jobs on a real Ray: every row leaves once, with what the `Predictor` says or with its reason."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray.data
+from PIL import Image
+
+from pipeline import ConfigError, JobConfig, Summary, build_processor, run
+from tests.conftest import png
+from vilt import Predictor
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+Rows = list[dict[str, Any]]
+PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
+
+
+def job(task: str, table: str, out: str, **keys: Any) -> JobConfig:
+    values: dict[str, Any] = {
+        "input": {"path": table, "text": "caption" if task == "score" else "question"},
+        "model": "zoo://scenes",
+        "output": {"path": out},
+        "precision": "float32",
+    }
+    for key, value in keys.items():
+        section, _, name = key.partition("__")
+        if name:
+            values.setdefault(section, {})[name] = value
+        else:
+            values[section] = value
+    return JobConfig.parse(task, values)  # type: ignore[arg-type]
+
+
+def results(config: JobConfig) -> tuple[Summary, Rows]:
+    """Run, and read the output in the order of the user's ids."""
+    summary = run(config)
+    rows = pq.read_table(config.output.path).to_pylist()
+    return summary, sorted(rows, key=lambda row: (row.get("id", 0), row.get("text_index") or 0))
+
+
+def test_score(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+    rows = scene_rows(60)
+    table = write_table(rows, files=3)
+    summary, out = results(job("score", table, str(tmp_path / "out"), batch__window_rows=16, batch__tokens=512))
+    expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
+    assert np.abs(np.array([r["score"] for r in out]) - expected).max() < 1e-5
+    assert list(out[0]) == ["id", "caption", "question", "source", "row_id", "score", "error", "error_detail"]
+    for given, got in zip(rows, out, strict=True):
+        assert all(got[name] == given[name] for name in ("id", "caption", "question", "source"))
+        assert got["error"] is None
+    assert len({r["row_id"] for r in out}) == 60
+    assert (summary.rows_in, summary.pairs, summary.scored, summary.rejected) == (60, 60, 60, {})
+    assert summary.micro_batches >= 4
+    assert 0.3 < summary.batch_fill <= 1
+    assert json.loads((tmp_path / "out" / "_summary.json").read_text())["scored"] == 60
+
+
+def test_answer(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+    rows = scene_rows(30)
+    config = job("answer", write_table(rows), str(tmp_path / "out"), top_k=3, input__id="id", output__keep_image=True)
+    _, out = results(config)
+    expected = PREDICTOR.answer([r["image"] for r in rows], [r["question"] for r in rows], top_k=3)
+    for given, got, answers in zip(rows, out, expected, strict=True):
+        assert got["row_id"] == given["id"]
+        assert got["image"] == given["image"]
+        assert got["answer"] == answers[0][0]
+        assert got["answer_score"] == pytest.approx(answers[0][1], abs=1e-5)
+        assert [a["answer"] for a in got["answers"]] == [answer for answer, _ in answers]
+        assert [a["score"] for a in got["answers"]] == pytest.approx([score for _, score in answers], abs=1e-5)
+
+
+def broken_rows(good: bytes) -> list[tuple[dict[str, Any], str]]:
+    """What can be wrong with a row, and the reason that it must get."""
+    huge = io.BytesIO()
+    Image.new("L", (3000, 2000)).save(huge, "PNG")
+    return [
+        ({"image": None}, "image_null"),
+        ({"image": b""}, "image_unsupported"),
+        ({"image": b"<html>"}, "image_unsupported"),
+        ({"image": good[: len(good) // 2]}, "image_truncated"),
+        ({"image": huge.getvalue()}, "image_bomb"),
+        ({"image": good + b"\0" * 1_000_000}, "image_too_large"),
+        ({"image": png(900, 30)}, "image_aspect"),
+        ({"caption": None}, "text_null"),
+        ({"caption": ""}, "text_empty"),
+        ({"caption": " \n"}, "text_empty"),
+        ({"caption": None, "image": None}, "text_null"),
+    ]
+
+
+def test_broken_rows_are_written_with_their_reason(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    rows = scene_rows(40)
+    broken = broken_rows(rows[39]["image"])
+    for row, (change, _) in zip(rows, broken, strict=False):
+        row.update(change)
+    limits = {"limits__image_pixels": 1_000_000, "limits__image_bytes": 1_000_000}
+    summary, out = results(job("score", write_table(rows), str(tmp_path / "out"), **limits))
+    assert [r["error"] for r in out[: len(broken)]] == [reason for _, reason in broken]
+    assert all(r["error_detail"] and r["score"] is None for r in out[: len(broken)])
+    good = rows[len(broken) :]
+    expected = PREDICTOR.score([r["image"] for r in good], [r["caption"] for r in good])
+    assert np.abs(np.array([r["score"] for r in out[len(broken) :]]) - expected).max() < 1e-5
+    assert sum(summary.rejected.values()) == len(broken)
+    assert summary.scored == 40 - len(broken)
+
+
+def test_nothing_but_broken_rows(tmp_path: Path, write_table: Callable[..., str]) -> None:
+    rows = [{"id": i, "image": b"x", "caption": "a"} for i in range(5)]
+    summary, out = results(job("score", write_table(rows), str(tmp_path / "out")))
+    assert [r["error"] for r in out] == ["image_unsupported"] * 5
+    assert (summary.scored, summary.batch_fill) == (0, 0.0)
+    kinds = pq.read_schema(tmp_path / "out" / summary.files[0])
+    assert kinds.field("score").type == pa.float32()
+    assert kinds.field("error").type == pa.string()
+
+
+def test_an_empty_table(tmp_path: Path, write_table: Callable[..., str], scene_rows: Callable[[int], Rows]) -> None:
+    table = write_table(scene_rows(1))
+    empty = pq.read_table(table).slice(0, 0)
+    pq.write_table(empty, f"{table}/000.parquet")
+    summary = run(job("score", table, str(tmp_path / "out")))
+    assert (summary.rows_in, summary.pairs, summary.files) == (0, 0, [])
+
+
+def test_lists_of_texts_become_one_row_a_pair(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    rows = scene_rows(6)
+    texts = [["a red star", None, "a small blue circle"], ["a"], [], None, ["x", " "], ["a large red square"] * 2]
+    for row, value in zip(rows, texts, strict=True):
+        row["caption"] = value
+    summary, out = results(job("score", write_table(rows), str(tmp_path / "out")))
+    got = [(r["id"] // 3, r["text_index"], r["caption"], r["error"]) for r in out]
+    assert got == [
+        (0, 0, "a red star", None),
+        (0, 1, None, "text_null"),
+        (0, 2, "a small blue circle", None),
+        (1, 0, "a", None),
+        (2, None, None, "text_empty"),
+        (3, None, None, "text_null"),
+        (4, 0, "x", None),
+        (4, 1, " ", "text_empty"),
+        (5, 0, "a large red square", None),
+        (5, 1, "a large red square", None),
+    ]
+    assert (summary.rows_in, summary.rows_out, summary.pairs) == (6, 6, 10)
+    assert out[0]["score"] == pytest.approx(PREDICTOR.score(rows[0]["image"], "a red star")[0], abs=1e-5)
+    assert out[0]["row_id"] == out[2]["row_id"] != out[3]["row_id"]
+
+
+def test_images_by_uri(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+    rows = scene_rows(8)
+    table = write_table(rows)
+    (Path(table) / "pictures").mkdir()
+    pictures = [row["image"] for row in rows]
+    for i, row in enumerate(rows):
+        (Path(table) / "pictures" / f"{i}.img").write_bytes(row["image"])
+        row["image"] = f"pictures/{i}.img"
+    rows[1]["image"] = "pictures/none.img"
+    rows[2]["image"] = "/etc/passwd"
+    rows[3]["image"] = None
+    rows[4]["image"] = "pictures/0.img"
+    write_table(rows)
+    _, out = results(job("score", table, str(tmp_path / "out"), output__keep_image=True))
+    assert [r["error"] for r in out] == [None, "image_missing", "uri_not_allowed", "image_null", *[None] * 4]
+    expected = PREDICTOR.score(pictures[0], [rows[0]["caption"], rows[4]["caption"]])
+    assert [out[0]["score"], out[4]["score"]] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert out[0]["image"] == "pictures/0.img"
+
+
+def test_images_as_structs(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+    rows = scene_rows(4)
+    expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
+    table = write_table(rows)
+    (Path(table) / "1.img").write_bytes(rows[1]["image"])
+    for i, row in enumerate(rows):
+        row["image"] = {"bytes": row["image"], "path": "x"} if i != 1 else {"bytes": None, "path": "1.img"}
+    rows[2]["image"] = {"bytes": None, "path": None}
+    rows[3]["image"] = None
+    write_table(rows)
+    _, out = results(job("score", table, str(tmp_path / "out")))
+    assert [r["error"] for r in out] == [None, None, "image_null", "image_null"]
+    assert [r["score"] for r in out[:2]] == pytest.approx(expected[:2].tolist(), abs=1e-5)
+
+
+def test_lineage_in_every_footer(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    small = {"batch__window_rows": 5, "output__rows_per_file": 5}
+    config = job("score", write_table(scene_rows(20)), str(tmp_path / "out"), **small)
+    summary = run(config)
+    assert len(summary.files) > 1
+    for name in summary.files:
+        footer = pq.read_metadata(tmp_path / "out" / name).metadata
+        assert footer[b"vilt.weights_sha256"].decode() == PREDICTOR.weights_sha256
+        assert footer[b"vilt.config_sha256"].decode() == config.sha256
+        assert footer[b"vilt.model"] == b"zoo://scenes"
+        assert footer[b"vilt.precision"].startswith(b"float32 on ")
+        assert {"torch", "ray", "python", "vilt-pipeline"} <= set(json.loads(footer[b"vilt.versions"]))
+
+
+def test_row_ids_are_stable_over_runs(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    table = write_table(scene_rows(30), files=2)
+    first = {r["id"]: r["row_id"] for r in results(job("score", table, str(tmp_path / "a")))[1]}
+    again = results(job("score", table, str(tmp_path / "b"), batch__window_rows=7, input__columns=["id"]))[1]
+    assert {r["id"]: r["row_id"] for r in again} == first
+    assert list(again[0]) == ["id", "row_id", "score", "error", "error_detail"]
+
+
+def test_an_earlier_output_is_kept_unless_asked(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    table, out = write_table(scene_rows(5)), str(tmp_path / "out")
+    first = run(job("score", table, out))
+    with pytest.raises(ConfigError, match=r"already holds 1 \.parquet files; .* set output\.overwrite=true"):
+        run(job("score", table, out))
+    assert pq.read_table(out).num_rows == 5
+    second = run(job("score", table, out, output__overwrite=True))
+    assert first.files != second.files
+    assert sorted(p.name for p in Path(out).iterdir()) == ["_summary.json", *second.files]
+
+
+def test_a_model_that_cannot_do_the_task(tmp_path: Path, write_table: Callable[..., str]) -> None:
+    table = write_table([{"image": b"x", "caption": "a", "question": "a"}])
+    with pytest.raises(ConfigError, match=r"model: no config\.json in '/nowhere': no such folder"):
+        run(job("score", table, str(tmp_path / "out"), model="/nowhere"))
+    with pytest.raises(ConfigError, match="actors: 9 actors of 1 cores leave none for reading and decoding"):
+        run(job("score", table, str(tmp_path / "out"), actors__count=9, actors__cpus=1))
+    assert not (tmp_path / "out").exists()
+
+
+def test_as_a_step_of_a_graph(scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+    rows = scene_rows(12)
+    table = write_table(rows)
+    process = build_processor(job("score", table, "unused", input__id="id"))
+    out = process(ray.data.read_parquet(table)).filter(lambda row: row["score"] is not None).take_all()
+    expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
+    got = {row["row_id"]: row["score"] for row in out}
+    assert [got[row["id"]] for row in rows] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert "__stats" not in out[0]
+    with pytest.raises(ConfigError, match=r"input\.id: missing"):
+        build_processor(job("score", table, "unused"))(ray.data.read_parquet(table))

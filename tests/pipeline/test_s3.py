@@ -1,0 +1,52 @@
+"""A job whose table, images and output are on a real S3 server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+
+from pipeline import JobConfig, run
+from vilt import Predictor
+from vilt.storage import ZOO
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_everything_on_s3(s3_server: str, scene_rows: Callable[[int], list[dict[str, Any]]]) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("bucket")
+    rows = scene_rows(24)
+    pictures = [row["image"] for row in rows]
+    for i, row in enumerate(rows):
+        s3.pipe_file(f"bucket/pairs/pictures/{i}.img", row["image"])
+        row["image"] = f"s3://bucket/pairs/pictures/{i}.img"
+    rows[3]["image"] = "pictures/3.img"
+    rows[4]["image"] = "pictures/none.img"
+    rows[5]["image"] = "s3://other/x.img"
+    s3.pipe_file("bucket/pairs/empty.img", b"")
+    rows[6]["image"] = "empty.img"
+    pq.write_table(pa.Table.from_pylist(rows), "bucket/pairs/a.parquet", filesystem=s3)
+    s3.put(str(ZOO / "scenes"), "bucket/model", recursive=True)
+    config = JobConfig.parse(
+        "score",
+        {
+            "input": {"path": "s3://bucket/pairs/", "text": "caption", "id": "id"},
+            "model": "s3://bucket/model",
+            "output": {"path": "s3://bucket/scores/"},
+            "precision": "float32",
+        },
+    )
+    summary = run(config)
+    out = sorted(pq.read_table("bucket/scores", filesystem=s3).to_pylist(), key=lambda row: row["id"])
+    assert [r["error"] for r in out[:7]] == [None] * 4 + ["image_missing", "uri_not_allowed", "image_unsupported"]
+    predictor = Predictor.from_pretrained("s3://bucket/model", precision="float32")
+    scores = predictor.score(pictures, [row["caption"] for row in rows])
+    for i in (0, 3, 10, 23):
+        assert out[i]["score"] == pytest.approx(scores[i], abs=1e-5)
+    assert summary.scored == 21
+    names = sorted(path.rpartition("/")[2] for path in s3.find("bucket/scores"))
+    assert names == ["_summary.json", *summary.files]

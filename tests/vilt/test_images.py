@@ -1,0 +1,136 @@
+"""Decoding and preprocessing, against transformers' processor."""
+
+import io
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.conftest import png
+from vilt import ImageError, ViltImageProcessor
+from vilt.images import decode, patchify, patchify_pixels, read_size, to_rgb
+
+
+def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Noise at two scales: the hardest thing to resize alike."""
+    rng = np.random.default_rng(seed)
+    noise = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    coarse = Image.fromarray(rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8))
+    return Image.blend(noise, coarse.resize((width, height)), 0.7)
+
+
+def test_pixels_over_many_sizes_are_those_of_transformers() -> None:
+    rng = random.Random(0)
+    theirs, ours = transformers.ViltImageProcessor(), ViltImageProcessor()
+    worst = 0
+    for seed in range(100):
+        image = picture(rng.randint(8, 900), rng.randint(8, 900), seed)
+        if max(image.size) > 20 * min(image.size):
+            continue
+        expected = theirs(image, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+        got = ours.resize(image).transpose(2, 0, 1)
+        assert got.shape == expected.shape
+        worst = max(worst, np.abs(got.astype(int) - expected.astype(int)).max())
+    assert worst == 0
+
+
+def test_a_padded_batch_is_that_of_transformers() -> None:
+    images = [picture(640, 480), picture(333, 500, 1), picture(400, 400, 2)]
+    expected = transformers.ViltImageProcessor()(images, return_tensors="pt")
+    got = ViltImageProcessor()(images)
+    assert torch.equal(got["pixel_mask"], expected["pixel_mask"])
+    assert (got["pixel_values"] - expected["pixel_values"]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_mode_becomes_rgb_as_pillow_converts_it(mode: str) -> None:
+    image = picture(60, 40).convert(mode)
+    assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(image.convert("RGB")))
+
+
+def test_arrays_bytes_and_pictures_are_the_same_image() -> None:
+    image = picture(64, 48)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    for same in (np.asarray(image), buffer.getvalue(), image):
+        assert np.array_equal(np.asarray(to_rgb(same)), np.asarray(image))
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    picture(200, 150).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "image_unsupported"),
+        (b"<html>404</html>", "image_unsupported"),
+        (jpeg()[:2000], "image_truncated"),
+        (png(300, 200, mode="L")[:100], "image_truncated"),
+        (png(20, 20)[:-20] + b"\0" * 8, "image_corrupt"),
+        (jpeg()[:300] + b"\xff" * 40, "image_corrupt"),
+    ],
+)
+def test_damaged_bytes_have_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+    assert caught.value.reason == reason
+    assert caught.value.detail
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_mutated_bytes_give_an_image_or_a_reason(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from((jpeg(), png(40, 30)))))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=20)):
+        content[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(content)))
+    try:
+        assert decode(bytes(content[:cut])).mode == "RGB"
+    except ImageError as error:
+        assert error.reason.startswith("image_")
+
+
+def test_pixels_are_counted_before_they_are_decoded() -> None:
+    data = png(2000, 1500)
+    assert read_size(data) == (1500, 2000)
+    with pytest.raises(ImageError, match="image_bomb: 2000x1500 pixels"):
+        decode(data, max_pixels=1_000_000)
+
+
+def test_other_objects_are_refused() -> None:
+    with pytest.raises(ImageError, match="float64"):
+        to_rgb(np.zeros((4, 4, 3)))
+    with pytest.raises(ImageError, match="a str"):
+        to_rgb("image.jpg")  # type: ignore[arg-type]
+
+
+def test_patches_are_in_one_order_for_pixels_and_tensors() -> None:
+    pixels = np.arange(64 * 96 * 3, dtype=np.uint32).reshape(64, 96, 3)
+    flat = patchify(pixels, 32)
+    assert flat.shape == (6, 3072)
+    assert np.array_equal(flat[4].reshape(32, 32, 3), pixels[32:64, 32:64])
+    tensor = torch.from_numpy(pixels.astype(np.int64)).permute(2, 0, 1)[None]
+    assert np.array_equal(patchify_pixels(tensor, 32).flatten(0, 2).numpy(), flat)
+
+
+@pytest.mark.parametrize("size", [384, {"shortest_edge": 384}])
+def test_older_and_newer_files_load(tmp_path: Path, size: object) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": size, "size_divisor": 32}))
+    assert ViltImageProcessor.from_pretrained(str(tmp_path)) == ViltImageProcessor()
+
+
+def test_what_we_save_loads_in_transformers(tmp_path: Path) -> None:
+    ViltImageProcessor(size={"shortest_edge": 128}, image_mean=(0.4, 0.5, 0.6)).save_pretrained(str(tmp_path))
+    theirs = transformers.ViltImageProcessor.from_pretrained(tmp_path)
+    assert theirs.size == {"shortest_edge": 128}
+    assert theirs.image_mean == [0.4, 0.5, 0.6]

@@ -1,0 +1,57 @@
+"""The tokenizer, against transformers' BERT tokenizer on the same files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vilt import ViltProcessor, ViltTokenizer
+from vilt.storage import ZOO
+
+SCENES = str(ZOO / "scenes")
+THEIRS = transformers.BertTokenizerFast.from_pretrained(SCENES)
+OURS = ViltTokenizer.from_pretrained(SCENES)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
+def test_the_same_ids_as_transformers(texts: list[str]) -> None:
+    ids, lengths = OURS.ragged(texts)
+    expected = THEIRS(texts, truncation=True, max_length=40)["input_ids"]
+    assert [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])] == expected
+
+
+def test_words_and_long_texts() -> None:
+    ids, lengths = OURS.ragged(["A Large RED circle", "star " * 100])
+    assert lengths.tolist() == [6, 40]
+    assert ids[0] == OURS.id("[CLS]")
+    assert ids[5] == ids[-1] == OURS.id("[SEP]")
+    assert ids[1:5].tolist() == [OURS.id(word) for word in ("a", "large", "red", "circle")]
+
+
+def test_no_texts() -> None:
+    ids, lengths = OURS.ragged([])
+    assert len(ids) == len(lengths) == 0
+
+
+@pytest.mark.parametrize("drop", [(), ("tokenizer.json",)])
+def test_saved_and_loaded_from_either_file(tmp_path: Path, drop: tuple[str, ...]) -> None:
+    OURS.save_pretrained(str(tmp_path))
+    for name in drop:
+        (tmp_path / name).unlink()
+    texts = ["is there a large red circle?", "élan vital, 42!"]
+    assert np.array_equal(ViltTokenizer.from_pretrained(str(tmp_path)).ragged(texts)[0], OURS.ragged(texts)[0])
+
+
+def test_the_processor_pads_as_transformers_does() -> None:
+    images = [np.zeros((64, 96, 3), np.uint8), np.zeros((96, 64, 3), np.uint8)]
+    texts = ["a red star", "a small blue circle left of a large green square"]
+    got = ViltProcessor.from_pretrained(SCENES)(images, texts)
+    theirs = transformers.ViltProcessor(transformers.ViltImageProcessor.from_pretrained(SCENES), THEIRS)
+    expected = theirs(images, texts, padding=True, return_tensors="pt")
+    assert set(got) == set(expected)
+    for name, tensor in got.items():
+        assert np.allclose(tensor.numpy(), expected[name].numpy(), atol=1e-6), name
