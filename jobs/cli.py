@@ -55,7 +55,7 @@ def quality(
 @app.command()
 def train(
     out: Annotated[str, typer.Option(help="folder for the checkpoint")],
-    steps: Annotated[int, typer.Option(min=1)] = 16_000,
+    steps: Annotated[int, typer.Option(min=1)] = 12_000,
     seed: int = 0,
 ) -> None:
     """Train the shipped model anew on drawn scenes."""

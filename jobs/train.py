@@ -25,7 +25,7 @@ from vilt.grids import Grid
 from vilt.heads import AnswerHead, MaskedWordHead, RetrievalHead, initialise
 from vilt.images import ViltImageProcessor
 from vilt.model import PixelProjection, ViltModel
-from vilt.packing import Packed, Pairs
+from vilt.packing import Packed, Pairs, starts
 from vilt.predictor import Preprocessor
 from vilt.text import SPECIAL_TOKENS, ViltTokenizer
 
@@ -137,8 +137,8 @@ class Trainee(nn.Module):
 
 def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
     """A batch: masked captions only and few objects at first, later captions, questions and rankings."""
-    most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.03))
-    captions, asked = (size, 0) if progress < 0.12 else (size * 3 // 8, size * 3 // 8)
+    most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.025))
+    captions, asked = (size, 0) if progress < 0.1 else (size * 3 // 8, size * 3 // 8)
     batch = []
     for _ in range(captions):
         scene = pool.sample(rng, most)
@@ -157,17 +157,21 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
 
 
 def to_pairs(pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random) -> tuple[Pairs, Tensor]:
-    """The batch as pairs, with attribute words of captions masked, and the masked words as targets."""
+    """The batch as pairs, with one or two of the three attributes of every object of a caption masked (now and then
+    all), and the masked words as targets."""
     ids, lengths = tokenizer.ragged([e.text for e in batch])
     words = np.full_like(ids, -100)
-    maskable = {tokenizer.id(w) for w in (*scenes.COLORS, *scenes.SHAPES, *scenes.SIZES)}
-    place = 0
-    for example, length in zip(batch, lengths, strict=True):
-        share = rng.choice((1.0, 0.5)) if example.kind == "caption" else 0.0
-        for i in range(place, place + length):
-            if share and ids[i] in maskable and rng.random() < share:
-                words[i], ids[i] = ids[i], tokenizer.id("[MASK]")
-        place += length
+    attributes = [tokenizer.id(word) for word in (*scenes.COLORS, *scenes.SHAPES, *scenes.SIZES)]
+    for example, begin, length in zip(batch, starts(lengths), lengths, strict=True):
+        if example.kind == "caption":
+            named = begin + np.flatnonzero(np.isin(ids[begin : begin + length], attributes))
+            masked = (
+                named
+                if rng.random() < 0.15
+                else [i for thing in named.reshape(-1, 3) for i in rng.sample(thing.tolist(), rng.choice((1, 1, 2)))]
+            )
+            words[masked] = ids[masked]
+            ids[masked] = tokenizer.id("[MASK]")
     seen, image_index = np.unique([e.scene for e in batch], return_inverse=True)
     patches = np.concatenate([pool.items[i][1] for i in seen])
     pairs = Pairs(ids, lengths, patches, [pool.items[i][2] for i in seen], image_index)

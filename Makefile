@@ -1,0 +1,35 @@
+# `make demo` and `make test` work on a fresh clone: each makes the environment first. The rest is for developers.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: demo test lint quality clean
+
+demo: .venv/run
+	$(BIN)/vilt demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest --durations=10
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+quality: .venv/run
+	$(BIN)/vilt quality
+
+clean:
+	rm -rf .venv demo
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv (some minutes the first time)"
+	$(INSTALL) .
+	@touch $@
+
+.venv/dev: .venv/run
+	$(INSTALL) .[test]
+	@touch $@

@@ -1,0 +1,80 @@
+"""The command `vilt` as a person runs it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+VILT = Path(sys.executable).parent / "vilt"
+
+
+def vilt(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(VILT), *words], capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]) -> str:
+    values = {
+        "input": {"path": write_table(scene_rows(20)), "text": "caption"},
+        "model": "zoo://scenes",
+        "output": {"path": str(tmp_path / "scores")},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))
+    return "job.yaml"
+
+
+def test_score_from_a_file(tmp_path: Path, job_file: str) -> None:
+    done = vilt("score", job_file, "batch.tokens=1024", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "rows in     20\nscored      20\nrejected    0\n" in done.stdout
+    assert pq.read_table(tmp_path / "scores").num_rows == 20
+    again = vilt("score", job_file, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "set output.overwrite=true" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("input.imge=x", "job.yaml: input.imge: unknown key; did you mean 'image'?"),
+        ("input.text=title", "input.text: the table has no column 'title'"),
+        ("input.path=/nowhere", "input.path: '/nowhere' does not exist"),
+        ("model=/nowhere", "model: no config.json in '/nowhere': no such folder"),
+    ],
+)
+def test_a_bad_config_is_one_line_and_exit_code_2(tmp_path: Path, job_file: str, override: str, message: str) -> None:
+    done = vilt("answer", job_file, override, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "scores").exists()
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    for words in ((), ("none.yaml",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.score", *words], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr == (
+            "none.yaml: no such file\n" if words else "usage: python -m jobs.score CONFIG [key=value ...]\n"
+        )
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = vilt("demo", "--rows", "60", "--folder", "demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("60 drawn scenes", "rows in     60 (235 pairs)", "image_truncated", "right answers: "):
+        assert part in done.stdout
+    answers = pq.read_table(tmp_path / "demo" / "answers").to_pandas()
+    assert len(answers) == 60
+    assert answers.error.notna().sum() == 8
+    right = (answers.answer == answers.true_answer)[answers.error.isna()].mean()
+    assert right >= 0.85

@@ -1,0 +1,94 @@
+"""Drawn scenes: true captions are true, false ones false, answers right."""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import questions, scenes
+from jobs.scenes import Scene, Thing
+from vilt.grids import grid_of
+
+SEEDS = st.integers(0, 2**32)
+
+
+def read(text: str) -> list[tuple[str, str, str]]:
+    """The objects that a caption names, in its order."""
+    names = text.replace(" above ", " left of ").split(" left of ")
+    return [(size, color, shape) for _, size, color, shape in (name.split() for name in names)]
+
+
+def is_true(text: str, things: tuple[Thing, ...]) -> bool:
+    """Whether a caption names just these objects, in the order that it says."""
+    ordered = sorted(things, key=lambda t: t.row) if " above " in text else list(things)
+    return read(text) == [t.kind for t in ordered]
+
+
+@given(SEEDS)
+def test_scenes_keep_their_promises(seed: int) -> None:
+    scene = scenes.random_scene(Random(seed))
+    assert grid_of(scene.height, scene.width, scenes.SHORTEST_EDGE) == (scene.rows, scene.cols)
+    columns = [t.col for t in scene.things]
+    assert columns == sorted(set(columns))
+    assert len({t.kind for t in scene.things}) == len(scene.things)
+    assert all(t.row < scene.rows and t.col < scene.cols for t in scene.things)
+
+
+@given(SEEDS)
+def test_captions(seed: int) -> None:
+    rng = Random(seed)
+    things, wording = scenes.random_scene(rng).things, rng.getrandbits(32)
+    assert is_true(scenes.caption(things, Random(wording)), things)
+    false = scenes.false_captions(things, 19, rng, wording)
+    assert len(set(false)) == len(false) == 19
+    assert not any(is_true(text, things) for text in false)
+
+
+def test_the_same_seed_draws_the_same_bytes() -> None:
+    first, second = (scenes.encode(scenes.draw(scenes.random_scene(rng), rng), rng) for rng in (Random(5), Random(5)))
+    assert first == second
+
+
+SCENE = Scene(
+    400,
+    400,
+    4,
+    4,
+    (
+        Thing("small", "red", "circle", 0, 0),
+        Thing("large", "blue", "star", 2, 1),
+        Thing("large", "red", "square", 2, 3),
+    ),
+)
+TRUE_ANSWERS = {
+    "what color is the star?": "blue",
+    "what color is the small object?": "red",
+    "what shape is the blue object?": "star",
+    "what shape is the small object?": "circle",
+    "what size is the circle?": "small",
+    "how many objects are there?": "3",
+    "how many red objects are there?": "2",
+    "how many large objects are there?": "2",
+    "how many stars are there?": "1",
+    "is there a large blue star?": "yes",
+    "is there a small blue star?": "no",
+    "is the red circle left of the blue star?": "yes",
+    "is the red circle right of the blue star?": "no",
+    "is the red circle above the blue star?": "yes",
+    "is the blue star below the red circle?": "yes",
+    "is the red circle at the top or at the bottom?": "top",
+    "is the red square at the left or at the right?": "right",
+}
+
+
+def test_answers_about_a_known_scene() -> None:
+    rng = Random(0)
+    seen = {}
+    for _ in range(5000):
+        _, question, answer = questions.ask(SCENE, rng)
+        assert answer in questions.ANSWERS
+        assert seen.setdefault(question, answer) == answer
+    for question, answer in TRUE_ANSWERS.items():
+        assert seen[question] == answer
+    assert not any("red object?" in question for question in seen)  # two are red: no one answer
+    assert not any("blue star above the red square" in question for question in seen)  # they are in one row
