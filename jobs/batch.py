@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.reasons import REASONS
+from pipeline.run import RowsLostError
 
-BAD_CONFIG = 2  # exit code
+FAILED, BAD_CONFIG = 1, 2  # exit codes
 
 
 def run_file(task: Task, path: str, overrides: Sequence[str]) -> int:
@@ -19,6 +20,9 @@ def run_file(task: Task, path: str, overrides: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG
+    except RowsLostError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     return 0
 
 

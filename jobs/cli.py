@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Batch inference with ViLT over image-text tables.")
+app = typer.Typer(
+    help="Batch inference with ViLT over image-text tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # their tracebacks print local values, credentials among them
+)
 
 ConfigFile = Annotated[str, typer.Argument(help="YAML file, see configs/")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]

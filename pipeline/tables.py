@@ -126,8 +126,13 @@ def _require(schema: pa.Schema, key: str, name: str) -> None:
         raise ConfigError(f"{key}: the table has no column {name!r}; {hint}it has {', '.join(schema.names)}")
 
 
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    """The type of the values, where they are dictionary-encoded."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def _image_kind(field: pa.Field) -> ImageKind:
-    kind = field.type
+    kind = _decoded(field.type)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return "bytes"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -139,7 +144,7 @@ def _image_kind(field: pa.Field) -> ImageKind:
 
 def _text_is_list(field: pa.Field) -> bool:
     is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
-    kind = field.type.value_type if is_list else field.type
+    kind = _decoded(field.type.value_type if is_list else field.type)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise ConfigError(f"input.text: column {field.name!r} is {field.type}; a text is a string or a list of strings")
     return is_list

@@ -6,6 +6,7 @@ out in order of length, so those of one length are one contiguous slice that vie
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -70,6 +71,13 @@ def starts(lengths: np.ndarray) -> np.ndarray:
 def spans(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The indices begin[i] .. begin[i] + lengths[i] - 1 for every i, end to end."""
     return np.arange(lengths.sum()) + np.repeat(begin - starts(lengths), lengths)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the same memory, which may be read-only: it is only ever read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 class Packed:

@@ -16,12 +16,12 @@ from vilt.grids import Grid
 from vilt.heads import HEADS
 from vilt.images import ImageInput, ViltImageProcessor, patchify
 from vilt.model import PixelProjection, ViltModel
-from vilt.packing import Packed, Pairs
+from vilt.packing import Packed, Pairs, as_tensor
 from vilt.text import ViltTokenizer
 
 SCORE, ANSWER = "rank_output", "classifier"  # the heads' checkpoint names
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 65536}  # tokens of one forward pass; a CPU's caches like small ones
+CPU_TOKENS, GPU_TOKENS = 2048, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels `score` and `answer` hold at a time
 
 
@@ -83,7 +83,8 @@ class Predictor:
         self.config, self.preprocessor, self.weights_sha256 = model.config, preprocessor, weights_sha256
         dtype = PRECISIONS[self.precision]
         steps = preprocessor.images
-        projection = PixelProjection(model.image.projection, steps.image_mean, steps.image_std)
+        with torch.no_grad():
+            projection = PixelProjection(model.image.projection, steps.image_mean, steps.image_std)
         self.model = model.to(self.device, dtype).eval()
         self.projection = projection.to(self.device, dtype)
         self.heads = {name: head.to(self.device).eval() for name, head in heads.items()}  # float32: they are small
@@ -150,8 +151,8 @@ class Predictor:
         for head in heads:
             self.require(head)
         out: dict[str, np.ndarray] = {}
-        images = self.model.embed_images(torch.from_numpy(pairs.patches).to(self.device), pairs.grids, self.projection)
-        for part in pairs.cut(TOKEN_BUDGET[self.device.type]):
+        images = self.model.embed_images(as_tensor(pairs.patches).to(self.device), pairs.grids, self.projection)
+        for part in pairs.cut(CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS):
             batch = Packed(pairs, part, self.device)
             pooled = self.model.pooled(batch, images).float()  # (n, D)
             for head in heads:

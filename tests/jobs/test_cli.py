@@ -58,14 +58,12 @@ def test_a_bad_config_is_one_line_and_exit_code_2(tmp_path: Path, job_file: str,
 
 
 def test_as_a_module(tmp_path: Path) -> None:
-    for words in ((), ("none.yaml",)):
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs.score", *words], capture_output=True, text=True, cwd=tmp_path, check=False
-        )
+    usage = "usage: python -m jobs.score CONFIG [key=value ...]\n"
+    for words, error in (([], usage), (["none.yaml"], "none.yaml: no such file\n")):
+        module = [sys.executable, "-m", "jobs.score", *words]
+        done = subprocess.run(module, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert done.returncode == 2
-        assert done.stderr == (
-            "none.yaml: no such file\n" if words else "usage: python -m jobs.score CONFIG [key=value ...]\n"
-        )
+        assert done.stderr == error
 
 
 def test_demo(tmp_path: Path) -> None:

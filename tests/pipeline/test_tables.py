@@ -83,8 +83,9 @@ def test_paths_that_are_no_table(tmp_path: Path) -> None:
         open_table(config("abc://x"))
 
 
-def test_large_types(write_table: Callable[..., str]) -> None:
-    path = write_table([ROW], image=pa.large_binary(), texts=pa.large_list(pa.large_string()), uri=pa.large_string())
+def test_large_and_dictionary_types(write_table: Callable[..., str]) -> None:
+    large = {"image": pa.large_binary(), "texts": pa.large_list(pa.large_string()), "uri": pa.large_string()}
+    path = write_table([ROW], caption=pa.dictionary(pa.int32(), pa.string()), **large)
     assert open_table(config(path)).columns.image_kind == "bytes"
     assert open_table(config(path, image="uri")).columns.image_kind == "uri"
     assert open_table(config(path, text="texts")).columns.text_is_list
