@@ -149,10 +149,15 @@ def encode(picture: Image.Image, rng: Random) -> bytes:
 
 def caption(things: tuple[Thing, ...], rng: Random) -> str:
     """A true caption that names every object: from left to right or, where no row holds two, from top to bottom."""
-    by_row = sorted(things, key=lambda t: t.row)
+    relation, ordered = in_order(things, rng)
+    return f" {relation} ".join(f"a {thing.name}" for thing in ordered)
+
+
+def in_order(things: tuple[Thing, ...], rng: Random) -> tuple[str, list[Thing]]:
+    """The relation that a caption tells, and the objects in its order."""
     if len({t.row for t in things}) == len(things) > 1 and rng.random() < 0.35:
-        return " above ".join(f"a {t.name}" for t in by_row)
-    return " left of ".join(f"a {t.name}" for t in things)
+        return "above", sorted(things, key=lambda t: t.row)
+    return "left of", list(things)
 
 
 def false_captions(things: tuple[Thing, ...], count: int, rng: Random, wording: int) -> list[str]:

@@ -31,6 +31,7 @@ from vilt.text import SPECIAL_TOKENS, ViltTokenizer
 
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
 top bottom"""
+ALIGNED_LAYER = 4  # of 6; the layers above can then look things up
 CANDIDATES = 4  # captions a ranked picture: one true, the others hard
 IMAGES = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
 TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
@@ -66,6 +67,7 @@ class Example:
     text: str
     kind: str  # "caption", "question" or "rank"
     answer: int = -1
+    cells: tuple[int, ...] = ()  # of a true caption: the cell of each object that it names, in its order
 
 
 class ScenePool:
@@ -104,6 +106,7 @@ class Trainee(nn.Module):
         super().__init__()
         self.vilt = ViltModel(shape)
         self.rank, self.answer, self.word = RetrievalHead(shape), AnswerHead(shape), MaskedWordHead(shape)
+        self.word_side, self.patch_side = (nn.Linear(shape.hidden_size, 64) for _ in range(2))
         initialise(self, shape, torch.Generator().manual_seed(seed))
 
     @property
@@ -111,13 +114,17 @@ class Trainee(nn.Module):
         """By their checkpoint names."""
         return {"rank_output": self.rank, "classifier": self.answer, "mlm_score": self.word}
 
-    def loss(self, pairs: Pairs, examples: list[Example], words: Tensor) -> dict[str, Tensor]:
-        """The loss of each kind of example in the batch; `words` int64 (sum of text lengths,), -100 where no target."""
+    def loss(self, pairs: Pairs, examples: list[Example], words: Tensor, cells: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
         batch = Packed(pairs)
         projection = PixelProjection(self.vilt.image.projection, IMAGES.image_mean, IMAGES.image_std)
         images = self.vilt.embed_images(torch.from_numpy(pairs.patches), pairs.grids, projection)
-        hidden = self.vilt.norm(self.vilt.encoder(self.vilt.embed(batch, images), batch))  # (T, D)
-        losses = {}
+        x, losses = self.vilt.embed(batch, images), {}  # (T, D)
+        for depth, block in enumerate(self.vilt.encoder.blocks, 1):
+            x = block(x, batch)
+            if depth == ALIGNED_LAYER:
+                losses["align"] = self.alignment(x, batch, cells[batch.text_order])
+        hidden = self.vilt.norm(x)
         targets = words[batch.text_order]
         chosen = targets >= 0
         if chosen.any():
@@ -134,6 +141,23 @@ class Trainee(nn.Module):
             losses["question"] = self.answer.loss(self.answer(pooled[asked]).float(), soft)
         return losses
 
+    def alignment(self, x: Tensor, batch: Packed, cells: Tensor) -> Tensor:
+        """Cross entropy of the patch that each attribute word of a true caption is about, among its picture's patches.
+
+        x: (T, D). cells: int64 (texts,), the patch of each packed text token within its picture, -100 where none.
+        """
+        lengths = torch.tensor([length for length, count in batch.runs for _ in range(count)])
+        pair = torch.searchsorted(batch.starts, batch.text_rows, right=True) - 1  # of each text token
+        texts = torch.bincount(pair, minlength=len(lengths))
+        about = cells >= 0
+        pair, first = pair[about], (batch.starts + texts + 1)[pair[about]]
+        patches = lengths[pair] - texts[pair] - 1
+        column = torch.arange(int(patches.max()))[None]  # (1, most patches)
+        rows = (first[:, None] + column).clamp(max=len(x) - 1)
+        query, keys = self.word_side(x[batch.text_rows[about]]), self.patch_side(x)[rows]  # (n, d), (n, most, d)
+        scores = (keys @ query[:, :, None])[:, :, 0].float() / query.shape[1] ** 0.5
+        return F.cross_entropy(scores.masked_fill(column >= patches[:, None], -1e4), cells[about])
+
 
 def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
     """A batch: masked captions only and few objects at first, later captions, questions and rankings."""
@@ -141,8 +165,7 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
     captions, asked = (size, 0) if progress < 0.1 else (size * 3 // 8, size * 3 // 8)
     batch = []
     for _ in range(captions):
-        scene = pool.sample(rng, most)
-        batch.append(Example(scene, scenes.caption(pool.items[scene][0].things, rng), "caption"))
+        batch.append(captioned(pool, pool.sample(rng, most), "caption", rng.getrandbits(32)))
     for _ in range(asked):
         scene = pool.sample(rng, most)
         _, question, answer = questions.ask(pool.items[scene][0], rng)
@@ -150,21 +173,36 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
     for _ in range((size - captions - asked) // CANDIDATES):
         scene = pool.sample(rng, most)
         things, wording = pool.items[scene][0].things, rng.getrandbits(32)
-        texts = [scenes.caption(things, Random(wording))]
-        texts += scenes.false_captions(things, CANDIDATES - 1, rng, wording)
-        batch += [Example(scene, text, "rank") for text in texts]
+        batch.append(captioned(pool, scene, "rank", wording))
+        false = scenes.false_captions(things, CANDIDATES - 1, rng, wording)
+        batch += [Example(scene, text, "rank") for text in false]
     return batch
 
 
-def to_pairs(pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random) -> tuple[Pairs, Tensor]:
+def captioned(pool: ScenePool, scene: int, kind: str, wording: int) -> Example:
+    """A true caption of a scene."""
+    drawn = pool.items[scene][0]
+    _, ordered = scenes.in_order(drawn.things, Random(wording))
+    cells = tuple(thing.row * drawn.cols + thing.col for thing in ordered)
+    return Example(scene, scenes.caption(drawn.things, Random(wording)), kind, cells=cells)
+
+
+def to_pairs(
+    pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random
+) -> tuple[Pairs, Tensor, Tensor]:
     """The batch as pairs, with one or two of the three attributes of every object of a caption masked (now and then
-    all), and the masked words as targets."""
+    all); the masked words as targets; and for each word that names an attribute in a true caption the cell it is about.
+
+    Targets and cells are int64 (sum of text lengths,), -100 elsewhere.
+    """
     ids, lengths = tokenizer.ragged([e.text for e in batch])
-    words = np.full_like(ids, -100)
+    words, cells = np.full_like(ids, -100), np.full_like(ids, -100)
     attributes = [tokenizer.id(word) for word in (*scenes.COLORS, *scenes.SHAPES, *scenes.SIZES)]
     for example, begin, length in zip(batch, starts(lengths), lengths, strict=True):
+        named = begin + np.flatnonzero(np.isin(ids[begin : begin + length], attributes))
+        if example.cells:
+            cells[named] = np.repeat(example.cells, 3)
         if example.kind == "caption":
-            named = begin + np.flatnonzero(np.isin(ids[begin : begin + length], attributes))
             masked = (
                 named
                 if rng.random() < 0.15
@@ -175,7 +213,7 @@ def to_pairs(pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rn
     seen, image_index = np.unique([e.scene for e in batch], return_inverse=True)
     patches = np.concatenate([pool.items[i][1] for i in seen])
     pairs = Pairs(ids, lengths, patches, [pool.items[i][2] for i in seen], image_index)
-    return pairs, torch.from_numpy(words)
+    return pairs, torch.from_numpy(words), torch.from_numpy(cells)
 
 
 def train(out: str, steps: int, seed: int, batch_size: int = 64, pool_size: int = 30_000, rate: float = 5e-4) -> None:
@@ -195,13 +233,13 @@ def train(out: str, steps: int, seed: int, batch_size: int = 64, pool_size: int 
         return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
-    started, totals = time.monotonic(), dict.fromkeys(("caption", "question", "rank"), 0.0)
+    started, totals = time.monotonic(), dict.fromkeys(("align", "caption", "question", "rank"), 0.0)
     for step in range(steps):
         batch = compose(pool, rng, batch_size, step / steps)
-        pairs, words = to_pairs(pool, batch, tokenizer, rng)
+        pairs, words, cells = to_pairs(pool, batch, tokenizer, rng)
         # Sequences are short: the fused attention's backward costs twice the plain products here.
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            losses = model.loss(pairs, batch, words)
+            losses = model.loss(pairs, batch, words, cells)
         optimizer.zero_grad()
         sum(losses.values(), torch.zeros(())).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
