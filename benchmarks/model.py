@@ -87,13 +87,11 @@ def main(count: int, runs: int) -> None:
             seconds[name].append(time.perf_counter() - started)
     rates = {"float32": matrix_rate(torch.float32), "bfloat16": matrix_rate(torch.bfloat16)}
     exact = scores["transformers, float32, batches of 1"]
-    print(
-        f"{count} pairs, {pairs.lengths.mean():.0f} tokens each, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    length, threads = pairs.lengths.mean(), torch.get_num_threads()
+    print(f"{count} pairs of {length:.0f} tokens, {threads} threads, torch {torch.__version__}")
     print("matrix rate: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
-    print(
-        "| model | pairs/s | times | share of matrix rate | largest difference of a score |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| model | pairs/s | times | share of matrix rate | largest difference of a score |")
+    print("| --- | --- | --- | --- | --- |")
     base = statistics.median(seconds["transformers, float32, batches of 8"])
     for name, times in seconds.items():
         median = statistics.median(times)

@@ -65,7 +65,7 @@ class BatchConfig(_Section):
     """How rows are put together."""
 
     window_rows: int = Field(512, ge=1, description="rows that are bucketed together")
-    tokens: int = Field(16_384, ge=256, description="tokens of a micro-batch, the unit that actors take")
+    tokens: int | None = Field(None, ge=256, description="tokens of a micro-batch; default: 16384, with GPUs 65536")
 
 
 class RayConfig(_Section):

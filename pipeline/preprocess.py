@@ -23,11 +23,13 @@ from vilt.predictor import Preprocessor
 
 @dataclass(frozen=True)
 class Settings:
-    """What every preprocessing task needs to know: the job, the table's folder and its columns."""
+    """What every preprocessing task needs to know: the job, the table's folder and its columns, and the tokens of a
+    micro-batch."""
 
     config: JobConfig
     base: str
     columns: Columns
+    tokens: int
 
 
 NO_GRID = Grid(0, 0)
@@ -70,7 +72,7 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
         item.tokens = tokens
     rows = _carried(window, settings.config)
     failed = [item for item in items if item.failure]
-    parts = _bucket(ready, settings.config.batch.tokens) or [[]]
+    parts = _bucket(ready, settings.tokens) or [[]]
     for part in parts:
         pairs = _build(part, images, preprocessor, limits.image_pixels)
         everyone = part + failed if part is parts[-1] else part

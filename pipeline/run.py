@@ -16,6 +16,7 @@ import ray
 import ray.data
 
 from pipeline.config import ConfigError, JobConfig
+from pipeline.pool import Pool, plan_pool
 from pipeline.predict import HEAD, ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.schema import STATS
@@ -26,7 +27,6 @@ from vilt.configuration import ViltConfig
 from vilt.heads import HEADS
 from vilt.predictor import Preprocessor
 
-CORES_PER_ACTOR = 8  # a CPU actor's share of a large machine
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
@@ -62,12 +62,13 @@ def run(config: JobConfig) -> Summary:
     sink = ParquetSink(config, time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6], lineage)
     sink.check()
     with ray_session(config.ray.address):
+        pool = plan_pool(config)
         started = time.monotonic()
         if table.rows:
-            settings = Settings(config, table.base, table.columns)
-            _stages(read(table, config), settings).write_datasink(sink)
+            settings = Settings(config, table.base, table.columns, pool.tokens)
+            _stages(read(table, config), settings, pool).write_datasink(sink)
         seconds = time.monotonic() - started
-    summary = _summarise(config, table, sink.total, lineage, seconds)
+    summary = _summarise(config, table, sink.total, lineage, pool, seconds)
     sink.write_summary(asdict(summary))
     if sink.total.input_rows != table.rows:
         raise RowsLostError(f"{table.rows} rows in, {sink.total.input_rows} rows out: {config.output.path}")
@@ -87,8 +88,9 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
         schema = dataset.schema().base_schema
         if config.input.id is None and ROW_HASH not in schema.names:
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
-        settings = Settings(config, config.input.path, check_columns(schema, config))
-        return _stages(dataset, settings).drop_columns([STATS])
+        pool = plan_pool(config)
+        settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens)
+        return _stages(dataset, settings, pool).drop_columns([STATS])
 
     return process
 
@@ -119,16 +121,14 @@ def check_model(config: JobConfig) -> dict[str, str]:
     }
 
 
-def _stages(dataset: ray.data.Dataset, settings: Settings) -> ray.data.Dataset:
+def _stages(dataset: ray.data.Dataset, settings: Settings, pool: Pool) -> ray.data.Dataset:
     """Blocks of rows -> micro-batches -> rows with results."""
-    config = settings.config
-    pool = _pool(config)
     batches = dataset.map_batches(
         preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
     )
     return batches.map_batches(
         ViltActor,
-        fn_constructor_kwargs={"config": config, "threads": pool.cpus},
+        fn_constructor_kwargs={"config": settings.config, "threads": pool.cpus},
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=pool.count),
@@ -136,31 +136,6 @@ def _stages(dataset: ray.data.Dataset, settings: Settings) -> ray.data.Dataset:
         num_gpus=pool.gpus,
         memory=ACTOR_MEMORY,
     )
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Actors, and the cores and GPUs of each."""
-
-    count: int
-    cpus: int
-    gpus: float
-
-
-def _pool(config: JobConfig) -> Pool:
-    """The pool that the config asks for, or what fits the cluster, one core left for reading and decoding."""
-    wanted, has = config.actors, ray.cluster_resources()
-    cores, all_gpus = int(has.get("CPU", 1)), has.get("GPU", 0)
-    gpus = wanted.gpus if wanted.gpus is not None else float(all_gpus >= 1)
-    count = wanted.count or (max(1, int(all_gpus / gpus)) if gpus else max(1, cores // CORES_PER_ACTOR))
-    cpus = wanted.cpus or (1 if gpus else max(1, (cores - 1) // count))
-    if count * cpus >= cores:
-        raise ConfigError(
-            f"actors: {count} actors of {cpus} cores leave none for reading and decoding; Ray has {cores} cores"
-        )
-    if count * gpus > all_gpus:
-        raise ConfigError(f"actors: {count} actors of {gpus:g} GPUs need more than the {all_gpus:g} that Ray has")
-    return Pool(count, cpus, gpus)
 
 
 @contextmanager
@@ -181,10 +156,10 @@ def ray_session(address: str | None = None) -> Iterator[None]:
 
 
 def _summarise(
-    config: JobConfig, table: InputTable, total: Written, lineage: dict[str, str], seconds: float
+    config: JobConfig, table: InputTable, total: Written, lineage: dict[str, str], pool: Pool, seconds: float
 ) -> Summary:
     rejected = dict(total.errors.most_common())
-    capacity = total.micro_batches * config.batch.tokens
+    capacity = total.micro_batches * pool.tokens
     return Summary(
         task=config.task,
         output=config.output.path,
