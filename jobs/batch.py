@@ -45,8 +45,8 @@ def format_summary(summary: Summary) -> str:
         *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in summary.rejected.items()),
         f"time        {summary.seconds:.1f} s, {summary.pairs_per_second:,.1f} pairs/s, start included; "
         f"{summary.model_seconds:.1f} s in the model",
-        f"batches     {summary.micro_batches:,} micro-batches, {summary.batch_fill:.0%} full, no padding",
+        f"batches     {summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding",
         f"model       {summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}",
-        f"output      {summary.output} ({len(summary.files)} Parquet files)",
+        f"output      {summary.output} (Parquet files: {len(summary.files)})",
     ]
     return "\n".join(lines)

@@ -98,12 +98,13 @@ def _show_scores(summary: Summary) -> str:
     out = pq.read_table(summary.output).to_pandas()
     whole = out[out.error.isna()]
     best = whole.loc[whole.groupby("row_id").score.idxmax()]
-    right = (best.captions == best.true_caption).mean()
-    shown = best.head(5)[["row_id", "captions", "score", "true_caption"]]
+    best = best.assign(true=(best.captions == best.true_caption).map({True: "yes", False: "no"}))
+    shown = best.head(8)[["row_id", "score", "true", "captions"]].rename(columns={"captions": "best caption"})
     wrong = out[out.error.notna()].drop_duplicates("row_id").head(8)[["row_id", "error", "error_detail"]]
+    share = f"{(best.true == 'yes').mean():.1%} of {len(best)} scenes"
     return (
-        f"\nthe best of {CAPTIONS} captions is the true one for {right:.1%} of {len(best)} scenes:\n"
-        f"{_text(shown.rename(columns={'captions': 'best caption'}))}\n\nrejected rows:\n{_text(wrong)}"
+        f"\nthe best of {CAPTIONS} captions is the true one for {share}:\n"
+        f"{_text(shown)}\n\nrejected rows:\n{_text(wrong)}"
     )
 
 
@@ -116,4 +117,4 @@ def _show_answers(summary: Summary) -> str:
 
 
 def _text(frame: pd.DataFrame) -> str:
-    return frame.to_string(index=False, max_colwidth=60, float_format=lambda x: f"{x:.3f}")
+    return frame.to_string(index=False, max_colwidth=90, float_format=lambda x: f"{x:.3f}")

@@ -89,9 +89,12 @@ class JobConfig(_Section):
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
-    def _paths_differ(self) -> Self:
-        if self.input.path.rstrip("/") == self.output.path.rstrip("/"):
-            raise ValueError(f"output.path is the input's own path {self.output.path!r}: choose another folder")
+    def _output_is_elsewhere(self) -> Self:
+        if f"{self.output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/"):
+            raise ValueError(
+                f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
+                "would read it: choose another"
+            )
         return self
 
     @property

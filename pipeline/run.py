@@ -21,6 +21,7 @@ from pipeline.predict import HEAD, ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.schema import STATS
 from pipeline.sink import ParquetSink, Written
+from pipeline.storage import STORAGE_ERRORS
 from pipeline.tables import ROW_HASH, InputTable, check_columns, open_table, read
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
@@ -60,14 +61,17 @@ def run(config: JobConfig) -> Summary:
     table = open_table(config)
     lineage = check_model(config)
     sink = ParquetSink(config, time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6], lineage)
-    sink.check()
-    with ray_session(config.ray.address):
-        pool = plan_pool(config)
-        started = time.monotonic()
-        if table.rows:
-            settings = Settings(config, table.base, table.columns, pool.tokens)
-            _stages(read(table, config), settings, pool).write_datasink(sink)
-        seconds = time.monotonic() - started
+    sink.open()
+    try:
+        with ray_session(config.ray.address):
+            pool = plan_pool(config)
+            started = time.monotonic()
+            if table.rows:
+                settings = Settings(config, table.base, table.columns, pool.tokens)
+                _stages(read(table, config), settings, pool).write_datasink(sink)
+            seconds = time.monotonic() - started
+    finally:
+        sink.close()
     summary = _summarise(config, table, sink.total, lineage, pool, seconds)
     sink.write_summary(asdict(summary))
     if sink.total.input_rows != table.rows:
@@ -104,7 +108,7 @@ def check_model(config: JobConfig) -> dict[str, str]:
         shape = ViltConfig.from_pretrained(config.model)
         Preprocessor.from_pretrained(config.model, shape)
         tensors, sha256 = checkpoint.read(config.model)
-    except (OSError, ValueError, ImportError) as error:
+    except (*STORAGE_ERRORS, ValueError, ImportError) as error:
         raise ConfigError(f"model: {error}") from None
     heads = sorted({name.split(".")[0] for name in tensors} & set(HEADS))
     if HEAD[config.task] not in heads:

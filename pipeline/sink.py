@@ -17,7 +17,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 
 from pipeline.config import ConfigError, JobConfig
 from pipeline.schema import ERROR, STATS, TEXT_INDEX
-from pipeline.storage import arrow_filesystem, open_fsspec
+from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, open_fsspec
 
 STAGING = "_staging-"
 
@@ -67,14 +67,27 @@ class ParquetSink(Datasink[Written]):
         self.filesystem, self.path = open_fsspec(config.output.path, "output.path")
         self.staging = f"{self.path}/{STAGING}{run_id}"
 
-    def check(self) -> None:
-        """Raises ConfigError where the folder holds the results of an earlier run and `overwrite` is not set."""
-        present = old_files(self.filesystem, self.path)
-        if present and not self.config.output.overwrite:
-            raise ConfigError(
-                f"output.path: {self.config.output.path!r} already holds {len(present)} .parquet files; "
-                "choose another folder, or set output.overwrite=true to replace them"
-            )
+    def open(self) -> None:
+        """Make the staging folder. Raises ConfigError where nothing can be written there, or where the folder holds
+        the results of an earlier run and `overwrite` is not set."""
+        given = self.config.output.path
+        try:
+            present = old_files(self.filesystem, self.path)
+            if not present or self.config.output.overwrite:
+                self.filesystem.makedirs(self.staging, exist_ok=True)
+                self.filesystem.pipe_file(f"{self.staging}/_started", self.run_id.encode())
+                return
+        except STORAGE_ERRORS as error:
+            raise ConfigError(f"output.path: cannot write to {given!r}: {error}") from None
+        raise ConfigError(
+            f"output.path: {given!r} already holds {len(present)} .parquet files; "
+            "choose another folder, or set output.overwrite=true to replace them"
+        )
+
+    def close(self) -> None:
+        """Remove the staging folder, whatever became of the run."""
+        if self.filesystem.exists(self.staging):
+            self.filesystem.rm(self.staging, recursive=True)
 
     @property
     def min_rows_per_write(self) -> int | None:
@@ -91,7 +104,6 @@ class ParquetSink(Datasink[Written]):
         written = Written()
         name = f"part-{self.run_id}-{ctx.task_idx:06d}.parquet"
         writer: pq.ParquetWriter | None = None
-        self.filesystem.makedirs(self.staging, exist_ok=True)
         for block in blocks:
             table = BlockAccessor.for_block(block).to_arrow()
             if not table.num_rows:
@@ -120,19 +132,9 @@ class ParquetSink(Datasink[Written]):
             self.filesystem.mv(f"{self.staging}/{name}", f"{self.path}/{name}")
         for file in old:
             self.filesystem.rm_file(file)
-        self._discard()
-
-    def on_write_failed(self, error: Exception) -> None:  # noqa: ARG002
-        """Leave nothing behind."""
-        self._discard()
-
-    def _discard(self) -> None:
-        if self.filesystem.exists(self.staging):
-            self.filesystem.rm(self.staging, recursive=True)
 
     def write_summary(self, summary: dict[str, object]) -> None:
         """`_summary.json` beside the files."""
-        self.filesystem.makedirs(self.path, exist_ok=True)
         self.filesystem.pipe_file(f"{self.path}/_summary.json", json.dumps(summary, indent=2).encode() + b"\n")
 
 

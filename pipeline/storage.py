@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fsspec
 import pyarrow.fs
+from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
 
 from pipeline.config import ConfigError
+
+STORAGE_ERRORS = (OSError, BotoCoreError)  # what a filesystem raises: no access, no network, no credentials, no space
 
 
 def open_fsspec(uri: str, key: str) -> tuple[AbstractFileSystem, str]:

@@ -16,7 +16,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.config import ConfigError, JobConfig
 from pipeline.schema import ROW_ID, added_columns
-from pipeline.storage import arrow_filesystem, full_uri, open_fsspec
+from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
 
 ImageKind = Literal["bytes", "uri", "struct"]
 _GLOB = re.compile(r"[*?\[]")
@@ -47,13 +47,15 @@ def open_table(config: JobConfig) -> InputTable:
     """Find the files, read their footers and check the columns that the config names. Raises ConfigError."""
     given = config.input.path
     filesystem, path = open_fsspec(given, "input.path")
-    files = _list_files(filesystem, path, given)
     arrow_fs = arrow_filesystem(filesystem)
     try:
+        files = _list_files(filesystem, path, given)
         dataset = pyarrow.dataset.dataset(files, filesystem=arrow_fs, format="parquet", partitioning="hive")
         rows = dataset.count_rows()
-    except (pa.ArrowInvalid, OSError) as error:
+    except pa.ArrowInvalid as error:
         raise ConfigError(f"input.path: {given!r} holds a file that is not Parquet: {error}") from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"input.path: cannot read {given!r}: {error}") from None
     columns = check_columns(dataset.schema, config)
     folder = path.rsplit("/", 1)[0] if files == [path] else _above_glob(path)
     return InputTable(files, arrow_fs, full_uri(filesystem, folder), rows, columns)

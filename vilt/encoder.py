@@ -31,11 +31,15 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 class Layout(Protocol):
-    """Which tokens attend to which; `first` means the first token, text [CLS], of each sequence."""
+    """Which tokens attend to which."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
         """(..., heads, d) each -> (..., heads, d): every token reads all tokens of its own sequence."""
         ...
+
+
+class FirstLayout(Layout, Protocol):
+    """A layout that can also let only the first token of each sequence, text [CLS], read."""
 
     def first(self, x: Tensor) -> Tensor:
         """(..., D) -> (n, D): the first token of each of the n sequences."""
@@ -47,23 +51,15 @@ class Layout(Protocol):
 
 
 class Dense:
-    """Padded sequences (B, L): `mask` is (B, L), nonzero where a token is real; None where all are."""
+    """Padded sequences (B, L): `mask` is (B, L), nonzero where a token is real."""
 
-    def __init__(self, mask: Tensor | None = None) -> None:
-        self.mask = None if mask is None else mask[:, None, None, :].bool()  # (B, 1, 1, L)
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask[:, None, None, :].bool()  # (B, 1, 1, L)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
         """(B, L, heads, d) each -> (B, L, heads, d)."""
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (B, heads, L, d)
         return F.scaled_dot_product_attention(q, k, v, self.mask, dropout).transpose(1, 2)
-
-    def first(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, D)."""
-        return x[:, 0]
-
-    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q (B, heads, d), k and v (B, L, heads, d) -> (B, heads, d)."""
-        return self.attend(q[:, None], k, v)[:, 0]
 
 
 class Attention(nn.Module):
@@ -82,7 +78,7 @@ class Attention(nn.Module):
         mixed = layout.attend(q, k, v, self.dropout if self.training else 0.0)
         return self.out(mixed.flatten(-2))
 
-    def forward_first(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
         """(..., D) -> (n, D): what `forward` gives for the first tokens, without the work for the others."""
         size = x.shape[-1]
         weight, bias = self.qkv.weight, self.qkv.bias
@@ -122,7 +118,7 @@ class Block(nn.Module):
         x = x + self.dropout(self.attention(self.norm1(x), layout))
         return x + self.dropout(self.mlp(self.norm2(x)))
 
-    def forward_first(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
         """(..., D) -> (n, D): the first tokens only; for inference, so without dropout."""
         x = layout.first(x) + self.attention.forward_first(self.norm1(x), layout)
         return x + self.mlp(self.norm2(x))
@@ -141,7 +137,7 @@ class Encoder(nn.Module):
             x = block(x, layout)
         return x
 
-    def forward_first(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
         """(..., D) -> (n, D): the last layer computes only what a head on [CLS] reads (about 7 % less work)."""
         for block in self.blocks[:-1]:
             x = block(x, layout)

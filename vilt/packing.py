@@ -81,7 +81,7 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 
 class Packed:
-    """Some of `pairs`, packed on a device; also the `Layout` of the T tokens.
+    """Some of `pairs`, packed on a device; also the layout of their T tokens.
 
     order: numpy int64 (n,), the position in `pairs` of each packed pair, by length.
     text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.

@@ -1,6 +1,7 @@
 """A job whose table, images and output are on a real S3 server."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from pipeline import JobConfig, run
+from pipeline import ConfigError, JobConfig, run
 from vilt import Predictor
 from vilt.storage import ZOO
 
@@ -50,3 +51,21 @@ def test_everything_on_s3(s3_server: str, scene_rows: Callable[[int], list[dict[
     assert summary.scored == 21
     names = sorted(path.rpartition("/")[2] for path in s3.find("bucket/scores"))
     assert names == ["_summary.json", *summary.files]
+
+
+def test_no_access_is_one_line(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert s3_server
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    pq.write_table(pa.table({"image": [b"x"], "text": ["a"]}), tmp_path / "a.parquet")
+    local = {"path": str(tmp_path)}
+    for values, message in (
+        ({"input": {"path": "s3://bucket/pairs/"}, "output": local}, "input.path: cannot read 's3://bucket/pairs/'"),
+        ({"input": local, "output": {"path": "s3://bucket/o"}}, "output.path: cannot write to 's3://bucket/o'"),
+        ({"input": local, "output": {"path": f"{tmp_path}/o"}, "model": "s3://bucket/model"}, "model: "),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            run(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
+        assert str(caught.value).startswith(message)
+        assert "\n" not in str(caught.value)
+    s3fs.S3FileSystem.clear_instance_cache()
