@@ -1,30 +1,17 @@
 """The `Predictor`: the same numbers as transformers, whatever else is in the call."""
 
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
 import torch
-import transformers
 from PIL import Image
 
-from tests.parity.models import random_config, randomise
-from vilt import ImageError, Predictor, ViltImageProcessor, ViltTokenizer
+from tests.parity.checkpoints import WORDS, transformers_logits, write_checkpoint
+from vilt import ImageError, Predictor
 from vilt.predictor import resolve_precision
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "blue", "star", "circle", "left", "of", "?"]
 SIZES = [(640, 480), (480, 640), (500, 500), (640, 480), (900, 300), (333, 500), (1200, 700)]
-
-
-def folder_of(tmp_path: Path, name: str, seed: int = 0, **fixed: object) -> tuple[str, torch.nn.Module]:
-    """A random checkpoint folder with all its files, and the transformers model in it."""
-    shape = {"vocab_size": len(WORDS), "max_position_embeddings": 40, "patch_size": 32, "image_size": 384, **fixed}
-    theirs = randomise(getattr(transformers, name)(random_config(Random(seed), **shape)), seed)
-    theirs.save_pretrained(tmp_path)
-    ViltImageProcessor().save_pretrained(str(tmp_path))
-    ViltTokenizer.from_vocabulary(WORDS).save_pretrained(str(tmp_path))
-    return str(tmp_path), theirs
 
 
 def pairs(count: int, seed: int = 0) -> tuple[list[Image.Image], list[str]]:
@@ -36,20 +23,12 @@ def pairs(count: int, seed: int = 0) -> tuple[list[Image.Image], list[str]]:
     return images, [" ".join(rng.choice(WORDS[5:], rng.integers(1, 12))) for _ in range(count)]
 
 
-def transformers_logits(folder: str, model: torch.nn.Module, images: list, texts: list[str]) -> torch.Tensor:
-    """One padded batch, as transformers users run it."""
-    tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
-    processor = transformers.ViltProcessor(transformers.ViltImageProcessor(), tokenizer)
-    with torch.inference_mode():
-        return model(**processor(images, texts, padding=True, truncation=True, return_tensors="pt")).logits
-
-
 @pytest.mark.parametrize("name", ["ViltForImageAndTextRetrieval", "ViltForQuestionAnswering"])
 def test_the_logits_of_transformers(tmp_path: Path, name: str) -> None:
-    folder, theirs = folder_of(tmp_path, name)
+    theirs = write_checkpoint(tmp_path, name)
     images, texts = pairs(7)
-    expected = transformers_logits(folder, theirs, images, texts)
-    predictor = Predictor.from_pretrained(folder, precision="float32")
+    expected = transformers_logits(tmp_path, theirs, images, texts)
+    predictor = Predictor.from_pretrained(str(tmp_path), precision="float32")
     if name == "ViltForImageAndTextRetrieval":
         got = predictor.score(images, texts)
         assert got.dtype == np.float32
@@ -63,8 +42,8 @@ def test_the_logits_of_transformers(tmp_path: Path, name: str) -> None:
 
 
 def test_a_result_does_not_depend_on_batch_mates(tmp_path: Path) -> None:
-    folder, _ = folder_of(tmp_path, "ViltForImageAndTextRetrieval", seed=1)
-    predictor = Predictor.from_pretrained(folder, precision="float32")
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=1)
+    predictor = Predictor.from_pretrained(str(tmp_path), precision="float32")
     images, texts = pairs(20)
     together = predictor.score(images, texts)
     alone = [predictor.score(image, text)[0] for image, text in zip(images, texts, strict=True)]
@@ -75,8 +54,8 @@ def test_a_result_does_not_depend_on_batch_mates(tmp_path: Path) -> None:
 
 
 def test_one_image_with_many_texts_and_one_text_with_many_images(tmp_path: Path) -> None:
-    folder, _ = folder_of(tmp_path, "ViltForImageAndTextRetrieval", seed=2)
-    predictor = Predictor.from_pretrained(folder, precision="float32")
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=2)
+    predictor = Predictor.from_pretrained(str(tmp_path), precision="float32")
     images, texts = pairs(5)
     expected = [predictor.score(images[0], text)[0] for text in texts]
     assert np.abs(predictor.score(images[0], texts) - expected).max() < 1e-5
@@ -87,8 +66,8 @@ def test_one_image_with_many_texts_and_one_text_with_many_images(tmp_path: Path)
 
 
 def test_more_pairs_than_a_window(tmp_path: Path) -> None:
-    folder, _ = folder_of(tmp_path, "ViltForImageAndTextRetrieval", seed=3)
-    predictor = Predictor.from_pretrained(folder, precision="float32")
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=3)
+    predictor = Predictor.from_pretrained(str(tmp_path), precision="float32")
     image = Image.new("RGB", (384, 384))
     texts = ["a red star", "a blue circle ?"] * 150
     scores = predictor.score(image, texts)
@@ -104,8 +83,8 @@ def test_bfloat16_agrees_on_the_shipped_model() -> None:
 
 
 def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
-    folder, _ = folder_of(tmp_path, "ViltForImageAndTextRetrieval", seed=4)
-    predictor = Predictor.from_pretrained(folder)
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=4)
+    predictor = Predictor.from_pretrained(str(tmp_path))
     images, texts = pairs(3)
     with pytest.raises(ValueError, match="3 images and 2 texts"):
         predictor.score(images, texts[:2])
@@ -116,7 +95,7 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no head 'classifier'; it has rank_output"):
         predictor.answer(images, texts)
     with pytest.raises(ValueError, match="precision 'float8' is not one of auto, float32, bfloat16"):
-        Predictor.from_pretrained(folder, precision="float8")
+        Predictor.from_pretrained(str(tmp_path), precision="float8")
     with pytest.raises(FileNotFoundError, match=r"no config.json in '/nowhere': no such folder"):
         Predictor.from_pretrained("/nowhere")
 
