@@ -117,7 +117,7 @@ class Trainee(nn.Module):
     def loss(self, pairs: Pairs, examples: list[Example], words: Tensor, cells: Tensor) -> dict[str, Tensor]:
         """The loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
         batch = Packed(pairs)
-        projection = PixelProjection(self.vilt.image.projection, IMAGES.image_mean, IMAGES.image_std)
+        projection = PixelProjection(self.vilt.image.projection, *IMAGES.affine())
         images = self.vilt.embed_images(torch.from_numpy(pairs.patches), pairs.grids, projection)
         x, losses = self.vilt.embed(batch, images), {}  # (T, D)
         for depth, block in enumerate(self.vilt.encoder.blocks, 1):

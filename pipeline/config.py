@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from vilt.images import MAX_PIXELS
+from vilt.decoding import MAX_PIXELS
 
 Task = Literal["score", "answer"]
 

@@ -15,8 +15,8 @@ from pipeline.fetch import Fetched, Fetcher, too_large
 from pipeline.reasons import Failure
 from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, MicroBatch
 from pipeline.tables import Columns, with_row_id
+from vilt.decoding import ImageError, decode, read_size
 from vilt.grids import Grid
-from vilt.images import ImageError, decode, read_size
 from vilt.packing import Pairs
 from vilt.predictor import Preprocessor
 

@@ -1,94 +1,20 @@
-"""Images: encoded bytes -> RGB -> uint8 of its grid's size -> patches, or padded `pixel_values` and `pixel_mask`."""
+"""Images: RGB picture -> uint8 of its grid's size -> patches, or padded `pixel_values` and `pixel_mask`."""
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from vilt.decoding import ImageError, ImageInput, to_rgb
 from vilt.grids import NoGridError, resized
+from vilt.outputs import Batch
 from vilt.storage import Folder
-
-ImageInput = Image.Image | np.ndarray | bytes
-MAX_PIXELS = 178_956_970  # twice Pillow's warning threshold: where Pillow itself calls a picture a bomb
-
-
-class ImageError(ValueError):
-    """An image that cannot be scored: `reason` is one of a short list, `detail` says more.
-
-    Reasons: image_corrupt, image_truncated, image_unsupported, image_bomb (too many pixels), image_aspect.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
-
-
-def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Height and width in pixels from the header of encoded bytes; nothing is decoded. Raises `ImageError`."""
-    picture = _open(data, max_pixels)
-    return picture.height, picture.width
-
-
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Encoded bytes -> RGB picture; of an animation the first frame. Raises `ImageError`.
-
-    The number of pixels is checked from the header, before any is decoded. A picture whose data end early is an
-    error, never half a picture.
-    """
-    picture = _open(data, max_pixels)
-    try:
-        return to_rgb(picture)
-    except Exception as error:  # decoders raise many types on hostile data
-        text = f"{type(error).__name__}: {error}"
-        cut = "truncated" in text.lower() or "unexpected end" in text.lower() or isinstance(error, EOFError)
-        raise ImageError("image_truncated" if cut else "image_corrupt", text) from None
-
-
-def _open(data: bytes, max_pixels: int) -> Image.Image:
-    """Read the header."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's bomb warning: `max_pixels` decides
-            picture = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise ImageError("image_bomb", str(error)) from None
-    except UnidentifiedImageError:
-        kind = f"{len(data)} bytes are no image format that is known" if data else "the image is empty: 0 bytes"
-        raise ImageError("image_unsupported", kind) from None
-    except Exception as error:  # parsers raise many types on hostile headers
-        raise ImageError("image_corrupt", f"{type(error).__name__}: {error}") from None
-    if picture.width * picture.height > max_pixels:
-        size = f"{picture.width}x{picture.height} pixels"
-        raise ImageError("image_bomb", f"{size}, more than the {max_pixels} allowed")
-    return picture
-
-
-def to_rgb(image: ImageInput) -> Image.Image:
-    """A picture, a uint8 array (H, W, 3) or (H, W), or encoded bytes -> RGB picture. Raises `ImageError`."""
-    if isinstance(image, bytes):
-        return decode(image)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
-            raise ImageError(
-                "image_unsupported",
-                f"an array of {image.dtype} and shape {image.shape}; an image is uint8 (H, W, 3), (H, W, 4) or (H, W)",
-            )
-        image = Image.fromarray(image)
-    if not isinstance(image, Image.Image):
-        raise ImageError(
-            "image_unsupported", f"a {type(image).__name__}; an image is a PIL image, a uint8 array or encoded bytes"
-        )
-    image.load()
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
@@ -110,14 +36,19 @@ def patchify_pixels(pixel_values: Tensor, patch_size: int) -> Tensor:
 class ViltImageProcessor:
     """The published preprocessing, key by key as in `preprocessor_config.json`.
 
-    Resizes with Pillow's bicubic filter, as the published code does, so pixels are the same to the last level.
+    Resizes with Pillow, as the published code does, so pixels are the same to the last level.
     """
 
+    do_resize: bool = True
     size: dict[str, int] = field(default_factory=lambda: {"shortest_edge": 384})
     size_divisor: int = 32
+    resample: int = Image.Resampling.BICUBIC
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
     image_mean: Sequence[float] = (0.5, 0.5, 0.5)
     image_std: Sequence[float] = (0.5, 0.5, 0.5)
-    rescale_factor: float = 1 / 255
+    do_pad: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.size, int):  # older files
@@ -133,9 +64,15 @@ class ViltImageProcessor:
 
     def save_pretrained(self, folder: str) -> None:
         """Write `preprocessor_config.json` into `folder`."""
-        steps: dict[str, Any] = dict.fromkeys(("do_resize", "do_rescale", "do_normalize", "do_pad"), True)
-        values = {**steps, **asdict(self), "image_processor_type": "ViltImageProcessor", "resample": 3}
+        values = {**asdict(self), "resample": int(self.resample), "image_processor_type": "ViltImageProcessor"}
         Folder(folder).write("preprocessor_config.json", json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+    def affine(self) -> tuple[Sequence[float], Sequence[float], float]:
+        """Mean, standard deviation and rescale factor that turn a pixel x into (x * rescale - mean) / std."""
+        channels = len(self.image_mean)
+        mean = self.image_mean if self.do_normalize else [0.0] * channels
+        std = self.image_std if self.do_normalize else [1.0] * channels
+        return mean, std, self.rescale_factor if self.do_rescale else 1.0
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that an image of this size is resized to. Raises `ImageError` where no grid fits."""
@@ -148,18 +85,73 @@ class ViltImageProcessor:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
         picture = to_rgb(image)
         height, width = self.resized(picture.height, picture.width)
-        return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+        return np.asarray(picture.resize((width, height), Image.Resampling(self.resample)))
 
-    def __call__(self, images: ImageInput | Sequence[ImageInput]) -> dict[str, Tensor]:
-        """One or many images -> `pixel_values` float32 (B, 3, H, W), normalised and padded with zeros to the largest,
-        and `pixel_mask` int64 (B, H, W), 1 where a pixel is real."""
-        many = [images] if isinstance(images, Image.Image | np.ndarray | bytes) else images
-        mean, std = (torch.tensor(tuple(value))[:, None, None] for value in (self.image_mean, self.image_std))
-        arrays = [torch.from_numpy(self.resize(image).copy()).permute(2, 0, 1) for image in many]
-        height, width = (max(a.shape[side] for a in arrays) for side in (1, 2))
-        pixel_values = torch.zeros(len(arrays), 3, height, width)
-        pixel_mask = torch.zeros(len(arrays), height, width, dtype=torch.int64)
-        for i, array in enumerate(arrays):
-            pixel_values[i, :, : array.shape[1], : array.shape[2]] = (array * self.rescale_factor - mean) / std
-            pixel_mask[i, : array.shape[1], : array.shape[2]] = 1
-        return {"pixel_values": pixel_values, "pixel_mask": pixel_mask}
+    def __call__(self, images: Any, **settings: Any) -> Batch:
+        """The same as `preprocess`."""
+        return self.preprocess(images, **settings)
+
+    def preprocess(
+        self,
+        images: Any,
+        return_tensors: str | None = None,
+        data_format: str = "channels_first",
+        input_data_format: str | None = None,
+        **settings: Any,
+    ) -> Batch:
+        """One image or a list of them -> `pixel_values` float32 (B, 3, H, W) and `pixel_mask` int64 (B, H, W).
+
+        Images are pictures, encoded bytes, or numpy or torch arrays (channels first or last, uint8, or float between
+        0 and 1 with `do_rescale=False`). Each is resized, rescaled and normalised; with `do_pad` all are padded with
+        zeros to the largest, and the mask is 1 where a pixel is real. `settings` are the processor's own, for this
+        call. `return_tensors`: "pt", "np", or None for lists of arrays. Raises `ImageError`.
+        """
+        own = replace(self, **{key: value for key, value in settings.items() if value is not None})
+        many = images if isinstance(images, list | tuple) else [images]
+        arrays = [own._transform(_channels_last(image, input_data_format)) for image in many]
+        data: dict[str, list[np.ndarray]] = {"pixel_values": arrays}
+        if own.do_pad:
+            height, width = (max(array.shape[side] for array in arrays) for side in (0, 1))
+            room = [((0, height - a.shape[0]), (0, width - a.shape[1])) for a in arrays]
+            data["pixel_values"] = [np.pad(a, (*space, (0, 0))) for a, space in zip(arrays, room, strict=True)]
+            masks = [np.ones(a.shape[:2], np.int64) for a in arrays]
+            data["pixel_mask"] = [np.pad(mask, space) for mask, space in zip(masks, room, strict=True)]
+        if data_format == "channels_first":
+            data["pixel_values"] = [a.transpose(2, 0, 1) for a in data["pixel_values"]]
+        return Batch.of(data, return_tensors)
+
+    def _transform(self, array: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> the same, resized, rescaled and normalised."""
+        if self.do_resize:
+            as_uint8, unit = _to_uint8(array)
+            array = self.resize(as_uint8)
+            if unit:
+                array = (array * (1 / 255)).astype(np.float32)
+        if self.do_rescale:
+            array = (array * self.rescale_factor).astype(np.float32)
+        if self.do_normalize:
+            mean, std = (np.array(value, dtype=np.float32) for value in (self.image_mean, self.image_std))
+            array = (array.astype(np.float32) - mean) / std
+        return array
+
+
+def _channels_last(image: Any, data_format: str | None) -> np.ndarray:
+    """An image of any kind -> (H, W, C). Where an array could be either, channels come first, as published."""
+    if not isinstance(image, np.ndarray | Tensor) or image.ndim == 2:
+        return np.asarray(to_rgb(image))
+    array = image.numpy() if isinstance(image, Tensor) else image
+    first = data_format == "channels_first" if data_format else array.shape[0] in (1, 3)
+    return array.transpose(1, 2, 0) if first else array
+
+
+def _to_uint8(array: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Pixels as uint8 for Pillow, and whether they were between 0 and 1. Raises `ImageError` for other ranges."""
+    if array.dtype == np.uint8:
+        return array, False
+    unit = not np.allclose(array, array.astype(int))
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > (1 if unit else 255):
+        raise ImageError(
+            "image_unsupported", f"pixels from {low:g} to {high:g}; they are 0 to 255 or, as floats, 0 to 1"
+        )
+    return (array * 255 if unit else array).astype(np.uint8), unit

@@ -64,20 +64,22 @@ class ImageEmbeddings(nn.Module):
 class PixelProjection(nn.Module):
     """The patch projection for raw uint8 pixels: rescaling and normalisation folded into its weights.
 
-    ((x / 255 - mean) / std) W + b = (x - 127.5) W' + b'. Shifting by 127.5 keeps every pixel exact in bfloat16,
+    ((x * rescale - mean) / std) W + b = (x - 127.5) W' + b'. Shifting by 127.5 keeps every pixel exact in bfloat16,
     and the folded weights as small as the trained ones.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, projection: nn.Linear, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, projection: nn.Linear, mean: Sequence[float], std: Sequence[float], rescale: float = 1 / 255
+    ) -> None:
         super().__init__()
         weight = projection.weight  # (D, pixels * channels), channels last
         repeat = weight.shape[1] // len(mean)
-        scale = weight.new_tensor(std).repeat(repeat)  # (pixels * channels,)
-        shift = weight.new_tensor([0.5 - m for m in mean]).repeat(repeat) / scale
-        self.register_buffer("weight", weight / (255 * scale), persistent=False)
+        scale = weight.new_tensor([rescale / s for s in std]).repeat(repeat)  # (pixels * channels,)
+        shift = weight.new_tensor([(127.5 * rescale - m) / s for m, s in zip(mean, std, strict=True)]).repeat(repeat)
+        self.register_buffer("weight", weight * scale, persistent=False)
         self.register_buffer("bias", projection.bias + weight @ shift, persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:

@@ -1,11 +1,45 @@
-"""What a model returns: named values, readable by name, by key or in order."""
+"""What processors and models return: named values, readable by name or by key."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
+from typing_extensions import Self
+
+
+class Batch(dict[str, Any]):
+    """A processor's output: a dict, readable as `batch.input_ids` too, for `model(**batch)`."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Sequence[Any]], return_tensors: str | None) -> Self:
+        """`data` as lists (None), or each list stacked as a numpy array ("np") or a tensor ("pt")."""
+        if return_tensors is None:
+            return cls(data)
+        if return_tensors not in ("np", "pt"):
+            raise ValueError(f"return_tensors {return_tensors!r} is not 'np', 'pt' or None")
+        try:
+            arrays = {key: np.stack([np.asarray(value) for value in values]) for key, values in data.items()}
+        except ValueError:
+            raise ValueError(
+                "texts or images of different sizes do not make one array: set padding=True or do_pad=True, "
+                "or leave return_tensors out"
+            ) from None
+        return cls(arrays if return_tensors == "np" else {key: torch.from_numpy(a) for key, a in arrays.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{name!r} is not one of {', '.join(self)}") from None
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Every tensor moved, as by `Tensor.to`."""
+        return type(self)({k: v.to(*args, **kwargs) if isinstance(v, Tensor) else v for k, v in self.items()})
 
 
 class ModelOutput:

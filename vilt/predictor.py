@@ -12,9 +12,10 @@ from torch import nn
 
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
+from vilt.decoding import ImageInput
 from vilt.grids import Grid
 from vilt.heads import HEADS
-from vilt.images import ImageInput, ViltImageProcessor, patchify
+from vilt.images import ViltImageProcessor, patchify
 from vilt.model import PixelProjection, ViltModel
 from vilt.packing import Packed, Pairs, as_tensor
 from vilt.text import ViltTokenizer
@@ -84,7 +85,7 @@ class Predictor:
         dtype = PRECISIONS[self.precision]
         steps = preprocessor.images
         with torch.no_grad():
-            projection = PixelProjection(model.image.projection, steps.image_mean, steps.image_std)
+            projection = PixelProjection(model.image.projection, *steps.affine())
         self.model = model.to(self.device, dtype).eval()
         self.projection = projection.to(self.device, dtype)
         self.heads = {name: head.to(self.device).eval() for name, head in heads.items()}  # float32: they are small

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from vilt.images import ImageInput, ViltImageProcessor
+from vilt.images import ViltImageProcessor
+from vilt.outputs import Batch
 from vilt.storage import Folder
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -25,7 +24,7 @@ class ViltTokenizer:
         self.tokenizer = tokenizer
         self.max_length = max_length
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        tokenizer.no_truncation()
 
     @classmethod
     def from_vocabulary(cls, words: Sequence[str], lowercase: bool = True, max_length: int = 40) -> ViltTokenizer:
@@ -48,9 +47,7 @@ class ViltTokenizer:
         out = Folder(folder)
         vocabulary = self.tokenizer.get_vocab()
         out.write("vocab.txt", "".join(f"{word}\n" for word in sorted(vocabulary, key=vocabulary.__getitem__)))
-        self.tokenizer.no_truncation()
         out.write("tokenizer.json", self.tokenizer.to_str())
-        self.tokenizer.enable_truncation(self.max_length)
         names = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
         settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": self.max_length}
         out.write("special_tokens_map.json", json.dumps(names, indent=2) + "\n")
@@ -68,9 +65,49 @@ class ViltTokenizer:
 
     def ragged(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Texts -> (ids of all texts end to end, the length of each), int64; long texts are cut as BERT does."""
-        encoded = [e.ids for e in self.tokenizer.encode_batch(list(texts))]
+        encoded = self._encode(texts, self.max_length)
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         return np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum())), lengths
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        add_special_tokens: bool = True,
+        return_tensors: str | None = None,
+    ) -> Batch:
+        """Texts -> `input_ids`, `token_type_ids` and `attention_mask`, int64 (B, T) each or lists, as BERT's tokenizer.
+
+        padding: True or "longest" to the longest text, "max_length" to `max_length`. truncation: cut texts at
+        `max_length`, the model's own length where that is not given.
+        """
+        length = max_length or self.max_length
+        texts = [text] if isinstance(text, str) else text
+        ids = self._encode(texts, length if truncation else None, add_special_tokens)
+        longest = {False: 0, "max_length": length}.get(padding, max(map(len, ids), default=0))
+        room = [max(0, longest - len(row)) for row in ids]
+        data = {
+            "input_ids": [row + [self.id("[PAD]")] * space for row, space in zip(ids, room, strict=True)],
+            "token_type_ids": [[0] * (len(row) + space) for row, space in zip(ids, room, strict=True)],
+            "attention_mask": [[1] * len(row) + [0] * space for row, space in zip(ids, room, strict=True)],
+        }
+        if isinstance(text, str) and return_tensors is None:
+            return Batch({key: rows[0] for key, rows in data.items()})
+        return Batch.of(data, return_tensors)
+
+    def _encode(self, texts: Sequence[str], length: int | None, special: bool = True) -> list[list[int]]:
+        """The ids of each text, cut to `length` as BERT does: the last of them is still [SEP]."""
+        every = [e.ids for e in self.tokenizer.encode_batch(list(texts), add_special_tokens=special)]
+        if length is None:
+            return every
+        end = 1 if special else 0
+        return [ids if len(ids) <= length else ids[: length - end] + ids[len(ids) - end :] for ids in every]
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Token ids -> text."""
+        return self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
 
 
 class ViltProcessor:
@@ -90,18 +127,16 @@ class ViltProcessor:
         self.image_processor.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def __call__(self, images: ImageInput | Sequence[ImageInput], text: str | Sequence[str]) -> dict[str, Tensor]:
-        """Images and as many texts -> the keyword arguments of the models' `forward`, texts padded to the longest.
+    def __call__(
+        self, images: Any, text: str | Sequence[str], return_tensors: str | None = None, **settings: Any
+    ) -> Batch:
+        """Images and as many texts -> the keyword arguments of the models' `forward`.
 
-        input_ids, attention_mask, token_type_ids: int64 (B, T). pixel_values, pixel_mask: see `ViltImageProcessor`.
+        `settings` are those of `ViltTokenizer.__call__`; the rest see `ViltImageProcessor.preprocess`.
         """
-        ids, lengths = self.tokenizer.ragged([text] if isinstance(text, str) else text)
-        rows = [torch.from_numpy(part) for part in np.split(ids, np.cumsum(lengths)[:-1])]
-        input_ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.id("[PAD]"))
-        attention_mask = torch.arange(input_ids.shape[1])[None] < torch.from_numpy(lengths)[:, None]
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask.long(),
-            "token_type_ids": torch.zeros_like(input_ids),
-            **self.image_processor(images),
-        }
+        texts = self.tokenizer(text, return_tensors=return_tensors, **settings)
+        return Batch({**texts, **self.image_processor(images, return_tensors=return_tensors)})
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Token ids -> text."""
+        return self.tokenizer.decode(ids, skip_special_tokens)

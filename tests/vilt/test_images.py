@@ -15,7 +15,8 @@ from PIL import Image
 
 from tests.conftest import png
 from vilt import ImageError, ViltImageProcessor
-from vilt.images import decode, patchify, patchify_pixels, read_size, to_rgb
+from vilt.decoding import decode, read_size, to_rgb
+from vilt.images import patchify, patchify_pixels
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -41,12 +42,44 @@ def test_pixels_over_many_sizes_are_those_of_transformers() -> None:
     assert worst == 0
 
 
-def test_a_padded_batch_is_that_of_transformers() -> None:
+SETTINGS: list[dict[str, object]] = [
+    {"return_tensors": "pt"},
+    {"return_tensors": "np", "data_format": "channels_last"},
+    {"do_pad": False},
+    {"do_resize": False, "return_tensors": "pt"},
+    {"do_rescale": False, "do_normalize": False},
+    {"do_normalize": False, "rescale_factor": 0.5},
+    {"size": {"shortest_edge": 224}, "size_divisor": 16, "resample": 2, "image_mean": [0.1, 0.2, 0.3]},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_batch_is_that_of_transformers(settings: dict[str, object]) -> None:
     images = [picture(640, 480), picture(333, 500, 1), picture(400, 400, 2)]
-    expected = transformers.ViltImageProcessor()(images, return_tensors="pt")
-    got = ViltImageProcessor()(images)
-    assert torch.equal(got["pixel_mask"], expected["pixel_mask"])
-    assert (got["pixel_values"] - expected["pixel_values"]).abs().max() < 1e-6
+    same("pictures", images, settings)
+    same("arrays", [np.asarray(image) for image in images], settings)
+    same(
+        "channels first", [torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy()) for image in images], settings
+    )
+    same("one", images[0], settings)
+
+
+@pytest.mark.parametrize("settings", [{"do_rescale": False}, {"do_rescale": False, "do_resize": False}])
+def test_floats_between_0_and_1_are_those_of_transformers(settings: dict[str, object]) -> None:
+    images = [np.asarray(picture(300, 200)) / 255, np.asarray(picture(200, 300)) / 255]
+    same("floats", images, settings)
+    with pytest.raises(ImageError, match="pixels from 0 to 300"):
+        ViltImageProcessor()(np.array([[[0.0, 300.0, 1.0]] * 40] * 40))
+
+
+def same(what: str, images: object, settings: dict[str, object]) -> None:
+    """Our processor and transformers' give the same names, shapes and numbers."""
+    expected, got = transformers.ViltImageProcessor()(images, **settings), ViltImageProcessor()(images, **settings)
+    assert set(got) == set(expected), what
+    for name in got:
+        for ours, theirs in zip(got[name], expected[name], strict=True):
+            assert ours.dtype == theirs.dtype or not settings.get("return_tensors"), what
+            assert np.allclose(np.asarray(ours), np.asarray(theirs), atol=1e-5), (what, name)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "RGBA", "CMYK", "1"])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.parity.checkpoints import WORDS, transformers_logits, write_checkpoint
-from vilt import ImageError, Predictor
+from vilt import ImageError, Predictor, ViltForImageAndTextRetrieval, ViltImageProcessor, ViltProcessor
 from vilt.predictor import resolve_precision
 
 SIZES = [(640, 480), (480, 640), (500, 500), (640, 480), (900, 300), (333, 500), (1200, 700)]
@@ -103,3 +103,19 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
 def test_auto_precision_asks_the_cpu() -> None:
     native = bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
     assert resolve_precision("auto", torch.device("cpu")) == ("bfloat16" if native else "float32")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{"image_mean": (0.1, 0.5, 0.6), "image_std": (0.3, 0.7, 0.9)}, {"do_normalize": False}, {"rescale_factor": 0.01}],
+)
+def test_other_normalisations_are_folded_exactly(tmp_path: Path, steps: dict) -> None:
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=5)
+    ViltImageProcessor(**steps).save_pretrained(str(tmp_path))
+    images, texts = pairs(4)
+    model = ViltForImageAndTextRetrieval.from_pretrained(str(tmp_path))
+    processor = ViltProcessor.from_pretrained(str(tmp_path))
+    with torch.inference_mode():
+        expected = model(**processor(images, texts, padding=True, return_tensors="pt")).logits[:, 0]
+    got = Predictor.from_pretrained(str(tmp_path), precision="float32").score(images, texts)
+    assert np.abs(got - expected.numpy()).max() < 1e-4

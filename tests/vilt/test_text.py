@@ -49,9 +49,40 @@ def test_saved_and_loaded_from_either_file(tmp_path: Path, drop: tuple[str, ...]
 def test_the_processor_pads_as_transformers_does() -> None:
     images = [np.zeros((64, 96, 3), np.uint8), np.zeros((96, 64, 3), np.uint8)]
     texts = ["a red star", "a small blue circle left of a large green square"]
-    got = ViltProcessor.from_pretrained(SCENES)(images, texts)
     theirs = transformers.ViltProcessor(transformers.ViltImageProcessor.from_pretrained(SCENES), THEIRS)
     expected = theirs(images, texts, padding=True, return_tensors="pt")
+    got = ViltProcessor.from_pretrained(SCENES)(images, texts, padding=True, return_tensors="pt")
     assert set(got) == set(expected)
     for name, tensor in got.items():
         assert np.allclose(tensor.numpy(), expected[name].numpy(), atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"padding": True},
+        {"padding": "longest", "return_tensors": "np"},
+        {"padding": "max_length", "max_length": 12, "truncation": True, "return_tensors": "pt"},
+        {"truncation": True, "max_length": 5},
+        {"add_special_tokens": False, "truncation": True, "max_length": 3},
+    ],
+)
+def test_the_tokenizer_is_called_as_in_transformers(settings: dict[str, object]) -> None:
+    for texts in (["a red star", "is there a large green square?"], "a small blue circle"):
+        got, expected = OURS(texts, **settings), THEIRS(texts, **settings)
+        assert set(got) == set(expected)
+        for name in got:
+            assert (
+                np.array_equal(got[name], expected[name])
+                if "return_tensors" in settings
+                else got[name] == expected[name]
+            )
+    assert OURS.decode(OURS("a red star")["input_ids"]) == THEIRS.decode(THEIRS("a red star")["input_ids"])
+
+
+def test_ragged_texts_do_not_make_a_tensor() -> None:
+    with pytest.raises(ValueError, match="set padding=True"):
+        OURS(["a", "a red star"], return_tensors="pt")
+    with pytest.raises(ValueError, match="return_tensors 'tf' is not 'np', 'pt' or None"):
+        OURS("a", return_tensors="tf")
