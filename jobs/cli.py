@@ -62,11 +62,12 @@ def train(
     out: Annotated[str, typer.Option(help="folder for the checkpoint")],
     steps: Annotated[int, typer.Option(min=1)] = 12_000,
     seed: int = 0,
+    first_step: Annotated[int, typer.Option(min=0, help="continue with the weights that a training left at OUT")] = 0,
 ) -> None:
     """Train the shipped model anew on drawn scenes."""
     from jobs.train import train as run_training
 
-    run_training(out, steps=steps, seed=seed)
+    run_training(out, steps, seed, first_step)
 
 
 def main() -> None:

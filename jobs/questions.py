@@ -42,15 +42,14 @@ def size(scene: Scene, rng: Random) -> Question | None:
 
 
 def number(scene: Scene, rng: Random) -> Question:
-    """How many red objects are there?"""
-    by = rng.choice(("all", "color", "shape", "size"))
-    if by == "all":
-        return "how many objects are there?", str(len(scene.things))
-    values = {"color": tuple(COLORS), "shape": SHAPES, "size": SIZES}[by]
-    present = [getattr(t, by) for t in scene.things]
-    value = rng.choice(present) if rng.random() < 0.75 else rng.choice(values)
-    noun = f"{value}s" if by == "shape" else f"{value} objects"
-    return f"how many {noun} are there?", str(present.count(value))
+    """How many red objects are there? Each number that some question has as its answer is equally likely."""
+    asked = {"objects": len(scene.things)}
+    for attribute, values in (("color", tuple(COLORS)), ("shape", SHAPES), ("size", SIZES)):
+        present = [getattr(thing, attribute) for thing in scene.things]
+        asked |= {f"{v}s" if attribute == "shape" else f"{v} objects": present.count(v) for v in values}
+    answer = rng.choice(sorted(set(asked.values())))
+    nouns = rng.choice([nouns for nouns, count in asked.items() if count == answer])
+    return f"how many {nouns} are there?", str(answer)
 
 
 def presence(scene: Scene, rng: Random) -> Question:
@@ -119,9 +118,15 @@ ANSWERS = (
 )
 
 
-def ask(scene: Scene, rng: Random, kind: str | None = None) -> tuple[str, str, str]:
-    """A question of the given kind, or of any: (kind, question, answer). Falls back to presence where none fits."""
-    kind = kind or rng.choice(tuple(KINDS))
+HARD = ("number", "position")
+
+
+def ask(scene: Scene, rng: Random, kind: str | None = None, hard: int = 1) -> tuple[str, str, str]:
+    """A question of the given kind, or of any: (kind, question, answer). Falls back to presence where none fits.
+
+    hard: how many times as often as the others the kinds that are learned last are asked.
+    """
+    kind = kind or rng.choice((*KINDS, *HARD * (hard - 1)))
     for _ in range(4):
         question = KINDS[kind](scene, rng)
         if question:

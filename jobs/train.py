@@ -168,7 +168,7 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
         batch.append(captioned(pool, pool.sample(rng, most), "caption", rng.getrandbits(32)))
     for _ in range(asked):
         scene = pool.sample(rng, most)
-        _, question, answer = questions.ask(pool.items[scene][0], rng)
+        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=1 if progress < 0.4 else 2)
         batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
     for _ in range((size - captions - asked) // CANDIDATES):
         scene = pool.sample(rng, most)
@@ -216,25 +216,38 @@ def to_pairs(
     return pairs, torch.from_numpy(words), torch.from_numpy(cells)
 
 
-def train(out: str, steps: int, seed: int, batch_size: int = 64, pool_size: int = 30_000, rate: float = 5e-4) -> None:
-    """Train and write the checkpoint folder `out`; prints the losses every 100 steps."""
-    rng = Random(seed)
+def train(
+    out: str,
+    steps: int,
+    seed: int,
+    first_step: int = 0,
+    batch_size: int = 64,
+    pool_size: int = 30_000,
+    rate: float = 5e-4,
+) -> None:
+    """Train and write the checkpoint folder `out`, every 1,000 steps too; prints the losses every 100.
+
+    first_step: continue a training that ended there, with the weights that it left in `out`.
+    """
+    rng = Random(seed + first_step)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as workers:
         pool = ScenePool(pool_size, workers)
     shape = config()
     tokenizer = ViltTokenizer.from_vocabulary(vocabulary())
     model = Trainee(shape, seed)
+    if first_step:
+        checkpoint.fill(model.vilt, model.heads, checkpoint.read(out)[0], out)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
     warm_up = min(500, steps // 10 + 1)
 
-    def scale(step: int) -> float:
-        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+    def scale(done: int) -> float:
+        return min((done + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * (first_step + done) / steps)) + 0.01)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
     started, totals = time.monotonic(), dict.fromkeys(("align", "caption", "question", "rank"), 0.0)
-    for step in range(steps):
+    for step in range(first_step, steps):
         batch = compose(pool, rng, batch_size, step / steps)
         pairs, words, cells = to_pairs(pool, batch, tokenizer, rng)
         # Sequences are short: the fused attention's backward costs twice the plain products here.
