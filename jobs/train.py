@@ -129,6 +129,7 @@ class Trainee(nn.Module):
         chosen = targets >= 0
         if chosen.any():
             losses["caption"] = F.cross_entropy(self.word(hidden[batch.text_rows[chosen]]).float(), targets[chosen])
+        assert self.vilt.pooler is not None
         pooled = self.vilt.pooler(batch.first(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
         rank = [i for i, e in enumerate(examples) if e.kind == "rank"]
         if rank:

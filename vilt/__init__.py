@@ -2,7 +2,13 @@
 
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageError
-from vilt.heads import ViltForImageAndTextRetrieval, ViltForMaskedLM, ViltForQuestionAnswering
+from vilt.heads import (
+    ViltForImageAndTextRetrieval,
+    ViltForImagesAndTextClassification,
+    ViltForMaskedLM,
+    ViltForQuestionAnswering,
+    ViltForTokenClassification,
+)
 from vilt.images import ViltImageProcessor
 from vilt.model import ViltModel
 from vilt.predictor import Predictor
@@ -13,8 +19,10 @@ __all__ = [
     "Predictor",
     "ViltConfig",
     "ViltForImageAndTextRetrieval",
+    "ViltForImagesAndTextClassification",
     "ViltForMaskedLM",
     "ViltForQuestionAnswering",
+    "ViltForTokenClassification",
     "ViltImageProcessor",
     "ViltModel",
     "ViltProcessor",

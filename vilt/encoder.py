@@ -7,7 +7,7 @@ layers and norms do not care; attention asks the layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch.nn.functional as F
@@ -51,15 +51,28 @@ class FirstLayout(Layout, Protocol):
 
 
 class Dense:
-    """Padded sequences (B, L): `mask` is (B, L), nonzero where a token is real."""
+    """Padded sequences (B, L), for one layer.
 
-    def __init__(self, mask: Tensor) -> None:
+    mask: (B, L), nonzero where a token is real. head_mask: (heads,), a factor for each head's attention. With `keep`,
+    `attentions` holds the probabilities (B, heads, L, L) after the layer has run.
+    """
+
+    def __init__(self, mask: Tensor, head_mask: Tensor | None = None, keep: bool = False) -> None:
         self.mask = mask[:, None, None, :].bool()  # (B, 1, 1, L)
+        self.head_mask, self.keep = head_mask, keep
+        self.attentions: Tensor | None = None
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
         """(B, L, heads, d) each -> (B, L, heads, d)."""
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (B, heads, L, d)
-        return F.scaled_dot_product_attention(q, k, v, self.mask, dropout).transpose(1, 2)
+        if self.head_mask is None and not self.keep:
+            return F.scaled_dot_product_attention(q, k, v, self.mask, dropout).transpose(1, 2)
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~self.mask, float("-inf"))  # (B, heads, L, L)
+        weights = F.dropout(scores.softmax(-1), dropout)
+        if self.head_mask is not None:
+            weights = weights * self.head_mask[:, None, None]
+        self.attentions = weights if self.keep else None
+        return (weights @ v).transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -131,11 +144,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """(..., D) -> (..., D)."""
-        for block in self.blocks:
-            x = block(x, layout)
-        return x
+    def forward(self, x: Tensor, layouts: Iterable[Layout]) -> list[Tensor]:
+        """(..., D), and a layout for each layer -> x and every layer's output, (..., D) each."""
+        states = [x]
+        for block, layout in zip(self.blocks, layouts, strict=True):
+            states.append(block(states[-1], layout))
+        return states
 
     def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
         """(..., D) -> (n, D): the last layer computes only what a head on [CLS] reads (about 7 % less work)."""

@@ -5,7 +5,7 @@ A head reads features, gives logits, and knows its loss. The `Predictor` hosts h
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,11 @@ from vilt.encoder import activation
 from vilt.model import ViltModel
 from vilt.outputs import EncoderOutput, HeadOutput
 from vilt.pretrained import PretrainedModel
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """logits (..., classes), labels int64 (...,), -100 where none: cross entropy, mean over what is labelled."""
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
 class RetrievalHead(nn.Linear):
@@ -57,9 +62,7 @@ class MaskedWordHead(nn.Module):
         """(..., D) -> (..., vocabulary)."""
         return self.decoder(self.norm(self.act(self.dense(x))))
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits (..., V), labels int64 (...,), -100 where none: cross entropy, mean over the labelled tokens."""
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
+    loss = staticmethod(_cross_entropy)
 
 
 HEADS: dict[str, type[nn.Module]] = {  # by the name that published checkpoints give the head's tensors
@@ -69,59 +72,143 @@ HEADS: dict[str, type[nn.Module]] = {  # by the name that published checkpoints 
 }
 
 
+class ImagesHead(nn.Sequential):
+    """A logit for every class of a text and several images, whose pooled vectors it reads side by side (NLVR2)."""
+
+    def __init__(self, config: ViltConfig) -> None:
+        wide = config.hidden_size * config.num_images
+        super().__init__(nn.Linear(wide, wide), nn.LayerNorm(wide), nn.GELU(), nn.Linear(wide, config.num_labels))
+
+    loss = staticmethod(_cross_entropy)
+
+
+class TokenHead(nn.Linear):
+    """A logit for every class of every text token."""
+
+    def __init__(self, config: ViltConfig) -> None:
+        super().__init__(config.hidden_size, config.num_labels)
+        self.dropout = config.hidden_dropout_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., classes)."""
+        return super().forward(F.dropout(x, self.dropout, self.training))
+
+    loss = staticmethod(_cross_entropy)
+
+
 class ViltWithHead(PretrainedModel):
     """`ViltModel` and one head: the base of the published classes."""
 
     head_name: ClassVar[str]
+    head_class: ClassVar[type[nn.Module]]
+    reads_text: ClassVar[bool] = False  # the head reads every text token, (B, T, D), not the pooled [CLS], (B, D)
+    pooling: ClassVar[bool] = True
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__(config)
-        self.vilt = ViltModel(config)
-        self.head = HEADS[self.head_name](config)
+        self.vilt = ViltModel(config, self.pooling)
+        self.head = self.head_class(config)
 
     def parts(self) -> tuple[ViltModel, dict[str, nn.Module]]:
         """The model and its one head."""
         return self.vilt, {self.head_name: self.head}
 
-    def features(self, encoded: EncoderOutput, text_length: int) -> Tensor:  # noqa: ARG002
-        """What the head reads; the pooled [CLS] unless a class says otherwise."""
-        return encoded.pooler_output
+    def encode(self, **inputs: Any) -> EncoderOutput:
+        """The arguments of `ViltModel.forward` -> its output."""
+        return self.vilt(**inputs)
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         pixel_values: Tensor | None = None,
         pixel_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        image_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-    ) -> HeadOutput:
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> HeadOutput | tuple[Any, ...]:
         """Inputs as `ViltModel.forward`; `labels` and the logits' shape as the head documents."""
-        encoded = self.vilt(input_ids, attention_mask, token_type_ids, pixel_values, pixel_mask)
-        logits = self.head(self.features(encoded, input_ids.shape[1]))
-        return HeadOutput(None if labels is None else self.head.loss(logits, labels), logits)  # type: ignore[operator]
+        encoded = self.encode(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            pixel_values=pixel_values,
+            pixel_mask=pixel_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            image_embeds=image_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        text = inputs_embeds if input_ids is None else input_ids
+        assert text is not None  # or `encode` has raised
+        text_states = encoded.last_hidden_state[:, : text.shape[1]]
+        logits = self.head(text_states if self.reads_text else encoded.pooler_output)
+        loss = None if labels is None else self.head.loss(logits, labels)  # type: ignore[operator]
+        out = HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return out.to_tuple() if return_dict is False else out
 
 
 class ViltForImageAndTextRetrieval(ViltWithHead):
     """ViLT with `RetrievalHead`: logits (B, 1)."""
 
-    head_name = "rank_output"
+    head_name, head_class = "rank_output", RetrievalHead
 
 
 class ViltForQuestionAnswering(ViltWithHead):
     """ViLT with `AnswerHead`: logits (B, answers), labels float (B, answers)."""
 
-    head_name = "classifier"
+    head_name, head_class = "classifier", AnswerHead
 
 
 class ViltForMaskedLM(ViltWithHead):
     """ViLT with `MaskedWordHead`: logits (B, T, vocabulary), labels int64 (B, T)."""
 
-    head_name = "mlm_score"
+    head_name, head_class, reads_text = "mlm_score", MaskedWordHead, True
 
-    def features(self, encoded: EncoderOutput, text_length: int) -> Tensor:
-        """The text tokens' hidden states, (B, T, D)."""
-        return encoded.last_hidden_state[:, :text_length]
+
+class ViltForTokenClassification(ViltWithHead):
+    """ViLT with `TokenHead`: logits (B, T, classes), labels int64 (B, T)."""
+
+    head_name, head_class, reads_text, pooling = "classifier", TokenHead, True, False
+
+
+class ViltForImagesAndTextClassification(ViltWithHead):
+    """ViLT with `ImagesHead`: logits (B, classes), labels int64 (B,).
+
+    pixel_values (B, images, 3, H, W), pixel_mask (B, images, H, W) and image_embeds (B, images, N, D) hold
+    `config.num_images` images for each text; of one image the dimension may be left out.
+    """
+
+    head_name, head_class = "classifier", ImagesHead
+
+    def encode(self, **inputs: Any) -> EncoderOutput:
+        """Read the text with each image in turn; the pooled vectors side by side, (B, images * D)."""
+        stacks = {"pixel_values": 5, "pixel_mask": 4, "image_embeds": 4}
+        given = {name: inputs.pop(name) for name in stacks}
+        given = {
+            name: value[:, None] if value.ndim < stacks[name] else value
+            for name, value in given.items()
+            if value is not None
+        }
+        counts = {value.shape[1] for value in given.values()}
+        if counts != {self.config.num_images}:
+            raise ValueError(f"{sorted(counts)} images for each text; the model reads {self.config.num_images}")
+        each = [
+            self.vilt(**inputs, **{name: value[:, i] for name, value in given.items()}, image_token_type_idx=i + 1)
+            for i in range(self.config.num_images)
+        ]
+        return EncoderOutput(
+            each[0].last_hidden_state,
+            torch.cat([out.pooler_output for out in each], -1),
+            [out.hidden_states for out in each] if inputs["output_hidden_states"] else None,
+            [out.attentions for out in each] if inputs["output_attentions"] else None,
+        )
 
 
 def initialise(model: nn.Module, config: ViltConfig, generator: torch.Generator) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from vilt.configuration import ViltConfig
 from vilt.encoder import Dense, Encoder
@@ -29,10 +31,14 @@ class TextEmbeddings(nn.Module):
         self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, ids: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
-        """int64 (...,) each -> (..., D). Token types are 0 where not given."""
+    def forward(self, words: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
+        """words: int64 ids (...,), or their embeddings (..., D); positions and token types int64 (...,) -> (..., D).
+
+        Token types are 0 where not given.
+        """
+        embedded = words if words.is_floating_point() else self.word(words)
         types = self.token_type.weight[0] if token_types is None else self.token_type(token_types)
-        return self.norm(self.word(ids) + types + self.position(positions))
+        return self.norm(embedded + types + self.position(positions))
 
 
 class ImageEmbeddings(nn.Module):
@@ -102,7 +108,7 @@ class Pooler(nn.Module):
 class ViltModel(PretrainedModel):
     """ViLT without a head. `forward` is the published, padded API; `pooled` the packed path of the `Predictor`."""
 
-    def __init__(self, config: ViltConfig) -> None:
+    def __init__(self, config: ViltConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
         self.text = TextEmbeddings(config)
         self.image = ImageEmbeddings(config)
@@ -110,7 +116,7 @@ class ViltModel(PretrainedModel):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.encoder = Encoder(config)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.pooler = Pooler(config)
+        self.pooler = Pooler(config) if add_pooling_layer else None
 
     def parts(self) -> tuple[ViltModel, dict[str, nn.Module]]:
         """The model itself, without heads."""
@@ -118,36 +124,64 @@ class ViltModel(PretrainedModel):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         pixel_values: Tensor | None = None,
         pixel_mask: Tensor | None = None,
-    ) -> EncoderOutput:
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        image_embeds: Tensor | None = None,
+        image_token_type_idx: int | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> EncoderOutput | tuple[Any, ...]:
         """Padded texts and images -> hidden states.
 
-        input_ids, attention_mask, token_type_ids: int64 (B, T). pixel_values: float (B, 3, H, W), normalised.
-        pixel_mask: (B, H, W), 1 where a pixel is real, one rectangle from the top left corner.
+        input_ids, attention_mask, token_type_ids: int64 (B, T); inputs_embeds (B, T, D) in place of the ids.
+        pixel_values: float (B, 3, H, W), normalised; pixel_mask: (B, H, W), 1 where a pixel is real, one rectangle from
+        the top left corner. image_embeds: (B, N, D) in place of the pixels, pixel_mask then (B, N) or (B, rows, cols).
+        head_mask: (heads,) or (layers, heads). image_token_type_idx: the modality, 1 unless it is a later image.
         """
-        if pixel_values is None:
-            raise ValueError("pixel_values is missing: ViLT reads an image with every text")
-        if input_ids.shape[1] > self.config.max_position_embeddings:
-            raise ValueError(
-                f"input_ids has {input_ids.shape[1]} tokens; the model reads at most "
-                f"{self.config.max_position_embeddings}: truncate the text"
-            )
+        words = _one_of(input_ids=input_ids, inputs_embeds=inputs_embeds)
+        batch, length = words.shape[:2]
+        if length > self.config.max_position_embeddings:
+            limit = self.config.max_position_embeddings
+            raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
-        text = self.text(input_ids, positions, token_type_ids) + self.modality.weight[TEXT]  # (B, T, D)
-        image, image_mask = self._embed_pixels(pixel_values, pixel_mask)  # (B, 1 + N, D), (B, 1 + N)
-        x = torch.cat([text, self.dropout(image) + self.modality.weight[IMAGE]], 1)
+            attention_mask = words.new_ones((batch, length), dtype=torch.int64)
+        positions = torch.arange(length, device=words.device).expand(batch, length)
+        text = self.text(words, positions, token_type_ids) + self.modality.weight[TEXT]  # (B, T, D)
+        if _one_of(pixel_values=pixel_values, image_embeds=image_embeds) is pixel_values:
+            image, image_mask = self._embed_pixels(pixel_values, pixel_mask)  # (B, 1 + N, D), (B, 1 + N)
+        else:
+            assert image_embeds is not None
+            image = image_embeds
+            image_mask = image.new_ones(image.shape[:2]) if pixel_mask is None else pixel_mask.flatten(1)
+        if len(image) != batch:
+            raise ValueError(f"{batch} texts and {len(image)} images do not pair up")
+        modality = self.modality.weight[IMAGE if image_token_type_idx is None else image_token_type_idx]
+        x = torch.cat([text, image + modality], 1)
         mask = torch.cat([attention_mask, image_mask.to(attention_mask)], 1)
-        hidden = self.norm(self.encoder(x, Dense(mask)))
-        return EncoderOutput(hidden, self.pooler(hidden[:, 0]))
+        layers = len(self.encoder.blocks)
+        heads = [None] * layers if head_mask is None else head_mask.expand(layers, -1)
+        layouts = [Dense(mask, factors, bool(output_attentions)) for factors in heads]
+        states = self.encoder(x, layouts)
+        hidden = self.norm(states[-1])
+        out = EncoderOutput(
+            hidden,
+            self.pooler(hidden[:, 0]) if self.pooler is not None else None,
+            tuple(states) if output_hidden_states else None,
+            tuple(layout.attentions for layout in layouts) if output_attentions else None,
+        )
+        return out.to_tuple() if return_dict is False else out
 
     def _embed_pixels(self, pixel_values: Tensor, pixel_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) -> (B, 1 + N, D) and mask (B, 1 + N): [CLS], each image's own patches, then filler."""
+        """(B, 3, H, W) -> (B, 1 + N, D) and mask (B, 1 + N): [CLS], each image's own patches, then filler.
+
+        With `max_image_length` > 0, of an image with more patches that many are kept: always the same ones.
+        """
         patch = self.config.patch_size
         rows, cols = (side // patch for side in pixel_values.shape[-2:])
         if pixel_mask is None:
@@ -155,14 +189,14 @@ class ViltModel(PretrainedModel):
         mask = F.interpolate(pixel_mask[:, None].float(), (rows, cols))[:, 0]  # (B, rows, cols), nearest
         grids = [Grid(int(r), int(c)) for r, c in zip(mask[:, :, 0].sum(1), mask[:, 0].sum(1), strict=True)]
         patches = self.image.projection(patchify_pixels(pixel_values, patch).to(self.image.projection.weight))
-        longest = max(grid.patches for grid in grids)
-        images, masks = [], []
+        images = []
         for own, grid in zip(patches, grids, strict=True):  # own: (rows, cols, D)
             real = own[: grid.rows, : grid.cols].flatten(0, 1) + self.image.positions(grid)
-            filler = (0, 0, 0, longest - grid.patches)
-            images.append(F.pad(torch.cat([self.image.first(), real]), filler))
-            masks.append(F.pad(mask.new_ones(1 + grid.patches), filler[2:]))
-        return torch.stack(images), torch.stack(masks)
+            kept = real[_sample(len(real), self.config.max_image_length).to(real.device)]
+            images.append(self.dropout(torch.cat([self.image.first(), kept])))
+        lengths = torch.tensor([len(image) for image in images], device=mask.device)
+        padded = pad_sequence(images, batch_first=True)
+        return padded, (torch.arange(padded.shape[1], device=mask.device) < lengths[:, None]).to(mask.dtype)
 
     def embed_images(self, patches: Tensor, grids: Sequence[Grid], projection: PixelProjection) -> Tensor:
         """uint8 (P, 3 * patch_size ** 2) -> (1 + P, D): the image [CLS], then every patch with its position."""
@@ -175,4 +209,20 @@ class ViltModel(PretrainedModel):
 
     def pooled(self, batch: Packed, images: Tensor) -> Tensor:
         """The same -> (n, D), each pair's pooled [CLS] in packed order. For inference."""
+        assert self.pooler is not None
         return self.pooler(self.norm(self.encoder.forward_first(self.embed(batch, images), batch)))
+
+
+def _one_of(**given: Tensor | None) -> Tensor:
+    """The one input that is given. Raises ValueError where none is, or both are."""
+    present = [value for value in given.values() if value is not None]
+    if len(present) != 1:
+        raise ValueError(f"{' or '.join(given)}: give one of them, not {'both' if present else 'none'}")
+    return present[0]
+
+
+def _sample(count: int, most: int) -> Tensor:
+    """The indices of `count` patches, or of `most` of them by a fixed seed, in order."""
+    if not 0 < most < count:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values

@@ -56,15 +56,24 @@ class ModelOutput:
 
 @dataclass
 class EncoderOutput(ModelOutput):
-    """last_hidden_state (B, L, D): text, image [CLS], patches. pooler_output (B, D): the text [CLS], pooled."""
+    """last_hidden_state (B, L, D): text, image [CLS], patches. pooler_output (B, D): the text [CLS], pooled.
+
+    Where asked for: hidden_states, the embeddings and every layer's output, (B, L, D) each; attentions, every layer's
+    probabilities, (B, heads, L, L) each.
+    """
 
     last_hidden_state: Tensor
-    pooler_output: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
 class HeadOutput(ModelOutput):
-    """loss: scalar, where labels were given. logits: as the head documents."""
+    """loss: scalar, where labels were given. logits: as the head documents. The others as in `EncoderOutput`; of a
+    model that reads several images, a list with those of each."""
 
     loss: Tensor | None
     logits: Tensor
+    hidden_states: Any = None
+    attentions: Any = None

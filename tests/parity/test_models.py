@@ -6,14 +6,21 @@ from random import Random
 
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
 
 import vilt
 from tests.parity.models import random_config, random_inputs, randomise
 
-CLASSES = ("ViltForImageAndTextRetrieval", "ViltForQuestionAnswering", "ViltForMaskedLM")
+CLASSES = (
+    "ViltForImageAndTextRetrieval",
+    "ViltForQuestionAnswering",
+    "ViltForMaskedLM",
+    "ViltForTokenClassification",
+    "ViltForImagesAndTextClassification",
+)
 TOLERANCE = 1e-4
-CONFIGS = 20  # random configs for each class
+CONFIGS = 15  # random configs for each class
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -24,11 +31,16 @@ def test_logits_losses_and_gradients_over_random_configs(
     for seed in range(CONFIGS):
         rng = Random(f"{name}{seed}")
         config = random_config(rng)
+        if name == "ViltForImagesAndTextClassification":
+            config.num_images = rng.choice((2, 3))
+            config.modality_type_vocab_size = config.num_images + 1
         torch.manual_seed(seed)
         theirs = randomise(getattr(transformers, name)(config), seed)
         theirs.save_pretrained(tmp_path / str(seed), safe_serialization=seed % 2 == 0)  # safetensors and .bin
         ours = getattr(vilt, name).from_pretrained(str(tmp_path / str(seed)))
         inputs = random_inputs(config, rng, batch=4)
+        if name == "ViltForImagesAndTextClassification":
+            inputs |= stacked([random_inputs(config, rng, batch=4) for _ in range(config.num_images)])
         labels = make_labels(name, config, inputs)
         expected, got = theirs(**inputs, **labels), ours(**inputs, **labels)
         worst["logits"] = max(worst["logits"], difference(got.logits, expected.logits))
@@ -43,6 +55,16 @@ def test_logits_losses_and_gradients_over_random_configs(
         assert error <= TOLERANCE, what
 
 
+def stacked(images: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Several images for each text, padded to one size: (B, images, 3, H, W) and masks (B, images, H, W)."""
+    height, width = (max(i["pixel_mask"].shape[side] for i in images) for side in (1, 2))
+    out = {}
+    for name in ("pixel_values", "pixel_mask"):
+        room = [(0, width - i[name].shape[-1], 0, height - i[name].shape[-2]) for i in images]
+        out[name] = torch.stack([F.pad(i[name], space) for i, space in zip(images, room, strict=True)], 1)
+    return out
+
+
 def make_labels(name: str, config: transformers.ViltConfig, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     batch, length = inputs["input_ids"].shape
     if name == "ViltForQuestionAnswering":
@@ -50,6 +72,10 @@ def make_labels(name: str, config: transformers.ViltConfig, inputs: dict[str, to
     if name == "ViltForMaskedLM":
         labels = torch.randint(0, config.vocab_size, (batch, length))
         return {"labels": labels.masked_fill(torch.rand(batch, length) < 0.5, -100)}
+    if name == "ViltForTokenClassification":
+        return {"labels": torch.randint(0, config.num_labels, (batch, length))}
+    if name == "ViltForImagesAndTextClassification":
+        return {"labels": torch.randint(0, config.num_labels, (batch,))}
     return {}
 
 

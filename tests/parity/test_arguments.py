@@ -1,0 +1,114 @@
+"""Every documented argument of the models' `forward`, beside transformers."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import vilt
+from tests.parity.models import random_config, random_inputs, randomise
+from tests.parity.test_models import TOLERANCE, difference
+
+Models = tuple[torch.nn.Module, torch.nn.Module, dict[str, torch.Tensor]]
+CONFIG = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 32}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Models:
+    """transformers' model, ours with the same weights, and inputs for both."""
+    rng = Random(1)
+    config = random_config(rng, **CONFIG)
+    theirs = randomise(transformers.ViltForQuestionAnswering(config), 1)
+    theirs.save_pretrained(tmp_path)
+    return theirs, vilt.ViltForQuestionAnswering.from_pretrained(str(tmp_path)), random_inputs(config, rng, batch=3)
+
+
+def same_logits(models: Models, **changes: Any) -> None:
+    theirs, ours, inputs = models
+    inputs = {name: value for name, value in {**inputs, **changes}.items() if value is not None}
+    assert difference(ours(**inputs).logits, theirs(**inputs).logits) <= TOLERANCE
+
+
+@pytest.mark.parametrize("absent", ["attention_mask", "token_type_ids"])
+def test_masks_and_types_may_be_left_out(models: Models, absent: str) -> None:
+    same_logits(models, **{absent: None})
+
+
+def test_pixel_mask_may_be_left_out(models: Models) -> None:
+    size = models[0].config.image_size
+    same_logits(models, pixel_values=torch.randn(3, 3, size, size), pixel_mask=None)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2)])
+def test_head_mask(models: Models, shape: tuple[int, ...]) -> None:
+    same_logits(models, head_mask=torch.rand(shape))
+
+
+def test_inputs_embeds(models: Models) -> None:
+    length = models[2]["input_ids"].shape[1]
+    same_logits(models, input_ids=None, inputs_embeds=torch.randn(3, length, 32))
+
+
+def embedded(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | None]:
+    """Image embeddings in place of pixels: transformers shuffles the patches of pictures, but not these."""
+    mask = torch.ones(3, 7, dtype=torch.int64)
+    mask[1, 4:] = 0
+    return {**inputs, "pixel_values": None, "pixel_mask": mask, "image_embeds": torch.randn(3, 7, 32)}
+
+
+def test_image_embeds(models: Models) -> None:
+    same_logits(models, **embedded(models[2]))
+
+
+def test_hidden_states_and_attentions(models: Models) -> None:
+    theirs, ours, inputs = models
+    asked = {**embedded(inputs), "output_hidden_states": True, "output_attentions": True}
+    expected, got = theirs(**asked), ours(**asked)
+    assert len(got.hidden_states) == len(expected.hidden_states) == 4
+    assert len(got.attentions) == len(expected.attentions) == 3
+    ours_all, theirs_all = ((*out.hidden_states, *out.attentions) for out in (got, expected))
+    for a, b in zip(ours_all, theirs_all, strict=True):
+        assert difference(a, b) <= TOLERANCE
+    as_tuple, their_tuple = (model(**asked, return_dict=False) for model in (ours, theirs))
+    assert isinstance(as_tuple, tuple)
+    assert len(as_tuple) == len(their_tuple)
+    assert difference(as_tuple[0], their_tuple[0]) <= TOLERANCE
+
+
+def test_image_token_type_idx(tmp_path: Path) -> None:
+    rng = Random(2)
+    config = random_config(rng, modality_type_vocab_size=3)
+    theirs = randomise(transformers.ViltModel(config), 2)
+    theirs.save_pretrained(tmp_path)
+    ours, inputs = vilt.ViltModel.from_pretrained(str(tmp_path)), random_inputs(config, rng, batch=3)
+    for index in (None, 1, 2):
+        got, expected = (model(**inputs, image_token_type_idx=index).pooler_output for model in (ours, theirs))
+        assert difference(got, expected) <= TOLERANCE
+
+
+def test_max_image_length_keeps_that_many_patches_by_a_fixed_seed(models: Models) -> None:
+    _, ours, inputs = models
+    ours.vilt.config.max_image_length = 2
+    torch.manual_seed(0)
+    first = ours(**inputs, output_hidden_states=True)
+    assert first.hidden_states[0].shape[1] == inputs["input_ids"].shape[1] + 1 + 2
+    torch.manual_seed(1)
+    assert torch.equal(ours(**inputs).logits, first.logits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pixel_values": None}, "pixel_values or image_embeds: give one of them, not none"),
+        ({"inputs_embeds": torch.zeros(3, 4, 32)}, "input_ids or inputs_embeds: give one of them, not both"),
+        ({"pixel_values": torch.zeros(2, 3, 64, 64), "pixel_mask": None}, "3 texts and 2 images do not pair up"),
+        ({"input_ids": torch.zeros(3, 50, dtype=torch.int64), "attention_mask": None}, "a text has 50 tokens"),
+    ],
+)
+def test_inputs_that_do_not_go_together(models: Models, changes: dict[str, Any], message: str) -> None:
+    _, ours, inputs = models
+    with pytest.raises(ValueError, match=message):
+        ours(**{**inputs, "token_type_ids": None, **changes})
