@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.reasons import REASONS
-from pipeline.run import RowsLostError
+from pipeline.sink import RowsLostError
 
 FAILED, BAD_CONFIG = 1, 2  # exit codes
 

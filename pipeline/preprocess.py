@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.config import JobConfig
 from pipeline.fetch import Fetched, Fetcher, too_large
-from pipeline.reasons import Failure
+from pipeline.reasons import Failure, values_or_failures
 from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, MicroBatch
 from pipeline.tables import Columns, with_row_id
 from vilt.decoding import ImageError, decode, read_size
@@ -61,7 +61,8 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
     """
     spec, limits = settings.config.input, settings.config.limits
     preprocessor = _preprocessor(settings.config.model)
-    items = [item for row, value in enumerate(window[spec.text].to_pylist()) for item in _items(row, value)]
+    texts = values_or_failures(window[spec.text], "text_invalid")
+    items = [item for row, value in enumerate(texts) for item in _items(row, value)]
     images = _attach_images(items, _image_bytes(window[spec.image], settings))
     for item in items:
         if not item.failure:
@@ -88,6 +89,8 @@ def _preprocessor(model: str) -> Preprocessor:
 
 def _items(row: int, value: object) -> list[Item]:
     """The pairs of one row: one for its text, or one for each text of its list; at least one."""
+    if isinstance(value, Failure):
+        return [Item(row, None, failure=value)]
     texts: Sequence[Any] = value if isinstance(value, list) else [value]
     numbered = isinstance(value, list)
     items = [Item(row, i if numbered else None, text) for i, text in enumerate(texts)]
@@ -102,24 +105,20 @@ def _items(row: int, value: object) -> list[Item]:
 def _image_bytes(column: pa.ChunkedArray, settings: Settings) -> list[Fetched]:
     """The encoded image of each row, or why there is none."""
     limit = settings.config.limits.image_bytes
+    found = [_inline(value, limit) for value in values_or_failures(column, "uri_not_allowed")]
+    uris = {i: value for i, value in enumerate(found) if isinstance(value, str)}
     fetcher = Fetcher(settings.base, settings.config.input.allow, limit)
-    values = column.to_pylist()
-    nothing = [None] * len(values)
-    inline, uris = (nothing, values) if settings.columns.image_kind == "uri" else (values, nothing)
-    if settings.columns.image_kind == "struct":
-        inline = [value and value["bytes"] for value in values]
-        uris = [value and value["path"] for value in values]
-    wanted = [i for i, (data, uri) in enumerate(zip(inline, uris, strict=True)) if data is None and uri]
-    found = [_check_inline(data, limit) for data in inline]
-    for i, fetched in zip(wanted, fetcher.fetch([str(uris[i]) for i in wanted]), strict=True):
-        found[i] = fetched
-    return found
+    fetched = dict(zip(uris, fetcher.fetch(list(uris.values())), strict=True))
+    return [fetched[i] if isinstance(value, str) else value for i, value in enumerate(found)]
 
 
-def _check_inline(data: bytes | None, limit: int) -> Fetched:
-    if data is None:
+def _inline(value: Any, limit: int) -> Fetched | str:
+    """What an image cell holds: its bytes, the URI to fetch them from, or a failure."""
+    if isinstance(value, dict):
+        value = value["path"] if value["bytes"] is None else value["bytes"]
+    if value is None:
         return Failure("image_null", "the image is null")
-    return data if len(data) <= limit else too_large(limit)
+    return too_large(limit) if isinstance(value, bytes) and len(value) > limit else value
 
 
 def _attach_images(items: list[Item], fetched: list[Fetched]) -> list[bytes]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 REASONS = {
     "image_null": "the image column is null",
@@ -17,6 +19,7 @@ REASONS = {
     "image_corrupt": "the image's data are damaged",
     "image_aspect": "so long and thin that no grid of patches fits (about 20:1)",
     "text_null": "the text is null",
+    "text_invalid": "the text is not UTF-8",
     "text_empty": "the text is empty or blank, or the list of texts is",
     "not_finite": "the model's output is not a finite number",
 }
@@ -27,3 +30,18 @@ class Failure(NamedTuple):
 
     reason: str
     detail: str
+
+
+def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
+    """The Python values of a column; for strings that are not UTF-8, which Parquet files may hold, a failure."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        return [_value_or_failure(value, reason) for value in column]
+
+
+def _value_or_failure(value: pa.Scalar, reason: str) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        return Failure(reason, str(error))

@@ -22,6 +22,10 @@ from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, open_fsspec
 STAGING = "_staging-"
 
 
+class RowsLostError(RuntimeError):
+    """Rows in and rows out differ: an output that must not be trusted."""
+
+
 @dataclass
 class Written:
     """What one write task wrote: counts that add up to the summary."""
@@ -58,7 +62,7 @@ class ParquetSink(Datasink[Written]):
     """Ray Data's write stage.
 
     Each task writes one file into a staging folder that readers skip; a task that is retried writes the same file
-    again. When all are written they are moved to their place, and with `overwrite` the files of earlier runs go.
+    again. When all are written `publish` moves them to their place, and with `overwrite` the files of earlier runs go.
     """
 
     def __init__(self, config: JobConfig, run_id: str, lineage: dict[str, str]) -> None:
@@ -124,9 +128,17 @@ class ParquetSink(Datasink[Written]):
         return written
 
     def on_write_complete(self, write_result: WriteResult[Written]) -> None:
-        """Publish: every file that a finished task wrote, and no other."""
+        """Add up what the tasks wrote."""
         for written in write_result.write_returns:
             self.total.add(written)
+
+    def publish(self, rows: int) -> None:
+        """Move every file that a finished task wrote, and no other, to its place, if they hold all `rows` input rows.
+
+        Raises RowsLostError where they do not; the files of earlier runs are then still there.
+        """
+        if self.total.input_rows != rows:
+            raise RowsLostError(f"{rows} rows in, {self.total.input_rows} rows out: nothing written to {self.path}")
         old = old_files(self.filesystem, self.path)
         for name in self.total.files:
             self.filesystem.mv(f"{self.staging}/{name}", f"{self.path}/{name}")

@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,17 +17,15 @@ from pipeline.config import ConfigError, JobConfig
 from pipeline.schema import ROW_ID, added_columns
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
 
-ImageKind = Literal["bytes", "uri", "struct"]
 _GLOB = re.compile(r"[*?\[]")
 ROW_HASH = "row_hash"  # Ray Data's name for its hash of path and place
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read, and how the image and the text column hold theirs."""
+    """The columns to read, and whether the text column holds lists."""
 
     names: list[str]
-    image_kind: ImageKind
     text_is_list: bool
 
 
@@ -73,8 +70,8 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         found = schema.field(spec.id).type
         if not pa.types.is_integer(found):
             raise ConfigError(f"input.id: column {spec.id!r} is {found}; row ids are integers: leave the key out")
-    kind = _image_kind(schema.field(spec.image))
-    return Columns(_columns_to_read(config, schema.names), kind, _text_is_list(schema.field(spec.text)))
+    _check_image(schema.field(spec.image))
+    return Columns(_columns_to_read(config, schema.names), _text_is_list(schema.field(spec.text)))
 
 
 def read(table: InputTable, config: JobConfig) -> ray.data.Dataset:
@@ -90,7 +87,7 @@ def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
     if id_column is None:
         ids = rows[ROW_HASH].combine_chunks().view(pa.int64())
         return rows.drop_columns([ROW_HASH]).append_column(ROW_ID, ids)
-    ids = pc.cast(rows[id_column], pa.int64())
+    ids = pc.cast(rows[id_column], pa.int64(), safe=False)  # of uint64, the same 64 bits
     return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
 
 
@@ -133,15 +130,16 @@ def _decoded(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _image_kind(field: pa.Field) -> ImageKind:
+def _check_image(field: pa.Field) -> None:
     kind = _decoded(field.type)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return "bytes"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "uri"
-    if pa.types.is_struct(kind) and {f.name for f in kind} >= {"bytes", "path"}:
-        return "struct"
-    raise ConfigError(f"input.image: column {field.name!r} is {kind}; an image is binary, or a string with its URI")
+    encoded = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    uri = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    either = pa.types.is_struct(kind) and {f.name for f in kind} >= {"bytes", "path"}
+    if not (encoded or uri or either):
+        raise ConfigError(
+            f"input.image: column {field.name!r} is {kind}; an image is binary, a string with its URI, or a struct "
+            "of both as {bytes, path}"
+        )
 
 
 def _text_is_list(field: pa.Field) -> bool:

@@ -131,6 +131,19 @@ def test_an_empty_table(tmp_path: Path, write_table: Callable[..., str], scene_r
     assert (summary.rows_in, summary.pairs, summary.files) == (0, 0, [])
 
 
+def test_strings_that_are_not_utf8(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    rows = scene_rows(4)
+    table = write_table(rows)
+    bad = pa.array([b"a red star", b"\xff\xfe", b"a", b"b"]).view(pa.string())
+    pq.write_table(pq.read_table(table).set_column(2, "caption", bad), f"{table}/000.parquet")
+    summary = run(job("score", table, str(tmp_path / "out"), input__columns=["id"]))
+    out = sorted(pq.read_table(tmp_path / "out").to_pylist(), key=lambda row: row["id"])
+    assert [r["error"] for r in out] == [None, "text_invalid", None, None]
+    assert summary.rejected == {"text_invalid": 1}
+
+
 def test_lists_of_texts_become_one_row_a_pair(
     tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
 ) -> None:
