@@ -60,7 +60,7 @@ def quality(
 @app.command()
 def train(
     out: Annotated[str, typer.Option(help="folder for the checkpoint")],
-    steps: Annotated[int, typer.Option(min=1)] = 12_000,
+    steps: Annotated[int, typer.Option(min=1)] = 14_000,
     seed: int = 0,
     first_step: Annotated[int, typer.Option(min=0, help="continue with the weights that a training left at OUT")] = 0,
 ) -> None:

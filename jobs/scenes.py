@@ -166,20 +166,21 @@ def false_captions(things: tuple[Thing, ...], count: int, rng: Random, wording: 
 
     They are worded as `caption(things, Random(wording))` words the truth.
     """
-
-    def say(changed: tuple[Thing, ...]) -> str:
-        return caption(changed, Random(wording))
-
     changed = _one_changed(things)
-    hard = [say(c) for c in changed] + [say(_swap(things, i, i + 1)) for i in range(len(things) - 1)]
+    hard = [caption(c, Random(wording)) for c in changed] + swapped_captions(things, wording)
     rng.shuffle(hard)
     easier: list[str] = []
     if len(hard) < count:
-        easier = [say(second) for first in changed for second in _one_changed(first)]
+        easier = [caption(second, Random(wording)) for first in changed for second in _one_changed(first)]
         rng.shuffle(easier)
     distinct = dict.fromkeys(hard + easier)
-    distinct.pop(say(things), None)
+    distinct.pop(caption(things, Random(wording)), None)
     return list(distinct)[:count]
+
+
+def swapped_captions(things: tuple[Thing, ...], wording: int) -> list[str]:
+    """The false captions that swap two neighbours; none where there is one object."""
+    return [caption(_swap(things, i, i + 1), Random(wording)) for i in range(len(things) - 1)]
 
 
 def _one_changed(things: tuple[Thing, ...]) -> list[tuple[Thing, ...]]:

@@ -5,7 +5,6 @@ Masked captions first, which teach the model to find things; then captions, ques
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ from vilt.text import SPECIAL_TOKENS, ViltTokenizer
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
 top bottom"""
 ALIGNED_LAYER = 4  # of 6; the layers above can then look things up
+LAST_PART = 0.8  # of all steps
 CANDIDATES = 4  # captions a ranked picture: one true, the others hard
 IMAGES = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
 TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
@@ -161,22 +161,28 @@ class Trainee(nn.Module):
 
 
 def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
-    """A batch: masked captions only and few objects at first, later captions, questions and rankings."""
+    """A batch: masked captions only and few objects at first; then captions, questions and rankings; in the end more
+    of what is learned last."""
     most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.025))
-    captions, asked = (size, 0) if progress < 0.1 else (size * 3 // 8, size * 3 // 8)
+    last = progress >= LAST_PART
+    if progress < 0.1:
+        captions, asked, hard = size, 0, 1
+    else:
+        captions, asked, hard = size // 4 if last else size * 3 // 8, size * 3 // 8, 1 if progress < 0.4 else 2
     batch = []
     for _ in range(captions):
         batch.append(captioned(pool, pool.sample(rng, most), "caption", rng.getrandbits(32)))
     for _ in range(asked):
         scene = pool.sample(rng, most)
-        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=1 if progress < 0.4 else 2)
+        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=4 if last else hard)
         batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
     for _ in range((size - captions - asked) // CANDIDATES):
         scene = pool.sample(rng, most)
         things, wording = pool.items[scene][0].things, rng.getrandbits(32)
         batch.append(captioned(pool, scene, "rank", wording))
-        false = scenes.false_captions(things, CANDIDATES - 1, rng, wording)
-        batch += [Example(scene, text, "rank") for text in false]
+        swapped = scenes.swapped_captions(things, wording) if last and rng.random() < 0.6 else []
+        false = [*rng.sample(swapped, min(1, len(swapped))), *scenes.false_captions(things, CANDIDATES, rng, wording)]
+        batch += [Example(scene, text, "rank") for text in list(dict.fromkeys(false))[: CANDIDATES - 1]]
     return batch
 
 
@@ -243,8 +249,9 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
     warm_up = min(500, steps // 10 + 1)
 
-    def scale(done: int) -> float:
-        return min((done + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * (first_step + done) / steps)) + 0.01)
+    def scale(done: int) -> float:  # steady, then linear to 0 over the last part
+        left = 1 - (first_step + done) / steps
+        return min((done + 1) / warm_up, left / (1 - LAST_PART), 1.0)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
     started, totals = time.monotonic(), dict.fromkeys(("align", "caption", "question", "rank"), 0.0)
