@@ -54,7 +54,7 @@ def write_table(folder: str, rows: int, distinct: int = 500) -> None:
     pictures = []
     for _ in range(distinct):
         scene = scenes.random_scene(rng)
-        pictures.append((scenes.encode(scenes.draw(scene, rng), rng), scenes.caption(scene.things, rng)))
+        pictures.append((scenes.encode(scenes.draw(scene, rng), rng), scenes.caption(scene.things)))
     os.makedirs(folder)
     for begin in range(0, rows, 1000):
         part = [pictures[(begin + i) % distinct] for i in range(min(1000, rows - begin))]

@@ -55,9 +55,8 @@ def write_table(path: str, rows: int, seed: int = 7) -> None:
 
 def _row(row_id: int, rng: Random) -> dict[str, Any]:
     scene = scenes.random_scene(rng)
-    wording = rng.getrandbits(32)
-    truth = scenes.caption(scene.things, Random(wording))
-    captions = [truth, *scenes.false_captions(scene.things, CAPTIONS - 1, rng, wording)]
+    truth = scenes.caption(scene.things)
+    captions = [truth, *scenes.false_captions(scene.things, CAPTIONS - 1, rng)]
     _, question, answer = questions.ask(scene, rng)
     return {
         "id": row_id,

@@ -47,9 +47,8 @@ def measure(predictor: Predictor, count: int, seed: int = HELD_OUT_SEED) -> Qual
                 right["all"].append(answer == truth)
     first: dict[str, list[bool]] = {"all": []}
     for scene, picture in zip(drawn, pictures, strict=True):
-        wording = rng.getrandbits(32)
-        truth = scenes.caption(scene.things, Random(wording))
-        others = scenes.false_captions(scene.things, CANDIDATES - 1, rng, wording)
+        truth = scenes.caption(scene.things)
+        others = scenes.false_captions(scene.things, CANDIDATES - 1, rng)
         scores = predictor.score(picture, [truth, *others])
         first.setdefault(f"{len(scene.things)} objects", []).append(bool(scores[0] > scores[1:].max()))
         first["all"].append(bool(scores[0] > scores[1:].max()))

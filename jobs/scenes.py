@@ -147,40 +147,29 @@ def encode(picture: Image.Image, rng: Random) -> bytes:
     return buffer.getvalue()
 
 
-def caption(things: tuple[Thing, ...], rng: Random) -> str:
-    """A true caption that names every object: from left to right or, where no row holds two, from top to bottom."""
-    relation, ordered = in_order(things, rng)
-    return f" {relation} ".join(f"a {thing.name}" for thing in ordered)
+def caption(things: tuple[Thing, ...]) -> str:
+    """A true caption: every object, from left to right."""
+    return " left of ".join(f"a {thing.name}" for thing in things)
 
 
-def in_order(things: tuple[Thing, ...], rng: Random) -> tuple[str, list[Thing]]:
-    """The relation that a caption tells, and the objects in its order."""
-    if len({t.row for t in things}) == len(things) > 1 and rng.random() < 0.35:
-        return "above", sorted(things, key=lambda t: t.row)
-    return "left of", list(things)
-
-
-def false_captions(things: tuple[Thing, ...], count: int, rng: Random, wording: int) -> list[str]:
+def false_captions(things: tuple[Thing, ...], count: int, rng: Random) -> list[str]:
     """`count` distinct false captions, hardest first: one attribute of one object changed, or two neighbours
-    swapped; then two attributes changed, where a scene of one object has too few of the first kinds.
-
-    They are worded as `caption(things, Random(wording))` words the truth.
-    """
+    swapped; then two attributes changed, where a scene of one object has too few of the first kinds."""
     changed = _one_changed(things)
-    hard = [caption(c, Random(wording)) for c in changed] + swapped_captions(things, wording)
+    hard = [caption(c) for c in changed] + swapped_captions(things)
     rng.shuffle(hard)
     easier: list[str] = []
     if len(hard) < count:
-        easier = [caption(second, Random(wording)) for first in changed for second in _one_changed(first)]
+        easier = [caption(second) for first in changed for second in _one_changed(first)]
         rng.shuffle(easier)
     distinct = dict.fromkeys(hard + easier)
-    distinct.pop(caption(things, Random(wording)), None)
+    distinct.pop(caption(things), None)
     return list(distinct)[:count]
 
 
-def swapped_captions(things: tuple[Thing, ...], wording: int) -> list[str]:
+def swapped_captions(things: tuple[Thing, ...]) -> list[str]:
     """The false captions that swap two neighbours; none where there is one object."""
-    return [caption(_swap(things, i, i + 1), Random(wording)) for i in range(len(things) - 1)]
+    return [caption(_swap(things, i, i + 1)) for i in range(len(things) - 1)]
 
 
 def _one_changed(things: tuple[Thing, ...]) -> list[tuple[Thing, ...]]:

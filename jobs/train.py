@@ -169,29 +169,26 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
         captions, asked, hard = size, 0, 1
     else:
         captions, asked, hard = size // 4 if last else size * 3 // 8, size * 3 // 8, 1 if progress < 0.4 else 2
-    batch = []
-    for _ in range(captions):
-        batch.append(captioned(pool, pool.sample(rng, most), "caption", rng.getrandbits(32)))
+    batch = [captioned(pool, pool.sample(rng, most), "caption") for _ in range(captions)]
     for _ in range(asked):
         scene = pool.sample(rng, most)
         _, question, answer = questions.ask(pool.items[scene][0], rng, hard=4 if last else hard)
         batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
     for _ in range((size - captions - asked) // CANDIDATES):
         scene = pool.sample(rng, most)
-        things, wording = pool.items[scene][0].things, rng.getrandbits(32)
-        batch.append(captioned(pool, scene, "rank", wording))
-        swapped = scenes.swapped_captions(things, wording) if last and rng.random() < 0.6 else []
-        false = [*rng.sample(swapped, min(1, len(swapped))), *scenes.false_captions(things, CANDIDATES, rng, wording)]
+        things = pool.items[scene][0].things
+        batch.append(captioned(pool, scene, "rank"))
+        swapped = scenes.swapped_captions(things) if last and rng.random() < 0.6 else []
+        false = [*rng.sample(swapped, min(1, len(swapped))), *scenes.false_captions(things, CANDIDATES, rng)]
         batch += [Example(scene, text, "rank") for text in list(dict.fromkeys(false))[: CANDIDATES - 1]]
     return batch
 
 
-def captioned(pool: ScenePool, scene: int, kind: str, wording: int) -> Example:
-    """A true caption of a scene."""
+def captioned(pool: ScenePool, scene: int, kind: str) -> Example:
+    """The true caption of a scene."""
     drawn = pool.items[scene][0]
-    _, ordered = scenes.in_order(drawn.things, Random(wording))
-    cells = tuple(thing.row * drawn.cols + thing.col for thing in ordered)
-    return Example(scene, scenes.caption(drawn.things, Random(wording)), kind, cells=cells)
+    cells = tuple(thing.row * drawn.cols + thing.col for thing in drawn.things)
+    return Example(scene, scenes.caption(drawn.things), kind, cells=cells)
 
 
 def to_pairs(

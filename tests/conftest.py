@@ -61,7 +61,7 @@ def scene_rows() -> Callable[[int], list[dict[str, Any]]]:
                 {
                     "id": i * 3,
                     "image": scenes.encode(scenes.draw(scene, rng), rng),
-                    "caption": scenes.caption(scene.things, rng),
+                    "caption": scenes.caption(scene.things),
                     "question": questions.ask(scene, rng)[1],
                     "source": f"s{i % 3}",
                 }
