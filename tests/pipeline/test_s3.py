@@ -57,12 +57,13 @@ def test_no_access_is_one_line(s3_server: str, tmp_path: Path, monkeypatch: pyte
     assert s3_server
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    pq.write_table(pa.table({"image": [b"x"], "text": ["a"]}), tmp_path / "a.parquet")
-    local = {"path": str(tmp_path)}
+    (tmp_path / "table").mkdir()
+    pq.write_table(pa.table({"image": [b"x"], "text": ["a"]}), tmp_path / "table" / "a.parquet")
+    local, out = {"path": str(tmp_path / "table")}, {"path": str(tmp_path / "out")}
     for values, message in (
-        ({"input": {"path": "s3://bucket/pairs/"}, "output": local}, "input.path: cannot read 's3://bucket/pairs/'"),
+        ({"input": {"path": "s3://bucket/pairs/"}, "output": out}, "input.path: cannot read 's3://bucket/pairs/'"),
         ({"input": local, "output": {"path": "s3://bucket/o"}}, "output.path: cannot write to 's3://bucket/o'"),
-        ({"input": local, "output": {"path": f"{tmp_path}/o"}, "model": "s3://bucket/model"}, "model: "),
+        ({"input": local, "output": out, "model": "s3://bucket/model"}, "model: "),
     ):
         with pytest.raises(ConfigError) as caught:
             run(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
