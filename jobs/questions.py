@@ -64,39 +64,30 @@ def presence(scene: Scene, rng: Random) -> Question:
     return f"is there a {thing.name}?", "no"
 
 
-def horizontal(scene: Scene, rng: Random) -> Question | None:
-    """Is the red circle left of the blue star? Is the red circle at the left or at the right?"""
-    return _position(scene, rng, ("left of", "right of"), ("left", "right"), lambda t: t.col, scene.cols)
-
-
-def vertical(scene: Scene, rng: Random) -> Question | None:
-    """Is the red circle above the blue star? Is the red circle at the top or at the bottom?"""
-    return _position(scene, rng, ("above", "below"), ("top", "bottom"), lambda t: t.row, scene.rows)
-
-
-def _position(
-    scene: Scene,
-    rng: Random,
-    relations: tuple[str, str],
-    sides: tuple[str, str],
-    place: Callable[[Thing], int],
-    cells: int,
-) -> Question | None:
-    """A question about an object's side of the picture or two objects' relation; None in the middle or level."""
+def position(scene: Scene, rng: Random) -> Question | None:
+    """Is the red circle left of the blue star? On which side is the red circle?"""
     unique = [t for t in scene.things if _named(scene, t) == 1]
     if not unique:
         return None
     thing = rng.choice(unique)
+    halves = (("left", "right", thing.col, scene.cols), ("top", "bottom", thing.row, scene.rows))
     if len(unique) == 1 or rng.random() < 0.4:
-        if 2 * place(thing) + 1 == cells:
+        low, high, place, cells = rng.choice(halves)
+        if 2 * place + 1 == cells:  # in the middle
             return None
-        side = sides[2 * place(thing) + 1 > cells]
-        return f"is the {thing.color} {thing.shape} at the {sides[0]} or at the {sides[1]}?", side
+        side = low if 2 * place + 1 < cells else high
+        return f"is the {thing.color} {thing.shape} at the {low} or at the {high}?", side
     other = rng.choice([t for t in unique if t != thing])
-    if place(thing) == place(other):
+    relation, holds = rng.choice(
+        (
+            ("left of", thing.col < other.col),
+            ("right of", thing.col > other.col),
+            ("above", thing.row < other.row),
+            ("below", thing.row > other.row),
+        )
+    )
+    if relation in ("above", "below") and thing.row == other.row:
         return None
-    relation = rng.choice(relations)
-    holds = (place(thing) < place(other)) == (relation == relations[0])
     text = f"is the {thing.color} {thing.shape} {relation} the {other.color} {other.shape}?"
     return text, "yes" if holds else "no"
 
@@ -111,8 +102,7 @@ KINDS: dict[str, Callable[[Scene, Random], Question | None]] = {
     "size": size,
     "number": number,
     "presence": presence,
-    "left or right": horizontal,
-    "above or below": vertical,
+    "position": position,
 }
 ANSWERS = (
     *COLORS,
@@ -128,7 +118,7 @@ ANSWERS = (
 )
 
 
-HARD = ("number", "above or below")
+HARD = ("number", "position")
 
 
 def ask(scene: Scene, rng: Random, kind: str | None = None, hard: int = 1) -> tuple[str, str, str]:

@@ -168,11 +168,11 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
     if progress < 0.1:
         captions, asked, hard = size, 0, 1
     else:
-        captions, asked, hard = (size // 8, size * 5 // 8, 6) if last else (size * 3 // 8, size * 3 // 8, 2)
+        captions, asked, hard = size // 4 if last else size * 3 // 8, size * 3 // 8, 1 if progress < 0.4 else 2
     batch = [captioned(pool, pool.sample(rng, most), "caption") for _ in range(captions)]
     for _ in range(asked):
         scene = pool.sample(rng, most)
-        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=hard)
+        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=4 if last else hard)
         batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
     for _ in range((size - captions - asked) // CANDIDATES):
         scene = pool.sample(rng, most)
