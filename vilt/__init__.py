@@ -2,6 +2,7 @@
 
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageError
+from vilt.fast_images import ViltImageProcessorFast
 from vilt.heads import (
     ViltForImageAndTextRetrieval,
     ViltForImagesAndTextClassification,
@@ -9,21 +10,25 @@ from vilt.heads import (
     ViltForQuestionAnswering,
     ViltForTokenClassification,
 )
-from vilt.images import ViltImageProcessor
+from vilt.images import ViltFeatureExtractor, ViltImageProcessor
 from vilt.model import ViltModel
-from vilt.predictor import Predictor
+from vilt.predictor import Filled, Predictor, Tag
 from vilt.text import ViltProcessor, ViltTokenizer
 
 __all__ = [
+    "Filled",
     "ImageError",
     "Predictor",
+    "Tag",
     "ViltConfig",
+    "ViltFeatureExtractor",
     "ViltForImageAndTextRetrieval",
     "ViltForImagesAndTextClassification",
     "ViltForMaskedLM",
     "ViltForQuestionAnswering",
     "ViltForTokenClassification",
     "ViltImageProcessor",
+    "ViltImageProcessorFast",
     "ViltModel",
     "ViltProcessor",
     "ViltTokenizer",

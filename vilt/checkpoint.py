@@ -16,7 +16,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vilt.storage import Folder
+from vilt import original
+from vilt.storage import Folder, Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 Tensors = dict[str, Tensor]
@@ -54,15 +55,15 @@ def _qkv_names(ours: re.Match[str]) -> list[str]:
     return [f"encoder.layer.{layer}.attention.attention.{name}.{kind}" for name in ("query", "key", "value")]
 
 
-def to_published(state: Mapping[str, Tensor]) -> Tensors:
+def to_published(state: Mapping[str, Tensor], channels: int = 3) -> Tensors:
     """Our tensors, `ViltModel`'s and heads' (prefixed by the head's name) -> the published ones, without prefix."""
     state = dict(state)
     out: Tensors = {"embeddings.cls_token": state.pop("image.cls")[None, None]}  # (1, 1, D)
     table = state.pop("image.position").flatten(0, 1)  # (side * side, D)
     out["embeddings.position_embeddings"] = torch.cat([state.pop("image.cls_position")[None], table])[None]
-    weight = state.pop("image.projection.weight")  # (D, patch * patch * 3)
-    patch = round((weight.shape[1] / 3) ** 0.5)
-    kernel = weight.unflatten(1, (patch, patch, 3)).permute(0, 3, 1, 2)  # (D, 3, patch, patch)
+    weight = state.pop("image.projection.weight")  # (D, patch * patch * channels)
+    patch = round((weight.shape[1] / channels) ** 0.5)
+    kernel = weight.unflatten(1, (patch, patch, channels)).permute(0, 3, 1, 2)  # (D, channels, patch, patch)
     out["embeddings.patch_embeddings.projection.weight"] = kernel
     for name, tensor in state.items():
         if fused := _QKV.fullmatch(name):
@@ -91,9 +92,15 @@ def from_published(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor]) -
     return out
 
 
-def read(uri: str) -> tuple[Tensors, str]:
-    """The tensors of a checkpoint folder without the prefix `vilt.`, and the sha256 of the file they came from."""
-    folder = Folder(uri)
+def read(uri: Source) -> tuple[Tensors, str]:
+    """The tensors of a checkpoint without the prefix `vilt.`, and the sha256 of the file they came from.
+
+    uri: a folder, or a `.ckpt` file of the original project.
+    """
+    if original.is_original(uri):
+        _, tensors, sha256, *_ = original.read(str(uri))
+        return tensors, sha256
+    folder = as_folder(uri)
     if folder.exists(SAFETENSORS):
         data = folder.read(SAFETENSORS)
         try:
@@ -108,18 +115,28 @@ def read(uri: str) -> tuple[Tensors, str]:
             first = str(error).splitlines()[0]
             raise ValueError(f"{uri}/{BIN} is damaged or holds more than tensors: {first}") from None
     else:
-        raise FileNotFoundError(f"no {SAFETENSORS} or {BIN} in {uri!r}")
-    return {name.removeprefix("vilt."): t for name, t in tensors.items()}, hashlib.sha256(data).hexdigest()
+        raise FileNotFoundError(f"no {SAFETENSORS} or {BIN} in {folder.uri!r}")
+    tensors = {name.removeprefix("vilt."): t for name, t in tensors.items()}
+    if "mlm_score.decoder.bias" in tensors:  # as transformers 5 names it
+        tensors.setdefault("mlm_score.bias", tensors["mlm_score.decoder.bias"])
+    if "mlm_score.bias" in tensors:  # a decoder that is tied to the word embeddings is left out of the file
+        tensors.setdefault("mlm_score.decoder.weight", tensors["embeddings.text_embeddings.word_embeddings.weight"])
+    return tensors, hashlib.sha256(data).hexdigest()
 
 
-def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy published tensors into a `ViltModel` and its heads.
+def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    """Whether a checkpoint's tensors have all of a head's `wanted` ones, by our names, in the same shapes."""
+    found = ((tensors.get(_published_name(name)), tensor) for name, tensor in wanted.items())
+    return all(own is not None and own.shape == tensor.shape for own, tensor in found)
 
-    Tensors of heads that are not asked for are left alone. Raises ValueError in one line that names the tensors
-    that are missing or have another shape.
+
+def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], source: str) -> list[str]:
+    """Copy published tensors into a `ViltModel` and its heads; the names of those that found no place there.
+
+    Raises ValueError in one line that names the tensors that are missing or have another shape.
     """
     state = _state(model, heads)
-    wanted = to_published(state)
+    wanted = to_published(state, model.config.num_channels)  # type: ignore[union-attr, arg-type]
     missing = [name for name in wanted if name not in tensors]
     other = [
         f"{name} is {tuple(tensors[name].shape)}, the config says {tuple(tensor.shape)}"
@@ -133,11 +150,13 @@ def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str,
     with torch.no_grad():
         for name, tensor in from_published(tensors, state).items():
             state[name].copy_(tensor)
+    return [name for name in tensors if name not in wanted]
 
 
 def save(folder: str, model: nn.Module, heads: Mapping[str, nn.Module], dtype: torch.dtype = torch.float32) -> None:
     """Write `model.safetensors` in the published format."""
-    named = to_published({name: tensor.to(dtype) for name, tensor in _state(model, heads).items()})
+    state = {name: tensor.to(dtype) for name, tensor in _state(model, heads).items()}
+    named = to_published(state, model.config.num_channels)  # type: ignore[union-attr, arg-type]
     of_heads = tuple(f"{name}." for name in heads)
     prefix = "vilt." if heads else ""  # as published: the bare model's tensors have none
     tensors = {name if name.startswith(of_heads) else prefix + name: tensor for name, tensor in named.items()}

@@ -23,8 +23,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The function that `hidden_act` names. Raises ValueError with the known names."""
+def activation(name: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function that `hidden_act` names, or is. Raises ValueError with the known names."""
+    if callable(name):
+        return name
     if name not in ACTIVATIONS:
         raise ValueError(f"hidden_act {name!r} is not one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]

@@ -1,16 +1,18 @@
 """The tasks: one small head each, and the published classes that put a head on `ViltModel`.
 
-A head reads features, gives logits, and knows its loss. The `Predictor` hosts heads by their checkpoint name.
+A head reads features, gives logits, and knows its loss and the name of its tensors in a checkpoint.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.encoder import activation
 from vilt.model import ViltModel
@@ -23,8 +25,20 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
-class RetrievalHead(nn.Linear):
+class Head(nn.Module):
+    """What every head tells."""
+
+    name: ClassVar[str]  # of its tensors in a checkpoint
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """As each head documents."""
+        raise NotImplementedError
+
+
+class RetrievalHead(Head, nn.Linear):
     """One logit a pair: how well text and image match. Trained with a softmax over candidates, so logits rank."""
+
+    name = "rank_output"
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__(config.hidden_size, 1)
@@ -34,8 +48,10 @@ class RetrievalHead(nn.Linear):
         raise NotImplementedError("ViltForImageAndTextRetrieval defines no loss: labels must be None")
 
 
-class AnswerHead(nn.Sequential):
+class AnswerHead(Head, nn.Sequential):
     """A logit for every answer; trained with soft targets, so a sigmoid makes it that answer's score."""
+
+    name = "classifier"
 
     def __init__(self, config: ViltConfig) -> None:
         wide = config.hidden_size * 2
@@ -48,8 +64,10 @@ class AnswerHead(nn.Sequential):
         return F.binary_cross_entropy_with_logits(logits, labels) * labels.shape[1]
 
 
-class MaskedWordHead(nn.Module):
+class MaskedWordHead(Head):
     """A logit for every word of the vocabulary, for every text token."""
+
+    name = "mlm_score"
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__()
@@ -62,28 +80,29 @@ class MaskedWordHead(nn.Module):
         """(..., D) -> (..., vocabulary)."""
         return self.decoder(self.norm(self.act(self.dense(x))))
 
-    loss = staticmethod(_cross_entropy)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy, mean over what is labelled."""
+        return _cross_entropy(logits, labels)
 
 
-HEADS: dict[str, type[nn.Module]] = {  # by the name that published checkpoints give the head's tensors
-    "rank_output": RetrievalHead,
-    "classifier": AnswerHead,
-    "mlm_score": MaskedWordHead,
-}
-
-
-class ImagesHead(nn.Sequential):
+class ImagesHead(Head, nn.Sequential):
     """A logit for every class of a text and several images, whose pooled vectors it reads side by side (NLVR2)."""
+
+    name = "classifier"
 
     def __init__(self, config: ViltConfig) -> None:
         wide = config.hidden_size * config.num_images
         super().__init__(nn.Linear(wide, wide), nn.LayerNorm(wide), nn.GELU(), nn.Linear(wide, config.num_labels))
 
-    loss = staticmethod(_cross_entropy)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy, mean over what is labelled."""
+        return _cross_entropy(logits, labels)
 
 
-class TokenHead(nn.Linear):
+class TokenHead(Head, nn.Linear):
     """A logit for every class of every text token."""
+
+    name = "classifier"
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__(config.hidden_size, config.num_labels)
@@ -93,14 +112,37 @@ class TokenHead(nn.Linear):
         """(..., D) -> (..., classes)."""
         return super().forward(F.dropout(x, self.dropout, self.training))
 
-    loss = staticmethod(_cross_entropy)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy, mean over what is labelled."""
+        return _cross_entropy(logits, labels)
+
+
+POOLED_HEADS: dict[str, type[Head]] = {"score": RetrievalHead, "answer": AnswerHead, "reason": ImagesHead}
+TEXT_HEADS: dict[str, type[Head]] = {"fill": MaskedWordHead, "tag": TokenHead}
+
+
+def heads_in(tensors: Mapping[str, Tensor], config: ViltConfig) -> dict[str, nn.Module]:
+    """Fresh heads, by task, for those whose tensors a checkpoint holds in the shape that `config` gives them.
+
+    `embed`, which hands on the pooled vectors as they are, needs only a pooler.
+    """
+    pooler = "pooler.dense.weight" in tensors
+    kinds = (POOLED_HEADS if pooler else {}) | TEXT_HEADS
+    found: dict[str, nn.Module] = {"embed": nn.Identity()} if pooler else {}
+    for task, kind in kinds.items():
+        if task == "reason" and config.num_images < 1:
+            continue
+        with torch.device("meta"):
+            head = kind(config)
+        if checkpoint.holds(tensors, {f"{kind.name}.{key}": value for key, value in head.state_dict().items()}):
+            found[task] = kind(config)
+    return found
 
 
 class ViltWithHead(PretrainedModel):
     """`ViltModel` and one head: the base of the published classes."""
 
-    head_name: ClassVar[str]
-    head_class: ClassVar[type[nn.Module]]
+    head_class: ClassVar[type[Head]]
     reads_text: ClassVar[bool] = False  # the head reads every text token, (B, T, D), not the pooled [CLS], (B, D)
     pooling: ClassVar[bool] = True
 
@@ -111,11 +153,11 @@ class ViltWithHead(PretrainedModel):
 
     def parts(self) -> tuple[ViltModel, dict[str, nn.Module]]:
         """The model and its one head."""
-        return self.vilt, {self.head_name: self.head}
+        return self.vilt, {self.head_class.name: self.head}
 
     def encode(self, **inputs: Any) -> EncoderOutput:
         """The arguments of `ViltModel.forward` -> its output."""
-        return self.vilt(**inputs)
+        return self.vilt(**inputs, return_dict=True)
 
     def forward(
         self,
@@ -149,33 +191,33 @@ class ViltWithHead(PretrainedModel):
         assert text is not None  # or `encode` has raised
         text_states = encoded.last_hidden_state[:, : text.shape[1]]
         logits = self.head(text_states if self.reads_text else encoded.pooler_output)
-        loss = None if labels is None else self.head.loss(logits, labels)  # type: ignore[operator]
+        loss = None if labels is None else self.head.loss(logits, labels)
         out = HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-        return out.to_tuple() if return_dict is False else out
+        return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
 
 
 class ViltForImageAndTextRetrieval(ViltWithHead):
     """ViLT with `RetrievalHead`: logits (B, 1)."""
 
-    head_name, head_class = "rank_output", RetrievalHead
+    head_class = RetrievalHead
 
 
 class ViltForQuestionAnswering(ViltWithHead):
     """ViLT with `AnswerHead`: logits (B, answers), labels float (B, answers)."""
 
-    head_name, head_class = "classifier", AnswerHead
+    head_class = AnswerHead
 
 
 class ViltForMaskedLM(ViltWithHead):
     """ViLT with `MaskedWordHead`: logits (B, T, vocabulary), labels int64 (B, T)."""
 
-    head_name, head_class, reads_text = "mlm_score", MaskedWordHead, True
+    head_class, reads_text = MaskedWordHead, True
 
 
 class ViltForTokenClassification(ViltWithHead):
     """ViLT with `TokenHead`: logits (B, T, classes), labels int64 (B, T)."""
 
-    head_name, head_class, reads_text, pooling = "classifier", TokenHead, True, False
+    head_class, reads_text, pooling = TokenHead, True, False
 
 
 class ViltForImagesAndTextClassification(ViltWithHead):
@@ -185,7 +227,7 @@ class ViltForImagesAndTextClassification(ViltWithHead):
     `config.num_images` images for each text; of one image the dimension may be left out.
     """
 
-    head_name, head_class = "classifier", ImagesHead
+    head_class = ImagesHead
 
     def encode(self, **inputs: Any) -> EncoderOutput:
         """Read the text with each image in turn; the pooled vectors side by side, (B, images * D)."""
@@ -200,14 +242,19 @@ class ViltForImagesAndTextClassification(ViltWithHead):
         if counts != {self.config.num_images}:
             raise ValueError(f"{sorted(counts)} images for each text; the model reads {self.config.num_images}")
         each = [
-            self.vilt(**inputs, **{name: value[:, i] for name, value in given.items()}, image_token_type_idx=i + 1)
+            self.vilt(
+                **inputs,
+                **{name: value[:, i] for name, value in given.items()},
+                image_token_type_idx=i + 1,
+                return_dict=True,
+            )
             for i in range(self.config.num_images)
         ]
         return EncoderOutput(
             each[0].last_hidden_state,
             torch.cat([out.pooler_output for out in each], -1),
-            [out.hidden_states for out in each] if inputs["output_hidden_states"] else None,
-            [out.attentions for out in each] if inputs["output_attentions"] else None,
+            [out.hidden_states for out in each] if each[0].hidden_states is not None else None,
+            [out.attentions for out in each] if each[0].attentions is not None else None,
         )
 
 

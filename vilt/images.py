@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from typing_extensions import Self
 
 from vilt.decoding import ImageError, ImageInput, to_rgb
 from vilt.grids import NoGridError, resized
 from vilt.outputs import Batch
-from vilt.storage import Folder
+from vilt.storage import Folder, Source, as_folder
 
 
 def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
@@ -33,10 +34,12 @@ def patchify_pixels(pixel_values: Tensor, patch_size: int) -> Tensor:
 
 
 @dataclass
-class ViltImageProcessor:
-    """The published preprocessing, key by key as in `preprocessor_config.json`.
+class ImageSettings:
+    """What the published image processors have in common, key by key as in `preprocessor_config.json`.
 
-    Resizes with Pillow, as the published code does, so pixels are the same to the last level.
+    resample: a Pillow filter, 2 bilinear, 3 bicubic. image_mean, image_std: a number for each channel, or one for all.
+    exif_orientation, which published files do not have: set pictures upright by their EXIF tag, see
+    `vilt.decoding.to_rgb`.
     """
 
     do_resize: bool = True
@@ -49,23 +52,37 @@ class ViltImageProcessor:
     image_mean: Sequence[float] = (0.5, 0.5, 0.5)
     image_std: Sequence[float] = (0.5, 0.5, 0.5)
     do_pad: bool = True
+    exif_orientation: bool = False
 
     def __post_init__(self) -> None:
+        for own in fields(ImageSettings):
+            if getattr(self, own.name) is None:  # as the published code takes it: the default
+                setattr(self, own.name, own.default if own.default_factory is MISSING else own.default_factory())
         if isinstance(self.size, int):  # older files
             self.size = {"shortest_edge": self.size}
         if "shortest_edge" not in self.size:
             raise ValueError(f"size {self.size!r} has no 'shortest_edge'")
+        for name in ("image_mean", "image_std"):
+            if isinstance(value := getattr(self, name), int | float):
+                setattr(self, name, (float(value),) * 3)
 
     @classmethod
-    def from_pretrained(cls, uri: str) -> ViltImageProcessor:
-        """Read `preprocessor_config.json` from a folder or any URI that fsspec opens."""
-        values = Folder(uri).read_json("preprocessor_config.json")
-        return cls(**{key: values[key] for key in cls.__dataclass_fields__ if values.get(key) is not None})
+    def from_pretrained(cls, uri: Source, **changes: Any) -> Self:
+        """Read `preprocessor_config.json` from a folder or any URI that fsspec opens; `changes` go over it."""
+        values = {**as_folder(uri).read_json("preprocessor_config.json"), **changes}
+        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
     def save_pretrained(self, folder: str) -> None:
         """Write `preprocessor_config.json` into `folder`."""
-        values = {**asdict(self), "resample": int(self.resample), "image_processor_type": "ViltImageProcessor"}
+        values = {**asdict(self), "resample": int(self.resample), "image_processor_type": type(self).__name__}
         Folder(folder).write("preprocessor_config.json", json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """The same processor with other settings for one call; None changes nothing. Raises for unknown names."""
+        unknown = settings.keys() - {f.name for f in fields(self)}
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no setting {', '.join(map(repr, sorted(unknown)))}")
+        return replace(self, **{key: value for key, value in settings.items() if value is not None})
 
     def affine(self) -> tuple[Sequence[float], Sequence[float], float]:
         """Mean, standard deviation and rescale factor that turn a pixel x into (x * rescale - mean) / std."""
@@ -81,9 +98,15 @@ class ViltImageProcessor:
         except NoGridError as error:
             raise ImageError("image_aspect", str(error)) from None
 
+
+@dataclass
+class ViltImageProcessor(ImageSettings):
+    """The published preprocessing. Resizes with Pillow, as the published code does: pixels are the same to the last
+    level."""
+
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
-        picture = to_rgb(image)
+        picture = to_rgb(image, self.exif_orientation)
         height, width = self.resized(picture.height, picture.width)
         return np.asarray(picture.resize((width, height), Image.Resampling(self.resample)))
 
@@ -94,21 +117,24 @@ class ViltImageProcessor:
     def preprocess(
         self,
         images: Any,
+        *,
         return_tensors: str | None = None,
         data_format: str = "channels_first",
         input_data_format: str | None = None,
         **settings: Any,
     ) -> Batch:
-        """One image or a list of them -> `pixel_values` float32 (B, 3, H, W) and `pixel_mask` int64 (B, H, W).
+        """One image or several -> `pixel_values` float32 (B, 3, H, W) and `pixel_mask` int64 (B, H, W).
 
         Images are pictures, encoded bytes, or numpy or torch arrays (channels first or last, uint8, or float between
-        0 and 1 with `do_rescale=False`). Each is resized, rescaled and normalised; with `do_pad` all are padded with
-        zeros to the largest, and the mask is 1 where a pixel is real. `settings` are the processor's own, for this
-        call. `return_tensors`: "pt", "np", or None for lists of arrays. Raises `ImageError`.
+        0 and 1 with `do_rescale=False`), in a list or, of one size, as one array (B, ...). Each is resized, rescaled
+        and normalised; with `do_pad` all are padded with zeros to the largest, and the mask is 1 where a pixel is real.
+        `settings` are the processor's own, for this call. `return_tensors`: "pt", "np", or None for lists of arrays.
+        Raises `ImageError`.
         """
-        own = replace(self, **{key: value for key, value in settings.items() if value is not None})
-        many = images if isinstance(images, list | tuple) else [images]
-        arrays = [own._transform(_channels_last(image, input_data_format)) for image in many]
+        own = self.changed(settings)
+        arrays = [
+            own._transform(channels_last(image, input_data_format, own.exif_orientation)) for image in as_list(images)
+        ]
         data: dict[str, list[np.ndarray]] = {"pixel_values": arrays}
         if own.do_pad:
             height, width = (max(array.shape[side] for array in arrays) for side in (0, 1))
@@ -135,11 +161,21 @@ class ViltImageProcessor:
         return array
 
 
-def _channels_last(image: Any, data_format: str | None) -> np.ndarray:
+class ViltFeatureExtractor(ViltImageProcessor):
+    """The older published name of `ViltImageProcessor`."""
+
+
+def as_list(images: Any) -> Sequence[Any]:
+    """One image, several, or one array of several -> several."""
+    many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray | Tensor) and images.ndim == 4)
+    return images if many else [images]
+
+
+def channels_last(image: Any, data_format: str | None, exif_orientation: bool) -> np.ndarray:
     """An image of any kind -> (H, W, C). Where an array could be either, channels come first, as published."""
     if not isinstance(image, np.ndarray | Tensor) or image.ndim == 2:
-        return np.asarray(to_rgb(image))
-    array = image.numpy() if isinstance(image, Tensor) else image
+        return np.asarray(to_rgb(np.asarray(image) if isinstance(image, Tensor) else image, exif_orientation))
+    array = image.numpy(force=True) if isinstance(image, Tensor) else image
     first = data_format == "channels_first" if data_format else array.shape[0] in (1, 3)
     return array.transpose(1, 2, 0) if first else array
 

@@ -15,7 +15,7 @@ from vilt.encoder import Dense, Encoder
 from vilt.grids import Grid
 from vilt.images import patchify_pixels
 from vilt.outputs import EncoderOutput
-from vilt.packing import Packed
+from vilt.packing import Packed, Pairs, as_tensor
 from vilt.pretrained import PretrainedModel
 
 TEXT, IMAGE = 0, 1  # rows of the modality table
@@ -30,6 +30,7 @@ class TextEmbeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, words: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
         """words: int64 ids (...,), or their embeddings (..., D); positions and token types int64 (...,) -> (..., D).
@@ -38,7 +39,7 @@ class TextEmbeddings(nn.Module):
         """
         embedded = words if words.is_floating_point() else self.word(words)
         types = self.token_type.weight[0] if token_types is None else self.token_type(token_types)
-        return self.norm(embedded + types + self.position(positions))
+        return self.dropout(self.norm(embedded + types + self.position(positions)))
 
 
 class ImageEmbeddings(nn.Module):
@@ -56,11 +57,6 @@ class ImageEmbeddings(nn.Module):
         """(rows * cols, D): the table resized to `grid`, bilinear with aligned corners."""
         table = self.position.permute(2, 0, 1)[None]  # (1, D, side, side)
         return F.interpolate(table, tuple(grid), mode="bilinear", align_corners=True)[0].flatten(1).T
-
-    def all_positions(self, grids: Sequence[Grid]) -> Tensor:
-        """(patches of all grids, D); each distinct grid is resized once."""
-        resized = {grid: self.positions(grid) for grid in dict.fromkeys(grids)}
-        return torch.cat([resized[grid] for grid in grids])
 
     def first(self) -> Tensor:
         """(1, D): the image [CLS] with its position; the same for every image."""
@@ -144,10 +140,13 @@ class ViltModel(PretrainedModel):
         the top left corner. image_embeds: (B, N, D) in place of the pixels, pixel_mask then (B, N) or (B, rows, cols).
         head_mask: (heads,) or (layers, heads). image_token_type_idx: the modality, 1 unless it is a later image.
         """
+        config = self.config
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return_dict = config.return_dict if return_dict is None else return_dict
         words = _one_of(input_ids=input_ids, inputs_embeds=inputs_embeds)
         batch, length = words.shape[:2]
-        if length > self.config.max_position_embeddings:
-            limit = self.config.max_position_embeddings
+        if length > (limit := config.max_position_embeddings):
             raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
         if attention_mask is None:
             attention_mask = words.new_ones((batch, length), dtype=torch.int64)
@@ -175,7 +174,7 @@ class ViltModel(PretrainedModel):
             tuple(states) if output_hidden_states else None,
             tuple(layout.attentions for layout in layouts) if output_attentions else None,
         )
-        return out.to_tuple() if return_dict is False else out
+        return out if return_dict else out.to_tuple()
 
     def _embed_pixels(self, pixel_values: Tensor, pixel_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1 + N, D) and mask (B, 1 + N): [CLS], each image's own patches, then filler.
@@ -198,10 +197,15 @@ class ViltModel(PretrainedModel):
         padded = pad_sequence(images, batch_first=True)
         return padded, (torch.arange(padded.shape[1], device=mask.device) < lengths[:, None]).to(mask.dtype)
 
-    def embed_images(self, patches: Tensor, grids: Sequence[Grid], projection: PixelProjection) -> Tensor:
-        """uint8 (P, 3 * patch_size ** 2) -> (1 + P, D): the image [CLS], then every patch with its position."""
-        rows = torch.cat([self.image.first(), projection(patches) + self.image.all_positions(grids)])
-        return rows + self.modality.weight[IMAGE]
+    def embed_images(self, pairs: Pairs, projection: PixelProjection) -> Tensor:
+        """The images of `pairs` -> (modalities + patches, D): an image [CLS] for each modality from 1 to the highest,
+        then every patch with its position and modality."""
+        types = pairs.image_types.tolist()
+        kinds = list(zip(pairs.grids, types, strict=True))
+        tables = {(grid, t): self.image.positions(grid) + self.modality.weight[t] for grid, t in dict.fromkeys(kinds)}
+        first = self.image.first() + self.modality.weight[IMAGE : 1 + max(types)]
+        patches = projection(as_tensor(pairs.patches).to(projection.weight.device))
+        return torch.cat([first, patches + torch.cat([tables[kind] for kind in kinds])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:
         """A packed batch and its embedded images, as `embed_images` gives them -> (T, D), what the encoder reads."""
@@ -211,6 +215,11 @@ class ViltModel(PretrainedModel):
         """The same -> (n, D), each pair's pooled [CLS] in packed order. For inference."""
         assert self.pooler is not None
         return self.pooler(self.norm(self.encoder.forward_first(self.embed(batch, images), batch)))
+
+    def text_states(self, batch: Packed, images: Tensor) -> Tensor:
+        """The same -> (texts, D), the last hidden state of every text token in packed order."""
+        layouts = [batch] * len(self.encoder.blocks)
+        return self.norm(self.encoder(self.embed(batch, images), layouts)[-1][batch.text_rows])
 
 
 def _one_of(**given: Tensor | None) -> Tensor:

@@ -28,6 +28,7 @@ class Pairs:
     patches: uint8 (sum of grid sizes, 3 * patch_size ** 2), the images end to end, see `vilt.images.patchify`.
     grids: of each image, in the order of `patches`.
     image_index: int64 (n,), the image that each pair reads.
+    image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.
     """
 
     token_ids: np.ndarray
@@ -35,6 +36,11 @@ class Pairs:
     patches: np.ndarray
     grids: Sequence[Grid]
     image_index: np.ndarray
+    image_types: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.image_types is None:
+            self.image_types = np.ones(len(self.grids), np.int64)
 
     def __len__(self) -> int:
         return len(self.text_lengths)
@@ -49,11 +55,12 @@ class Pairs:
         """Tokens of each pair, int64 (n,): its text, the image [CLS] and its patches."""
         return self.text_lengths + 1 + self.grid_sizes[self.image_index]
 
-    def cut(self, token_budget: int) -> list[np.ndarray]:
-        """The positions of all pairs in order of length, cut so that each part holds at most `token_budget` tokens
-        (a longer pair alone is a part of its own)."""
+    def cut(self, token_budget: int, chosen: np.ndarray | None = None) -> list[np.ndarray]:
+        """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most
+        `token_budget` tokens (a longer pair alone is a part of its own)."""
         lengths = self.lengths
-        order = np.lexsort((self.image_index, lengths))
+        chosen = np.arange(len(self)) if chosen is None else chosen
+        order = chosen[np.lexsort((self.image_index[chosen], lengths[chosen]))]
         parts, begin, total = [], 0, 0
         for place, length in enumerate(lengths[order].tolist()):
             if total + length > token_budget and place > begin:
@@ -87,7 +94,7 @@ class Packed:
     text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
     token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
     text_rows: int64 (texts,), where the texts' tokens lie among the T.
-    image_source, image_rows: int64 (T - texts,): which row of [image CLS; all patches of `pairs`] goes where.
+    image_source, image_rows: int64 (T - texts,): which row of [a CLS for each modality; all patches] goes where.
     starts: int64 (n,), the row of each pair's first token, text [CLS].
     runs: (length, pairs of that length), in order.
     """
@@ -99,8 +106,9 @@ class Packed:
         self.order, lengths = chosen[by_length], lengths[by_length]
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
         first = starts(lengths)
-        source = spans(starts(pairs.grid_sizes)[images], pairs.grid_sizes[images] + 1)
-        source[starts(lengths - texts)] = 0  # each image's rows open with the one [CLS] row
+        types = pairs.image_types
+        source = spans(starts(pairs.grid_sizes)[images] + types.max(initial=1) - 1, pairs.grid_sizes[images] + 1)
+        source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
         first_token = starts(pairs.text_lengths)[self.order]
 
         def put(index: np.ndarray) -> Tensor:
@@ -117,7 +125,7 @@ class Packed:
         self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
-        """text (texts, D), image (1 + all patches, D), the [CLS] row first -> (T, D)."""
+        """text (texts, D), image (modalities + all patches, D), the [CLS] rows first -> (T, D)."""
         x = text.new_empty(len(self.text_rows) + len(self.image_rows), text.shape[1])
         x[self.text_rows] = text
         x[self.image_rows] = image[self.image_source]

@@ -1,73 +1,55 @@
-"""`Predictor`: images and texts -> scores and answers. The one inference path, of notebooks and of clusters."""
+"""`Predictor`: images and texts -> scores, answers and more. The one inference path, of notebooks and of clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageInput
-from vilt.grids import Grid
-from vilt.heads import HEADS
-from vilt.images import ViltImageProcessor, patchify
+from vilt.heads import Head, heads_in
 from vilt.model import PixelProjection, ViltModel
-from vilt.packing import Packed, Pairs, as_tensor
-from vilt.text import ViltTokenizer
+from vilt.packing import Packed, Pairs, starts
+from vilt.preprocessor import Preprocessor
+from vilt.storage import Source
 
-SCORE, ANSWER = "rank_output", "classifier"  # the heads' checkpoint names
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_TOKENS, GPU_TOKENS = 2048, 65536  # of one forward pass; a CPU's caches like small ones
-WINDOW = 256  # pairs whose pixels `score` and `answer` hold at a time
+WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
+Images = ImageInput | Sequence[ImageInput]
+Texts = str | Sequence[str]
 
 
-@dataclass
-class Preprocessor:
-    """The half of a checkpoint that needs no weights: pictures -> patches, texts -> token ids."""
+class Filled(NamedTuple):
+    """A text with every [MASK] filled, and what was put there, in the order of the text, with its probability."""
 
-    images: ViltImageProcessor
-    tokenizer: ViltTokenizer
-    patch_size: int
+    text: str
+    words: list[tuple[str, float]]
 
-    @classmethod
-    def from_pretrained(cls, uri: str, config: ViltConfig | None = None) -> Preprocessor:
-        """Read the processor's and tokenizer's files from a checkpoint folder or URI."""
-        config = config or ViltConfig.from_pretrained(uri)
-        tokenizer = ViltTokenizer.from_pretrained(uri, config.max_position_embeddings)
-        return cls(ViltImageProcessor.from_pretrained(uri), tokenizer, config.patch_size)
 
-    def grid(self, height: int, width: int) -> Grid:
-        """The grid of an image of this size in pixels. Raises `ImageError` where none fits."""
-        height, width = self.images.resized(height, width)
-        return Grid(height // self.patch_size, width // self.patch_size)
+class Tag(NamedTuple):
+    """A token of a text, the class that is most likely, and its probability."""
 
-    def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
-        """An image -> uint8 (rows * cols, 3 * patch_size ** 2) and its grid. Raises `ImageError`."""
-        pixels = self.images.resize(image)  # (height, width, 3)
-        return patchify(pixels, self.patch_size), Grid(
-            pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size
-        )
-
-    def pairs(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Pairs:
-        """Image i with text i, for every i. An object that stands in `images` several times is decoded once."""
-        index = {id(image): image for image in images}
-        place = {key: i for i, key in enumerate(index)}
-        patches, grids = zip(*(self.patches(image) for image in index.values()), strict=True)
-        token_ids, lengths = self.tokenizer.ragged(texts)
-        image_index = np.array([place[id(image)] for image in images], dtype=np.int64)
-        return Pairs(token_ids, lengths, np.concatenate(patches), grids, image_index)
+    token: str
+    label: str
+    score: float
 
 
 class Predictor:
-    """A ViLT checkpoint with every head that it holds, ready to score pairs and answer questions.
+    """A ViLT checkpoint with every head that it holds.
 
     No padding and no masks: each pair's tokens are read exactly as if it were alone, so a result does not depend
     on the other pairs of a call.
+
+    Images are pictures, encoded bytes or uint8 arrays. In the methods that take images and texts, one image alone is
+    paired with every text, and one text alone with every image; an image that cannot be read raises `ImageError`.
     """
 
     def __init__(
@@ -81,18 +63,20 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
+        self.tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS  # of one forward pass
         self.config, self.preprocessor, self.weights_sha256 = model.config, preprocessor, weights_sha256
         dtype = PRECISIONS[self.precision]
-        steps = preprocessor.images
         with torch.no_grad():
-            projection = PixelProjection(model.image.projection, *steps.affine())
+            projection = PixelProjection(model.image.projection, *preprocessor.images.affine())
         self.model = model.to(self.device, dtype).eval()
         self.projection = projection.to(self.device, dtype)
-        self.heads = {name: head.to(self.device).eval() for name, head in heads.items()}  # float32: they are small
-        self.answers = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
+        self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
+        self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
 
     @classmethod
-    def from_pretrained(cls, uri: str, device: str | torch.device | None = None, precision: str = "auto") -> Predictor:
+    def from_pretrained(
+        cls, uri: Source, device: str | torch.device | None = None, precision: str = "auto"
+    ) -> Predictor:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
@@ -101,67 +85,163 @@ class Predictor:
         config = ViltConfig.from_pretrained(uri)
         preprocessor = Preprocessor.from_pretrained(uri, config)
         tensors, sha256 = checkpoint.read(uri)
-        model = ViltModel(config)
-        heads = {
-            name: kind(config) for name, kind in HEADS.items() if any(key.startswith(f"{name}.") for key in tensors)
-        }
-        checkpoint.fill(model, heads, tensors, uri)
+        heads = heads_in(tensors, config)
+        model = ViltModel(config, add_pooling_layer="embed" in heads)
+        named = {head.name: head for head in heads.values() if isinstance(head, Head)}
+        checkpoint.fill(model, named, tensors, str(uri))
         return cls(model, heads, preprocessor, device, precision, sha256)
 
-    def score(self, images: ImageInput | Sequence[ImageInput], texts: str | Sequence[str]) -> np.ndarray:
-        """How well each text fits its image: float32 (n,), the retrieval head's logits. Higher fits better.
-
-        images: PIL images, uint8 arrays (H, W, 3) or encoded bytes; one image alone is paired with every text, and
-        one text alone with every image. Raises `ImageError` for an image that cannot be scored.
-        """
-        parts = [self.logits(pairs, (SCORE,))[SCORE][:, 0] for pairs in self._windows(images, texts)]
+    def score(self, images: Images, texts: Texts) -> np.ndarray:
+        """How well each text fits its image: the retrieval logit, float32 (n,); higher fits better."""
+        self.require("score")
+        parts = [self.logits("score", self.pooled(pairs))[:, 0] for pairs in self._windows(images, texts)]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
-    def answer(
-        self, images: ImageInput | Sequence[ImageInput], questions: str | Sequence[str], top_k: int = 1
-    ) -> list[list[tuple[str, float]]]:
+    def answer(self, images: Images, questions: Texts, top_k: int = 1) -> list[list[tuple[str, float]]]:
         """The `top_k` answers to each question about its image, as (answer, score), best first.
 
-        A score is the sigmoid of the answer's logit. Images and questions pair up as in `score`.
+        A score is the sigmoid of the answer's logit.
         """
-        return [
-            answers
-            for pairs in self._windows(images, questions)
-            for answers in self.best_answers(self.logits(pairs, (ANSWER,))[ANSWER], top_k)
-        ]
+        self.require("answer")
+        windows = self._windows(images, questions)
+        scores = (sigmoid(self.logits("answer", self.pooled(pairs))) for pairs in windows)
+        return [row for window in scores for row in self._best(window, top_k)]
 
-    def best_answers(self, logits: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
-        """float32 (n, answers) -> for each row its `top_k` (answer, score), best first."""
-        if not 1 <= top_k <= logits.shape[1]:
-            raise ValueError(f"top_k is {top_k}; this model knows {logits.shape[1]} answers")
-        best = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]  # (n, top_k)
-        scores = 1 / (1 + np.exp(-np.take_along_axis(logits, best, 1)))
-        return [
-            list(zip(self.answers[row].tolist(), score.tolist(), strict=True))
-            for row, score in zip(best, scores, strict=True)
-        ]
-
-    def require(self, head: str) -> None:
-        """Raises ValueError in one line where the checkpoint lacks a head."""
-        if head not in self.heads:
-            raise ValueError(f"the model has no head {head!r}; it has {', '.join(self.heads) or 'none'}")
-
-    @torch.inference_mode()
-    def logits(self, pairs: Pairs, heads: Sequence[str]) -> dict[str, np.ndarray]:
-        """The logits of each named head, float32 (n, outputs), in the order of `pairs`; one pass for all heads."""
-        for head in heads:
-            self.require(head)
-        out: dict[str, np.ndarray] = {}
-        images = self.model.embed_images(as_tensor(pairs.patches).to(self.device), pairs.grids, self.projection)
-        for part in pairs.cut(CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS):
-            batch = Packed(pairs, part, self.device)
-            pooled = self.model.pooled(batch, images).float()  # (n, D)
-            for head in heads:
-                values = self.heads[head](pooled).cpu().numpy()
-                out.setdefault(head, np.empty((len(pairs), values.shape[1]), np.float32))[batch.order] = values
+    def reason(self, images: Sequence[Sequence[ImageInput]], texts: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """The classes of each text about its `config.num_images` images, as (class, probability), best first."""
+        self.require("reason")
+        count = self.config.num_images
+        if len(images) != len(texts):
+            raise ValueError(f"{len(images)} rows of images and {len(texts)} texts do not pair up")
+        for i, row in enumerate(images):
+            if len(row) != count:
+                raise ValueError(f"row {i} has {len(row)} images; the model reads {count}")
+        out = []
+        for begin in range(0, len(texts), WINDOW):
+            rows, window = images[begin : begin + WINDOW], texts[begin : begin + WINDOW]
+            flat = [image for row in rows for image in row]
+            every = [text for text in window for _ in range(count)]
+            pairs = self.preprocessor.pairs(flat, every, [*range(1, count + 1)] * len(window))
+            logits = self.logits("reason", self.pooled(pairs).unflatten(0, (-1, count)).flatten(1))
+            out += self._best(softmax(logits), logits.shape[1])
         return out
 
-    def _windows(self, images: ImageInput | Sequence[ImageInput], texts: str | Sequence[str]) -> Iterator[Pairs]:
+    def embed(self, images: Images, texts: Texts) -> np.ndarray:
+        """The pooled vector of each pair, float32 (n, D)."""
+        self.require("embed")
+        parts = [self.logits("embed", self.pooled(pairs)) for pairs in self._windows(images, texts)]
+        return np.concatenate(parts) if parts else np.empty((0, self.config.hidden_size), np.float32)
+
+    def fill(self, images: Images, texts: Texts) -> list[Filled]:
+        """Every [MASK] of each text filled, the most certain first, each reading those filled before it."""
+        self.require("fill")
+        return [row for pairs in self._windows(images, texts) for row in self.fill_pairs(pairs)]
+
+    def tag(self, images: Images, texts: Texts) -> list[list[Tag]]:
+        """The class of each token of each text, [CLS] and [SEP] left out."""
+        self.require("tag")
+        return [row for pairs in self._windows(images, texts) for row in self.tag_pairs(pairs)]
+
+    def require(self, task: str) -> None:
+        """Raises ValueError in one line where the checkpoint cannot do a task."""
+        if task not in self.heads:
+            raise ValueError(f"the model has no head to {task}; it can {', '.join(self.heads) or 'do nothing'}")
+
+    @torch.inference_mode()
+    def pooled(self, pairs: Pairs) -> Tensor:
+        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
+        out = torch.empty((len(pairs), self.config.hidden_size), device=self.device)
+        if not len(pairs):
+            return out
+        images = self.model.embed_images(pairs, self.projection)
+        for batch, vectors in self._passes(pairs, images, self.model.pooled):
+            out[torch.from_numpy(batch.order).to(self.device)] = vectors
+        return out
+
+    @torch.inference_mode()
+    def logits(self, task: str, features: Tensor) -> np.ndarray:
+        """A head on its features, as `pooled` gives them: float32 (n, outputs)."""
+        return self.heads[task](features).cpu().numpy()
+
+    @torch.inference_mode()
+    def fill_pairs(self, pairs: Pairs) -> list[Filled]:
+        """As `fill`, for pairs that are preprocessed. Each round fills one [MASK] of every pair that has one left."""
+        ids, begins = pairs.token_ids.copy(), starts(pairs.text_lengths)
+        empty = ids == self.preprocessor.tokenizer.id("[MASK]")
+        masks, scores = np.flatnonzero(empty), np.zeros(len(ids), np.float32)
+        images = self.model.embed_images(pairs, self.projection) if len(masks) else None
+        while images is not None and len(places := np.flatnonzero(empty)):
+            waiting = np.unique(np.searchsorted(begins, places, "right") - 1)
+            current = replace(pairs, token_ids=ids)
+            for batch, states in self._passes(current, images, self.model.text_states, waiting):
+                order = batch.text_order.cpu().numpy()
+                read = empty[order]
+                found = self.heads["fill"](states[torch.from_numpy(read).to(self.device)]).softmax(-1).max(-1)
+                probability, word = (values.cpu().numpy() for values in found)
+                place = order[read]
+                by_certainty = np.lexsort((place, -probability))
+                _, first = np.unique(np.searchsorted(begins, place[by_certainty], "right"), return_index=True)
+                best = by_certainty[first]  # one of each pair
+                ids[place[best]], scores[place[best]], empty[place[best]] = word[best], probability[best], False
+        tokenizer, filled = self.preprocessor.tokenizer, []
+        for begin, end in zip(begins, begins + pairs.text_lengths, strict=True):
+            words = [(tokenizer.token(ids[i]), float(scores[i])) for i in masks[(masks >= begin) & (masks < end)]]
+            filled.append(Filled(tokenizer.decode(ids[begin:end].tolist(), skip_special_tokens=True), words))
+        return filled
+
+    @torch.inference_mode()
+    def tag_pairs(self, pairs: Pairs) -> list[list[Tag]]:
+        """As `tag`, for pairs that are preprocessed."""
+        if not len(pairs):
+            return []
+        label, score = np.empty(len(pairs.token_ids), np.int64), np.empty(len(pairs.token_ids), np.float32)
+        images = self.model.embed_images(pairs, self.projection)
+        for batch, states in self._passes(pairs, images, self.model.text_states):
+            order = batch.text_order.cpu().numpy()
+            best, which = self.heads["tag"](states).softmax(-1).max(-1)
+            score[order], label[order] = best.cpu().numpy(), which.cpu().numpy()
+        token = self.preprocessor.tokenizer.token
+        return [
+            [Tag(token(pairs.token_ids[i]), self.labels[label[i]], float(score[i])) for i in range(begin + 1, end - 1)]
+            for begin, end in zip(starts(pairs.text_lengths), np.cumsum(pairs.text_lengths), strict=True)
+        ]
+
+    def _passes(
+        self,
+        pairs: Pairs,
+        images: Tensor,
+        read: Callable[[Packed, Tensor], Tensor],
+        chosen: np.ndarray | None = None,
+    ) -> Iterator[tuple[Packed, Tensor]]:
+        """Packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
+
+        Where memory runs out the batch, and all after it, are halved.
+        """
+        waiting = pairs.cut(self.tokens, chosen)
+        while waiting:
+            part, *waiting = waiting
+            batch = Packed(pairs, part, self.device)
+            try:
+                values = read(batch, images).float()
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not _is_out_of_memory(error):
+                    raise
+                self.tokens = int(pairs.lengths[part].sum()) // 2
+                waiting = pairs.cut(self.tokens, np.concatenate([part, *waiting]))
+                continue
+            yield batch, values
+
+    def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
+        """Scores (n, labels) -> for each row its `top_k` (label, score), best first."""
+        if not 1 <= top_k <= scores.shape[1]:
+            raise ValueError(f"top_k is {top_k}; this model knows {scores.shape[1]} answers")
+        best, values = top(scores, top_k)
+        return [
+            list(zip(row.tolist(), value.tolist(), strict=True))
+            for row, value in zip(self.labels[best], values, strict=True)
+        ]
+
+    def _windows(self, images: Images, texts: Texts) -> Iterator[Pairs]:
         """Pair up images and texts, `WINDOW` pairs at a time."""
         one = isinstance(images, Image.Image | np.ndarray | bytes)
         if isinstance(texts, str):
@@ -174,6 +254,28 @@ class Predictor:
                 raise ValueError(f"text {i} is {text!r}, a {type(text).__name__}; a text is a str")
         for begin in range(0, len(texts), WINDOW):
             yield self.preprocessor.pairs(many[begin : begin + WINDOW], texts[begin : begin + WINDOW])
+
+
+def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n, labels) -> the best `k` of each row, best first, the lower index where equal: (indices, scores)."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return best, np.take_along_axis(scores, best, 1)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Of each logit."""
+    return np.exp(-np.logaddexp(0, -logits))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last dimension."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of a GPU or of the host, for which torch has no error of its own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from typing_extensions import Self
 
-from vilt import checkpoint
+from vilt import checkpoint, original
 from vilt.configuration import ViltConfig
 
 
@@ -27,9 +27,16 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, uri: str) -> Self:
-        """Load config and weights from a folder or any URI that fsspec opens; in eval mode, float32."""
-        model = cls(ViltConfig.from_pretrained(uri))
-        checkpoint.fill(*model.parts(), checkpoint.read(uri)[0], uri)
+        """Load config and weights from a folder or any URI that fsspec opens; in eval mode, float32.
+
+        Also from a `.ckpt` file of the original project.
+        """
+        if original.is_original(uri):
+            config, tensors, *_ = original.read(uri)
+        else:
+            config, tensors = ViltConfig.from_pretrained(uri), checkpoint.read(uri)[0]
+        model = cls(config)
+        checkpoint.fill(*model.parts(), tensors, uri)
         return model.eval()
 
     def save_pretrained(self, folder: str, dtype: torch.dtype = torch.float32) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
 from vilt.images import ViltImageProcessor
 from vilt.outputs import Batch
-from vilt.storage import Folder
+from vilt.storage import Folder, Source, as_folder
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -33,9 +33,9 @@ class ViltTokenizer:
         return cls(BertWordPieceTokenizer(vocabulary, lowercase=lowercase)._tokenizer, max_length)
 
     @classmethod
-    def from_pretrained(cls, uri: str, max_length: int = 40) -> ViltTokenizer:
+    def from_pretrained(cls, uri: Source, max_length: int = 40) -> ViltTokenizer:
         """Read `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`, from a folder or URI."""
-        folder = Folder(uri)
+        folder = as_folder(uri)
         if folder.exists("tokenizer.json"):
             return cls(Tokenizer.from_str(folder.read("tokenizer.json").decode()), max_length)
         words = folder.read("vocab.txt").decode().splitlines()
@@ -60,54 +60,92 @@ class ViltTokenizer:
             raise KeyError(f"{token!r} is not in the vocabulary")
         return found
 
+    def token(self, index: int) -> str:
+        """The token with this id."""
+        return self.tokenizer.id_to_token(int(index)) or ""
+
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
 
     def ragged(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Texts -> (ids of all texts end to end, the length of each), int64; long texts are cut as BERT does."""
-        encoded = self._encode(texts, self.max_length)
+        self.tokenizer.enable_truncation(self.max_length)
+        encoded = [encoding.ids for encoding in self._encode(texts, True)]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         return np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum())), lengths
 
     def __call__(
         self,
-        text: str | Sequence[str],
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        add_special_tokens: bool = True,
         padding: bool | str = False,
         truncation: bool | str | None = None,
         max_length: int | None = None,
-        add_special_tokens: bool = True,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
         return_tensors: str | None = None,
     ) -> Batch:
-        """Texts -> `input_ids`, `token_type_ids` and `attention_mask`, int64 (B, T) each or lists, as BERT's tokenizer.
+        """Texts, or pairs of texts -> `input_ids`, `token_type_ids` and `attention_mask`, int64 (B, T) or lists.
 
-        padding: True or "longest" to the longest text, "max_length" to `max_length`. truncation: cut texts at
-        `max_length`, the model's own length where that is not given.
+        The arguments and their effects are those of BERT's published tokenizer. padding: True or "longest" to the
+        longest text, "max_length" to `max_length`. truncation: cut texts at `max_length`, the model's own length where
+        that is not given; stride: tokens that a cut text's next piece repeats, with `return_overflowing_tokens`.
         """
+        del verbose
         length = max_length or self.max_length
+        if max_length and not padding and truncation is None:
+            truncation = True  # as the published tokenizer takes it
+        if truncation and truncation != "do_not_truncate":
+            strategy = "longest_first" if truncation is True else str(truncation)
+            self.tokenizer.enable_truncation(length, stride=stride, strategy=strategy)
+        if padding and padding != "do_not_pad":
+            to = length if padding == "max_length" else None
+            self.tokenizer.enable_padding(pad_id=self.id("[PAD]"), length=to, pad_to_multiple_of=pad_to_multiple_of)
         texts = [text] if isinstance(text, str) else text
-        ids = self._encode(texts, length if truncation else None, add_special_tokens)
-        longest = {False: 0, "max_length": length}.get(padding, max(map(len, ids), default=0))
-        room = [max(0, longest - len(row)) for row in ids]
-        data = {
-            "input_ids": [row + [self.id("[PAD]")] * space for row, space in zip(ids, room, strict=True)],
-            "token_type_ids": [[0] * (len(row) + space) for row, space in zip(ids, room, strict=True)],
-            "attention_mask": [[1] * len(row) + [0] * space for row, space in zip(ids, room, strict=True)],
-        }
-        if isinstance(text, str) and return_tensors is None:
-            return Batch({key: rows[0] for key, rows in data.items()})
+        found = [
+            (i, piece)
+            for i, encoding in enumerate(self._encode(texts, add_special_tokens))
+            for piece in (encoding, *(encoding.overflowing if return_overflowing_tokens else ()))
+        ]
+        data: dict[str, list[Any]] = {"input_ids": [piece.ids for _, piece in found]}
+        for name, wanted, attribute in (
+            ("token_type_ids", return_token_type_ids is not False, "type_ids"),
+            ("attention_mask", return_attention_mask is not False, "attention_mask"),
+            ("special_tokens_mask", return_special_tokens_mask, "special_tokens_mask"),
+            ("offset_mapping", return_offsets_mapping, "offsets"),
+        ):
+            if wanted:
+                data[name] = [getattr(piece, attribute) for _, piece in found]
+        if return_length:
+            data["length"] = [len(piece.ids) for _, piece in found]
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = [i for i, _ in found]
+        if isinstance(text, str) and return_tensors is None and not return_overflowing_tokens:
+            return Batch({key: rows[0] if isinstance(rows[0], list) else rows for key, rows in data.items()})
         return Batch.of(data, return_tensors)
 
-    def _encode(self, texts: Sequence[str], length: int | None, special: bool = True) -> list[list[int]]:
-        """The ids of each text, cut to `length` as BERT does: the last of them is still [SEP]."""
-        every = [e.ids for e in self.tokenizer.encode_batch(list(texts), add_special_tokens=special)]
-        if length is None:
-            return every
-        end = 1 if special else 0
-        return [ids if len(ids) <= length else ids[: length - end] + ids[len(ids) - end :] for ids in every]
+    def _encode(self, texts: Sequence[Any], special: bool) -> list[Encoding]:
+        """Encode with the truncation and padding that were enabled, and disable them."""
+        try:
+            return self.tokenizer.encode_batch(list(texts), add_special_tokens=special)
+        finally:
+            self.tokenizer.no_truncation()
+            self.tokenizer.no_padding()
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Token ids -> text."""
         return self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+
+    def batch_decode(self, rows: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
+        """Several texts' token ids -> texts."""
+        return [self.decode(ids, skip_special_tokens) for ids in rows]
 
 
 class ViltProcessor:
@@ -128,15 +166,52 @@ class ViltProcessor:
         self.tokenizer.save_pretrained(folder)
 
     def __call__(
-        self, images: Any, text: str | Sequence[str], return_tensors: str | None = None, **settings: Any
+        self,
+        images: Any,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        return_tensors: str | None = None,
+        **settings: Any,
     ) -> Batch:
         """Images and as many texts -> the keyword arguments of the models' `forward`.
 
-        `settings` are those of `ViltTokenizer.__call__`; the rest see `ViltImageProcessor.preprocess`.
+        See `ViltTokenizer.__call__` for the texts; `settings` are those of `ViltImageProcessor.preprocess`.
         """
-        texts = self.tokenizer(text, return_tensors=return_tensors, **settings)
-        return Batch({**texts, **self.image_processor(images, return_tensors=return_tensors)})
+        texts = self.tokenizer(
+            text,
+            add_special_tokens=add_special_tokens,
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            stride=stride,
+            pad_to_multiple_of=pad_to_multiple_of,
+            return_token_type_ids=return_token_type_ids,
+            return_attention_mask=return_attention_mask,
+            return_overflowing_tokens=return_overflowing_tokens,
+            return_special_tokens_mask=return_special_tokens_mask,
+            return_offsets_mapping=return_offsets_mapping,
+            return_length=return_length,
+            verbose=verbose,
+            return_tensors=return_tensors,
+        )
+        return Batch({**texts, **self.image_processor(images, return_tensors=return_tensors, **settings)})
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Token ids -> text."""
         return self.tokenizer.decode(ids, skip_special_tokens)
+
+    def batch_decode(self, rows: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
+        """Several texts' token ids -> texts."""
+        return self.tokenizer.batch_decode(rows, skip_special_tokens)

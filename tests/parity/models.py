@@ -31,6 +31,7 @@ def random_config(rng: Random, **fixed: object) -> transformers.ViltConfig:
         "qkv_bias": rng.random() < 0.5,
         "initializer_range": 0.2,
         "num_labels": rng.randint(2, 20),
+        "tie_word_embeddings": False,
     }
     return transformers.ViltConfig(**{**values, **fixed})
 

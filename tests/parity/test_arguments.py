@@ -112,3 +112,55 @@ def test_inputs_that_do_not_go_together(models: Models, changes: dict[str, Any],
     _, ours, inputs = models
     with pytest.raises(ValueError, match=message):
         ours(**{**inputs, "token_type_ids": None, **changes})
+
+
+def test_outputs_that_the_config_asks_for(tmp_path: Path) -> None:
+    rng = Random(4)
+    config = random_config(rng, **CONFIG, output_hidden_states=True, output_attentions=True, return_dict=False)
+    theirs = randomise(transformers.ViltForQuestionAnswering(config), 4)
+    theirs.save_pretrained(tmp_path)
+    ours = vilt.ViltForQuestionAnswering.from_pretrained(str(tmp_path))
+    inputs = embedded(random_inputs(config, rng, batch=3))
+    expected, got = theirs(**inputs), ours(**inputs)
+    assert [type(part) for part in got] == [type(part) for part in expected]
+    assert difference(got[0], expected[0]) <= TOLERANCE
+    assert len(ours(**inputs, output_attentions=False)) == len(theirs(**inputs, output_attentions=False)) == 2
+    assert ours(**inputs, return_dict=True).logits.shape == expected[0].shape
+
+
+def test_a_decoder_tied_to_the_word_embeddings(tmp_path: Path) -> None:
+    rng = Random(5)
+    config = random_config(rng, tie_word_embeddings=True)
+    theirs = randomise(transformers.ViltForMaskedLM(config), 5)
+    theirs.tie_weights()
+    theirs.save_pretrained(tmp_path)
+    inputs = random_inputs(config, rng, batch=3)
+    ours = vilt.ViltForMaskedLM.from_pretrained(str(tmp_path))
+    assert difference(ours(**inputs).logits, theirs(**inputs).logits) <= TOLERANCE
+
+
+def test_selu_and_functions_as_activation() -> None:
+    """The documentation names "selu"; transformers 4.56.2 does not know it."""
+    for name, function in (("selu", torch.nn.functional.selu), ("relu", torch.nn.functional.relu)):
+        models = []
+        for act in (name, function):
+            config = vilt.ViltConfig(hidden_size=16, num_attention_heads=2, num_hidden_layers=2, hidden_act=act)
+            torch.manual_seed(0)
+            models.append(vilt.ViltModel(config).eval())
+        inputs = {"input_ids": torch.ones(1, 3, dtype=torch.int64), "pixel_values": torch.randn(1, 3, 64, 64)}
+        a, b = (model(**inputs).pooler_output for model in models)
+        assert torch.equal(a, b)
+
+
+def test_pictures_of_one_channel(tmp_path: Path) -> None:
+    rng = Random(6)
+    config = random_config(rng, num_channels=1)
+    theirs = randomise(transformers.ViltForQuestionAnswering(config), 6)
+    theirs.save_pretrained(tmp_path)
+    inputs = random_inputs(config, rng, batch=2)
+    inputs["pixel_values"] = inputs["pixel_values"][:, :1].contiguous()
+    ours = vilt.ViltForQuestionAnswering.from_pretrained(str(tmp_path))
+    assert difference(ours(**inputs).logits, theirs(**inputs).logits) <= TOLERANCE
+    ours.save_pretrained(str(tmp_path / "again"))
+    again = transformers.ViltForQuestionAnswering.from_pretrained(tmp_path / "again")
+    assert difference(ours(**inputs).logits, again(**inputs).logits) <= TOLERANCE

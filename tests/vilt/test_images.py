@@ -11,10 +11,10 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from tests.conftest import png
-from vilt import ImageError, ViltImageProcessor
+from vilt import ImageError, ViltFeatureExtractor, ViltImageProcessor, ViltImageProcessorFast
 from vilt.decoding import decode, read_size, to_rgb
 from vilt.images import patchify, patchify_pixels
 
@@ -31,10 +31,13 @@ def test_pixels_over_many_sizes_are_those_of_transformers() -> None:
     rng = random.Random(0)
     theirs, ours = transformers.ViltImageProcessor(), ViltImageProcessor()
     worst = 0
-    for seed in range(100):
-        image = picture(rng.randint(8, 900), rng.randint(8, 900), seed)
-        if max(image.size) > 20 * min(image.size):
-            continue
+    sizes: set[tuple[int, int]] = set()
+    while len(sizes) < 320:
+        width, height = rng.randint(8, 700), rng.randint(8, 700)
+        if max(width, height) <= 20 * min(width, height):
+            sizes.add((width, height))
+    for seed, (width, height) in enumerate(sorted(sizes)):
+        image = picture(width, height, seed)
         expected = theirs(image, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
         got = ours.resize(image).transpose(2, 0, 1)
         assert got.shape == expected.shape
@@ -86,6 +89,74 @@ def same(what: str, images: object, settings: dict[str, object]) -> None:
 def test_every_mode_becomes_rgb_as_pillow_converts_it(mode: str) -> None:
     image = picture(60, 40).convert(mode)
     assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L", "LA"])
+def test_pixels_of_every_mode_are_those_of_transformers(mode: str) -> None:
+    """transformers takes RGB and RGBA pictures; of the others what users do before: `image.convert("RGB")`."""
+    image = picture(300, 200).convert(mode)
+    expected = transformers.ViltImageProcessor()(image.convert("RGB"), return_tensors="np")["pixel_values"]
+    assert np.array_equal(ViltImageProcessor()(image, return_tensors="np")["pixel_values"], expected)
+
+
+def test_greys_of_16_bits_keep_their_high_byte() -> None:
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    for image in (Image.fromarray(values), Image.open(io.BytesIO(buffer.getvalue())), buffer.getvalue()):
+        assert np.array_equal(np.asarray(to_rgb(image))[..., 0], values >> 8)
+    with pytest.raises(ImageError, match="pixels of mode F from 0 to 1; integers of 8 or 16 bits are read"):
+        to_rgb(Image.fromarray(np.eye(8, dtype=np.float32)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_an_option(orientation: int) -> None:
+    picture_ = picture(60, 40)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    picture_.save(buffer, "JPEG", exif=exif, quality=95)
+    data = buffer.getvalue()
+    as_stored, upright = Image.open(io.BytesIO(data)), ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(np.asarray(decode(data)), np.asarray(as_stored)), "the default, as transformers does"
+    turned = decode(data, exif_orientation=True)
+    assert np.array_equal(np.asarray(turned), np.asarray(upright))
+    assert np.array_equal(np.asarray(to_rgb(turned, exif_orientation=True)), np.asarray(upright)), "turned once"
+    assert read_size(data) == (40, 60)
+    assert read_size(data, exif_orientation=True) == turned.size[::-1]
+    got = ViltImageProcessor(exif_orientation=True)(data, return_tensors="np")["pixel_values"]
+    assert np.array_equal(got, transformers.ViltImageProcessor()(upright, return_tensors="np")["pixel_values"])
+
+
+@pytest.mark.parametrize("resample", [2, 3])
+def test_the_fast_processor_is_near_the_other(resample: int) -> None:
+    smooth = [
+        picture(640, 480).resize((80, 60)).resize((640, 480)),
+        picture(300, 500, 1).resize((30, 50)).resize((300, 500)),
+    ]
+    plain = {"do_rescale": False, "do_normalize": False, "resample": resample}
+    for images in (smooth, [np.asarray(image) for image in smooth], [torch.from_numpy(np.array(i)) for i in smooth]):
+        got = ViltImageProcessorFast(**plain)(images, return_tensors="pt")
+        expected = ViltImageProcessor(**plain)(images, return_tensors="pt")
+        assert got["pixel_values"].shape == expected["pixel_values"].shape
+        assert (got["pixel_values"].int() - expected["pixel_values"].int()).abs().max() <= 2
+        assert torch.equal(got["pixel_mask"], expected["pixel_mask"])
+    listed = ViltImageProcessorFast()(smooth[0], device="cpu", do_convert_rgb=True, disable_grouping=True)
+    assert [tensor.dtype for tensor in listed["pixel_values"]] == [torch.float32]
+    whole = ViltImageProcessor()(smooth[0], return_tensors="pt")["pixel_values"][0]
+    assert (listed["pixel_values"][0] - whole).abs().max() < 0.02
+    with pytest.raises(ValueError, match="do_center_crop: ViLT reads whole pictures"):
+        ViltImageProcessorFast()(smooth[0], do_center_crop=True)
+
+
+def test_the_feature_extractor_is_the_image_processor() -> None:
+    image = picture(100, 80)
+    got = ViltFeatureExtractor(size=128)(image, return_tensors="np")["pixel_values"]
+    assert np.array_equal(
+        got, ViltImageProcessor(size={"shortest_edge": 128})(image, return_tensors="np")["pixel_values"]
+    )
+    with pytest.raises(TypeError, match="ViltImageProcessor has no setting 'sise'"):
+        ViltImageProcessor()(image, sise=3)
 
 
 def test_arrays_bytes_and_pictures_are_the_same_image() -> None:

@@ -76,7 +76,7 @@ def test_a_pair_alone_gives_the_same_numbers(pairs: Pairs) -> None:
     initialise(model, CONFIG, torch.Generator().manual_seed(0))
     model.eval()
     projection = PixelProjection(model.image.projection, (0.5, 0.4, 0.3), (0.5, 0.6, 0.7))
-    images = model.embed_images(torch.from_numpy(pairs.patches), pairs.grids, projection)
+    images = model.embed_images(pairs, projection)
     batch = Packed(pairs)
     together = model.pooled(batch, images)
     states = model.encoder(model.embed(batch, images), [batch] * CONFIG.num_hidden_layers)

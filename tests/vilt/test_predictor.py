@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.parity.checkpoints import WORDS, transformers_logits, write_checkpoint
 from vilt import ImageError, Predictor, ViltForImageAndTextRetrieval, ViltImageProcessor, ViltProcessor
+from vilt.packing import Packed
 from vilt.predictor import resolve_precision
 
 SIZES = [(640, 480), (480, 640), (500, 500), (640, 480), (900, 300), (333, 500), (1200, 700)]
@@ -75,6 +76,33 @@ def test_more_pairs_than_a_window(tmp_path: Path) -> None:
     assert np.abs(scores[1::2] - scores[1]).max() < 1e-5
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_where_memory_runs_out_batches_are_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    write_checkpoint(tmp_path, "ViltForImageAndTextRetrieval", seed=3)
+    predictor = Predictor.from_pretrained(str(tmp_path), precision="float32")
+    images, texts = pairs(12)
+    expected = predictor.score(images, texts)
+    whole, sizes = predictor.model.pooled, []
+
+    def small_memory(batch: Packed, embedded: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(batch.text_rows) + len(batch.image_rows))
+        if sizes[-1] > 500:
+            raise error
+        return whole(batch, embedded)
+
+    monkeypatch.setattr(predictor.model, "pooled", small_memory)
+    assert np.abs(predictor.score(images, texts) - expected).max() < 1e-5
+    assert max(sizes) > 1000
+    count = len(sizes)
+    predictor.score(images, texts)
+    assert max(sizes[count:]) <= 500, "it remembers"
+    monkeypatch.setattr(predictor.model, "pooled", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(type(error)):
+        predictor.score(images[0], texts[0])
+
+
 def test_bfloat16_agrees_on_the_shipped_model() -> None:
     images, texts = pairs(6)
     exact = Predictor.from_pretrained("zoo://scenes", precision="float32")
@@ -92,7 +120,7 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
         predictor.score(images[:2], ["a", None])  # type: ignore[list-item]
     with pytest.raises(ImageError, match="900x20 pixels"):
         predictor.score(Image.new("RGB", (900, 20)), "a red star")
-    with pytest.raises(ValueError, match="no head 'classifier'; it has rank_output"):
+    with pytest.raises(ValueError, match="no head to answer; it can embed, score"):
         predictor.answer(images, texts)
     with pytest.raises(ValueError, match="precision 'float8' is not one of auto, float32, bfloat16"):
         Predictor.from_pretrained(str(tmp_path), precision="float8")

@@ -66,6 +66,13 @@ def test_the_processor_pads_as_transformers_does() -> None:
         {"padding": "max_length", "max_length": 12, "truncation": True, "return_tensors": "pt"},
         {"truncation": True, "max_length": 5},
         {"add_special_tokens": False, "truncation": True, "max_length": 3},
+        {"max_length": 4},
+        {"max_length": 4, "truncation": "do_not_truncate", "padding": "do_not_pad"},
+        {"padding": True, "pad_to_multiple_of": 8, "return_length": True},
+        {"padding": True, "return_special_tokens_mask": True, "return_offsets_mapping": True},
+        {"return_token_type_ids": False, "return_attention_mask": False, "verbose": False},
+        {"truncation": True, "max_length": 5, "stride": 1, "return_overflowing_tokens": True},
+        {"truncation": "only_first", "max_length": 5, "return_overflowing_tokens": True, "padding": True},
     ],
 )
 def test_the_tokenizer_is_called_as_in_transformers(settings: dict[str, object]) -> None:
@@ -73,12 +80,24 @@ def test_the_tokenizer_is_called_as_in_transformers(settings: dict[str, object])
         got, expected = OURS(texts, **settings), THEIRS(texts, **settings)
         assert set(got) == set(expected)
         for name in got:
-            assert (
-                np.array_equal(got[name], expected[name])
-                if "return_tensors" in settings
-                else got[name] == expected[name]
-            )
+            same = np.array_equal(got[name], expected[name])
+            assert same if "return_tensors" in settings else got[name] == expected[name], name
     assert OURS.decode(OURS("a red star")["input_ids"]) == THEIRS.decode(THEIRS("a red star")["input_ids"])
+
+
+@pytest.mark.parametrize("truncation", [False, True, "only_second"])
+def test_pairs_of_texts(truncation: bool | str) -> None:
+    pairs = [["a red star", "is there a large green square?"], ["a", "a small blue circle"]]
+    kwargs = {"truncation": truncation, "max_length": 9, "padding": True}
+    assert dict(OURS(pairs, **kwargs)) == dict(THEIRS(pairs, **kwargs))
+
+
+def test_decoding_several() -> None:
+    rows = OURS(["a red star", "a small blue circle"])["input_ids"]
+    processor = ViltProcessor.from_pretrained(SCENES)
+    for skip in (False, True):
+        assert processor.batch_decode(rows, skip) == THEIRS.batch_decode(rows, skip_special_tokens=skip)
+        assert processor.decode(rows[0], skip_special_tokens=skip) == THEIRS.decode(rows[0], skip_special_tokens=skip)
 
 
 def test_ragged_texts_do_not_make_a_tensor() -> None:
