@@ -1,4 +1,4 @@
-"""A batch job from a config file: what `score` and `answer` share."""
+"""A batch job from a config file: `vilt run`, and `score`, `answer` and the other tasks alone."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ from collections.abc import Sequence
 
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.config import Task
+from pipeline.lock import BusyError
+from pipeline.monitor import TooManyErrorsError
+from pipeline.progress import RowsLostError
 from pipeline.reasons import REASONS
-from pipeline.sink import RowsLostError
+from pipeline.run import StorageFailedError
+from pipeline.tasks import TASKS
 
-FAILED, BAD_CONFIG = 1, 2  # exit codes
+BAD_CONFIG, INTERRUPTED = 2, 130
+EXIT_CODES: dict[type[Exception], int] = {
+    RowsLostError: 1,
+    StorageFailedError: 1,
+    ConfigError: BAD_CONFIG,
+    TooManyErrorsError: 3,
+    BusyError: 4,
+}
 
 
-def run_file(task: Task, path: str, overrides: Sequence[str]) -> int:
-    """Run the job that a YAML file describes and print its summary; the exit code."""
+def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_errors: bool = False) -> int:
+    """Run the job that a YAML file describes and print its summary; the exit code. task: None: the file says it."""
     try:
-        print(format_summary(run(JobConfig.load(task, path, overrides))))
-    except ConfigError as error:
+        print(format_summary(run(JobConfig.load(task, path, overrides), retry_errors)))
+    except tuple(EXIT_CODES) as error:
         print(error, file=sys.stderr)
-        return BAD_CONFIG
-    except RowsLostError as error:
-        print(error, file=sys.stderr)
-        return FAILED
+        return EXIT_CODES[type(error)]
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -37,10 +48,12 @@ def main(task: Task) -> None:
 def format_summary(summary: Summary) -> str:
     """The summary as lines for a person."""
     pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
-    done = {"score": "scored", "answer": "answered"}[summary.task]
+    done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb
     lines = [
+        *(["nothing to do: these are the results of this config and input"] if summary.finished_before else []),
         f"rows in     {summary.rows_in:,}{pairs}",
         f"{done:<11} {summary.scored:,}",
+        *([f"resumed     {summary.resumed_rows:,} rows were done by earlier runs"] if summary.resumed_rows else []),
         f"rejected    {sum(summary.rejected.values()):,}",
         *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in summary.rejected.items()),
         f"time        {summary.seconds:.1f} s, {summary.pairs_per_second:,.1f} pairs/s, start included; "

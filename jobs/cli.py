@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -14,34 +16,52 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[str, typer.Argument(help="YAML file, see configs/")]
+RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="only rows again whose error may pass")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]
 
 
-@app.command()
-def score(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Score how well each text of a table fits its image."""
-    from jobs.batch import run_file
+TASKS = {
+    "score": "Score how well each text of a table fits its image.",
+    "answer": "Answer the question of each row about its image.",
+    "fill": "Fill every [MASK] of each text, most certain first.",
+    "reason": "Classify each text about its two or more images.",
+    "tag": "Classify every token of each text.",
+    "embed": "Write the pooled vector of each image and text.",
+    "run": "Do what `task:` or `tasks:` in the file says; several tasks decode each image once.",
+}
 
-    raise typer.Exit(run_file("score", config, overrides or []))
+
+def _batch_command(task: str) -> Callable[..., None]:
+    def command(config: ConfigFile, overrides: Overrides = None, retry_errors: RetryErrors = False) -> None:
+        from jobs.batch import run_file
+
+        code = run_file(None if task == "run" else task, config, overrides or [], retry_errors)  # type: ignore[arg-type]
+        raise typer.Exit(code)
+
+    return command
 
 
-@app.command()
-def answer(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Answer the question of each row about its image."""
-    from jobs.batch import run_file
-
-    raise typer.Exit(run_file("answer", config, overrides or []))
+for _task, _help in TASKS.items():
+    app.command(_task, help=_help)(_batch_command(_task))
 
 
 @app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",
     rows: Annotated[int, typer.Option(min=20, help="scenes to draw")] = 300,
+    s3: Annotated[bool, typer.Option("--s3", help="on an S3 server that is started for it")] = False,
 ) -> None:
     """Draw a table of scenes, score and answer it with the shipped model, and show some rows."""
-    from jobs.demo import run_demo
+    from jobs.demo import run_demo, run_demo_on_s3
 
-    run_demo(folder, rows)
+    if not s3:
+        run_demo(folder, rows)
+        return
+    try:
+        run_demo_on_s3(rows)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -68,6 +88,19 @@ def train(
     from jobs.train import train as run_training
 
     run_training(out, steps, seed, first_step)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="a .ckpt file or a published folder")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="a new folder")],
+    tokenizer: Annotated[str | None, typer.Option(help="folder with vocab.txt or tokenizer.json to take")] = None,
+    labels: Annotated[str | None, typer.Option(help="the classes: a text of lines, or JSON")] = None,
+) -> None:
+    """Make a published folder of a checkpoint of the original project, or safetensors of an older folder."""
+    from jobs.convert import convert_file
+
+    raise typer.Exit(convert_file(source, out, tokenizer, labels))
 
 
 def main() -> None:

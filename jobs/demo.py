@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +17,7 @@ from PIL import Image
 
 from jobs import questions, scenes
 from jobs.batch import format_summary
+from jobs.s3server import S3Server
 from pipeline import JobConfig, Summary, run
 from pipeline.run import ray_session
 
@@ -29,6 +33,20 @@ SCHEMA = pa.schema(
         ("true_answer", pa.string()),
     ]
 )
+
+
+def run_demo_on_s3(rows: int) -> None:
+    """The demo on an S3 server that runs only meanwhile. Raises FileNotFoundError where none is installed."""
+    with TemporaryDirectory(prefix="vilt-s3-") as folder:
+        server = S3Server(Path(folder))
+        try:
+            server.start()
+            os.environ.update(server.environment())
+            fsspec.filesystem("s3").makedirs("demo", exist_ok=True)
+            print(f"an S3 server of its own: {server.endpoint}\n", flush=True)
+            run_demo("s3://demo", rows)
+        finally:
+            server.kill()
 
 
 def run_demo(folder: str, rows: int) -> None:
@@ -49,8 +67,8 @@ def write_table(path: str, rows: int, seed: int = 7) -> None:
     table = [_row(i, rng) for i in range(rows)]
     for row, broken in zip(rng.sample(table, 8), _broken(table[0]["image"]), strict=True):
         row.update(broken)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(table, SCHEMA), path)
+    with fsspec.open(path, "wb", auto_mkdir=True) as file:
+        pq.write_table(pa.Table.from_pylist(table, SCHEMA), file)
 
 
 def _row(row_id: int, rng: Random) -> dict[str, Any]:
@@ -93,8 +111,13 @@ def _run(task: str, text: str, table: str, folder: str) -> Summary:
     return run(JobConfig.parse(task, values))  # type: ignore[arg-type]
 
 
+def _read(folder: str) -> pd.DataFrame:
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    return pq.read_table(path, filesystem=filesystem).to_pandas()
+
+
 def _show_scores(summary: Summary) -> str:
-    out = pq.read_table(summary.output).to_pandas()
+    out = _read(summary.output)
     whole = out[out.error.isna()]
     best = whole.loc[whole.groupby("row_id").score.idxmax()]
     best = best.assign(true=(best.captions == best.true_caption).map({True: "yes", False: "no"}))
@@ -108,7 +131,7 @@ def _show_scores(summary: Summary) -> str:
 
 
 def _show_answers(summary: Summary) -> str:
-    out = pq.read_table(summary.output).to_pandas()
+    out = _read(summary.output)
     whole = out[out.error.isna()]
     right = (whole.answer == whole.true_answer).mean()
     shown = whole.head(8)[["row_id", "question", "true_answer", "answer", "answer_score"]]

@@ -25,7 +25,7 @@ from vilt.heads import AnswerHead, MaskedWordHead, RetrievalHead, initialise
 from vilt.images import ViltImageProcessor
 from vilt.model import PixelProjection, ViltModel
 from vilt.packing import Packed, Pairs, starts
-from vilt.predictor import Preprocessor
+from vilt.preprocessor import Preprocessor
 from vilt.text import SPECIAL_TOKENS, ViltTokenizer
 
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
@@ -118,7 +118,7 @@ class Trainee(nn.Module):
         """The loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
         batch = Packed(pairs)
         projection = PixelProjection(self.vilt.image.projection, *IMAGES.affine())
-        images = self.vilt.embed_images(torch.from_numpy(pairs.patches), pairs.grids, projection)
+        images = self.vilt.embed_images(pairs, projection)
         x, losses = self.vilt.embed(batch, images), {}  # (T, D)
         for depth, block in enumerate(self.vilt.encoder.blocks, 1):
             x = block(x, batch)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from typing_extensions import Self
 
+from pipeline import uris
 from vilt.decoding import MAX_PIXELS
 
-Task = Literal["score", "answer"]
+Task = Literal["score", "answer", "fill", "reason", "tag", "embed"]
+Format = Literal["parquet", "csv", "jsonl", "webdataset"]
 
 
 class ConfigError(ValueError):
@@ -29,12 +31,39 @@ class _Section(BaseModel):
 class InputConfig(_Section):
     """The table to read, and which of its columns are what."""
 
-    path: str = Field(description="Parquet file, folder or glob: a local path or s3://...")
-    image: str = Field("image", description="column of encoded bytes, of URIs, or of {bytes, path} structs")
-    text: str = Field("text", description="column of texts, or of lists of texts")
+    path: str = Field(description="file, folder or glob: a local path or s3://...")
+    image: str | list[str] = Field(
+        "image",
+        description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
+        "image, or one of lists",
+    )
+    text: str | dict[Task, str] = Field(
+        "text", description="column of texts, or of lists of texts; or one column of texts for each task"
+    )
     id: str | None = Field(None, description="integer column that becomes row_id; default: a hash of file and place")
     columns: list[str] | None = Field(None, description="columns to carry into the output; default: all")
+    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    filter: str | None = Field(None, description="rows to take: source == 'coco' and width > 100 (Parquet only)")
     allow: list[str] = Field([], description="more URI prefixes that images may be read from")
+    allow_private: bool = Field(False, description="let http(s):// prefixes be at private addresses")
+
+    @model_validator(mode="after")
+    def _places_are_urls(self) -> Self:
+        for key, place in (("path", self.path), *(("allow", prefix) for prefix in self.allow)):
+            try:
+                uris.normal(place)
+            except ValueError as error:
+                raise ValueError(f"input.{key}: {uris.shown(place)!r} cannot be used: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _private_hosts_are_named(self) -> Self:
+        if self.allow_private and not any(uris.scheme(prefix) in uris.WEB for prefix in self.allow):
+            raise ValueError(
+                "input.allow_private: true, but input.allow names no http:// or https:// prefix; "
+                "list the internal servers there"
+            )
+        return self
 
 
 class OutputConfig(_Section):
@@ -43,7 +72,9 @@ class OutputConfig(_Section):
     path: str = Field(description="folder for the Parquet files: a local path or s3://...")
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     keep_image: bool = Field(False, description="carry the image column into the output")
-    rows_per_file: int = Field(100_000, ge=1, description="write a file once this many rows are ready")
+    rows_per_file: int | None = Field(
+        None, ge=1, description="write a file, from which a stopped job goes on, once so many rows are ready"
+    )
 
 
 class ActorsConfig(_Section):
@@ -59,6 +90,7 @@ class LimitsConfig(_Section):
 
     image_bytes: int = Field(64 * 2**20, ge=1, description="most bytes of an encoded image")
     image_pixels: int = Field(MAX_PIXELS, ge=1, description="most pixels of a decoded image")
+    fetch_seconds: float = Field(30.0, gt=0, description="most seconds to fetch an image, repetitions included")
 
 
 class BatchConfig(_Section):
@@ -68,6 +100,29 @@ class BatchConfig(_Section):
     tokens: int | None = Field(None, ge=256, description="tokens of a micro-batch; default: 16384, with GPUs 65536")
 
 
+class StorageConfig(_Section):
+    """How to reach s3://, for input, output, model and images, on every machine. Where a key is left out, the usual
+    environment variables, files and instance credentials decide."""
+
+    endpoint_url: str | None = Field(None, description="the server, where it is not AWS")
+    key: SecretStr | None = Field(None, description="access key id")
+    secret: SecretStr | None = Field(None, description="secret access key")
+    token: SecretStr | None = Field(None, description="session token of temporary credentials")
+    region: str | None = Field(None, description="region of the buckets")
+    anon: bool = Field(False, description="read public buckets without credentials")
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if (self.key is None) != (self.secret is None):
+            missing, given = ("key", "secret") if self.key is None else ("secret", "key")
+            raise ValueError(f"storage.{missing}: missing, though storage.{given} is set")
+        if self.token is not None and self.key is None:
+            raise ValueError("storage.token: set without storage.key and storage.secret, to which it belongs")
+        if self.anon and self.key is not None:
+            raise ValueError("storage.anon: true, though storage.key is set; leave one of them out")
+        return self
+
+
 class RayConfig(_Section):
     """Which Ray to use."""
 
@@ -75,37 +130,84 @@ class RayConfig(_Section):
 
 
 class JobConfig(_Section):
-    """A whole job file. `task` is set by the command that runs it."""
+    """A whole job file. `tasks`, or one `task`; set by the command, unless that is `vilt run`."""
 
-    task: Task
+    tasks: list[Task] = Field(min_length=1, description="list of what to do: score, answer, fill, reason, tag, embed")
     input: InputConfig
-    model: str = Field(description="checkpoint: a folder, s3://..., hf://owner/name or zoo://scenes")
+    model: str | dict[Task, str] = Field(
+        description="checkpoint: a folder, s3://..., hf://owner/name or zoo://scenes; or one for each task"
+    )
     output: OutputConfig
+    max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
     top_k: int = Field(5, ge=1, description="answers kept in the column `answers`")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()
+    storage: StorageConfig = StorageConfig()
     ray: RayConfig = RayConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_task_is_a_list_of_one(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "task" in values:
+            if "tasks" in values:
+                raise ValueError("task: give either task or tasks")
+            values = {**values, "tasks": [values["task"]]}
+            del values["task"]
+        return values
+
     @model_validator(mode="after")
-    def _output_is_elsewhere(self) -> Self:
+    def _keys_fit_together(self) -> Self:
         if f"{self.output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/"):
             raise ValueError(
                 f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
             )
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks: {', '.join(self.tasks)}: name each once")
+        if "reason" in self.tasks and len(self.tasks) > 1:
+            raise ValueError("tasks: reason reads several images a row; run it in a job of its own")
+        if isinstance(self.input.image, list) and self.tasks != ["reason"]:
+            raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
+        for key, value in (("model", self.model), ("input.text", self.input.text)):
+            if isinstance(value, dict) and set(value) != set(self.tasks):
+                raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")
         return self
+
+    @property
+    def image_columns(self) -> list[str]:
+        """The columns that hold images: one, or for `reason` one for each image."""
+        return self.input.image if isinstance(self.input.image, list) else [self.input.image]
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The distinct columns that hold texts, in the order of the tasks."""
+        return list(dict.fromkeys(self.text_of(task) for task in self.tasks))
+
+    def text_of(self, task: Task) -> str:
+        """The column of texts that a task reads."""
+        return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+
+    @property
+    def models(self) -> dict[str, list[Task]]:
+        """The distinct checkpoints and what each does."""
+        found: dict[str, list[Task]] = {}
+        for task in self.tasks:
+            found.setdefault(self.model[task] if isinstance(self.model, dict) else self.model, []).append(task)
+        return found
 
     @property
     def sha256(self) -> str:
         """Hash of every key that can change a result; where it runs and how it is batched cannot."""
-        free = {"output", "actors", "batch", "ray"}
+        free = {"output", "max_error_rate", "actors", "batch", "storage", "ray"}
         return hashlib.sha256(json.dumps(self.model_dump(exclude=free), sort_keys=True).encode()).hexdigest()
 
     @classmethod
-    def load(cls, task: Task, path: str, overrides: Sequence[str] = ()) -> JobConfig:
+    def load(cls, task: Task | None, path: str, overrides: Sequence[str] = ()) -> JobConfig:
         """Read a YAML file and apply `key=value` overrides, as in `input.path=s3://bucket/table`.
+
+        task: what to do; None where the file says it.
 
         Raises ConfigError for an unreadable file, an unknown key, a missing key or a wrong type.
         """
@@ -116,7 +218,7 @@ class JobConfig(_Section):
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from None
         except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
         for override in overrides:
@@ -124,10 +226,15 @@ class JobConfig(_Section):
         return cls.parse(task, values, path)
 
     @classmethod
-    def parse(cls, task: Task, values: Mapping[str, Any], source: str = "config") -> JobConfig:
+    def parse(cls, task: Task | None, values: Mapping[str, Any], source: str = "config") -> JobConfig:
         """A config from plain values. Raises ConfigError."""
+        if task:
+            said = values.get("tasks", values.get("task", task))
+            if said not in (task, [task]):
+                raise ConfigError(f"{source}: tasks: {said!r}, but the command is {task}: use `vilt run`")
+            values = {key: value for key, value in values.items() if key != "task"} | {"tasks": [task]}
         try:
-            return cls.model_validate({**values, "task": task})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(f"{source}: {_one_line(error)}") from None
 
@@ -141,46 +248,68 @@ def _apply(values: dict[str, Any], override: str) -> None:
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"{override!r}: {section} is {inner!r}, it has no key {name!r}")
+            raise ConfigError(f"{key}: {section} is a {type(inner).__name__}, it has no key {name!r}")
         values = inner
     try:
         values[name] = yaml.safe_load(text) if text else None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{override!r}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{key}: the value is not YAML: {_yaml_fault(error)}") from None
+
+
+def _yaml_fault(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without a copy of the line, which may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.problem}{f' in line {mark.line + 1}, column {mark.column + 1}' if mark else ''}"
 
 
 def _one_line(error: ValidationError) -> str:
     """The first fault, as "input.imge: unknown key, did you mean 'image'? ..."."""
-    fault = error.errors()[0]
-    path = ".".join(str(part) for part in fault["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    faults = error.errors()
+    key = _key(faults[0]["loc"])
+    same = [fault for fault in faults if _key(fault["loc"]) == key]
+    fault = max(
+        same, key=lambda fault: len(fault["loc"])
+    )  # of what a key may be, the one that the value came closest to
+    path = ".".join(key)
+    more = f" (and {len(faults) - len(same)} more)" if len(faults) > len(same) else ""
     if fault["type"] == "extra_forbidden":
-        known = _keys_beside(fault["loc"])
-        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
+        known = [name for name in _section_of(key).model_fields if name != "tasks"]
+        close = difflib.get_close_matches(key[-1], known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{path}: unknown key; {hint}the keys here are {', '.join(known)}{more}"
     if fault["type"] == "missing":
-        return f"{path}: missing; it is the {_description(fault['loc'])}{more}"
+        return f"{path}: missing; it is the {_description(key)}{more}"
     if fault["type"] == "value_error":
         return fault["msg"].removeprefix("Value error, ") + more
     wanted = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{path}: {fault['input']!r} is wrong; {wanted}{more}"
+    value = "the value" if path.startswith("storage") else repr(fault["input"])  # a secret, perhaps
+    return f"{path}: {value} is wrong; {wanted}{more}"
 
 
-def _section_of(location: Sequence[str | int]) -> type[BaseModel]:
+def _key(location: Sequence[str | int]) -> list[str]:
+    """The config key of a fault's location, without the places within its value."""
+    parts = [str(part) for part in location]
+    for depth in range(len(parts)):
+        field = _section_of(parts[: depth + 1]).model_fields.get(parts[depth])
+        if field is None or not _is_section(field.annotation):
+            return parts[: depth + 1]
+    return parts
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _section_of(key: Sequence[str]) -> type[BaseModel]:
+    """The section that holds a key."""
     section: type[BaseModel] = JobConfig
-    for part in location[:-1]:
-        inner = section.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        section = inner
+    for part in key[:-1]:
+        section = section.model_fields[part].annotation  # type: ignore[assignment]
     return section
 
 
-def _keys_beside(location: Sequence[str | int]) -> list[str]:
-    return [key for key in _section_of(location).model_fields if key != "task"]
-
-
-def _description(location: Sequence[str | int]) -> str:
-    field = _section_of(location).model_fields[str(location[-1])]
-    return field.description or f"section {location[-1]!r}"
+def _description(key: Sequence[str]) -> str:
+    field = _section_of(key).model_fields[key[-1]]
+    return field.description or f"section {key[-1]!r}"

@@ -10,16 +10,18 @@ from pipeline.config import ConfigError, JobConfig
 
 CORES_PER_ACTOR = 8  # beyond this, one CPU actor's threads wait for each other
 CPU_TOKENS, GPU_TOKENS = 16_384, 65_536  # of a micro-batch
+CPU_ROWS, GPU_ROWS = 2_000, 100_000  # of a file of results: minutes of work, which a stop can cost
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Actors, the cores and GPUs of each, and the tokens of a micro-batch."""
+    """Actors, the cores and GPUs of each, the tokens of a micro-batch, and the rows of a file of results."""
 
     count: int
     cpus: int
     gpus: float
     tokens: int
+    rows_per_file: int
 
 
 def plan_pool(config: JobConfig) -> Pool:
@@ -45,4 +47,5 @@ def fit_pool(config: JobConfig, cores: int, all_gpus: float) -> Pool:
         raise ConfigError(
             f"actors: {count} actors of {cpus} cores leave none for reading and decoding; Ray has {cores} cores"
         )
-    return Pool(count, cpus, gpus, config.batch.tokens or (GPU_TOKENS if gpus else CPU_TOKENS))
+    tokens = config.batch.tokens or (GPU_TOKENS if gpus else CPU_TOKENS)
+    return Pool(count, cpus, gpus, tokens, config.output.rows_per_file or (GPU_ROWS if gpus else CPU_ROWS))

@@ -2,114 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import JobConfig
-from pipeline.fetch import Fetched, Fetcher, too_large
-from pipeline.reasons import Failure, values_or_failures
-from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, MicroBatch
+from pipeline.config import JobConfig, StorageConfig
+from pipeline.fetch import Fetched, Fetcher
+from pipeline.reasons import RETRYABLE, Failure, values_or_failures
+from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, MicroBatch
+from pipeline.storage import model_folder
 from pipeline.tables import Columns, with_row_id
-from vilt.decoding import ImageError, decode, read_size
+from pipeline.web import too_large
+from vilt.decoding import ImageError
 from vilt.grids import Grid
 from vilt.packing import Pairs
-from vilt.predictor import Preprocessor
+from vilt.preprocessor import Preprocessor
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every preprocessing task needs to know: the job, the table's folder and its columns, and the tokens of a
-    micro-batch."""
+    """What every preprocessing task needs to know: the job, the table's folder and its columns, the tokens of a
+    micro-batch, and how many images the model reads with a text."""
 
     config: JobConfig
     base: str
     columns: Columns
     tokens: int
+    images: int
 
 
-NO_GRID = Grid(0, 0)
+Text = str | Failure
 
 
 @dataclass
 class Item:
-    """One pair on its way: its row in the window, its text, and its image among the distinct ones of the window."""
+    """One row of the output on its way: its row in the window, its texts, one for each column of texts, and its images
+    among the distinct ones of the window. Every text is read with every image."""
 
     row: int
     text_index: int | None
-    text: str | None = None
-    image: int = -1
-    tokens: np.ndarray | None = None  # int64, [CLS] ... [SEP]
-    grid: Grid = NO_GRID
-    failure: Failure | None = None
+    texts: list[Text]
+    images: list[int] = field(default_factory=list)
+    tokens: list[np.ndarray] = field(default_factory=list)  # of each text, int64, [CLS] ... [SEP]; empty of a failure
+    grids: list[Grid] = field(default_factory=list)  # of each image
+    failure: Failure | None = None  # of an image, or of all texts: nothing can be done for the row
+    given: str | None = None  # the text as it stands in a list of texts
 
     @property
     def length(self) -> int:
-        """Tokens of the pair, as the model will read it."""
-        return len(self.tokens) + 1 + self.grid.patches  # type: ignore[arg-type]
+        """Tokens of its pairs, as the model will read them."""
+        return sum(len(t) + 1 + grid.patches for t in self.tokens if len(t) for grid in self.grids)
+
+    @property
+    def reason(self) -> Failure | None:
+        """What the row reports: the failure of an image, else of a text."""
+        return self.failure or next((text for text in self.texts if isinstance(text, Failure)), None)
 
 
 def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
-    """A window of the table -> micro-batches, one Arrow row each. Every pair leaves in exactly one of them.
+    """A window of the table -> micro-batches, one Arrow row each. Every row leaves in exactly one of them.
 
-    Pairs are bucketed by the grids that the images' headers tell; pixels are decoded as each micro-batch is built,
+    Rows are bucketed by the grids that the images' headers tell; pixels are decoded as each micro-batch is built,
     so that no more than one micro-batch of them is in memory.
     """
-    spec, limits = settings.config.input, settings.config.limits
-    preprocessor = _preprocessor(settings.config.model)
-    texts = values_or_failures(window[spec.text], "text_invalid")
-    items = [item for row, value in enumerate(texts) for item in _items(row, value)]
-    images = _attach_images(items, _image_bytes(window[spec.image], settings))
+    config = settings.config
+    preprocessor = _preprocessor(next(iter(config.models)), config.storage)
+    items = _items({name: window[name] for name in config.text_columns})
+    images = _attach_images(items, _images_of_rows(window, settings))
     for item in items:
         if not item.failure:
-            _measure(item, images[item.image], preprocessor, limits.image_pixels)
-    ready = [item for item in items if not item.failure]
-    ids, lengths = preprocessor.tokenizer.ragged([item.text or "" for item in ready])
-    for item, tokens in zip(ready, np.split(ids, np.cumsum(lengths)[:-1]), strict=False):
-        item.tokens = tokens
-    rows = _carried(window, settings.config)
-    failed = [item for item in items if item.failure]
-    parts = _bucket(ready, settings.tokens) or [[]]
-    for part in parts:
-        pairs = _build(part, images, preprocessor, limits.image_pixels)
-        everyone = part + failed if part is parts[-1] else part
-        if everyone:
-            yield MicroBatch(_rows(rows, everyone, settings), pairs).to_arrow()
+            _measure(item, images, preprocessor, settings)
+    _tokenize(items, preprocessor)
+    rows = _carried(window, config)
+    for part in _bucket(items, settings.tokens):
+        places, pairs = _build(part, images, preprocessor, config.limits.image_pixels)
+        yield MicroBatch(_rows(rows, part, places, settings), pairs).to_arrow()
 
 
 @lru_cache(maxsize=4)
-def _preprocessor(model: str) -> Preprocessor:
+def _preprocessor(model: str, storage: StorageConfig) -> Preprocessor:
     """One a worker process, not one a task."""
-    return Preprocessor.from_pretrained(model)
+    return Preprocessor.from_pretrained(model_folder(model, storage))
 
 
-def _items(row: int, value: object) -> list[Item]:
-    """The pairs of one row: one for its text, or one for each text of its list; at least one."""
-    if isinstance(value, Failure):
-        return [Item(row, None, failure=value)]
-    texts: Sequence[Any] = value if isinstance(value, list) else [value]
-    numbered = isinstance(value, list)
-    items = [Item(row, i if numbered else None, text) for i, text in enumerate(texts)]
-    for item, text in zip(items, texts, strict=True):
-        if text is None:
-            item.failure = Failure("text_null", "the text is null")
-        elif not text.strip():
-            item.failure = Failure("text_empty", f"the text is {text!r}")
-    return items or [Item(row, None, failure=Failure("text_empty", "the list of texts is empty"))]
+def _items(columns: dict[str, pa.ChunkedArray]) -> list[Item]:
+    """The rows of the output: one for each row of the window, or one for each text of its list; at least one."""
+    items = []
+    for row, values in enumerate(zip(*(values_or_failures(c, "text_invalid") for c in columns.values()), strict=True)):
+        if isinstance(values[0], list):  # then there is but one column of texts
+            for i, text in enumerate(values[0]):
+                items.append(Item(row, i, [_text(text)], given=None if isinstance(text, Failure) else text))
+            if not values[0]:
+                items.append(Item(row, None, [Failure("text_empty", "the list of texts is empty")]))
+        else:
+            items.append(Item(row, None, [_text(value) for value in values]))
+            if len(columns) > 1:
+                items[-1].texts = [
+                    Failure(text.reason, f"{name}: {text.detail}") if isinstance(text, Failure) else text
+                    for name, text in zip(columns, items[-1].texts, strict=True)
+                ]
+    for item in items:
+        if all(isinstance(text, Failure) for text in item.texts):
+            item.failure = item.reason
+    return items
 
 
-def _image_bytes(column: pa.ChunkedArray, settings: Settings) -> list[Fetched]:
-    """The encoded image of each row, or why there is none."""
-    limit = settings.config.limits.image_bytes
-    found = [_inline(value, limit) for value in values_or_failures(column, "uri_not_allowed")]
-    uris = {i: value for i, value in enumerate(found) if isinstance(value, str)}
-    fetcher = Fetcher(settings.base, settings.config.input.allow, limit)
-    fetched = dict(zip(uris, fetcher.fetch(list(uris.values())), strict=True))
-    return [fetched[i] if isinstance(value, str) else value for i, value in enumerate(found)]
+def _text(value: object) -> Text:
+    """A text that can be read, or why not."""
+    if value is None:
+        return Failure("text_null", "the text is null")
+    if isinstance(value, str) and not value.strip():
+        return Failure("text_empty", f"the text is {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def _tokenize(items: list[Item], preprocessor: Preprocessor) -> None:
+    """Set the tokens of every text that will be read."""
+    texts = [None if item.failure or isinstance(text, Failure) else text for item in items for text in item.texts]
+    ids, lengths = preprocessor.tokenizer.ragged([text or "" for text in texts])
+    each = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), strict=False)
+    for item in items:
+        item.tokens = [own if text else own[:0] for text, own in islice(each, len(item.texts))]
+
+
+def _images_of_rows(window: pa.Table, settings: Settings) -> list[list[Fetched]]:
+    """The encoded images of each row, or why there are none."""
+    limit, config = settings.config.limits.image_bytes, settings.config
+    columns = [values_or_failures(window[name], "uri_not_allowed") for name in config.image_columns]
+    cells = [
+        [*row[0]] if isinstance(row[0], list) else [*row]  # a list of images in one column, or an image in each
+        for row in zip(*columns, strict=True)
+    ]
+    found = [[_inline(cell, limit) for cell in row] for row in cells]
+    uris = list(dict.fromkeys(cell for row in found for cell in row if isinstance(cell, str)))
+    fetched = dict(zip(uris, Fetcher(settings.base, config).fetch(uris), strict=True))
+    return [[fetched[cell] if isinstance(cell, str) else cell for cell in row] for row in found]
 
 
 def _inline(value: Any, limit: int) -> Fetched | str:
@@ -121,84 +156,129 @@ def _inline(value: Any, limit: int) -> Fetched | str:
     return too_large(limit) if isinstance(value, bytes) and len(value) > limit else value
 
 
-def _attach_images(items: list[Item], fetched: list[Fetched]) -> list[bytes]:
-    """Give every item its image or its failure; the distinct images of the window, each once."""
+def _attach_images(items: list[Item], fetched: list[list[Fetched]]) -> list[bytes]:
+    """Give every item its images or its failure; the distinct images of the window, each once."""
     place: dict[bytes, int] = {}
     for item in items:
-        image = fetched[item.row]
-        if isinstance(image, Failure):
-            item.failure = item.failure or image
-        else:
-            item.image = place.setdefault(image, len(place))
+        for number, image in enumerate(fetched[item.row], 1):
+            if isinstance(image, Failure):
+                failure = _of_image(image, number, len(fetched[item.row]))
+                if not item.failure or failure.reason in RETRYABLE:  # of one that may pass, all texts of the row tell
+                    item.failure = failure
+            else:
+                item.images.append(place.setdefault(image, len(place)))
     return list(place)
 
 
-def _measure(item: Item, image: bytes, preprocessor: Preprocessor, max_pixels: int) -> None:
-    """Set the grid that the image's header tells, or the failure."""
-    try:
-        item.grid = preprocessor.grid(*read_size(image, max_pixels))
-    except ImageError as error:
-        item.failure = Failure(error.reason, error.detail)
+def _of_image(failure: Failure, number: int, count: int) -> Failure:
+    """The failure, with the number of the image where a row has several."""
+    return Failure(failure.reason, f"image {number}: {failure.detail}") if count > 1 else failure
+
+
+def _measure(item: Item, images: list[bytes], preprocessor: Preprocessor, settings: Settings) -> None:
+    """Set the grids that the images' headers tell, or the failure."""
+    if len(item.images) != settings.images:
+        wrong = f"the row has {len(item.images)} images; the model reads {settings.images}"
+        item.failure = Failure("image_count", wrong)
+        return
+    for number, image in enumerate(item.images, 1):
+        try:
+            item.grids.append(preprocessor.grid_of_bytes(images[image], settings.config.limits.image_pixels))
+        except ImageError as error:
+            failure = Failure(error.reason, error.detail)
+            item.failure = item.failure or _of_image(failure, number, len(item.images))
 
 
 def _bucket(items: list[Item], budget: int) -> list[list[Item]]:
-    """Items in order of their grid, cut into parts of at most `budget` tokens."""
+    """Items in order of their grids, cut into parts of at most `budget` tokens; those of one row stay together.
+
+    Rows of which nothing can be read come last.
+    """
     parts: list[list[Item]] = []
     total = 0
-    for item in sorted(items, key=lambda i: (i.grid.patches, i.grid, i.image, len(i.tokens))):  # type: ignore[arg-type]
-        if not parts or total + item.length > budget:
+    for row in sorted((list(same) for _, same in groupby(items, attrgetter("row"))), key=_order):
+        length = sum(item.length for item in row)
+        if not parts or total + length > budget:
             parts.append([])
             total = 0
-        parts[-1].append(item)
-        total += item.length
+        parts[-1] += row
+        total += length
     return parts
 
 
-def _build(part: list[Item], images: list[bytes], preprocessor: Preprocessor, max_pixels: int) -> Pairs:
-    """Decode the images of a part, each once, and join the pairs whose image is whole; the others get a failure."""
+def _order(row: list[Item]) -> tuple[Any, ...]:
+    """Where the items of a row stand among those of others."""
+    readable = [item for item in row if not item.failure]
+    if not readable:
+        return (math.inf,)
+    first = readable[0]
+    return first.grids[0].patches, first.grids, first.images, sum(item.length for item in row)
+
+
+def _build(
+    part: list[Item], images: list[bytes], preprocessor: Preprocessor, max_pixels: int
+) -> tuple[list[list[int]], Pairs]:
+    """Decode the images of a part, each once, and make the pairs of the items whose images are whole; the others get a
+    failure. Also, for each item and each of its texts, the place of the first pair, -1 where there is none."""
     patches: dict[int, np.ndarray | Failure] = {}
-    grids: dict[int, Grid] = {}
     for item in part:
-        if item.image not in patches:
-            try:
-                patches[item.image], grids[item.image] = preprocessor.patches(decode(images[item.image], max_pixels))
-            except ImageError as error:
-                patches[item.image] = Failure(error.reason, error.detail)
-        if isinstance(found := patches[item.image], Failure):
-            item.failure = found
-    whole = [item for item in part if not item.failure]
-    place = {image: i for i, image in enumerate(grids)}
-    pixels = 3 * preprocessor.patch_size**2
-    return Pairs(
-        np.concatenate([np.empty(0, np.int64), *(item.tokens for item in whole)]),
-        np.array([len(item.tokens) for item in whole], dtype=np.int64),  # type: ignore[arg-type]
-        np.concatenate([np.empty((0, pixels), np.uint8), *(patches[image] for image in grids)]),
-        list(grids.values()),
-        np.array([place[item.image] for item in whole], dtype=np.int64),
+        for number, image in enumerate(() if item.failure else item.images, 1):
+            if image not in patches:
+                try:
+                    patches[image] = preprocessor.patches_of_bytes(images[image], max_pixels)
+                except ImageError as error:
+                    patches[image] = Failure(error.reason, error.detail)
+            if isinstance(found := patches[image], Failure):
+                item.failure = item.failure or _of_image(found, number, len(item.images))
+    place: dict[tuple[int, int], int] = {}  # (image, modality) -> its place among the images of the pairs
+    grids: list[Grid] = []
+    tokens: list[np.ndarray] = []
+    index: list[int] = []
+    places: list[list[int]] = []
+    for item in part:
+        places.append([])
+        for own in item.tokens:
+            readable = len(own) and not item.failure
+            places[-1].append(len(index) if readable else -1)
+            for kind, (image, grid) in enumerate(zip(item.images, item.grids, strict=True) if readable else (), 1):
+                if (image, kind) not in place:
+                    grids.append(grid)
+                tokens.append(own)
+                index.append(place.setdefault((image, kind), len(place)))
+    return places, Pairs(
+        np.concatenate([np.empty(0, np.int64), *tokens]),
+        np.array([len(own) for own in tokens], dtype=np.int64),
+        np.concatenate([np.empty((0, 3 * preprocessor.patch_size**2), np.uint8), *(patches[i] for i, _ in place)]),
+        grids,
+        np.array(index, dtype=np.int64),
+        np.array([kind for _, kind in place], dtype=np.int64),
     )
 
 
 def _carried(window: pa.Table, config: JobConfig) -> pa.Table:
-    """The columns that go on to the output: the user's, without the image unless asked for, and `row_id`."""
+    """The columns that go on to the output: the user's, without the images unless asked for, and `row_id`."""
     spec = config.input
     rows = with_row_id(window, spec.id)
-    read_only = {spec.image, spec.text, spec.id} - set(spec.columns) if spec.columns is not None else set()
-    dropped = read_only if config.output.keep_image else read_only | {spec.image}
+    images, used = set(config.image_columns), {*config.image_columns, *config.text_columns, spec.id}
+    read_only = used - set(spec.columns) if spec.columns is not None else set()
+    dropped = read_only if config.output.keep_image else read_only | images
     return rows.drop_columns([name for name in rows.column_names if name in dropped])
 
 
-def _rows(rows: pa.Table, items: list[Item], settings: Settings) -> pa.Table:
-    """The rows of `items`, each with its own text, its error, and the place of its pair (null with an error)."""
+def _rows(rows: pa.Table, items: list[Item], places: list[list[int]], settings: Settings) -> pa.Table:
+    """The rows of `items`, each with its own text, its error, and the places of its pairs."""
     table = rows.take(pa.array([item.row for item in items], pa.int64()))
     if settings.columns.text_is_list:
-        text = settings.config.input.text
+        text = settings.config.text_columns[0]
         if text in table.column_names:
-            texts = pa.array([item.text for item in items], pa.string())
-            table = table.set_column(table.column_names.index(text), text, texts)
+            given = pa.array([item.given for item in items], pa.string())
+            table = table.set_column(table.column_names.index(text), text, given)
         table = table.append_column(TEXT_INDEX, pa.array([item.text_index for item in items], pa.int32()))
-    failures = [item.failure or (None, None) for item in items]
+    texts = Counter(item.row for item in items)
+    table = table.append_column(TEXTS, pa.array([texts[item.row] for item in items], pa.int32()))
+    failures = [item.reason or (None, None) for item in items]
     table = table.append_column(ERROR, pa.array([reason for reason, _ in failures], pa.string()))
     table = table.append_column(DETAIL, pa.array([detail for _, detail in failures], pa.string()))
-    places = np.cumsum([not item.failure for item in items]) - 1
-    pairs = pa.array(places, pa.int64(), mask=np.array([bool(item.failure) for item in items]))
-    return table.append_column(PAIR, pairs)
+    for number, column in enumerate(zip(*places, strict=True)):
+        table = table.append_column(f"{PAIR}{number}", pa.array(column, pa.int64()))
+    return table

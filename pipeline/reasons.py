@@ -10,19 +10,23 @@ REASONS = {
     "image_null": "the image column is null",
     "image_missing": "the URI points to nothing",
     "image_forbidden": "the storage refused to give the image",
-    "image_fetch_failed": "the storage failed in another way",
-    "uri_not_allowed": "the URI is outside the table's folder and the allowed prefixes",
+    "image_fetch_failed": "the storage or the network failed in another way, each time it was asked",
+    "fetch_throttled": "the storage asked to slow down, each time it was asked",
+    "fetch_timeout": "the image did not arrive within limits.fetch_seconds",
+    "uri_not_allowed": "the URI is outside the table's folder and the allowed prefixes, or not at a public address",
     "image_too_large": "more bytes than limits.image_bytes",
     "image_bomb": "more pixels than limits.image_pixels, by the image's own header",
-    "image_unsupported": "no known image format",
+    "image_unsupported": "no known image format, or pixels that are no 8 or 16-bit numbers",
     "image_truncated": "the image's data ends early",
     "image_corrupt": "the image's data are damaged",
     "image_aspect": "so long and thin that no grid of patches fits (about 20:1)",
+    "image_count": "the row has more or fewer images than the model reads",
     "text_null": "the text is null",
     "text_invalid": "the text is not UTF-8",
     "text_empty": "the text is empty or blank, or the list of texts is",
     "not_finite": "the model's output is not a finite number",
 }
+RETRYABLE = frozenset({"image_fetch_failed", "fetch_throttled", "fetch_timeout"})  # may pass at another time
 
 
 class Failure(NamedTuple):
@@ -33,7 +37,8 @@ class Failure(NamedTuple):
 
 
 def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
-    """The Python values of a column; for strings that are not UTF-8, which Parquet files may hold, a failure."""
+    """The Python values of a column; for strings that are not UTF-8, which Parquet files may hold, a failure: in place
+    of the value, or of the element of a list."""
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
@@ -44,4 +49,6 @@ def _value_or_failure(value: pa.Scalar, reason: str) -> Any:
     try:
         return value.as_py()
     except UnicodeDecodeError as error:
+        if isinstance(value, pa.ListScalar):  # large lists, too
+            return [_value_or_failure(element, reason) for element in value.values]
         return Failure(reason, str(error))

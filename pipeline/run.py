@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
-import platform
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 
 import ray
 import ray.data
+import ray.exceptions
+from ray.actor import ActorHandle
 
-from pipeline.config import ConfigError, JobConfig
+from pipeline.config import ConfigError, JobConfig, Task
+from pipeline.models import Models, check_models
+from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor
 from pipeline.pool import Pool, plan_pool
-from pipeline.predict import HEAD, ViltActor
+from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
-from pipeline.schema import STATS
-from pipeline.sink import ParquetSink, Written
-from pipeline.storage import STORAGE_ERRORS
-from pipeline.tables import ROW_HASH, InputTable, check_columns, open_table, read
-from vilt import checkpoint
-from vilt.configuration import ViltConfig
-from vilt.heads import HEADS
-from vilt.predictor import Preprocessor
+from pipeline.progress import Progress
+from pipeline.schema import ROW_HASH, without_hidden
+from pipeline.sink import ParquetSink
+from pipeline.storage import STORAGE_ERRORS, open_fsspec
+from pipeline.tables import InputTable, check_columns, open_table, read
+from pipeline.unify import first_line
+from pipeline.written import Written
 
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
+class StorageFailedError(RuntimeError):
+    """The storage failed in mid-run and did not come back."""
+
+
 @dataclass(frozen=True)
 class Summary:
-    """What a job did. `pairs_per_second` counts from the start of the flow to its end, model loading included."""
+    """What a job did, over all its runs.
 
-    task: str
+    seconds: of the run that finished it, from the start of the flow to its end, model loading included;
+    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. finished_before: nothing
+    was left to do.
+    """
+
+    tasks: list[Task]
     output: str
     rows_in: int
     rows_out: int
@@ -50,31 +59,84 @@ class Summary:
     batch_fill: float
     files: list[str]
     lineage: dict[str, str]
+    identity: dict[str, str]
+    resumed_rows: int
+    finished_before: bool = False
 
 
-def run(config: JobConfig) -> Summary:
-    """Run a whole job: read, fetch, preprocess, predict, write, and check that every row came out.
+def run(config: JobConfig, retry_errors: bool = False) -> Summary:
+    """Run a whole job: read, fetch, preprocess, predict, write, check that every row came out, publish.
 
-    Raises ConfigError before anything starts, RowsLostError before anything is published.
+    A job that was stopped goes on where it was. retry_errors: of a finished job, only the rows again whose error may
+    pass. Raises ConfigError before anything starts, BusyError where another run is at work on the output;
+    StorageFailedError, TooManyErrorsError and RowsLostError before anything is published.
     """
     table = open_table(config)
-    lineage = check_model(config)
-    sink = ParquetSink(config, time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6], lineage)
-    sink.open()
-    try:
+    models = check_models(config)
+    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    with ExitStack() as stack:
+        try:
+            progress = stack.enter_context(Progress(filesystem, path, _identity(table, models)))
+            finished = progress.begin(config.output.overwrite, retry_errors)
+        except STORAGE_ERRORS as error:
+            raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
+        if finished:
+            return replace(Summary(**finished), finished_before=True)
+        try:
+            return _run_rest(config, table, models, progress)
+        except STORAGE_ERRORS as error:
+            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+            raise StorageFailedError(
+                f"the storage failed: {first_line(cause)}; what was written stays, and the same command goes on"
+            ) from None
+
+
+def _run_rest(config: JobConfig, table: InputTable, models: Models, progress: Progress) -> Summary:
+    """What is left to do, and publish."""
+    before = Written.total(progress.total_parts())
+    resumed = len(progress.done)
+    seconds = 0.0
+    if resumed < table.rows:
         with ray_session(config.ray.address):
-            pool = plan_pool(config)
             started = time.monotonic()
-            if table.rows:
-                settings = Settings(config, table.base, table.columns, pool.tokens)
-                _stages(read(table, config), settings, pool).write_datasink(sink)
+            progress.parts += _write_rest(config, table, models, progress, before)
             seconds = time.monotonic() - started
-        sink.publish(table.rows)
-    finally:
-        sink.close()
-    summary = _summarise(config, table, sink.total, lineage, pool, seconds)
-    sink.write_summary(asdict(summary))
+    progress.audit(table.rows)
+    summary = _summarise(config, table, models, progress, before, resumed, seconds)
+    progress.publish(asdict(summary))
     return summary
+
+
+def _write_rest(
+    config: JobConfig, table: InputTable, models: Models, progress: Progress, before: Written
+) -> list[Written]:
+    """Score the rows that are not done; the files that hold them."""
+    pool = plan_pool(config)
+    ray.data.DataContext.get_current().actor_init_retry_on_errors = True
+    monitor = start_monitor(config.max_error_rate, len(progress.done), before.rows, dict(before.errors))
+    run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
+    file_rows = None if config.output.keep_image else pool.rows_per_file
+    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, pool.tokens, file_rows)
+    settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
+    try:
+        with reported(monitor, table.rows):
+            rows_out = _stages(read(table, config, progress.done), settings, pool, monitor)
+            # Writing waits for storage, not for a core: a file is there as soon as its rows are.
+            rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
+    except ray.exceptions.RayError:
+        verdict = ray.get(monitor.verdict.remote())
+        if verdict:
+            raise TooManyErrorsError(verdict) from None
+        raise
+    finally:
+        end_actors(monitor)
+    return sink.parts
+
+
+def _identity(table: InputTable, models: Models) -> dict[str, str]:
+    """What makes a job the same one: then it goes on where it was stopped."""
+    names = {"model": "vilt.weights_sha256", "config": "vilt.config_sha256"}
+    return {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
 
 
 def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.Dataset]:
@@ -84,53 +146,29 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     have `row_hash`, as `ray.data.read_parquet(..., include_row_hash=True)` gives it. `config.input.path` is only
     the folder to which relative image URIs are relative; `config.output.path` is not used.
     """
-    check_model(config)
+    models = check_models(config)
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:
         schema = dataset.schema().base_schema
         if config.input.id is None and ROW_HASH not in schema.names:
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
         pool = plan_pool(config)
-        settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens)
-        return _stages(dataset, settings, pool).drop_columns([STATS])
+        settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
+        return _stages(dataset, settings, pool).map_batches(without_hidden, batch_format="pyarrow")
 
     return process
 
 
-def check_model(config: JobConfig) -> dict[str, str]:
-    """Read the checkpoint's files and check that it has the head of the task; the lineage for the footers.
-
-    Raises ConfigError where anything is missing or does not fit.
-    """
-    try:
-        shape = ViltConfig.from_pretrained(config.model)
-        Preprocessor.from_pretrained(config.model, shape)
-        tensors, sha256 = checkpoint.read(config.model)
-    except (*STORAGE_ERRORS, ValueError, ImportError) as error:
-        raise ConfigError(f"model: {error}") from None
-    heads = sorted({name.split(".")[0] for name in tensors} & set(HEADS))
-    if HEAD[config.task] not in heads:
-        has = ", ".join(heads) or "no head at all"
-        raise ConfigError(f"model: {config.model!r} cannot {config.task}: it lacks {HEAD[config.task]!r}, it has {has}")
-    packages = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    return {
-        "vilt.task": config.task,
-        "vilt.model": config.model,
-        "vilt.weights_sha256": sha256,
-        "vilt.config_sha256": config.sha256,
-        "vilt.versions": json.dumps({"python": platform.python_version(), **versions}),
-    }
-
-
-def _stages(dataset: ray.data.Dataset, settings: Settings, pool: Pool) -> ray.data.Dataset:
+def _stages(
+    dataset: ray.data.Dataset, settings: Settings, pool: Pool, monitor: ActorHandle | None = None
+) -> ray.data.Dataset:
     """Blocks of rows -> micro-batches -> rows with results."""
     batches = dataset.map_batches(
         preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
     )
     return batches.map_batches(
         ViltActor,
-        fn_constructor_kwargs={"config": settings.config, "threads": pool.cpus},
+        fn_constructor_kwargs={"config": settings.config, "threads": pool.cpus, "monitor": monitor},
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=pool.count),
@@ -150,7 +188,8 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     if address:
         ray.init(address=address, logging_level="warning")
     else:  # one core more than there are: reading and decoding share the cores with the model
-        ray.init(num_cpus=(os.cpu_count() or 1) + 1, include_dashboard=False, logging_level="warning")
+        cores = (os.cpu_count() or 1) + 1
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
     try:
         yield
     finally:
@@ -158,24 +197,32 @@ def ray_session(address: str | None = None) -> Iterator[None]:
 
 
 def _summarise(
-    config: JobConfig, table: InputTable, total: Written, lineage: dict[str, str], pool: Pool, seconds: float
+    config: JobConfig,
+    table: InputTable,
+    models: Models,
+    progress: Progress,
+    before: Written,
+    resumed: int,
+    seconds: float,
 ) -> Summary:
+    total = Written.total(progress.total_parts())
     rejected = dict(total.errors.most_common())
-    capacity = total.micro_batches * pool.tokens
     return Summary(
-        task=config.task,
+        tasks=list(config.tasks),
         output=config.output.path,
         rows_in=table.rows,
-        rows_out=total.input_rows,
-        pairs=total.pairs,
-        scored=total.pairs - sum(rejected.values()),
+        rows_out=len(progress.done),
+        pairs=total.rows,
+        scored=total.rows - sum(rejected.values()),
         rejected=rejected,
         seconds=round(seconds, 3),
-        pairs_per_second=round(total.pairs / seconds, 2) if seconds else 0.0,
+        pairs_per_second=round((total.rows - before.rows) / seconds, 2) if seconds else 0.0,
         model_seconds=round(total.model_seconds, 3),
         micro_batches=total.micro_batches,
         tokens=total.tokens,
-        batch_fill=round(total.tokens / capacity, 4) if capacity else 0.0,
-        files=sorted(total.files),
-        lineage={**lineage, "vilt.precision": ", ".join(sorted(total.places))},
+        batch_fill=round(total.tokens / total.capacity, 4) if total.capacity else 0.0,
+        files=sorted(part.name for part in progress.total_parts()),
+        lineage={**models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
+        identity=progress.identity,
+        resumed_rows=resumed,
     )

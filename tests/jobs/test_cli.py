@@ -34,9 +34,12 @@ def test_score_from_a_file(tmp_path: Path, job_file: str) -> None:
     assert "rows in     20\nscored      20\nrejected    0\n" in done.stdout
     assert pq.read_table(tmp_path / "scores").num_rows == 20
     again = vilt("score", job_file, cwd=tmp_path)
-    assert again.returncode == 2
-    assert again.stderr.count("\n") == 1
-    assert "set output.overwrite=true" in again.stderr
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("nothing to do: these are the results of this config and input\nrows in     20\n")
+    other = vilt("score", job_file, "limits.image_bytes=1000", cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr.count("\n") == 1
+    assert "set output.overwrite=true" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,14 @@ def test_as_a_module(tmp_path: Path) -> None:
         done = subprocess.run(module, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert done.returncode == 2
         assert done.stderr == error
+
+
+def test_demo_on_s3(tmp_path: Path) -> None:
+    done = vilt("demo", "--rows", "40", "--s3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("an S3 server of its own: http://127.0.0.1:", "s3://demo/table/scenes.parquet", "right answers: "):
+        assert part in done.stdout
+    assert not list(tmp_path.iterdir()), "nothing is left"
 
 
 def test_demo(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def file(tmp_path: Path) -> str:
 
 def test_a_file_with_overrides(file: str) -> None:
     config = JobConfig.load("score", file, ["output.path=s3://b/o", "limits.image_pixels=1000", "input.columns=[a, b]"])
-    assert config.task == "score"
+    assert config.tasks == ["score"]
     assert config.input.image == "image"
     assert config.output.path == "s3://b/o"
     assert config.limits.image_pixels == 1000
@@ -39,8 +39,14 @@ def test_a_file_with_overrides(file: str) -> None:
         ("output.path=in", "output.path: 'in' is in the input's folder 'in/'"),
         ("output.path=in/scores", "output.path: 'in/scores' is in the input's folder 'in/'"),
         ("nonsense", "'nonsense' is not key=value, as in output.path=scores/"),
-        ("model.name=x", "'model.name=x': model is 'zoo://scenes', it has no key 'name'"),
-        ("top_k=[", "'top_k=[': not YAML"),
+        ("model.name=x", "model.name: model is a str, it has no key 'name'"),
+        ("top_k=[", "top_k: the value is not YAML: "),
+        ("task=score", "tasks: 'score', but the command is answer: use `vilt run`"),
+        ("input.text=5", "input.text: 5 is wrong; input should be a valid string"),
+        ("input.text={score: a}", "input.text: names score; the tasks are answer"),
+        ("input.text={scor: a}", "input.text: 'scor' is wrong; input should be 'score', 'answer', 'fill'"),
+        ("model={answer: 5}", "model: 5 is wrong; input should be a valid string"),
+        ("input.image=[a, b]", "input.image: ['a', 'b'] are several columns; answer reads one image"),
     ],
 )
 def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> None:
@@ -48,6 +54,27 @@ def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> No
         JobConfig.load("answer", file, [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "tasks: missing; it is the list of what to do: score, answer"),
+        (["task=scoer"], "tasks: 'scoer' is wrong; input should be 'score', 'answer'"),
+        (["tasks=[]"], "tasks: [] is wrong; list should have at least 1 item"),
+        (["tasks=[score, score]"], "tasks: score, score: name each once"),
+        (["tasks=[score, reason]"], "tasks: reason reads several images a row; run it in a job of its own"),
+        (["tasks=[score]", "task=answer"], "task: give either task or tasks"),
+    ],
+)
+def test_tasks_of_the_file(file: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        JobConfig.load(None, file, overrides)
+    assert message in str(caught.value)
+    both = JobConfig.load(None, file, ["tasks=[score, answer]", "input.text={score: caption, answer: question}"])
+    assert both.text_columns == ["caption", "question"]
+    assert both.models == {"zoo://scenes": ["score", "answer"]}
+    assert JobConfig.load(None, file, ["task=fill"]).tasks == ["fill"]
 
 
 def test_a_missing_key_says_what_it_is(tmp_path: Path) -> None:

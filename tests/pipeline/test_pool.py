@@ -16,12 +16,12 @@ def config(**actors: Any) -> JobConfig:
 @pytest.mark.parametrize(
     ("cores", "gpus", "expected"),
     [
-        (2, 0, Pool(1, 1, 0.0, 16_384)),
-        (3, 0, Pool(1, 2, 0.0, 16_384)),  # a machine of two cores: see `ray_session`
-        (9, 0, Pool(1, 8, 0.0, 16_384)),
-        (65, 0, Pool(7, 8, 0.0, 16_384)),
-        (16, 1, Pool(1, 1, 1.0, 65_536)),
-        (96, 8, Pool(8, 1, 1.0, 65_536)),
+        (2, 0, Pool(1, 1, 0.0, 16_384, 2_000)),
+        (3, 0, Pool(1, 2, 0.0, 16_384, 2_000)),  # a machine of two cores: see `ray_session`
+        (9, 0, Pool(1, 8, 0.0, 16_384, 2_000)),
+        (65, 0, Pool(7, 8, 0.0, 16_384, 2_000)),
+        (16, 1, Pool(1, 1, 1.0, 65_536, 100_000)),
+        (96, 8, Pool(8, 1, 1.0, 65_536, 100_000)),
     ],
 )
 def test_defaults(cores: int, gpus: float, expected: Pool) -> None:
@@ -29,9 +29,9 @@ def test_defaults(cores: int, gpus: float, expected: Pool) -> None:
 
 
 def test_what_the_config_asks_for() -> None:
-    assert fit_pool(config(gpus=0.5), 16, 2) == Pool(4, 1, 0.5, 65_536)
-    assert fit_pool(config(gpus=0), 17, 2) == Pool(1, 15, 0.0, 16_384)
-    assert fit_pool(config(count=2, cpus=3), 8, 0) == Pool(2, 3, 0.0, 16_384)
+    assert fit_pool(config(gpus=0.5), 16, 2) == Pool(4, 1, 0.5, 65_536, 100_000)
+    assert fit_pool(config(gpus=0), 17, 2) == Pool(1, 15, 0.0, 16_384, 2_000)
+    assert fit_pool(config(count=2, cpus=3), 8, 0) == Pool(2, 3, 0.0, 16_384, 2_000)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""The table as a Ray Dataset: every row with its place and a stable hash, finished parts of the table left unread.
+
+Ray Data's own readers do not tell a row's number in its file, which resuming exactly needs; a `Datasource` of read
+tasks is how Ray Data takes in others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from ray.data.block import BlockMetadata
+from ray.data.datasource.datasource import Datasource, ReadTask
+
+from pipeline.listing import Found
+from pipeline.places import Places, place_of
+from pipeline.schema import PLACE, ROW_HASH
+from pipeline.storage import STORAGE_ERRORS, patiently
+from pipeline.unify import first_line
+
+TASK_BYTES = 2**27  # of the table, that one read task reads
+Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of rows of a file that is read together.
+
+    first: the number of its first row in the file. rows: those that pass the filter. all_rows: all. size: bytes.
+    windows: reads all rows, in order, given the columns to read and about how many rows to hold.
+    """
+
+    first: int
+    rows: int
+    all_rows: int
+    size: int
+    windows: Windows
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of the table and the pieces in which it is read."""
+
+    found: Found
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read. schema: of the columns to read. names: of those to hand on. keep: the rows that pass."""
+
+    schema: pa.Schema
+    names: list[str]
+    keep: pc.Expression | None
+    window_rows: int
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What is left of a piece. file: its number in the table. name: of the file. done: places to leave out."""
+
+    file: int
+    name: str
+    piece: Piece
+    done: Places
+
+    def read(self, wanted: Wanted) -> Iterator[pa.Table]:
+        """Its rows, with `__place` and `row_hash`. Raises OSError naming the file."""
+        try:
+            yield from self._read(wanted)
+        except (*STORAGE_ERRORS, pa.ArrowException) as error:
+            raise OSError(f"{self.name}: {first_line(error)}") from None
+
+    def _read(self, wanted: Wanted) -> Iterator[pa.Table]:
+        row = self.piece.first
+        for table in patiently(lambda: self.piece.windows(wanted.schema, wanted.window_rows), self.name):
+            rows = np.arange(row, row + table.num_rows)
+            row += table.num_rows
+            places = place_of(self.file) + rows
+            keep = ~self.done.contains(places)
+            table = table.append_column(PLACE, pa.array(places))
+            table = table.append_column(ROW_HASH, pa.array(row_hashes(self.name, rows)))
+            table = table if keep.all() else table.filter(pa.array(keep))
+            table = table if wanted.keep is None else table.filter(wanted.keep)
+            if table.num_rows:
+                yield table.select([*wanted.names, PLACE, ROW_HASH])
+
+
+class TableSource(Datasource):
+    """Ray Data's read stage: a task for every `TASK_BYTES`."""
+
+    def __init__(self, unread: Sequence[Unread], wanted: Wanted) -> None:
+        super().__init__()
+        self.tasks: list[list[Unread]] = []
+        size = 0
+        for one in unread:
+            if not self.tasks or size + one.piece.size > TASK_BYTES:
+                self.tasks.append([])
+                size = 0
+            self.tasks[-1].append(one)
+            size += one.piece.size
+        self.wanted = wanted
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Bytes."""
+        return sum(one.piece.size for task in self.tasks for one in task)
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: object = None
+    ) -> list[ReadTask]:
+        """The tasks."""
+        del parallelism, per_task_row_limit, data_context
+        return [ReadTask(partial(_read, task, self.wanted), _metadata(task)) for task in self.tasks]
+
+
+def _read(task: Sequence[Unread], wanted: Wanted) -> Iterator[pa.Table]:
+    for one in task:
+        yield from one.read(wanted)
+
+
+def _metadata(task: Sequence[Unread]) -> BlockMetadata:
+    rows = sum(one.piece.rows - len(one.done) for one in task)
+    size = sum(one.piece.size for one in task)
+    return BlockMetadata(num_rows=rows, size_bytes=size, input_files=[one.name for one in task], exec_stats=None)
+
+
+def row_hashes(name: str, rows: np.ndarray) -> np.ndarray:
+    """int64 (n,): of rows of the file `name`, the same in every run; within a file no two are equal.
+
+    The finalizer of SplitMix64 (Steele, Lea and Flood 2014), a bijection, on the row's number plus a hash of the name.
+    """
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))).view(np.int64)

@@ -1,0 +1,61 @@
+"""URIs in one spelling, so that they can be compared with the prefixes that are allowed."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import unquote, urlsplit
+
+from yarl import URL
+
+WEB = ("http", "https")
+
+
+def scheme(uri: str) -> str:
+    """The scheme in lower case; of a local path, ""."""
+    return uri.partition("://")[0].lower() if "://" in uri else ""
+
+
+def normal(uri: str) -> str:
+    """A URI in one spelling: `.` and `..` resolved, `file://` gone, an http(s) URL as it will be sent.
+
+    Empty segments of keys in an object store are kept: there `a//b` is not `a/b`. Raises ValueError for an http(s)
+    URL with credentials, without a host, or with `..` in its path in any encoding.
+    """
+    kind = scheme(uri)
+    if kind in WEB:
+        return _normal_web(uri)
+    if kind == "file":
+        return posixpath.normpath(unquote(urlsplit(uri).path))
+    if not kind:
+        return posixpath.normpath(uri)
+    host, _, path = uri[len(kind) + 3 :].partition("/")
+    segments: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    return f"{kind}://{host}/{'/'.join(segments)}".rstrip("/")
+
+
+def _normal_web(uri: str) -> str:
+    if ".." in re.split(r"[/\\]", unquote(urlsplit(uri).path)):
+        raise ValueError("a path with '..'")
+    url = URL(uri).with_fragment(None)
+    if url.user is not None or url.password is not None:
+        raise ValueError("a URL with a user name")
+    if not url.host:
+        raise ValueError("a URL without a host")
+    return str(url)
+
+
+def as_prefix(uri: str) -> str:
+    """The prefix of all that is below `uri`."""
+    return uri.rstrip("/") + "/"
+
+
+def shown(text: str) -> str:
+    """A text for logs and error details: without the queries and the credentials of the URLs in it."""
+    text = re.sub(r"(://)[^/\s@'\"]*@", r"\1", text)
+    return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)
