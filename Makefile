@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test lint quality clean
+.PHONY: demo test faults lint parity quality clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -11,10 +11,19 @@ demo: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest --durations=10
 
+# Every fault many times over; prints a table.
+faults: .venv/dev
+	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults --durations=10
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Beside a current release of transformers, which cannot be installed together with the pinned one.
+parity: .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/current transformers==5.23.0
+	PYTHONPATH=.venv/current $(BIN)/python -m pytest tests/parity/test_models.py -s
 
 quality: .venv/run
 	$(BIN)/vilt quality
