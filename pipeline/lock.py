@@ -46,9 +46,12 @@ class RunLock:
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
         self._thread.join(WATCH)
-        with contextlib.suppress(*STORAGE_ERRORS):
-            if self._holder().get("token") == self.token:
+        for _ in range(5):  # a heartbeat that a storage in trouble has taken late can bring the file back
+            with contextlib.suppress(*STORAGE_ERRORS):
+                if self._holder().get("token") != self.token:
+                    return
                 self.filesystem.rm_file(self.path)
+            time.sleep(0.2)
 
     def check(self) -> None:
         """Raises BusyError where another run has taken the lock over, because this one seemed dead."""
