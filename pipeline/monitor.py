@@ -24,6 +24,7 @@ from pipeline.schema import DETAIL, ERROR, ROW_ID, TEXT_INDEX
 JUDGED_FROM = 1000  # pairs
 EXAMPLES = 3
 LINE_EVERY = 60.0  # seconds
+RAISED_TOO = ("ray.data.exceptions", "ray.data._internal.execution.streaming_executor_state")  # loggers
 
 
 class TooManyErrorsError(RuntimeError):
@@ -131,6 +132,23 @@ def reported(monitor: ActorHandle, rows: int) -> Iterator[None]:
         thread.join()
         context.enable_progress_bars = bars
         logger.setLevel(level)
+
+
+@contextmanager
+def without_echoes() -> Iterator[None]:
+    """While it is open, Ray Data shows no errors that it raises as well: what ends a job is told once."""
+
+    def unseen_or_milder(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for its log file
+
+    loggers = [logging.getLogger(name) for name in RAISED_TOO]
+    for logger in loggers:
+        logger.addFilter(unseen_or_milder)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(unseen_or_milder)
 
 
 def _print_lines(monitor: ActorHandle, rows: int, ended: threading.Event) -> None:

