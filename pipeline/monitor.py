@@ -152,14 +152,12 @@ def without_echoes() -> Iterator[None]:
 
 
 def _print_lines(monitor: ActorHandle, rows: int, ended: threading.Event) -> None:
-    first, _ = ray.get(monitor.counts.remote())
-    started = time.monotonic()
-    while not ended.wait(LINE_EVERY):
-        try:
+    with suppress(ray.exceptions.RayError):  # the job itself tells what is wrong
+        first, _ = ray.get(monitor.counts.remote())
+        started = time.monotonic()
+        while not ended.wait(LINE_EVERY):
             done, rejected = ray.get(monitor.counts.remote())
-        except ray.exceptions.RayError:
-            return
-        rate = (done - first) / (time.monotonic() - started)
-        left = f"{max(0, rows - done) / rate / 3600:.1f} h left" if rate else "nothing done yet"
-        line = f"{done:,} of {rows:,} rows, {rate:,.1f} a second, {left}, {rejected:,} rejected"
-        print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+            rate = (done - first) / (time.monotonic() - started)
+            left = f"{max(0, rows - done) / rate / 3600:.1f} h left" if rate else "nothing done yet"
+            line = f"{done:,} of {rows:,} rows, {rate:,.1f} a second, {left}, {rejected:,} rejected"
+            print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)

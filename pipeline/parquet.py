@@ -16,7 +16,7 @@ from pipeline.filters import Filter
 from pipeline.listing import Found
 from pipeline.source import InputFile, Piece
 from pipeline.storage import STORAGE_ERRORS, THREADS
-from pipeline.unify import first_line, unify
+from pipeline.unify import first_line, require_column, unify
 
 FORMAT = ds.ParquetFileFormat()
 
@@ -91,8 +91,7 @@ def _parse_filter(text: str, schema: pa.Schema) -> Filter:
     except ValueError as error:
         raise ConfigError(f"input.filter: {error}") from None
     for name in keep.columns():
-        if name not in schema.names:
-            raise ConfigError(f"input.filter: the table has no column {name!r}; it has {', '.join(schema.names)}")
+        require_column(schema, "input.filter", name)
     return keep
 
 

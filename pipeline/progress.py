@@ -1,11 +1,11 @@
 """What a job has done so far: a hidden folder beside its results, from which the same job goes on after a stop.
 
-OUT/part-*.parquet         results, once the job is whole
-OUT/_summary.json          what made them
-OUT/_progress/job.json     which job is unfinished
-OUT/_progress/part-*.parquet   what it has written
-OUT/_progress/publish.json     it is whole: these files are on their way to their place
-OUT/_progress/lock.json    who is at work
+- OUT/part-*.parquet: results, once the job is whole
+- OUT/_summary.json: what made them
+- OUT/_progress/job.json: which job is unfinished
+- OUT/_progress/part-*.parquet: what it has written
+- OUT/_progress/publish.json: it is whole, these files are on their way to their place
+- OUT/_progress/lock.json: who is at work
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,11 +29,10 @@ from pipeline.lock import RunLock
 from pipeline.places import Places
 from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
-from pipeline.storage import arrow_filesystem, write_whole
+from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, write_whole
 from pipeline.written import FOOTER, Written, done_places, settle
 
 FOLDER, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
-THREADS = 16
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is written
 
 
@@ -59,18 +60,21 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self.lock.__exit__(*exception)
-        if self.names(self.folder) <= {JOB, *LOCKS}:  # nothing was written
-            self._remove_folder()
+        with suppress(*STORAGE_ERRORS):  # what ended the job is told, not that its storage is still away
+            if self.names(self.folder) <= {JOB, *LOCKS}:  # nothing was written
+                self._remove_folder()
 
     def begin(self, overwrite: bool, retry_errors: bool) -> dict[str, Any] | None:
         """Find out where the job stands. The summary of its results, where there is nothing left to do.
 
         Raises ConfigError where the folder holds the results, or the unfinished work, of another job.
         """
-        if PUBLISH in self.names(self.folder):
-            return self._finish_publishing()
+        asked = self.asked = {**self.identity, "retry_errors": str(retry_errors)}
+        if plan := self._read(f"{self.folder}/{PUBLISH}"):
+            self._carry_out(plan)
+            if plan["job"] == asked:
+                return plan["summary"]
         unfinished, results = self._read(f"{self.folder}/{JOB}"), self._results()
-        asked = {**self.identity, "retry_errors": str(retry_errors)}
         if unfinished and unfinished != asked:
             if not overwrite:
                 raise ConfigError(_differs(self.path, unfinished, asked))
@@ -122,13 +126,12 @@ class Progress:
         Once begun, it is finished by the next run where this one is stopped.
         """
         self.lock.check()
-        plan = {"files": [part.name for part in self.parts], "old": self.old, "summary": summary}
+        plan = {"job": self.asked, "files": [p.name for p in self.parts], "old": self.old, "summary": summary}
         write_whole(self.filesystem, f"{self.folder}/{PUBLISH}", json.dumps(plan).encode())
-        self._finish_publishing()
+        self._carry_out(plan)
 
-    def _finish_publishing(self) -> dict[str, Any]:
-        plan = self._read(f"{self.folder}/{PUBLISH}")
-        assert plan is not None
+    def _carry_out(self, plan: dict[str, Any]) -> None:
+        """Publish, from wherever it was stopped."""
         waiting = self.names(self.folder)
         moves = [name for name in plan["files"] if name in waiting]
         self._each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
@@ -137,7 +140,6 @@ class Progress:
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
         self._discard()
-        return plan["summary"]
 
     def _load(self) -> None:
         """Read what earlier runs of this job wrote; what does not hold together, and what is no part, goes."""
@@ -155,23 +157,27 @@ class Progress:
                 self.kept.append(written)
                 continue
             self.old.append(written.name)
-            if written.name not in replaced and len(written.places) > len(written.retryable):
-                self.parts.append(self._without_retryable(written))
+            if written.name not in replaced:
+                self.parts += self._without_retryable(written)
         if self.old:
             return None
         return self._read(f"{self.path}/{SUMMARY}")
 
-    def _without_retryable(self, written: Written) -> Written:
-        """Write a copy of a file of results without the rows whose error may pass."""
+    def _without_retryable(self, written: Written) -> list[Written]:
+        """Write a copy of a file of results without the rows whose error may pass; none where no row is left."""
         arrow = arrow_filesystem(self.filesystem)
         with pq.ParquetFile(f"{self.path}/{written.name}", filesystem=arrow) as file:
             table, metadata = file.read(), file.metadata.metadata
         retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(RETRYABLE))), False)
         table = table.filter(pc.invert(retried))
+        if not table.num_rows:
+            return []
+        split = np.array(list(written.split), np.int64)
         rest = replace(
             written,
             name=f"part-rest-{written.name.removeprefix('part-')}",
             places=written.places.minus(written.retryable),
+            split={int(place): written.split[place] for place in split[~written.retryable.contains(split)]},
             retryable=Places.none(),
             rows=table.num_rows,
             errors=Counter({reason: n for reason, n in written.errors.items() if reason not in RETRYABLE}),
@@ -180,7 +186,7 @@ class Progress:
         lineage = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"vilt.")}
         metadata = {**lineage, FOOTER: rest.to_json()}
         write_parquet(self.filesystem, f"{self.folder}/{rest.name}", [table.replace_schema_metadata(None)], metadata)
-        return rest
+        return [rest]
 
     def _footers(self, folder: str, names: list[str]) -> list[Written]:
         filesystem = arrow_filesystem(self.filesystem)

@@ -77,8 +77,10 @@ def model_folder(uri: str, storage: StorageConfig) -> Folder:
 def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:
     """As `write_once`; again where the storage fails."""
 
+    content = bytes(data)
+
     def write() -> Iterator[str]:
-        write_once(filesystem, path, bytes(data))
+        write_once(filesystem, path, content)
         yield path
 
     list(patiently(write, path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -19,10 +18,11 @@ from pipeline.listing import list_files
 from pipeline.parquet import open_parquet
 from pipeline.places import Places, place_of
 from pipeline.rowfiles import open_row_files
-from pipeline.schema import ROW_HASH, ROW_ID
+from pipeline.schema import PLACE, ROW_HASH, ROW_ID, STATS, TEXTS
 from pipeline.source import InputFile, TableSource, Unread, Wanted
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
 from pipeline.tasks import added_columns
+from pipeline.unify import require_column
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,14 @@ def open_table(config: JobConfig) -> InputTable:
         raise ConfigError(f"input.filter: is for Parquet tables; {spec.path!r} is {kind}")
     else:
         files, schema = open_row_files(found, filesystem, _row_format(kind, config))
-    return InputTable(files, full_uri(filesystem, folder), schema, check_columns(schema, config), keep)
+    columns = check_columns(schema, config)
+    for name in (ROW_HASH, PLACE, TEXTS, STATS):
+        if name in (schema.names if spec.columns is None else spec.columns):
+            raise ConfigError(
+                f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
+                "list the columns to carry without it"
+            )
+    return InputTable(files, full_uri(filesystem, folder), schema, columns, keep)
 
 
 def _row_format(kind: Format, config: JobConfig) -> RowFormat:
@@ -102,9 +109,9 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         ("input.columns", spec.columns or []),
     ):
         for name in names:
-            _require(schema, key, name)
+            require_column(schema, key, name)
     if spec.id is not None:
-        _require(schema, "input.id", spec.id)
+        require_column(schema, "input.id", spec.id)
         found = schema.field(spec.id).type
         if not pa.types.is_integer(found):
             raise ConfigError(f"input.id: column {spec.id!r} is {found}; row ids are integers: leave the key out")
@@ -135,13 +142,6 @@ def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
     rows = rows.drop_columns([ROW_HASH]) if ROW_HASH in rows.column_names else rows
     ids = pc.cast(rows[id_column], pa.int64(), safe=False)  # of uint64, the same 64 bits
     return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
-
-
-def _require(schema: pa.Schema, key: str, name: str) -> None:
-    if name not in schema.names:
-        close = difflib.get_close_matches(name, schema.names, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"{key}: the table has no column {name!r}; {hint}it has {', '.join(schema.names)}")
 
 
 def _decoded(kind: pa.DataType) -> pa.DataType:

@@ -1,7 +1,8 @@
-"""One schema for the files of a table."""
+"""One schema for the files of a table, and what must be in it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -41,6 +42,14 @@ def _fit(a: pa.Field, b: pa.Field) -> bool:
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return False
     return True
+
+
+def require_column(schema: pa.Schema, key: str, name: str) -> None:
+    """Raises ConfigError where the table has no such column. key: of the config, that names it."""
+    if name not in schema.names:
+        close = difflib.get_close_matches(name, schema.names, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"{key}: the table has no column {name!r}; {hint}it has {', '.join(schema.names)}")
 
 
 def first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ FOOTER = "vilt.written"
 
 @dataclass(eq=False)
 class Written:
-    """One file, or the sum of several.
+    """One file, or the counts of several.
 
     places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
     a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
@@ -67,9 +67,8 @@ class Written:
 
     @classmethod
     def total(cls, parts: Iterable[Written]) -> Written:
-        """The sum of several files: of counts, places and devices."""
-        parts = list(parts)
-        out = cls(places=Places.union(part.places for part in parts))
+        """The sums of several files' counts."""
+        parts, out = list(parts), cls()
         for name in ("rows", "micro_batches", "tokens", "capacity", "model_seconds"):
             setattr(out, name, sum(getattr(part, name) for part in parts))
         for part in parts:

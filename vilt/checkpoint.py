@@ -16,7 +16,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vilt import original
 from vilt.storage import Folder, Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
@@ -93,13 +92,10 @@ def from_published(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor]) -
 
 
 def read(uri: Source) -> tuple[Tensors, str]:
-    """The tensors of a checkpoint without the prefix `vilt.`, and the sha256 of the file they came from.
+    """The tensors of a checkpoint folder without the prefix `vilt.`, and the sha256 of the file they came from.
 
-    uri: a folder, or a `.ckpt` file of the original project.
+    The files of the original project are read by `vilt.original`.
     """
-    if original.is_original(uri):
-        _, tensors, sha256, *_ = original.read(str(uri))
-        return tensors, sha256
     folder = as_folder(uri)
     if folder.exists(SAFETENSORS):
         data = folder.read(SAFETENSORS)

@@ -134,16 +134,9 @@ def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
         num_channels=channels,
         qkv_bias="transformer.blocks.0.attn.qkv.bias" in state,
         num_images=2 if REASONS in state else -1,
-        id2label=_labels(state),
+        id2label={0: "False", 1: "True"} if REASONS in state else None,  # the answers of VQA are not in the file
+        num_labels=_shape(state, ANSWERS, 2)[0] if ANSWERS in state else None,
     )
-
-
-def _labels(state: Mapping[str, Tensor]) -> dict[int, str]:
-    """NLVR2's two classes are known; the answers of VQA are not in the file, so they are numbered."""
-    if REASONS in state:
-        return {0: "False", 1: "True"}
-    count = _shape(state, ANSWERS, 2)[0] if ANSWERS in state else 2
-    return {i: f"LABEL_{i}" for i in range(count)}
 
 
 def _number(told: Mapping[str, Any], key: str, default: int) -> int:

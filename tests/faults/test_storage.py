@@ -1,7 +1,6 @@
 """A storage that answers badly, and one that is full."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,6 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
         "batch": {"window_rows": 40},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))
-    started = time.monotonic()
 
     def run() -> subprocess.CompletedProcess[str]:
         command = [str(VILT), "score", "job.yaml"]
@@ -91,4 +89,3 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     TABLE.append(Outcome("full disk, then room", 1, ROWS, len(set(ids)), len(ids) - len(set(ids))))
     assert sorted(ids) == [i * 7 for i in range(ROWS)]
     assert not (small_disk / "scores" / "_progress").exists()
-    assert time.monotonic() - started < 300

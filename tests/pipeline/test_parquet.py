@@ -112,7 +112,11 @@ def test_columns_and_row_groups_that_nobody_needs_are_not_read(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        ("widht > 1", "input.filter: the table has no column 'widht'; it has image, text, width, year, source"),
+        (
+            "widht > 1",
+            "input.filter: the table has no column 'widht'; did you mean 'width'? "
+            "it has image, text, width, year, source",
+        ),
         ("width > 'x'", "input.filter: \"width > 'x'\" does not fit the columns"),
         ("width > ", "input.filter: 'width > ' is no condition: invalid syntax"),
         ("year + 1 > 2", "input.filter: 'year + 1' is not allowed; a filter is made of"),

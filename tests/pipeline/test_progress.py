@@ -215,6 +215,23 @@ def test_another_job_does_not_go_on_by_accident(tmp_path: Path) -> None:
     assert not (tmp_path / "new" / "_progress").exists()
 
 
+def test_another_jobs_results_are_not_taken_for_ones_own(tmp_path: Path) -> None:
+    """It was stopped in the middle of publishing: the next job finishes that, and says whose results are there."""
+    other = {**IDENTITY, "model": "other"}
+    for kill_at in range(1, 200):
+        out, storage = tmp_path / str(kill_at), Storage(kill_at)
+        try:
+            job(storage, out, "a", files_of)
+        except Killed:
+            if (out / "_progress" / "publish.json").exists():
+                with pytest.raises(ConfigError, match=r"already holds 3 \.parquet files"):
+                    job(Storage(), out, "b", files_of, identity=other)
+                check(out)
+        else:
+            break
+    assert json.loads((tmp_path / "12" / "_summary.json").read_text())["run"] == "a"
+
+
 @pytest.mark.parametrize("kill_at", range(4, 20))
 def test_rows_whose_texts_are_split_between_files(tmp_path: Path, kill_at: int) -> None:
     def split(left: np.ndarray) -> list[list[pa.Table]]:

@@ -69,6 +69,14 @@ def test_a_column_with_the_name_of_a_result(write_table: Callable[..., str]) -> 
     assert open_table(config(ids, id="row_id")).rows == 1
 
 
+@pytest.mark.parametrize("name", ["row_hash", "__place", "__texts", "__stats"])
+def test_a_column_with_a_name_that_the_job_needs(write_table: Callable[..., str], name: str) -> None:
+    path = write_table([{**ROW, name: "x"}])
+    with pytest.raises(ConfigError, match=f"the table has a column '{name}', a name that the job needs for itself"):
+        open_table(config(path))
+    assert open_table(config(path, columns=["id"])).rows == 1
+
+
 def test_paths_that_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input\.path: '/nowhere/x' does not exist"):
         open_table(config("/nowhere/x"))

@@ -1,5 +1,6 @@
 """Checkpoints of the original project: they load as they are, and none runs code."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 import vilt
 from tests.originals import KINDS, inputs_for, largest_difference, original_state, random_model, save
-from vilt import Predictor, checkpoint, original
+from vilt import Predictor, original
 
 
 @pytest.fixture
@@ -38,9 +39,7 @@ def test_every_tensor_is_there_once(path: Path) -> None:
     assert found.left_out == ["itm_score.fc.weight", "itm_score.fc.bias"]
     published, _ = random_model("retrieval")
     assert found.tensors.keys() == {name.removeprefix("vilt.") for name in published.state_dict()}
-    tensors, sha256 = checkpoint.read(str(path))
-    assert tensors.keys() == found.tensors.keys()
-    assert sha256 == found.sha256
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_config_without_hyper_parameters(tmp_path: Path) -> None:
