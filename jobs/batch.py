@@ -5,36 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipeline import ConfigError, JobConfig, Summary, run
+from jobs.exits import BAD_CONFIG, ended
+from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
-from pipeline.lock import BusyError
-from pipeline.monitor import TooManyErrorsError
-from pipeline.progress import RowsLostError
 from pipeline.reasons import REASONS
-from pipeline.run import StorageFailedError
 from pipeline.tasks import TASKS
-
-BAD_CONFIG, INTERRUPTED = 2, 130
-EXIT_CODES: dict[type[Exception], int] = {
-    RowsLostError: 1,
-    StorageFailedError: 1,
-    ConfigError: BAD_CONFIG,
-    TooManyErrorsError: 3,
-    BusyError: 4,
-}
 
 
 def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_errors: bool = False) -> int:
     """Run the job that a YAML file describes and print its summary; the exit code. task: None: the file says it."""
-    try:
-        print(format_summary(run(JobConfig.load(task, path, overrides), retry_errors)))
-    except tuple(EXIT_CODES) as error:
-        print(error, file=sys.stderr)
-        return EXIT_CODES[type(error)]
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return ended(lambda: format_summary(run(JobConfig.load(task, path, overrides), retry_errors)))
 
 
 def main(task: Task) -> None:

@@ -1,34 +1,24 @@
-"""What a YAML file may say, checked before anything starts, with the path of the key in every error."""
+"""What the YAML file of a job over a table may say, checked before anything starts."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from typing_extensions import Self
 
 from pipeline import uris
+from pipeline.sections import ConfigError, Section, read_values
 from vilt.decoding import MAX_PIXELS
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed"]
 Format = Literal["parquet", "csv", "jsonl", "webdataset"]
 
 
-class ConfigError(ValueError):
-    """A config, or what it points to, is wrong: one line that names the key, the value, and what would be right."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class InputConfig(_Section):
+class InputConfig(Section):
     """The table to read, and which of its columns are what."""
 
     path: str = Field(description="file, folder or glob: a local path or s3://...")
@@ -66,7 +56,7 @@ class InputConfig(_Section):
         return self
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """Where the results go."""
 
     path: str = Field(description="folder for the Parquet files: a local path or s3://...")
@@ -77,7 +67,7 @@ class OutputConfig(_Section):
     )
 
 
-class ActorsConfig(_Section):
+class ActorsConfig(Section):
     """The pool that hosts the model."""
 
     count: int | None = Field(None, ge=1, description="actors; default: one a GPU, else one for every 8 cores")
@@ -85,7 +75,7 @@ class ActorsConfig(_Section):
     cpus: int | None = Field(None, ge=1, description="cores an actor; default: 1 with a GPU, else a share of all")
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """What an image may cost. Larger ones are rejected with a reason."""
 
     image_bytes: int = Field(64 * 2**20, ge=1, description="most bytes of an encoded image")
@@ -93,14 +83,14 @@ class LimitsConfig(_Section):
     fetch_seconds: float = Field(30.0, gt=0, description="most seconds to fetch an image, repetitions included")
 
 
-class BatchConfig(_Section):
+class BatchConfig(Section):
     """How rows are put together."""
 
     window_rows: int = Field(512, ge=1, description="rows that are bucketed together")
     tokens: int | None = Field(None, ge=256, description="tokens of a micro-batch; default: 16384, with GPUs 65536")
 
 
-class StorageConfig(_Section):
+class StorageConfig(Section):
     """How to reach s3://, for input, output, model and images, on every machine. Where a key is left out, the usual
     environment variables, files and instance credentials decide."""
 
@@ -123,13 +113,13 @@ class StorageConfig(_Section):
         return self
 
 
-class RayConfig(_Section):
+class RayConfig(Section):
     """Which Ray to use."""
 
     address: str | None = Field(None, description="a running cluster; default: RAY_ADDRESS, else a local one")
 
 
-class JobConfig(_Section):
+class JobConfig(Section):
     """A whole job file. `tasks`, or one `task`; set by the command, unless that is `vilt run`."""
 
     tasks: list[Task] = Field(min_length=1, description="list of what to do: score, answer, fill, reason, tag, embed")
@@ -211,19 +201,7 @@ class JobConfig(_Section):
 
         Raises ConfigError for an unreadable file, an unknown key, a missing key or a wrong type.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text())
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
-        for override in overrides:
-            _apply(values, override)
-        return cls.parse(task, values, path)
+        return cls.parse(task, read_values(path, overrides), path)
 
     @classmethod
     def parse(cls, task: Task | None, values: Mapping[str, Any], source: str = "config") -> JobConfig:
@@ -233,83 +211,4 @@ class JobConfig(_Section):
             if said not in (task, [task]):
                 raise ConfigError(f"{source}: tasks: {said!r}, but the command is {task}: use `vilt run`")
             values = {key: value for key, value in values.items() if key != "task"} | {"tasks": [task]}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {_one_line(error)}") from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one dotted key, in place."""
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{override!r} is not key=value, as in output.path=scores/")
-    *sections, name = key.split(".")
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"{key}: {section} is a {type(inner).__name__}, it has no key {name!r}")
-        values = inner
-    try:
-        values[name] = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{key}: the value is not YAML: {_yaml_fault(error)}") from None
-
-
-def _yaml_fault(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without a copy of the line, which may hold a secret."""
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return " ".join(str(error).split())
-    mark = error.problem_mark
-    return f"{error.problem}{f' in line {mark.line + 1}, column {mark.column + 1}' if mark else ''}"
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first fault, as "input.imge: unknown key, did you mean 'image'? ..."."""
-    faults = error.errors()
-    key = _key(faults[0]["loc"])
-    same = [fault for fault in faults if _key(fault["loc"]) == key]
-    fault = max(
-        same, key=lambda fault: len(fault["loc"])
-    )  # of what a key may be, the one that the value came closest to
-    path = ".".join(key)
-    more = f" (and {len(faults) - len(same)} more)" if len(faults) > len(same) else ""
-    if fault["type"] == "extra_forbidden":
-        known = [name for name in _section_of(key).model_fields if name != "tasks"]
-        close = difflib.get_close_matches(key[-1], known, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{path}: unknown key; {hint}the keys here are {', '.join(known)}{more}"
-    if fault["type"] == "missing":
-        return f"{path}: missing; it is the {_description(key)}{more}"
-    if fault["type"] == "value_error":
-        return fault["msg"].removeprefix("Value error, ") + more
-    wanted = fault["msg"][0].lower() + fault["msg"][1:]
-    value = "the value" if path.startswith("storage") else repr(fault["input"])  # a secret, perhaps
-    return f"{path}: {value} is wrong; {wanted}{more}"
-
-
-def _key(location: Sequence[str | int]) -> list[str]:
-    """The config key of a fault's location, without the places within its value."""
-    parts = [str(part) for part in location]
-    for depth in range(len(parts)):
-        field = _section_of(parts[: depth + 1]).model_fields.get(parts[depth])
-        if field is None or not _is_section(field.annotation):
-            return parts[: depth + 1]
-    return parts
-
-
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _section_of(key: Sequence[str]) -> type[BaseModel]:
-    """The section that holds a key."""
-    section: type[BaseModel] = JobConfig
-    for part in key[:-1]:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
-    return section
-
-
-def _description(key: Sequence[str]) -> str:
-    field = _section_of(key).model_fields[key[-1]]
-    return field.description or f"section {key[-1]!r}"
+        return cls.checked(values, source)

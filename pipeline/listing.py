@@ -9,7 +9,8 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from pipeline.config import ConfigError, Format, InputConfig
+from pipeline.config import Format, InputConfig
+from pipeline.sections import ConfigError
 
 _GLOB = re.compile(r"[*?\[]")
 EXTENSIONS: dict[Format, tuple[str, ...]] = {

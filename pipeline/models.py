@@ -7,7 +7,8 @@ import json
 import platform
 from dataclasses import dataclass
 
-from pipeline.config import ConfigError, JobConfig, Task
+from pipeline.config import JobConfig, Task
+from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
 from vilt import checkpoint
 from vilt.configuration import ViltConfig

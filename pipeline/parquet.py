@@ -11,9 +11,9 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 from ray.data.datasource.partitioning import Partitioning, PathPartitionParser
 
-from pipeline.config import ConfigError
 from pipeline.filters import Filter
 from pipeline.listing import Found
+from pipeline.sections import ConfigError
 from pipeline.source import InputFile, Piece
 from pipeline.storage import STORAGE_ERRORS, THREADS
 from pipeline.unify import first_line, require_column, unify

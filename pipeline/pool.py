@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import ray
 
-from pipeline.config import ConfigError, JobConfig
+from pipeline.config import JobConfig
+from pipeline.sections import ConfigError
 
 CORES_PER_ACTOR = 8  # beyond this, one CPU actor's threads wait for each other
 CPU_TOKENS, GPU_TOKENS = 16_384, 65_536  # of a micro-batch

@@ -24,11 +24,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.config import ConfigError
 from pipeline.lock import RunLock
 from pipeline.places import Places
 from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
+from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, write_whole
 from pipeline.written import FOOTER, Written, done_places, settle
 

@@ -10,9 +10,9 @@ from functools import partial
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.config import ConfigError
 from pipeline.formats import RowFormat
 from pipeline.listing import Found
+from pipeline.sections import ConfigError
 from pipeline.source import InputFile, Piece
 from pipeline.storage import STORAGE_ERRORS, THREADS
 from pipeline.unify import first_line, unify

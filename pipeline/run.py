@@ -14,7 +14,7 @@ import ray.data
 import ray.exceptions
 from ray.actor import ActorHandle
 
-from pipeline.config import ConfigError, JobConfig, Task
+from pipeline.config import JobConfig, Task
 from pipeline.models import Models, check_models
 from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor, without_echoes
 from pipeline.pool import Pool, plan_pool
@@ -22,6 +22,7 @@ from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.progress import Progress
 from pipeline.schema import ROW_HASH, without_hidden
+from pipeline.sections import ConfigError
 from pipeline.sink import ParquetSink
 from pipeline.storage import STORAGE_ERRORS, open_fsspec
 from pipeline.tables import InputTable, check_columns, open_table, read

@@ -17,7 +17,8 @@ import pyarrow.fs
 from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
 
-from pipeline.config import ConfigError, StorageConfig
+from pipeline.config import StorageConfig
+from pipeline.sections import ConfigError
 from vilt.storage import Folder
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from pipeline.config import ConfigError, Format, JobConfig
+from pipeline.config import Format, JobConfig
 from pipeline.filters import Filter
 from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
 from pipeline.listing import list_files
@@ -19,6 +19,7 @@ from pipeline.parquet import open_parquet
 from pipeline.places import Places, place_of
 from pipeline.rowfiles import open_row_files
 from pipeline.schema import PLACE, ROW_HASH, ROW_ID, STATS, TEXTS
+from pipeline.sections import ConfigError
 from pipeline.source import InputFile, TableSource, Unread, Wanted
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
 from pipeline.tasks import added_columns

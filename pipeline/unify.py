@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.config import ConfigError
+from pipeline.sections import ConfigError
 
 
 def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
