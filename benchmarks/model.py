@@ -1,7 +1,8 @@
-"""The model alone, ours beside transformers, on one machine: `python -m benchmarks.model [--pairs 32]`.
+"""The model alone, ours beside transformers: `python -m benchmarks.model [--pairs 39] [--runs 5]`.
 
-ViLT-B/32 with random weights on a COCO-like mix of image sizes and text lengths, decoded images in, scores out.
-Every row is the median of several runs, which take turns, so that a machine that slows down slows all rows.
+ViLT-B/32 with random weights, decoded pictures in, scores out. Rows take turns, so that a machine that slows down slows
+all of them; medians. A share is the row's arithmetic, [CLS]-only last layer and no padding, against the matrix rate of
+its precision in the same run: what is computed in vain counts as lost.
 """
 
 from __future__ import annotations
@@ -17,93 +18,99 @@ import torch
 import transformers
 from PIL import Image
 
+from benchmarks import coco, machine
 from vilt import Predictor, ViltImageProcessor, ViltTokenizer
+from vilt.decoding import decode
+from vilt.packing import Pairs
 
-SIZES = [(640, 480)] * 6 + [(480, 640)] * 3 + [(640, 427), (427, 640), (500, 375), (640, 640)]  # as COCO has them
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(200))]
-
-
-def matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:
-    """GFLOP/s of a square matrix product: what this machine can do at best."""
-    a = torch.randn(size, size).to(dtype)
-    times = []
-    for _ in range(8):
-        started = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times) / 1e9
+BATCHES = (1, 8, 32)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def flops(lengths: np.ndarray, patches: int, width: int = 768, layers: int = 12) -> float:
-    """Multiply-adds of the encoder and the patch projection, times two."""
-    linear = 24 * width**2 * layers * lengths.sum() + 2 * 3072 * width * patches
-    return float(linear + 4 * width * layers * (lengths**2).sum())
+def work(pairs: Pairs, width: int = 768, layers: int = 12) -> float:
+    """Floating point operations that the scores of these pairs take: the last layer for [CLS] alone."""
+    lengths = pairs.lengths.astype(float)
+    whole = 24 * width**2 * lengths.sum() + 4 * width * (lengths**2).sum()  # of one layer
+    last = 4 * width**2 * lengths.sum() + 20 * width**2 * len(pairs) + 4 * width * lengths.sum()
+    return float((layers - 1) * whole + last + 2 * 3072 * width * len(pairs.patches))
+
+
+def make_checkpoint() -> tuple[str, transformers.ViltForImageAndTextRetrieval]:
+    """A folder in the published format, and the model of transformers that wrote it."""
+    folder = tempfile.mkdtemp()
+    torch.manual_seed(0)
+    model = transformers.ViltForImageAndTextRetrieval(transformers.ViltConfig(vocab_size=len(coco.WORDS))).eval()
+    model.save_pretrained(folder)
+    ViltImageProcessor().save_pretrained(folder)
+    ViltTokenizer.from_vocabulary(coco.WORDS).save_pretrained(folder)
+    return folder, model
+
+
+def published_processor(folder: str) -> transformers.ViltProcessor:
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
+    return transformers.ViltProcessor(transformers.ViltImageProcessor(), tokenizer)
 
 
 def main(count: int, runs: int) -> None:
-    rng = np.random.default_rng(0)
-    images = [
-        Image.fromarray(rng.integers(0, 256, (*SIZES[i % len(SIZES)][::-1], 3), dtype=np.uint8)) for i in range(count)
-    ]
-    texts = [" ".join(rng.choice(WORDS[5:], rng.integers(6, 16))) for _ in range(count)]
-    folder = tempfile.mkdtemp()
-    torch.manual_seed(0)
-    config = transformers.ViltConfig(vocab_size=len(WORDS))
-    theirs = transformers.ViltForImageAndTextRetrieval(config).eval()
-    theirs.save_pretrained(folder)
-    ViltImageProcessor().save_pretrained(folder)
-    ViltTokenizer.from_vocabulary(WORDS).save_pretrained(folder)
-    processor = transformers.ViltProcessor(
-        transformers.ViltImageProcessor(), transformers.BertTokenizerFast.from_pretrained(folder)
-    )
-    ours = {p: Predictor.from_pretrained(folder, precision=p) for p in ("float32", "bfloat16")}
-    pairs = ours["float32"].preprocessor.pairs(images, texts)
-    work = flops(pairs.lengths, len(pairs.patches))
+    folder, theirs = make_checkpoint()
+    images: list[Image.Image] = [decode(data) for data in coco.pictures(count)]
+    texts = coco.texts(count)
+    processor = published_processor(folder)
+    models = {"float32": theirs, "bfloat16": transformers.ViltForImageAndTextRetrieval.from_pretrained(folder)}
+    models["bfloat16"] = models["bfloat16"].to(torch.bfloat16).eval()
 
-    def run_theirs(batch: int) -> Callable[[], np.ndarray]:
+    def run_theirs(precision: str, batch: int) -> Callable[[], np.ndarray]:
         inputs = [
             processor(images[i : i + batch], texts[i : i + batch], padding=True, return_tensors="pt")
             for i in range(0, count, batch)
         ]
+        for batched in inputs:
+            batched["pixel_values"] = batched["pixel_values"].to(DTYPES[precision])
 
         @torch.inference_mode()
         def forward() -> np.ndarray:
-            return torch.cat([theirs(**batch).logits[:, 0] for batch in inputs]).numpy()
+            return torch.cat([models[precision](**batched).logits[:, 0] for batched in inputs]).float().numpy()
 
         return forward
 
-    rows: dict[str, Callable[[], np.ndarray]] = {
-        "transformers, float32, batches of 1": run_theirs(1),
-        "transformers, float32, batches of 8": run_theirs(8),
-        "ours, float32": lambda: ours["float32"].logits(pairs, ("rank_output",))["rank_output"][:, 0],
-        "ours, bfloat16": lambda: ours["bfloat16"].logits(pairs, ("rank_output",))["rank_output"][:, 0],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
-    scores = {name: forward() for name, forward in rows.items()}  # warm up
+    def run_ours(precision: str) -> Callable[[], np.ndarray]:
+        predictor = Predictor.from_pretrained(folder, precision=precision)
+        return lambda: predictor.logits("score", predictor.pooled(pairs))[:, 0]
+
+    pairs = Predictor.from_pretrained(folder).preprocessor.pairs(images, texts)
+    rows = {("transformers", p, b): run_theirs(p, b) for p in DTYPES for b in BATCHES}
+    rows |= {("ours", p, 0): run_ours(p) for p in DTYPES}
+    scores = {row: forward() for row, forward in rows.items()}  # warm up
+    seconds: dict[tuple[str, str, int], list[float]] = {row: [] for row in rows}
+    rates: dict[str, list[float]] = {precision: [] for precision in DTYPES}
     for _ in range(runs):
-        for name, forward in rows.items():
+        for row, forward in rows.items():
             started = time.perf_counter()
             forward()
-            seconds[name].append(time.perf_counter() - started)
-    rates = {"float32": matrix_rate(torch.float32), "bfloat16": matrix_rate(torch.bfloat16)}
-    exact = scores["transformers, float32, batches of 1"]
-    length, threads = pairs.lengths.mean(), torch.get_num_threads()
-    print(f"{count} pairs of {length:.0f} tokens, {threads} threads, torch {torch.__version__}")
-    print("matrix rate: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
-    print("| model | pairs/s | times | share of matrix rate | largest difference of a score |")
-    print("| --- | --- | --- | --- | --- |")
-    base = statistics.median(seconds["transformers, float32, batches of 8"])
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        rate = rates["bfloat16" if "bfloat16" in name else "float32"]
-        difference = np.abs(scores[name] - exact).max()
-        share = work / median / 1e9 / rate
-        print(f"| {name} | {count / median:.2f} | {base / median:.2f} | {share:.0%} | {difference:.1e} |")
+            seconds[row].append(time.perf_counter() - started)
+        for precision, dtype in DTYPES.items():
+            rates[precision].append(machine.matrix_rate(dtype))
+    medians = {row: statistics.median(times) for row, times in seconds.items()}
+    best = min(medians["transformers", "float32", b] for b in BATCHES)
+    exact = scores["transformers", "float32", 1]
+    print(f"{machine.describe()}\n")
+    print(f"{count} pairs of {pairs.lengths.mean():.0f} tokens, {work(pairs) / count / 1e9:.1f} GFLOP each; rates: ")
+    print(", ".join(f"{name} {statistics.median(rate):.0f} GFLOP/s" for name, rate in rates.items()) + ".\n")
+    print("| model | precision | batch | pairs/s | times | share of the matrix rate | largest difference of a logit |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for (who, precision, batch), median in medians.items():
+        share = work(pairs) / median / 1e9 / statistics.median(rates[precision])
+        difference = np.abs(scores[who, precision, batch] - exact).max()
+        print(
+            f"| {who} | {precision} | {batch or 'packed'} | {count / median:.2f} | {best / median:.2f} "
+            f"| {share:.0%} | {difference:.1e} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--pairs", type=int, default=39)
     parser.add_argument("--runs", type=int, default=5)
     given = parser.parse_args()
     main(given.pairs, given.runs)

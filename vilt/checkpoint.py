@@ -31,6 +31,7 @@ _RENAMED = (  # ours -> published; those whose shape or number differs are in `t
     (r"norm\.", "layernorm."),
     (r"encoder\.blocks\.(\d+)\.norm1\.", r"encoder.layer.\1.layernorm_before."),
     (r"encoder\.blocks\.(\d+)\.norm2\.", r"encoder.layer.\1.layernorm_after."),
+    (r"encoder\.blocks\.(\d+)\.attention\.q\.", r"encoder.layer.\1.attention.attention.query."),
     (r"encoder\.blocks\.(\d+)\.attention\.out\.", r"encoder.layer.\1.attention.output.dense."),
     (r"encoder\.blocks\.(\d+)\.mlp\.up\.", r"encoder.layer.\1.intermediate.dense."),
     (r"encoder\.blocks\.(\d+)\.mlp\.down\.", r"encoder.layer.\1.output.dense."),
@@ -38,7 +39,7 @@ _RENAMED = (  # ours -> published; those whose shape or number differs are in `t
     (r"mlm_score\.norm\.", "mlm_score.transform.LayerNorm."),
     (r"mlm_score\.decoder\.bias", "mlm_score.bias"),
 )
-_QKV = re.compile(r"encoder\.blocks\.(\d+)\.attention\.qkv\.(weight|bias)")
+_KV = re.compile(r"encoder\.blocks\.(\d+)\.attention\.kv\.(weight|bias)")
 
 
 def _published_name(ours: str) -> str:
@@ -49,9 +50,9 @@ def _published_name(ours: str) -> str:
     return ours
 
 
-def _qkv_names(ours: re.Match[str]) -> list[str]:
+def _kv_names(ours: re.Match[str]) -> list[str]:
     layer, kind = ours.groups()
-    return [f"encoder.layer.{layer}.attention.attention.{name}.{kind}" for name in ("query", "key", "value")]
+    return [f"encoder.layer.{layer}.attention.attention.{name}.{kind}" for name in ("key", "value")]
 
 
 def to_published(state: Mapping[str, Tensor], channels: int = 3) -> Tensors:
@@ -65,8 +66,8 @@ def to_published(state: Mapping[str, Tensor], channels: int = 3) -> Tensors:
     kernel = weight.unflatten(1, (patch, patch, channels)).permute(0, 3, 1, 2)  # (D, channels, patch, patch)
     out["embeddings.patch_embeddings.projection.weight"] = kernel
     for name, tensor in state.items():
-        if fused := _QKV.fullmatch(name):
-            out.update(zip(_qkv_names(fused), tensor.chunk(3), strict=True))
+        if fused := _KV.fullmatch(name):
+            out.update(zip(_kv_names(fused), tensor.chunk(2), strict=True))
         else:
             out[_published_name(name)] = tensor
     return {name: tensor.contiguous() for name, tensor in out.items()}
@@ -84,8 +85,8 @@ def from_published(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor]) -
             out[name] = tensors["embeddings.position_embeddings"][0, 1:].view_as(like)
         elif name == "image.projection.weight":
             out[name] = tensors["embeddings.patch_embeddings.projection.weight"].permute(0, 2, 3, 1).flatten(1)
-        elif fused := _QKV.fullmatch(name):
-            out[name] = torch.cat([tensors[part] for part in _qkv_names(fused)])
+        elif fused := _KV.fullmatch(name):
+            out[name] = torch.cat([tensors[part] for part in _kv_names(fused)])
         else:
             out[name] = tensors[_published_name(name)]
     return out

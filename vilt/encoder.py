@@ -7,29 +7,14 @@ layers and norms do not care; attention asks the layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.configuration import ViltConfig
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "relu": F.relu,
-    "selu": F.selu,
-}
-
-
-def activation(name: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function that `hidden_act` names, or is. Raises ValueError with the known names."""
-    if callable(name):
-        return name
-    if name not in ACTIVATIONS:
-        raise ValueError(f"hidden_act {name!r} is not one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+from vilt.linear import Linear, activation
 
 
 class Layout(Protocol):
@@ -78,43 +63,57 @@ class Dense:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one matrix for queries, keys and values."""
+    """Multi-head self-attention, added to a residual."""
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__()
-        self.heads = config.num_attention_heads
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_bias)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = config.attention_probs_dropout_prob
+        self.heads, size = config.num_attention_heads, config.hidden_size
+        self.q = Linear(size, size, bias=config.qkv_bias)
+        self.kv = Linear(size, 2 * size, bias=config.qkv_bias)  # keys, then values
+        self.out = Linear(size, size)
+        self.attention_dropout, self.dropout = config.attention_probs_dropout_prob, config.hidden_dropout_prob
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """(..., D) -> (..., D)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # (..., heads, d) each
-        mixed = layout.attend(q, k, v, self.dropout if self.training else 0.0)
-        return self.out(mixed.flatten(-2))
+    def forward(self, x: Tensor, layout: Layout, residual: Tensor) -> Tensor:
+        """(..., D) and what to add to -> (..., D)."""
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = layout.attend(self._heads(self.q(x)), *self._keys_and_values(x), dropout)
+        return add(self.out, mixed.flatten(-2), residual, self.dropout)
 
-    def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
-        """(..., D) -> (n, D): what `forward` gives for the first tokens, without the work for the others."""
-        size = x.shape[-1]
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q = F.linear(layout.first(x), weight[:size], None if bias is None else bias[:size])  # (n, D)
-        kv = F.linear(x, weight[size:], None if bias is None else bias[size:])  # (..., 2D)
-        k, v = kv.unflatten(-1, (2, self.heads, -1)).unbind(-3)
-        return self.out(layout.attend_first(q.unflatten(-1, (self.heads, -1)), k, v).flatten(-2))
+    def forward_first(self, x: Tensor, layout: FirstLayout, residual: Tensor) -> Tensor:
+        """(..., D), (n, D) -> (n, D): what `forward` gives for the first tokens, without the work for the others."""
+        mixed = layout.attend_first(self._heads(self.q(layout.first(x))), *self._keys_and_values(x))
+        return self.out.add(mixed.flatten(-2), residual)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1))
+
+    def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., D) -> (..., heads, d) each."""
+        k, v = self.kv(x).chunk(2, -1)
+        return self._heads(k), self._heads(v)
 
 
 class Mlp(nn.Module):
-    """Two linear layers with the configured activation between them."""
+    """Two linear layers with the configured activation between them, added to a residual."""
 
     def __init__(self, config: ViltConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.act = activation(config.hidden_act)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        activation(config.hidden_act)  # it is known, or the model is refused here
+        self.up = Linear(config.hidden_size, config.intermediate_size)
+        self.act = config.hidden_act
+        self.down = Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = config.hidden_dropout_prob
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        return self.down(self.act(self.up(x)))
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """(..., D) and what to add to -> (..., D)."""
+        return add(self.down, self.up(x, self.act), residual, self.dropout)
+
+
+def add(linear: Linear, x: Tensor, residual: Tensor, dropout: float) -> Tensor:
+    """residual + linear(x), with dropout in training."""
+    if linear.training and dropout:
+        return residual + F.dropout(linear(x), dropout)
+    return linear.add(x, residual)
 
 
 class Block(nn.Module):
@@ -126,17 +125,16 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = Mlp(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """(..., D) -> (..., D)."""
-        x = x + self.dropout(self.attention(self.norm1(x), layout))
-        return x + self.dropout(self.mlp(self.norm2(x)))
+        x = self.attention(self.norm1(x), layout, x)
+        return self.mlp(self.norm2(x), x)
 
     def forward_first(self, x: Tensor, layout: FirstLayout) -> Tensor:
         """(..., D) -> (n, D): the first tokens only; for inference, so without dropout."""
-        x = layout.first(x) + self.attention.forward_first(self.norm1(x), layout)
-        return x + self.mlp(self.norm2(x))
+        x = self.attention.forward_first(self.norm1(x), layout, layout.first(x))
+        return self.mlp(self.norm2(x), x)
 
 
 class Encoder(nn.Module):

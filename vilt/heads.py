@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
-from vilt.encoder import activation
+from vilt.linear import activation
 from vilt.model import ViltModel
 from vilt.outputs import EncoderOutput, HeadOutput
 from vilt.pretrained import PretrainedModel

@@ -14,11 +14,13 @@ from vilt.configuration import ViltConfig
 from vilt.encoder import Dense, Encoder
 from vilt.grids import Grid
 from vilt.images import patchify_pixels
+from vilt.linear import Linear
 from vilt.outputs import EncoderOutput
 from vilt.packing import Packed, Pairs, as_tensor
 from vilt.pretrained import PretrainedModel
 
 TEXT, IMAGE = 0, 1  # rows of the modality table
+CPU_ROWS = 1024  # patches that are projected together on a CPU, whose caches hold their pixels as floats
 
 
 class TextEmbeddings(nn.Module):
@@ -70,9 +72,6 @@ class PixelProjection(nn.Module):
     and the folded weights as small as the trained ones.
     """
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(
         self, projection: nn.Linear, mean: Sequence[float], std: Sequence[float], rescale: float = 1 / 255
     ) -> None:
@@ -81,12 +80,14 @@ class PixelProjection(nn.Module):
         repeat = weight.shape[1] // len(mean)
         scale = weight.new_tensor([rescale / s for s in std]).repeat(repeat)  # (pixels * channels,)
         shift = weight.new_tensor([(127.5 * rescale - m) / s for m, s in zip(mean, std, strict=True)]).repeat(repeat)
-        self.register_buffer("weight", weight * scale, persistent=False)
-        self.register_buffer("bias", projection.bias + weight @ shift, persistent=False)
+        self.linear = Linear(*weight.T.shape)
+        self.linear.weight.copy_(weight * scale)
+        self.linear.bias.copy_(projection.bias + weight @ shift)
 
     def forward(self, patches: Tensor) -> Tensor:
         """uint8 (P, 3 * patch_size ** 2) -> (P, D)."""
-        return F.linear(patches.to(self.weight.dtype) - 127.5, self.weight, self.bias)
+        rows = CPU_ROWS if patches.device.type == "cpu" else max(1, len(patches))
+        return torch.cat([self.linear(part.to(self.linear.bias.dtype).sub_(127.5)) for part in patches.split(rows)])
 
 
 class Pooler(nn.Module):
@@ -204,7 +205,7 @@ class ViltModel(PretrainedModel):
         kinds = list(zip(pairs.grids, types, strict=True))
         tables = {(grid, t): self.image.positions(grid) + self.modality.weight[t] for grid, t in dict.fromkeys(kinds)}
         first = self.image.first() + self.modality.weight[IMAGE : 1 + max(types)]
-        patches = projection(as_tensor(pairs.patches).to(projection.weight.device))
+        patches = projection(as_tensor(pairs.patches).to(self.modality.weight.device))
         return torch.cat([first, patches + torch.cat([tables[kind] for kind in kinds])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Many pairs -> packed batches: the tokens of many pairs in one matrix, no padding and no masks.
 
-Linear layers and norms run over the whole matrix. Attention runs over pairs of equal length: the pairs are laid
-out in order of length, so those of one length are one contiguous slice that views as a dense batch.
+Linear layers and norms run over the whole matrix, and so does attention where there is a kernel for it. Elsewhere
+attention runs over pairs of equal length: the pairs are laid out in order of length, so those of one length are one
+contiguous slice that views as a dense batch.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from itertools import groupby
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from vilt import attention
 from vilt.grids import Grid
 
 
@@ -96,6 +97,7 @@ class Packed:
     text_rows: int64 (texts,), where the texts' tokens lie among the T.
     image_source, image_rows: int64 (T - texts,): which row of [a CLS for each modality; all patches] goes where.
     starts: int64 (n,), the row of each pair's first token, text [CLS].
+    ends: int32 (n + 1,), 0 and the row after each pair's last token.
     runs: (length, pairs of that length), in order.
     """
 
@@ -122,6 +124,7 @@ class Packed:
         self.image_source = put(source)
         self.image_rows = put(spans(first + texts, lengths - texts))
         self.starts = put(first)
+        self.ends = put(np.append(0, np.cumsum(lengths)).astype(np.int32))
         self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
@@ -133,7 +136,10 @@ class Packed:
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
         """(T, heads, d) each -> (T, heads, d)."""
-        return self._attend(q, k, v, [length for length, _ in self.runs], dropout)
+        if not dropout and attention.has_packed(q.device, q.dtype):
+            longest = self.runs[-1][0]
+            return attention.packed(q, k, v, self.ends, self.ends, (longest, longest))
+        return self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
 
     def first(self, x: Tensor) -> Tensor:
         """(T, D) -> (n, D), in packed order."""
@@ -141,15 +147,18 @@ class Packed:
 
     def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
-        return self._attend(q, k, v, [1 for _ in self.runs], 0.0)
+        if attention.has_packed(q.device, q.dtype):
+            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+            return attention.packed(q, k, v, each, self.ends, (1, self.runs[-1][0]))
+        return self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
-        """Attention run by run, where each pair of run i has `queries[i]` queries."""
+    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
+        """Attention of each run by itself, where each pair of run i has `queries[i]` queries."""
         counts = [count for _, count in self.runs]
         asked = [many * count for many, count in zip(queries, counts, strict=True)]
         read = [length * count for length, count in self.runs]
         mixed = []
         for count, *qkv in zip(counts, q.split(asked), k.split(read), v.split(read), strict=True):
-            q1, k1, v1 = (t.unflatten(0, (count, -1)).transpose(1, 2) for t in qkv)  # (count, heads, length, d)
-            mixed.append(F.scaled_dot_product_attention(q1, k1, v1, None, dropout).transpose(1, 2).flatten(0, 1))
+            q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
+            mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
         return torch.cat(mixed)

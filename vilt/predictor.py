@@ -15,13 +15,14 @@ from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageInput
 from vilt.heads import Head, heads_in
+from vilt.linear import pack
 from vilt.model import PixelProjection, ViltModel
 from vilt.packing import Packed, Pairs, starts
 from vilt.preprocessor import Preprocessor
 from vilt.storage import Source
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CPU_TOKENS, GPU_TOKENS = 2048, 65536  # of one forward pass; a CPU's caches like small ones
+CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
 Images = ImageInput | Sequence[ImageInput]
 Texts = str | Sequence[str]
@@ -68,8 +69,10 @@ class Predictor:
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
             projection = PixelProjection(model.image.projection, *preprocessor.images.affine())
-        self.model = model.to(self.device, dtype).eval()
+        self.model = model.to(self.device, dtype).eval()  # and no longer the caller's
         self.projection = projection.to(self.device, dtype)
+        for part in (self.model.encoder, self.projection):
+            pack(part)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
         self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
 

@@ -1,0 +1,52 @@
+"""Attention without masks: for sequences of one length, and for packed ones of many lengths."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _packed_kernel() -> Callable[..., Any] | None:
+    """torch's, where it can be told not to split keys: else how a pair is summed depends on the longest of its batch."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # torch before 2.10
+        return None
+    return varlen_attn if "num_splits" in inspect.signature(varlen_attn).parameters else None
+
+
+PACKED = _packed_kernel()
+
+
+def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+    """q (n, queries, heads, d), k and v (n, length, heads, d) -> (n, queries, heads, d): each of n sequences by itself.
+
+    In bfloat16 on a CPU as two matrix products and a softmax: there the fused kernel of torch takes twice the time.
+    """
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (n, heads, length, d)
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and not dropout and not torch.is_grad_enabled():
+        scores = torch.bmm((q * q.shape[-1] ** -0.5).flatten(0, 1), k.flatten(0, 1).mT)  # (n * heads, queries, length)
+        mixed = torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(q.shape)
+    else:
+        mixed = F.scaled_dot_product_attention(q, k, v, None, dropout)
+    return mixed.transpose(1, 2)
+
+
+def has_packed(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `packed` runs there."""
+    return PACKED is not None and device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor, most: tuple[int, int]) -> Tensor:
+    """q (queries, heads, d), k and v (T, heads, d) -> (queries, heads, d): many sequences end to end, in one call.
+
+    query_ends, key_ends: int32 (n + 1,), 0 and where the queries and keys of each sequence end. most: the longest of
+    each.
+    """
+    assert PACKED is not None
+    return PACKED(q, k, v, query_ends, key_ends, *most, num_splits=1)
