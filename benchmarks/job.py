@@ -1,103 +1,104 @@
-"""The whole job at two table sizes: rate and peak memory of each kind of process: `python -m benchmarks.job`.
+"""The whole job over a table of JPEG files, and what one would run otherwise: `python -m benchmarks.job [--pairs 800]`.
 
-Memory that grows with the table, or a rate that falls, would show here. The table is drawn scenes, scored with the
-shipped model, so that reading, decoding and Ray itself weigh as much as they can against the model.
+ViLT-B/32 with random weights. Beside the job: a loop that calls the `Predictor`, and transformers' model and processor
+in Ray Data's `map_batches` with an actor. Rates of the last two begin when the model is loaded.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import tempfile
-import threading
 import time
-from collections import defaultdict
-from pathlib import Path
-from random import Random
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray
+import torch
+import transformers
+from PIL import Image
 
-from jobs import scenes
+from benchmarks import coco, machine
+from benchmarks.model import make_checkpoint, published_processor
 from pipeline import JobConfig, run
 from pipeline.run import ray_session
 from vilt import Predictor
 
 
-class PeakMemory(threading.Thread):
-    """Samples the private memory of this process and its descendants, by what they are, twice a second."""
+class Published:
+    """transformers in an actor, as its documentation has it; the time at which each batch was done goes along."""
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak: dict[str, float] = defaultdict(float)
-        self.ended = threading.Event()
+    def __init__(self, folder: str) -> None:
+        self.processor = published_processor(folder)
+        self.model = transformers.ViltForImageAndTextRetrieval.from_pretrained(folder).eval()
+        torch.set_num_threads(2)
 
-    def run(self) -> None:
-        while not self.ended.wait(0.5):
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    name = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
-                    rollup = (entry / "smaps_rollup").read_text()
-                except OSError:
-                    continue
-                private = (
-                    sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_")) / 1024
-                )
-                kind = "driver" if entry.name == str(os.getpid()) else name
-                if kind == "driver" or kind.startswith("ray::"):
-                    self.peak[kind.removeprefix("ray::")] = max(self.peak[kind.removeprefix("ray::")], private)
+    @torch.inference_mode()
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        started = time.time()
+        pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in batch["image"]]
+        inputs = self.processor(pictures, list(batch["text"]), padding=True, return_tensors="pt")
+        scores = self.model(**inputs).logits[:, 0].numpy()
+        return {"score": scores, "seconds": np.array([time.time() - started] + [0.0] * (len(scores) - 1))}
 
 
-def write_table(folder: str, rows: int, distinct: int = 500) -> None:
-    """`rows` rows over `distinct` pictures, in files of 1,000."""
-    rng = Random(1)
-    pictures = []
-    for _ in range(distinct):
-        scene = scenes.random_scene(rng)
-        pictures.append((scenes.encode(scenes.draw(scene, rng), rng), scenes.caption(scene.things)))
-    os.makedirs(folder)
-    for begin in range(0, rows, 1000):
-        part = [pictures[(begin + i) % distinct] for i in range(min(1000, rows - begin))]
-        table = pa.table({"image": [image for image, _ in part], "text": [text for _, text in part]})
-        pq.write_table(table, f"{folder}/{begin:09d}.parquet")
+def write_table(folder: str, count: int) -> str:
+    os.makedirs(folder, exist_ok=True)
+    files = coco.pictures(min(count, 130))
+    table = pa.table({"image": [files[i % len(files)] for i in range(count)], "text": coco.texts(count)})
+    pq.write_table(table, f"{folder}/pairs.parquet", row_group_size=100)
+    return f"{folder}/pairs.parquet"
 
 
-def main(sizes: list[int]) -> None:
-    folder = tempfile.mkdtemp()
-    print("| rows | pairs/s | bare `Predictor` loop, pairs/s | peak private MiB: driver | preprocess | actor | write |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for rows in sizes:
-        table = f"{folder}/{rows}"
-        write_table(table, rows)
-        values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{folder}/out{rows}"}}
-        with ray_session():
-            memory = PeakMemory()
-            memory.start()
-            summary = run(JobConfig.parse("score", values))
-            memory.ended.set()
-        bare = bare_rate(table, min(rows, 3000))
-        peaks = [
-            max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
-            for part in ("driver", "preprocess", "ViltActor", "Write")
-        ]
-        print(
-            f"| {rows:,} | {summary.pairs_per_second:.0f} | {bare:.0f} | "
-            + " | ".join(f"{p:.0f}" for p in peaks)
-            + " |",
-            flush=True,
-        )
-
-
-def bare_rate(table: str, rows: int) -> float:
-    """Pairs/s of a loop over the same rows with the `Predictor` alone, in this process, loading not counted."""
-    predictor = Predictor.from_pretrained("zoo://scenes")
-    pairs = pq.read_table(table).slice(0, rows).to_pydict()
+def job_seconds(folder: str, place: str, count: int) -> tuple[float, float]:
+    """Seconds of the job over so many pairs, without and with the start of Ray."""
+    table = write_table(f"{place}/{count}", count)
+    values = {"input": {"path": table}, "model": folder, "output": {"path": f"{place}/out{count}"}}
     started = time.perf_counter()
-    predictor.score(pairs["image"], pairs["text"])
-    return rows / (time.perf_counter() - started)
+    summary = run(JobConfig.parse("score", values))
+    return summary.seconds, time.perf_counter() - started
+
+
+def main(count: int, few: int) -> None:
+    folder, _ = make_checkpoint()
+    place = tempfile.mkdtemp()
+    table = write_table(f"{place}/loop", count)
+    print(f"{machine.describe()}\n")
+    print("| whole job | pairs | precision | pairs/s | of the loop |")
+    print("| --- | --- | --- | --- | --- |")
+    predictor = Predictor.from_pretrained(folder)
+    columns = pq.read_table(table).to_pydict()
+    predictor.score(columns["image"][:20], columns["text"][:20])
+    started = time.perf_counter()
+    predictor.score(columns["image"], columns["text"])
+    precision = predictor.precision
+    bare = count / (time.perf_counter() - started)
+    del predictor
+    print(f"| a loop over the `Predictor` | {count:,} | {precision} | {bare:.2f} | 100% |", flush=True)
+    short, _ = job_seconds(folder, place, count // 4)
+    seconds, whole = job_seconds(folder, place, count)
+    steady = (count - count // 4) / (seconds - short)
+    print(f"| `vilt score`, once it runs | {count:,} | {precision} | {steady:.2f} | {steady / bare:.0%} |")
+    print(f"| the same, with all starts | {count:,} | {precision} | {count / whole:.2f} | {count / whole / bare:.0%} |")
+    with ray_session():
+        rows = ray.data.read_parquet(table).limit(few).repartition(target_num_rows_per_block=8).materialize()
+        scored = rows.map_batches(
+            Published,
+            fn_constructor_args=(folder,),
+            batch_size=8,
+            compute=ray.data.ActorPoolStrategy(size=1),
+            num_cpus=2,
+        )
+        theirs = few / sum(row["seconds"] for row in scored.take_all())
+    print(f"| transformers in Ray Data, batches of 8 | {few:,} | float32 | {theirs:.2f} | {theirs / bare:.0%} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[5000, 20000])
-    main(parser.parse_args().rows)
+    parser.add_argument("--pairs", type=int, default=1600)
+    parser.add_argument("--few", type=int, default=120)
+    given = parser.parse_args()
+    main(given.pairs, given.few)

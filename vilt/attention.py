@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def _packed_kernel() -> Callable[..., Any] | None:
-    """torch's, where it can be told not to split keys: else how a pair is summed depends on the longest of its batch."""
+    """Of torch, where it can be told not to split keys: else how a pair is summed depends on its batch."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:  # torch before 2.10

@@ -1,0 +1,96 @@
+"""The whole job at two table sizes: rate and peak memory of each kind of process: `python -m benchmarks.scale`.
+
+Memory that grows with the table, or a rate that falls, would show here. The table is drawn scenes, scored with the
+shipped model, so that reading, decoding and Ray itself weigh as much as they can against the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import machine
+from jobs import scenes
+from pipeline import JobConfig, run
+from pipeline.run import ray_session
+
+
+class PeakMemory(threading.Thread):
+    """Samples the private memory of this process and its descendants, by what they are, twice a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak: dict[str, float] = defaultdict(float)
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.5):
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    name = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
+                    rollup = (entry / "smaps_rollup").read_text()
+                except OSError:
+                    continue
+                private = (
+                    sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_")) / 1024
+                )
+                kind = "driver" if entry.name == str(os.getpid()) else name
+                if kind == "driver" or kind.startswith("ray::"):
+                    self.peak[kind.removeprefix("ray::")] = max(self.peak[kind.removeprefix("ray::")], private)
+
+
+def write_table(folder: str, rows: int, distinct: int = 500) -> None:
+    """`rows` rows over `distinct` pictures, in files of 1,000."""
+    rng = Random(1)
+    pictures = []
+    for _ in range(distinct):
+        scene = scenes.random_scene(rng)
+        pictures.append((scenes.encode(scenes.draw(scene, rng), rng), scenes.caption(scene.things)))
+    os.makedirs(folder)
+    for begin in range(0, rows, 1000):
+        part = [pictures[(begin + i) % distinct] for i in range(min(1000, rows - begin))]
+        table = pa.table({"image": [image for image, _ in part], "text": [text for _, text in part]})
+        pq.write_table(table, f"{folder}/{begin:09d}.parquet")
+
+
+def main(sizes: list[int]) -> None:
+    folder = tempfile.mkdtemp()
+    print(f"{machine.describe()}\n")
+    print("| rows | pairs/s, start included | without | peak private MiB: driver | preprocess | actor | write |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for rows in sizes:
+        table = f"{folder}/{rows}"
+        write_table(table, rows)
+        values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{folder}/out{rows}"}}
+        started = time.perf_counter()
+        with ray_session():
+            memory = PeakMemory()
+            memory.start()
+            summary = run(JobConfig.parse("score", values))
+            memory.ended.set()
+        whole = time.perf_counter() - started
+        peaks = [
+            max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
+            for part in ("driver", "preprocess", "ViltActor", "Write")
+        ]
+        print(
+            f"| {rows:,} | {rows / whole:.0f} | {summary.pairs_per_second:.0f} | "
+            + " | ".join(f"{p:.0f}" for p in peaks)
+            + " |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    main(parser.parse_args().rows)
