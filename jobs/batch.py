@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from jobs.exits import BAD_CONFIG, ended
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
+from pipeline.rank import rank
 from pipeline.reasons import REASONS
 from pipeline.tasks import TASKS
 
 
 def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_errors: bool = False) -> int:
     """Run the job that a YAML file describes and print its summary; the exit code. task: None: the file says it."""
-    return ended(lambda: format_summary(run(JobConfig.load(task, path, overrides), retry_errors)))
+
+    def job() -> str:
+        config = JobConfig.load(task, path, overrides)
+        return format_summary((rank if config.texts else run)(config, retry_errors))
+
+    return ended(job)
 
 
 def main(task: Task) -> None:
@@ -27,6 +33,7 @@ def main(task: Task) -> None:
 
 def format_summary(summary: Summary) -> str:
     """The summary as lines for a person."""
+    fill = f"{summary.batch_fill:.0%}"
     pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
     done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb
     lines = [
@@ -38,7 +45,7 @@ def format_summary(summary: Summary) -> str:
         *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in summary.rejected.items()),
         f"time        {summary.seconds:.1f} s, {summary.pairs_per_second:,.1f} pairs/s, start included; "
         f"{summary.model_seconds:.1f} s in the model",
-        f"batches     {summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding",
+        *([f"batches     {summary.micro_batches:,}, {fill} full, no padding"] if summary.batch_fill else []),
         f"model       {summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}",
         f"output      {summary.output} (Parquet files: {len(summary.files)})",
     ]

@@ -27,6 +27,7 @@ TASKS = {
     "reason": "Classify each text about its two or more images.",
     "tag": "Classify every token of each text.",
     "embed": "Write the pooled vector of each image and text.",
+    "rank": "Read every text of one table with every image of another; keep the best of each.",
     "run": "Do what `task:` or `tasks:` in the file says; several tasks decode each image once.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr, model_validator
 from typing_extensions import Self
@@ -14,7 +14,7 @@ from pipeline import uris
 from pipeline.sections import ConfigError, Section, read_values
 from vilt.decoding import MAX_PIXELS
 
-Task = Literal["score", "answer", "fill", "reason", "tag", "embed"]
+Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "rank"]
 Format = Literal["parquet", "csv", "jsonl", "webdataset"]
 
 
@@ -54,6 +54,18 @@ class InputConfig(Section):
                 "list the internal servers there"
             )
         return self
+
+
+class TextsConfig(Section):
+    """The texts that `rank` reads with every image."""
+
+    path: str = Field(description="table of texts: a file, folder or glob")
+    text: str = Field("text", description="column of texts")
+    id: str | None = Field(None, description="integer column that names a text; default: its number in the table")
+    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    candidates: str | None = Field(
+        None, description="table of the pairs to read, text_id and image_id; default: every text with every image"
+    )
 
 
 class OutputConfig(Section):
@@ -122,14 +134,15 @@ class RayConfig(Section):
 class JobConfig(Section):
     """A whole job file. `tasks`, or one `task`; set by the command, unless that is `vilt run`."""
 
-    tasks: list[Task] = Field(min_length=1, description="list of what to do: score, answer, fill, reason, tag, embed")
+    tasks: list[Task] = Field(min_length=1, description="list of what to do: " + ", ".join(get_args(Task)))
     input: InputConfig
+    texts: TextsConfig | None = Field(None, description="section 'texts', of `rank`")
     model: str | dict[Task, str] = Field(
         description="checkpoint: a folder, s3://..., hf://owner/name or zoo://scenes; or one for each task"
     )
     output: OutputConfig
     max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
-    top_k: int = Field(5, ge=1, description="answers kept in the column `answers`")
+    top_k: int = Field(5, ge=1, description="answers kept; of `rank` the best of each text and image")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -158,6 +171,12 @@ class JobConfig(Section):
             raise ValueError(f"tasks: {', '.join(self.tasks)}: name each once")
         if "reason" in self.tasks and len(self.tasks) > 1:
             raise ValueError("tasks: reason reads several images a row; run it in a job of its own")
+        if "rank" in self.tasks and (len(self.tasks) > 1 or self.texts is None):
+            raise ValueError("texts: missing; rank reads a table of texts with every image, in a job of its own")
+        if self.texts and self.tasks != ["rank"]:
+            raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
+        if self.texts and self.texts.candidates and (self.texts.id is None or self.input.id is None):
+            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
         if isinstance(self.input.image, list) and self.tasks != ["reason"]:
             raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
@@ -173,7 +192,7 @@ class JobConfig(Section):
     @property
     def text_columns(self) -> list[str]:
         """The distinct columns that hold texts, in the order of the tasks."""
-        return list(dict.fromkeys(self.text_of(task) for task in self.tasks))
+        return list(dict.fromkeys(self.text_of(task) for task in self.tasks if task != "rank"))
 
     def text_of(self, task: Task) -> str:
         """The column of texts that a task reads."""

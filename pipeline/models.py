@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeline.config import JobConfig, Task
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
+from pipeline.tasks import TASKS
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.heads import heads_in
@@ -53,7 +54,7 @@ def check_models(config: JobConfig) -> Models:
 
 def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
     for task in tasks:
-        if task not in can:
+        if TASKS[task].head not in can:
             raise ConfigError(f"model: {uri!r} has no head to {task}; it can {', '.join(can) or 'do nothing'}")
 
 

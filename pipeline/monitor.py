@@ -37,6 +37,7 @@ class Monitor:
 
     def __init__(self, max_error_rate: float, rows: int, pairs: int, errors: dict[str, int]) -> None:
         self.max_error_rate, self.rows, self.pairs, self.errors = max_error_rate, rows, pairs, Counter(errors)
+        self.read_pairs = 0
         self.examples: dict[str, list[str]] = {}
         self.actors: list[ActorHandle] = []
 
@@ -59,9 +60,13 @@ class Monitor:
                 some.append(f"row {row_id}: {detail}")
         return self.verdict() is not None
 
-    def counts(self) -> tuple[int, int]:
-        """Rows of the input that are done, and pairs that were rejected."""
-        return self.rows, self.errors.total()
+    def read(self, pairs: int) -> None:
+        """Count pairs that were read of rows that are not done yet: of an image that is ranked there are many."""
+        self.read_pairs += pairs
+
+    def counts(self) -> tuple[int, int, int]:
+        """Rows of the input that are done, pairs that were rejected, and pairs that were read."""
+        return self.rows, self.errors.total(), self.read_pairs
 
     def verdict(self) -> str | None:
         """Why the job must end, in one line; None where it need not."""
@@ -90,6 +95,10 @@ class Reporter:
         self.last: ray.ObjectRef | None = None
         monitor.join.remote(ray.get_runtime_context().current_actor)
 
+    def read(self, pairs: int) -> None:
+        """Count pairs that were read."""
+        self.monitor.read.remote(pairs)
+
     def report(self, results: pa.Table) -> None:
         """Count the rows of a micro-batch. Raises TooManyErrorsError, a micro-batch later, where they are too many."""
         if self.last is not None and ray.get(self.last):
@@ -110,12 +119,13 @@ def end_actors(monitor: ActorHandle) -> None:
 
 
 @contextmanager
-def reported(monitor: ActorHandle, rows: int) -> Iterator[None]:
+def reported(monitor: ActorHandle, rows: int, pairs: int | None = None) -> Iterator[None]:
     """While it is open: in a terminal Ray Data's progress bars; elsewhere, as from cron, a line a minute on stderr.
 
-    rows: of the whole table.
+    rows: of the whole table. pairs: that are left to read, where a row has many; then the lines count these, and they
+    come in a terminal too, whose bars know only rows.
     """
-    if sys.stderr.isatty():
+    if pairs is None and sys.stderr.isatty():
         yield
         return
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
@@ -123,7 +133,7 @@ def reported(monitor: ActorHandle, rows: int) -> Iterator[None]:
     context.enable_progress_bars = False
     logger.setLevel(logging.WARNING)
     ended = threading.Event()
-    thread = threading.Thread(target=_print_lines, args=(monitor, rows, ended), daemon=True)
+    thread = threading.Thread(target=_print_lines, args=(monitor, rows, pairs, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -151,13 +161,15 @@ def without_echoes() -> Iterator[None]:
             logger.removeFilter(unseen_or_milder)
 
 
-def _print_lines(monitor: ActorHandle, rows: int, ended: threading.Event) -> None:
+def _print_lines(monitor: ActorHandle, rows: int, pairs: int | None, ended: threading.Event) -> None:
     with suppress(ray.exceptions.RayError):  # the job itself tells what is wrong
-        first, _ = ray.get(monitor.counts.remote())
+        first, *_ = ray.get(monitor.counts.remote())
         started = time.monotonic()
         while not ended.wait(LINE_EVERY):
-            done, rejected = ray.get(monitor.counts.remote())
-            rate = (done - first) / (time.monotonic() - started)
-            left = f"{max(0, rows - done) / rate / 3600:.1f} h left" if rate else "nothing done yet"
-            line = f"{done:,} of {rows:,} rows, {rate:,.1f} a second, {left}, {rejected:,} rejected"
+            done, rejected, read = ray.get(monitor.counts.remote())
+            finished, all_work = (done - first, rows - first) if pairs is None else (read, pairs)
+            rate = finished / (time.monotonic() - started)
+            left = f"{max(0, all_work - finished) / rate / 3600:.1f} h left" if rate else "nothing done yet"
+            unit = "a second" if pairs is None else "pairs a second"
+            line = f"{done:,} of {rows:,} rows, {rate:,.1f} {unit}, {left}, {rejected:,} rejected"
             print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)

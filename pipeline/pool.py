@@ -25,13 +25,16 @@ class Pool:
     rows_per_file: int
 
 
-def plan_pool(config: JobConfig) -> Pool:
-    """The pool that the config asks for; where it is silent, what fits the running Ray. Raises ConfigError."""
+def plan_pool(config: JobConfig, texts: int = 1) -> Pool:
+    """The pool that the config asks for; where it is silent, what fits the running Ray. Raises ConfigError.
+
+    texts: that each row is read with.
+    """
     has = ray.cluster_resources()
-    return fit_pool(config, int(has.get("CPU", 1)), has.get("GPU", 0.0))
+    return fit_pool(config, int(has.get("CPU", 1)), has.get("GPU", 0.0), texts)
 
 
-def fit_pool(config: JobConfig, cores: int, all_gpus: float) -> Pool:
+def fit_pool(config: JobConfig, cores: int, all_gpus: float, texts: int = 1) -> Pool:
     """As `plan_pool`, for a Ray of this size.
 
     With GPUs, one actor each. Without, an eighth of the cores (one at least) stays free for reading and decoding,
@@ -49,4 +52,5 @@ def fit_pool(config: JobConfig, cores: int, all_gpus: float) -> Pool:
             f"actors: {count} actors of {cpus} cores leave none for reading and decoding; Ray has {cores} cores"
         )
     tokens = config.batch.tokens or (GPU_TOKENS if gpus else CPU_TOKENS)
-    return Pool(count, cpus, gpus, tokens, config.output.rows_per_file or (GPU_ROWS if gpus else CPU_ROWS))
+    rows = config.output.rows_per_file or -(-(GPU_ROWS if gpus else CPU_ROWS) // texts)
+    return Pool(count, cpus, gpus, max(1, tokens // texts), rows)

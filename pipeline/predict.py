@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import ray
 import torch
 from ray.actor import ActorHandle
 
 from pipeline.config import JobConfig
 from pipeline.monitor import Reporter
+from pipeline.ranking import Ranker
 from pipeline.reasons import Failure
-from pipeline.schema import DETAIL, ERROR, PAIR, STATS, STATS_TYPE, MicroBatch
+from pipeline.schema import DETAIL, ERROR, PAIR, ROW_ID, STATS, STATS_TYPE, MicroBatch
 from pipeline.storage import model_folder
 from pipeline.tasks import TASKS, TaskSpec, Work, added_columns
 from vilt.predictor import Predictor
@@ -23,7 +26,13 @@ NOT_FINITE = Failure("not_finite", "the model's output is not finite")
 class ViltActor:
     """Loads each checkpoint once; each call takes micro-batches and gives their rows with the results of every task."""
 
-    def __init__(self, config: JobConfig, threads: int, monitor: ActorHandle | None = None) -> None:
+    def __init__(
+        self,
+        config: JobConfig,
+        threads: int,
+        monitor: ActorHandle | None = None,
+        texts: ray.ObjectRef | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
         self.config = config
         self.reporter = monitor and Reporter(monitor)
@@ -31,6 +40,11 @@ class ViltActor:
             uri: Predictor.from_pretrained(model_folder(uri, config.storage), precision=config.precision)
             for uri in config.models
         }
+        self.ranker = None
+        if texts is not None:
+            predictor = next(iter(self.predictors.values()))
+            read = self.reporter.read if self.reporter else lambda _: None
+            self.ranker = Ranker(predictor, ray.get(texts), config.top_k, read)
 
     def __call__(self, batches: pa.Table) -> pa.Table:
         """A table of schema `BATCH` -> its rows in the output's schema, and the column `__stats`."""
@@ -41,16 +55,18 @@ class ViltActor:
         started, config, rows = time.monotonic(), self.config, batch.rows
         for uri, tasks in config.models.items():
             work = Work(self.predictors[uri], batch.pairs, config.top_k)
+            if self.ranker:
+                work.rank = partial(self.ranker.rank, batch.pairs, _row_ids(rows, len(batch.pairs)))
             for task in tasks:
-                text = config.text_columns.index(config.text_of(task))
+                text = 0 if self.ranker else config.text_columns.index(config.text_of(task))
                 rows = _with_results(rows, TASKS[task], work, rows[f"{PAIR}{text}"].to_numpy())
         seconds = time.monotonic() - started
         added = [name for name in added_columns(config.tasks) if name in rows.column_names]
         own = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
         predictor = work.predictor
         stats = {
-            "pairs": len(batch.pairs),
-            "tokens": int(batch.pairs.lengths.sum()),
+            "pairs": self.ranker.pairs if self.ranker else len(batch.pairs),
+            "tokens": self.ranker.tokens if self.ranker else int(batch.pairs.lengths.sum()),
             "seconds": seconds,
             "precision": predictor.precision,
             "device": str(predictor.device),
@@ -59,6 +75,13 @@ class ViltActor:
         if self.reporter:
             self.reporter.report(rows)
         return rows.append_column(STATS, pa.array([stats] + [None] * (rows.num_rows - 1), STATS_TYPE))
+
+
+def _row_ids(rows: pa.Table, pairs: int) -> np.ndarray:
+    """The row id of each pair, int64, where each row has one pair at most."""
+    pair, ids = rows[f"{PAIR}0"].to_numpy(), np.zeros(pairs, np.int64)
+    ids[pair[pair >= 0]] = rows[ROW_ID].to_numpy()[pair >= 0]
+    return ids
 
 
 def _with_results(rows: pa.Table, task: TaskSpec, work: Work, pair: np.ndarray) -> pa.Table:

@@ -40,6 +40,7 @@ class Settings:
 
 
 Text = str | Failure
+BLANK = " "  # of rows whose texts come from elsewhere
 
 
 @dataclass
@@ -75,7 +76,7 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
     """
     config = settings.config
     preprocessor = _preprocessor(next(iter(config.models)), config.storage)
-    items = _items({name: window[name] for name in config.text_columns})
+    items = _items({name: window[name] for name in config.text_columns}, window.num_rows)
     images = _attach_images(items, _images_of_rows(window, settings))
     for item in items:
         if not item.failure:
@@ -93,8 +94,10 @@ def _preprocessor(model: str, storage: StorageConfig) -> Preprocessor:
     return Preprocessor.from_pretrained(model_folder(model, storage))
 
 
-def _items(columns: dict[str, pa.ChunkedArray]) -> list[Item]:
+def _items(columns: dict[str, pa.ChunkedArray], rows: int) -> list[Item]:
     """The rows of the output: one for each row of the window, or one for each text of its list; at least one."""
+    if not columns:
+        return [Item(row, None, [BLANK]) for row in range(rows)]
     items = []
     for row, values in enumerate(zip(*(values_or_failures(c, "text_invalid") for c in columns.values()), strict=True)):
         if isinstance(values[0], list):  # then there is but one column of texts

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import ray
 import ray.data
@@ -26,9 +27,12 @@ from pipeline.sections import ConfigError
 from pipeline.sink import ParquetSink
 from pipeline.storage import STORAGE_ERRORS, open_fsspec
 from pipeline.tables import InputTable, check_columns, open_table, read
+from pipeline.texts import RankTexts
+from pipeline.texttable import read_texts
 from pipeline.unify import first_line
 from pipeline.written import Written
 
+BLOCK_BYTES, KEPT_BLOCK_BYTES = 2**16, 2**22  # less than a micro-batch has: each is on its way as soon as it is made
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
@@ -74,17 +78,18 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
     """
     table = open_table(config)
     models = check_models(config)
+    texts = read_texts(config, table) if config.texts else None
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     with ExitStack() as stack:
         try:
-            progress = stack.enter_context(Progress(filesystem, path, _identity(table, models)))
+            progress = stack.enter_context(Progress(filesystem, path, _identity(table, models, texts)))
             finished = progress.begin(config.output.overwrite, retry_errors)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
             return replace(Summary(**finished), finished_before=True)
         try:
-            return _run_rest(config, table, models, progress)
+            return _run_rest(config, table, models, progress, texts)
         except STORAGE_ERRORS as error:
             cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
             raise StorageFailedError(
@@ -92,7 +97,9 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
             ) from None
 
 
-def _run_rest(config: JobConfig, table: InputTable, models: Models, progress: Progress) -> Summary:
+def _run_rest(
+    config: JobConfig, table: InputTable, models: Models, progress: Progress, texts: RankTexts | None
+) -> Summary:
     """What is left to do, and publish."""
     before = Written.total(progress.total_parts())
     resumed = len(progress.done)
@@ -100,7 +107,7 @@ def _run_rest(config: JobConfig, table: InputTable, models: Models, progress: Pr
     if resumed < table.rows:
         with ray_session(config.ray.address):
             started = time.monotonic()
-            progress.parts += _write_rest(config, table, models, progress, before)
+            progress.parts += _write_rest(config, table, models, progress, before, texts)
             seconds = time.monotonic() - started
     progress.audit(table.rows)
     summary = _summarise(config, table, models, progress, before, resumed, seconds)
@@ -109,19 +116,29 @@ def _run_rest(config: JobConfig, table: InputTable, models: Models, progress: Pr
 
 
 def _write_rest(
-    config: JobConfig, table: InputTable, models: Models, progress: Progress, before: Written
+    config: JobConfig,
+    table: InputTable,
+    models: Models,
+    progress: Progress,
+    before: Written,
+    texts: RankTexts | None,
 ) -> list[Written]:
     """Score the rows that are not done; the files that hold them."""
-    pool = plan_pool(config)
-    ray.data.DataContext.get_current().actor_init_retry_on_errors = True
+    pool = plan_pool(config, len(texts.ids) if texts else 1)
+    context = ray.data.DataContext.get_current()
+    context.actor_init_retry_on_errors = True
+    context.target_max_block_size = KEPT_BLOCK_BYTES if config.output.keep_image else BLOCK_BYTES
     monitor = start_monitor(config.max_error_rate, len(progress.done), before.rows, dict(before.errors))
     run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     file_rows = None if config.output.keep_image else pool.rows_per_file
-    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, pool.tokens, file_rows)
+    budget = 0 if texts else pool.tokens  # how full the batches of images are says nothing of their many pairs
+    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows)
     settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
     try:
-        with without_echoes(), reported(monitor, table.rows):
-            rows_out = _stages(read(table, config, progress.done), settings, pool, monitor)
+        left = texts.pairs(table.rows) - before.pairs if texts else None
+        with without_echoes(), reported(monitor, table.rows, left):
+            batches = read(table, config, progress.done, partial(preprocess, settings=settings))
+            rows_out = _predict(batches, config, pool, monitor, texts)
             # Writing waits for storage, not for a core: a file is there as soon as its rows are.
             rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
     except ray.exceptions.RayError:
@@ -134,10 +151,11 @@ def _write_rest(
     return sink.parts
 
 
-def _identity(table: InputTable, models: Models) -> dict[str, str]:
+def _identity(table: InputTable, models: Models, texts: RankTexts | None) -> dict[str, str]:
     """What makes a job the same one: then it goes on where it was stopped."""
     names = {"model": "vilt.weights_sha256", "config": "vilt.config_sha256"}
-    return {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
+    own = {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
+    return {**own, "texts": texts.fingerprint} if texts else own
 
 
 def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.Dataset]:
@@ -155,21 +173,26 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
         pool = plan_pool(config)
         settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
-        return _stages(dataset, settings, pool).map_batches(without_hidden, batch_format="pyarrow")
+        batches = dataset.map_batches(
+            preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
+        )
+        return _predict(batches, config, pool).map_batches(without_hidden, batch_format="pyarrow")
 
     return process
 
 
-def _stages(
-    dataset: ray.data.Dataset, settings: Settings, pool: Pool, monitor: ActorHandle | None = None
+def _predict(
+    batches: ray.data.Dataset,
+    config: JobConfig,
+    pool: Pool,
+    monitor: ActorHandle | None = None,
+    texts: RankTexts | None = None,
 ) -> ray.data.Dataset:
-    """Blocks of rows -> micro-batches -> rows with results."""
-    batches = dataset.map_batches(
-        preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
-    )
+    """Micro-batches -> rows with results."""
+    shared = ray.put(texts) if texts else None
     return batches.map_batches(
         ViltActor,
-        fn_constructor_kwargs={"config": settings.config, "threads": pool.cpus, "monitor": monitor},
+        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "monitor": monitor, "texts": shared},
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=pool.count),
@@ -213,11 +236,11 @@ def _summarise(
         output=config.output.path,
         rows_in=table.rows,
         rows_out=len(progress.done),
-        pairs=total.rows,
+        pairs=_pairs(total, config),
         scored=total.rows - sum(rejected.values()),
         rejected=rejected,
         seconds=round(seconds, 3),
-        pairs_per_second=round((total.rows - before.rows) / seconds, 2) if seconds else 0.0,
+        pairs_per_second=round((_pairs(total, config) - _pairs(before, config)) / seconds, 2) if seconds else 0.0,
         model_seconds=round(total.model_seconds, 3),
         micro_batches=total.micro_batches,
         tokens=total.tokens,
@@ -227,3 +250,8 @@ def _summarise(
         identity=progress.identity,
         resumed_rows=resumed,
     )
+
+
+def _pairs(written: Written, config: JobConfig) -> int:
+    """Of images that are ranked, those that the model read; else rejected ones too."""
+    return written.pairs if config.texts else written.rows

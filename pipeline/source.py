@@ -1,13 +1,14 @@
-"""The table as a Ray Dataset: every row with its place and a stable hash, finished parts of the table left unread.
+"""The table as Ray Data reads it: every row with its place and a stable hash, finished parts of the table left unread.
 
 Ray Data's own readers do not tell a row's number in its file, which resuming exactly needs; a `Datasource` of read
-tasks is how Ray Data takes in others.
+tasks is how Ray Data takes in others. A task does what comes next as well, a window of rows at a time: where reading is
+a stage of its own, both ask for the same cores, and on a small machine each can wait minutes for the other.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,8 +24,11 @@ from pipeline.schema import PLACE, ROW_HASH
 from pipeline.storage import STORAGE_ERRORS, patiently
 from pipeline.unify import first_line
 
-TASK_BYTES = 2**27  # of the table, that one read task reads
+TASK_BYTES = 2**27  # of the table, that one read task reads at most,
+TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
+MOST_TASKS = 20_000  # unless there were more than these
 Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
+Then = Callable[[pa.Table], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Unread:
     piece: Piece
     done: Places
 
+    @property
+    def rows(self) -> int:
+        """How many rows that is."""
+        return self.piece.rows - len(self.done)
+
     def read(self, wanted: Wanted) -> Iterator[pa.Table]:
         """Its rows, with `__place` and `row_hash`. Raises OSError naming the file."""
         try:
@@ -92,19 +101,20 @@ class Unread:
 
 
 class TableSource(Datasource):
-    """Ray Data's read stage: a task for every `TASK_BYTES`."""
+    """Ray Data's first stage: reads windows of about `wanted.window_rows` rows and gives what `then` makes of each."""
 
-    def __init__(self, unread: Sequence[Unread], wanted: Wanted) -> None:
+    def __init__(self, unread: Sequence[Unread], wanted: Wanted, then: Then) -> None:
         super().__init__()
+        self.wanted, self.then = wanted, then
         self.tasks: list[list[Unread]] = []
-        size = 0
+        most = max(TASK_WINDOWS * wanted.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
+        rows = size = 0
         for one in unread:
-            if not self.tasks or size + one.piece.size > TASK_BYTES:
+            if not self.tasks or rows + one.rows > most or size + one.piece.size > TASK_BYTES:
                 self.tasks.append([])
-                size = 0
+                rows = size = 0
             self.tasks[-1].append(one)
-            size += one.piece.size
-        self.wanted = wanted
+            rows, size = rows + one.rows, size + one.piece.size
 
     def estimate_inmemory_data_size(self) -> int:
         """Bytes."""
@@ -115,18 +125,31 @@ class TableSource(Datasource):
     ) -> list[ReadTask]:
         """The tasks."""
         del parallelism, per_task_row_limit, data_context
-        return [ReadTask(partial(_read, task, self.wanted), _metadata(task)) for task in self.tasks]
+        return [ReadTask(partial(_read, task, self.wanted, self.then), _metadata(task)) for task in self.tasks]
 
 
-def _read(task: Sequence[Unread], wanted: Wanted) -> Iterator[pa.Table]:
-    for one in task:
-        yield from one.read(wanted)
+def _read(task: Sequence[Unread], wanted: Wanted, then: Then) -> Iterator[pa.Table]:
+    for window in windows_of((table for one in task for table in one.read(wanted)), wanted.window_rows):
+        yield from then(window)
+
+
+def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The rows of `tables` in tables of exactly `rows` rows, but for the last."""
+    held: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        while count + table.num_rows >= rows:
+            yield pa.concat_tables([*held, table.slice(0, rows - count)])
+            table, held, count = table.slice(rows - count), [], 0
+        held, count = [*held, table], count + table.num_rows
+    if count:
+        yield pa.concat_tables(held)
 
 
 def _metadata(task: Sequence[Unread]) -> BlockMetadata:
-    rows = sum(one.piece.rows - len(one.done) for one in task)
+    """Of what is read; how much is made of it is not known."""
     size = sum(one.piece.size for one in task)
-    return BlockMetadata(num_rows=rows, size_bytes=size, input_files=[one.name for one in task], exec_stats=None)
+    return BlockMetadata(num_rows=None, size_bytes=size, input_files=[one.name for one in task], exec_stats=None)
 
 
 def row_hashes(name: str, rows: np.ndarray) -> np.ndarray:

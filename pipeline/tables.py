@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from pipeline.config import Format, JobConfig
+from pipeline.config import Format, InputConfig, JobConfig
 from pipeline.filters import Filter
 from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
 from pipeline.listing import list_files
@@ -55,6 +55,12 @@ class InputTable:
         names = [(file.found.name, file.found.size, file.found.version) for file in self.files]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
+    def read_here(self, names: Sequence[str], window_rows: int = 10_000) -> Iterator[pa.Table]:
+        """Some of its columns, and `__place` and `row_hash`, in this process. Raises OSError naming the file."""
+        wanted = Wanted(pa.schema([self.schema.field(name) for name in names]), [*names], None, window_rows)
+        for unread in self.unread(Places.none()):
+            yield from unread.read(wanted)
+
     def unread(self, done: Places) -> list[Unread]:
         """What is left to read, where the places in `done` are finished."""
         out = []
@@ -72,7 +78,18 @@ def open_table(config: JobConfig) -> InputTable:
 
     Raises ConfigError.
     """
-    spec = config.input
+    spec, table = config.input, find_table(config.input, config)
+    for name in (ROW_HASH, PLACE, TEXTS, STATS):
+        if name in (table.schema.names if spec.columns is None else spec.columns):
+            raise ConfigError(
+                f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
+                "list the columns to carry without it"
+            )
+    return replace(table, columns=check_columns(table.schema, config))
+
+
+def find_table(spec: InputConfig, config: JobConfig) -> InputTable:
+    """A table with all its columns, none of them checked. Raises ConfigError."""
     filesystem, path = open_fsspec(spec.path, "input.path", config.storage)
     try:
         found, folder, kind = list_files(filesystem, path, spec)
@@ -84,21 +101,14 @@ def open_table(config: JobConfig) -> InputTable:
     elif spec.filter is not None:
         raise ConfigError(f"input.filter: is for Parquet tables; {spec.path!r} is {kind}")
     else:
-        files, schema = open_row_files(found, filesystem, _row_format(kind, config))
-    columns = check_columns(schema, config)
-    for name in (ROW_HASH, PLACE, TEXTS, STATS):
-        if name in (schema.names if spec.columns is None else spec.columns):
-            raise ConfigError(
-                f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
-                "list the columns to carry without it"
-            )
-    return InputTable(files, full_uri(filesystem, folder), schema, columns, keep)
+        files, schema = open_row_files(found, filesystem, _row_format(kind, spec.id, config.limits.image_bytes))
+    return InputTable(files, full_uri(filesystem, folder), schema, Columns(schema.names, False), keep)
 
 
-def _row_format(kind: Format, config: JobConfig) -> RowFormat:
+def _row_format(kind: Format, id_column: str | None, image_bytes: int) -> RowFormat:
     if kind == "csv":
-        return Csv(config.input.id)
-    return JsonLines() if kind == "jsonl" else WebDataset(config.limits.image_bytes)
+        return Csv(id_column)
+    return JsonLines() if kind == "jsonl" else WebDataset(image_bytes)
 
 
 def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
@@ -121,18 +131,19 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
     lists = [_text_is_list(schema.field(name)) for name in config.text_columns]
     if any(lists) and len(lists) > 1:
         raise ConfigError("input.text: lists of texts come from one column; give that column alone, without tasks")
-    return Columns(_columns_to_read(config, schema.names), lists[0])
+    return Columns(_columns_to_read(config, schema.names), any(lists))
 
 
-def read(table: InputTable, config: JobConfig, done: Places) -> ray.data.Dataset:
-    """The rows whose places are not in `done`, as a Dataset in blocks of about `batch.window_rows` rows."""
+def read(
+    table: InputTable, config: JobConfig, done: Places, then: Callable[[pa.Table], Iterator[pa.Table]]
+) -> ray.data.Dataset:
+    """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
     names, keep = table.columns.names, table.keep
     needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
     schema = pa.schema([table.schema.field(name) for name in needed])
     wanted = Wanted(schema, names, keep.pyarrow() if keep else None, config.batch.window_rows)
-    source = TableSource(table.unread(done), wanted)
-    dataset = ray.data.read_datasource(source, override_num_blocks=len(source.tasks))
-    return dataset.repartition(target_num_rows_per_block=config.batch.window_rows)
+    source = TableSource(table.unread(done), wanted, then)
+    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), ray_remote_args={"num_cpus": 1})
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:

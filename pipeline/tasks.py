@@ -13,11 +13,16 @@ from torch import Tensor
 from pipeline.config import Task
 from pipeline.schema import DETAIL, ERROR, ROW_ID, TEXT_INDEX
 from vilt.packing import Pairs
-from vilt.predictor import Predictor, sigmoid, softmax, top
+from vilt.predictor import Predictor
+from vilt.scores import sigmoid, softmax, top
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
 FILLS = pa.list_(pa.struct([("token", pa.string()), ("score", pa.float32())]))
 TAGS = pa.list_(pa.struct([("token", pa.string()), ("label", pa.string()), ("score", pa.float32())]))
+
+
+# A task reads the pairs at `places` and gives, for each, whether its result is finite, and the columns of `TaskSpec`.
+Columns = tuple[np.ndarray, list[pa.Array]]
 
 
 @dataclass
@@ -27,15 +32,12 @@ class Work:
     predictor: Predictor
     pairs: Pairs
     top_k: int
+    rank: Callable[[np.ndarray], Columns] | None = None  # of the actor's `Ranker`, given the places of pairs
 
     @cached_property
     def pooled(self) -> Tensor:
         """float32 (n, D)."""
         return self.predictor.pooled(self.pairs)
-
-
-# A task reads the pairs at `places` and gives, for each, whether its result is finite, and the columns of `TaskSpec`.
-Columns = tuple[np.ndarray, list[pa.Array]]
 
 
 def score(work: Work, places: np.ndarray) -> Columns:
@@ -89,22 +91,30 @@ def tag(work: Work, places: np.ndarray) -> Columns:
     return finite, [pa.array([[tag._asdict() for tag in row] for row in found], TAGS)]
 
 
+def rank(work: Work, places: np.ndarray) -> Columns:
+    """`best_texts`: the best texts of the image; `candidates`: those of whose best images it may be."""
+    assert work.rank is not None
+    return work.rank(places)
+
+
 @dataclass(frozen=True)
 class TaskSpec:
-    """verb: what was done to a row, in reports. columns: the names of what it adds."""
+    """verb: what was done to a row, in reports. columns: the names of what it adds. head: of the checkpoint."""
 
     run: Callable[[Work, np.ndarray], Columns]
     verb: str
     columns: tuple[str, ...]
+    head: str
 
 
 TASKS: dict[Task, TaskSpec] = {
-    "score": TaskSpec(score, "scored", ("score",)),
-    "answer": TaskSpec(answer, "answered", ("answer", "answer_score", "answers")),
-    "fill": TaskSpec(fill, "filled", ("filled_text", "fills")),
-    "reason": TaskSpec(reason, "reasoned", ("label", "label_score")),
-    "tag": TaskSpec(tag, "tagged", ("tags",)),
-    "embed": TaskSpec(embed, "embedded", ("embedding",)),
+    "score": TaskSpec(score, "scored", ("score",), "score"),
+    "answer": TaskSpec(answer, "answered", ("answer", "answer_score", "answers"), "answer"),
+    "fill": TaskSpec(fill, "filled", ("filled_text", "fills"), "fill"),
+    "reason": TaskSpec(reason, "reasoned", ("label", "label_score"), "reason"),
+    "tag": TaskSpec(tag, "tagged", ("tags",), "tag"),
+    "embed": TaskSpec(embed, "embedded", ("embedding",), "embed"),
+    "rank": TaskSpec(rank, "ranked", ("best_texts", "candidates"), "score"),
 }
 
 

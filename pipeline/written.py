@@ -24,8 +24,8 @@ class Written:
 
     places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
     a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
-    file. errors: reason -> rows. capacity: tokens that its micro-batches could have held. devices: "bfloat16 on cpu" ->
-    micro-batches. replaces: the file of an earlier run whose other rows these are.
+    file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
+    devices: "bfloat16 on cpu" -> micro-batches. replaces: the file of an earlier run whose other rows these are.
     """
 
     name: str = ""
@@ -35,6 +35,7 @@ class Written:
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     micro_batches: int = 0
+    pairs: int = 0
     tokens: int = 0
     capacity: int = 0
     model_seconds: float = 0.0
@@ -59,6 +60,7 @@ class Written:
             table.num_rows,
             Counter(error for error in failed if error),
             len(stats),
+            sum(value["pairs"] for value in stats),
             sum(value["tokens"] for value in stats),
             len(stats) * budget,
             sum(value["seconds"] for value in stats),
@@ -69,7 +71,7 @@ class Written:
     def total(cls, parts: Iterable[Written]) -> Written:
         """The sums of several files' counts."""
         parts, out = list(parts), cls()
-        for name in ("rows", "micro_batches", "tokens", "capacity", "model_seconds"):
+        for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
             setattr(out, name, sum(getattr(part, name) for part in parts))
         for part in parts:
             out.errors.update(part.errors)

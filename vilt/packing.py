@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -55,6 +55,14 @@ class Pairs:
     def lengths(self) -> np.ndarray:
         """Tokens of each pair, int64 (n,): its text, the image [CLS] and its patches."""
         return self.text_lengths + 1 + self.grid_sizes[self.image_index]
+
+    def with_texts(
+        self, token_ids: np.ndarray, text_lengths: np.ndarray, text_index: np.ndarray, image_index: np.ndarray
+    ) -> Pairs:
+        """The same images with other texts: pair i is text `text_index[i]` of these and image `image_index[i]`."""
+        lengths = text_lengths[text_index]
+        ids = token_ids[spans(starts(text_lengths)[text_index], lengths)]
+        return replace(self, token_ids=ids, text_lengths=lengths, image_index=image_index)
 
     def cut(self, token_budget: int, chosen: np.ndarray | None = None) -> list[np.ndarray]:
         """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most

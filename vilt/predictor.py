@@ -18,12 +18,15 @@ from vilt.heads import Head, heads_in
 from vilt.linear import pack
 from vilt.model import PixelProjection, ViltModel
 from vilt.packing import Packed, Pairs, starts
+from vilt.precision import PRECISIONS, resolve_precision
 from vilt.preprocessor import Preprocessor
+from vilt.scores import sigmoid, softmax, top
 from vilt.storage import Source
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
+IMAGES = 32  # that `rank` holds at a time
+CROSS_PAIRS = 4096  # whose vectors `cross_scores` holds at a time
 Images = ImageInput | Sequence[ImageInput]
 Texts = str | Sequence[str]
 
@@ -100,6 +103,20 @@ class Predictor:
         parts = [self.logits("score", self.pooled(pairs))[:, 0] for pairs in self._windows(images, texts)]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
+    def rank(self, images: Sequence[ImageInput], texts: Sequence[str]) -> np.ndarray:
+        """Every text with every image: the scores, float32 (images, texts). Each image is decoded and embedded once."""
+        self.require("score")
+        token_ids, lengths = self.preprocessor.tokenizer.ragged(texts)
+        rows = []
+        for begin in range(0, len(images), IMAGES):
+            window = images[begin : begin + IMAGES]
+            own = self.preprocessor.pairs(window, [""] * len(window))  # their own texts are not read
+            text_index = np.tile(np.arange(len(texts)), len(window))
+            image_index = np.repeat(own.image_index, len(texts))
+            scores = [*self.cross_scores(own, token_ids, lengths, text_index, image_index)]
+            rows.append(np.concatenate(scores).reshape(len(window), -1) if scores else np.empty((len(window), 0)))
+        return np.concatenate(rows).astype(np.float32) if rows else np.empty((0, len(texts)), np.float32)
+
     def answer(self, images: Images, questions: Texts, top_k: int = 1) -> list[list[tuple[str, float]]]:
         """The `top_k` answers to each question about its image, as (answer, score), best first.
 
@@ -151,15 +168,36 @@ class Predictor:
             raise ValueError(f"the model has no head to {task}; it can {', '.join(self.heads) or 'do nothing'}")
 
     @torch.inference_mode()
-    def pooled(self, pairs: Pairs) -> Tensor:
-        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
+    def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
+        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read.
+
+        images: those of `pairs`, where they are embedded already.
+        """
         out = torch.empty((len(pairs), self.config.hidden_size), device=self.device)
         if not len(pairs):
             return out
-        images = self.model.embed_images(pairs, self.projection)
+        if images is None:
+            images = self.model.embed_images(pairs, self.projection)
         for batch, vectors in self._passes(pairs, images, self.model.pooled):
             out[torch.from_numpy(batch.order).to(self.device)] = vectors
         return out
+
+    @torch.inference_mode()
+    def cross_scores(
+        self,
+        images: Pairs,
+        token_ids: np.ndarray,
+        text_lengths: np.ndarray,
+        text_index: np.ndarray,
+        image_index: np.ndarray,
+    ) -> Iterator[np.ndarray]:
+        """Scores of texts with the images of `images`, float32, `CROSS_PAIRS` pairs at a time; each image is embedded
+        once. Pair i is text `text_index[i]` of those that lie end to end in `token_ids`, and image `image_index[i]`."""
+        embedded = self.model.embed_images(images, self.projection) if len(images.grids) else None
+        for begin in range(0, len(text_index), CROSS_PAIRS):
+            part = slice(begin, begin + CROSS_PAIRS)
+            pairs = images.with_texts(token_ids, text_lengths, text_index[part], image_index[part])
+            yield self.logits("score", self.pooled(pairs, embedded))[:, 0]
 
     @torch.inference_mode()
     def logits(self, task: str, features: Tensor) -> np.ndarray:
@@ -259,40 +297,6 @@ class Predictor:
             yield self.preprocessor.pairs(many[begin : begin + WINDOW], texts[begin : begin + WINDOW])
 
 
-def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (n, labels) -> the best `k` of each row, best first, the lower index where equal: (indices, scores)."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return best, np.take_along_axis(scores, best, 1)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Of each logit."""
-    return np.exp(-np.logaddexp(0, -logits))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last dimension."""
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """Of a GPU or of the host, for which torch has no error of its own."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """ "auto" -> the precision to use on `device`; others are checked."""
-    if precision in PRECISIONS:
-        return precision
-    if precision != "auto":
-        raise ValueError(f"precision {precision!r} is not one of auto, {', '.join(PRECISIONS)}")
-    native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bfloat16()
-    return "bfloat16" if native else "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.9
-        return torch.cpu._is_avx512_bf16_supported()
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

@@ -43,14 +43,14 @@ def test_driver(folder: Path, server: S3Server, undisturbed: Undisturbed) -> Non
     same_scores(job, undisturbed)
 
 
-@pytest.mark.parametrize("title", ["MapWorker", "preprocess", "Monitor"])
+@pytest.mark.parametrize("title", ["MapWorker", "ReadTable", "Monitor"])
 def test_worker(folder: Path, server: S3Server, undisturbed: Undisturbed, title: str) -> None:
     """An actor with the model, a task that decodes, the actor that counts: Ray starts another, the job goes on."""
     job = Job(folder, server, f"worker-{title.lower()}")
     started, kills = time.monotonic(), 0
     driver = job.start()
     for parts in range(1, FAULTS + 1):
-        if title != "preprocess":
+        if title != "ReadTable":
             job.wait_for_parts(parts, driver)
         kills += job.kill_worker(driver, title)
         time.sleep(0.5)

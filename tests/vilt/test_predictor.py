@@ -10,7 +10,7 @@ from PIL import Image
 from tests.parity.checkpoints import WORDS, transformers_logits, write_checkpoint
 from vilt import ImageError, Predictor, ViltForImageAndTextRetrieval, ViltImageProcessor, ViltProcessor
 from vilt.packing import Packed
-from vilt.predictor import resolve_precision
+from vilt.precision import resolve_precision
 
 SIZES = [(640, 480), (480, 640), (500, 500), (640, 480), (900, 300), (333, 500), (1200, 700)]
 

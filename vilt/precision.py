@@ -1,0 +1,24 @@
+"""The precisions of the `Predictor`, and which of them a device computes with natively."""
+
+from __future__ import annotations
+
+import torch
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """ "auto" -> the precision to use on `device`; others are checked."""
+    if precision in PRECISIONS:
+        return precision
+    if precision != "auto":
+        raise ValueError(f"precision {precision!r} is not one of auto, {', '.join(PRECISIONS)}")
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bfloat16()
+    return "bfloat16" if native else "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.9
+        return torch.cpu._is_avx512_bf16_supported()
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
