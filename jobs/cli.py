@@ -103,6 +103,14 @@ def convert(
     raise typer.Exit(convert_file(source, out, tokenizer, labels))
 
 
+@app.command()
+def evaluate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
+    from jobs.evaluate import evaluate_file
+
+    raise typer.Exit(evaluate_file(config, overrides or []))
+
+
 def main() -> None:
     """Entry point."""
     app()
