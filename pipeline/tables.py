@@ -126,13 +126,17 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
 
 def read(table: InputTable, config: JobConfig, done: Places) -> ray.data.Dataset:
     """The rows whose places are not in `done`, as a Dataset in blocks of about `batch.window_rows` rows."""
+    source = TableSource(table.unread(done), wanted(table, config.batch.window_rows))
+    dataset = ray.data.read_datasource(source, override_num_blocks=len(source.tasks))
+    return dataset.repartition(target_num_rows_per_block=config.batch.window_rows)
+
+
+def wanted(table: InputTable, window_rows: int) -> Wanted:
+    """What the job reads of a table, about `window_rows` rows at a time."""
     names, keep = table.columns.names, table.keep
     needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
     schema = pa.schema([table.schema.field(name) for name in needed])
-    wanted = Wanted(schema, names, keep.pyarrow() if keep else None, config.batch.window_rows)
-    source = TableSource(table.unread(done), wanted)
-    dataset = ray.data.read_datasource(source, override_num_blocks=len(source.tasks))
-    return dataset.repartition(target_num_rows_per_block=config.batch.window_rows)
+    return Wanted(schema, names, keep.pyarrow() if keep else None, window_rows)
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
