@@ -104,6 +104,36 @@ def convert(
     raise typer.Exit(convert_file(source, out, tokenizer, labels))
 
 
+@app.command()
+def evaluate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
+    from jobs.evaluate import evaluate_file
+
+    raise typer.Exit(evaluate_file(config, overrides or []))
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    task: Annotated[str | None, typer.Option(help="score, answer, ...; default: what the file says")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="rows to read and time")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
+    actors: Annotated[int | None, typer.Option(min=1, help="of the cluster to plan for; default: this machine")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of an actor")] = None,
+    cores_per_actor: Annotated[int | None, typer.Option(min=2, help="cores for each actor, its own included")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(min=0, help="of an actor with its GPUs and cores")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
+    out: Annotated[str | None, typer.Option(help="PNG file for a picture of grids and lengths")] = None,
+) -> None:
+    """Tell, from a sample, what a job will meet and how long it will take, before it runs."""
+    from jobs.plan import Asked, Options, plan_file
+
+    asked = Asked(sample, seed, actors, gpus, cores_per_actor)
+    options = Options(price_per_hour, as_json, out)
+    raise typer.Exit(plan_file(task, config, overrides or [], asked, options))  # type: ignore[arg-type]
+
+
 def main() -> None:
     """Entry point."""
     app()

@@ -74,10 +74,15 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
     Rows are bucketed by the grids that the images' headers tell; pixels are decoded as each micro-batch is built,
     so that no more than one micro-batch of them is in memory.
     """
+    yield from micro_batches(window, images_of_rows(window, settings), settings)
+
+
+def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Settings) -> Iterator[pa.Table]:
+    """As `preprocess`, of a window whose images are here. fetched: of each row, see `images_of_rows`."""
     config = settings.config
     preprocessor = _preprocessor(next(iter(config.models)), config.storage)
     items = _items({name: window[name] for name in config.text_columns}, window.num_rows)
-    images = _attach_images(items, _images_of_rows(window, settings))
+    images = _attach_images(items, fetched)
     for item in items:
         if not item.failure:
             _measure(item, images, preprocessor, settings)
@@ -136,7 +141,7 @@ def _tokenize(items: list[Item], preprocessor: Preprocessor) -> None:
         item.tokens = [own if text else own[:0] for text, own in islice(each, len(item.texts))]
 
 
-def _images_of_rows(window: pa.Table, settings: Settings) -> list[list[Fetched]]:
+def images_of_rows(window: pa.Table, settings: Settings) -> list[list[Fetched]]:
     """The encoded images of each row, or why there are none."""
     limit, config = settings.config.limits.image_bytes, settings.config
     columns = [values_or_failures(window[name], "uri_not_allowed") for name in config.image_columns]

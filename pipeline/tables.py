@@ -138,12 +138,16 @@ def read(
     table: InputTable, config: JobConfig, done: Places, then: Callable[[pa.Table], Iterator[pa.Table]]
 ) -> ray.data.Dataset:
     """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
+    source = TableSource(table.unread(done), wanted(table, config.batch.window_rows), then)
+    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), ray_remote_args={"num_cpus": 1})
+
+
+def wanted(table: InputTable, window_rows: int) -> Wanted:
+    """What the job reads of a table, about `window_rows` rows at a time."""
     names, keep = table.columns.names, table.keep
     needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
     schema = pa.schema([table.schema.field(name) for name in needed])
-    wanted = Wanted(schema, names, keep.pyarrow() if keep else None, config.batch.window_rows)
-    source = TableSource(table.unread(done), wanted, then)
-    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), ray_remote_args={"num_cpus": 1})
+    return Wanted(schema, names, keep.pyarrow() if keep else None, window_rows)
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:

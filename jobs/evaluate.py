@@ -1,0 +1,42 @@
+"""`vilt evaluate`: a checkpoint, or results that are there already, on the published benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobs.evaluation.config import EvaluateConfig
+from jobs.evaluation.files import Output
+from jobs.evaluation.nlvr2 import Nlvr2
+from jobs.evaluation.report import to_json, to_png, to_text
+from jobs.evaluation.retrieval import Retrieval
+from jobs.evaluation.vqa import Vqa
+from jobs.exits import ended
+from pipeline.run import StorageFailedError
+from pipeline.storage import STORAGE_ERRORS
+from pipeline.unify import first_line
+
+BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
+
+
+def evaluate_file(path: str, overrides: Sequence[str]) -> int:
+    """Measure what a YAML file describes and print a table; the exit code."""
+    return ended(lambda: evaluate(EvaluateConfig.load(path, overrides)))
+
+
+def evaluate(config: EvaluateConfig) -> str:
+    """Measure every benchmark of the config and write OUT/evaluation.json and .png; the table.
+
+    All files and models are checked before anything runs. Raises ConfigError, and what a job raises.
+    """
+    output = Output(config.output.path, config.storage)
+    chosen = [kind(config, output) for name, kind in BENCHMARKS.items() if getattr(config, name) is not None]
+    try:
+        measured = [benchmark.measure() for benchmark in chosen]
+        files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
+        if any(one.metrics for one in measured):
+            files.append(output.write("evaluation.png", to_png(measured)))
+    except STORAGE_ERRORS as error:
+        raise StorageFailedError(
+            f"the storage failed: {first_line(error)}; what was written stays, and the same command goes on"
+        ) from None
+    return to_text(measured, [*files, *(file for one in measured for file in one.files)])
