@@ -45,6 +45,14 @@ for _task, _help in TASKS.items():
     app.command(_task, help=_help)(_batch_command(_task))
 
 
+@app.command("filter")
+def filter_(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Keep the rows of a table whose scores or answers meet the conditions in the file."""
+    from jobs.filter import filter_file
+
+    raise typer.Exit(filter_file(config, overrides or []))
+
+
 @app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",

@@ -77,7 +77,7 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     with ExitStack() as stack:
         try:
-            progress = stack.enter_context(Progress(filesystem, path, _identity(table, models)))
+            progress = stack.enter_context(Progress(filesystem, path, job_identity(table, models)))
             finished = progress.begin(config.output.overwrite, retry_errors)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
@@ -134,7 +134,7 @@ def _write_rest(
     return sink.parts
 
 
-def _identity(table: InputTable, models: Models) -> dict[str, str]:
+def job_identity(table: InputTable, models: Models) -> dict[str, str]:
     """What makes a job the same one: then it goes on where it was stopped."""
     names = {"model": "vilt.weights_sha256", "config": "vilt.config_sha256"}
     return {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
