@@ -54,6 +54,28 @@ def filter_(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def show(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    rows: Annotated[int, typer.Option(min=0, help="how many of its rows to print")] = 8,
+) -> None:
+    """Print what a job has written: counts, reasons, scores, answers, some rows, and what made them."""
+    from jobs.show import show as show_folder
+
+    raise typer.Exit(show_folder(out, rows))
+
+
+@app.command()
+def report(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    file: Annotated[str | None, typer.Option("--out", help="where to write it; default: OUT/_report.html")] = None,
+) -> None:
+    """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network."""
+    from jobs.report import report_file
+
+    raise typer.Exit(report_file(out, file))
+
+
+@app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",
     rows: Annotated[int, typer.Option(min=20, help="scenes to draw")] = 300,

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.exits import ended
+from jobs.report import report_after
 from pipeline.filtering import FilterSummary, filter_table
 from pipeline.filtering_config import KEPT, FilterConfig
 
 
 def filter_file(path: str, overrides: Sequence[str]) -> int:
     """Run the filter that a YAML file describes and print its summary; the exit code."""
-    return ended(lambda: format_filter(filter_table(FilterConfig.load(path, overrides))))
+    return ended(lambda: _filter(FilterConfig.load(path, overrides)))
+
+
+def _filter(config: FilterConfig) -> str:
+    summary = filter_table(config)
+    if config.output.report and not summary.finished_before:
+        report_after(config.output.path, config.storage)
+    return format_filter(summary)
 
 
 def format_filter(summary: FilterSummary) -> str:

@@ -21,7 +21,13 @@ from pipeline.unify import first_line, require_column
 
 MEMORY = "1GB"
 NO_SCORE = "no score"
-_SETTINGS = ("autoinstall_known_extensions", "autoload_known_extensions", "enable_external_access")
+_OFF = (
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+    "enable_external_access",
+    "enable_progress_bar",
+    "python_enable_replacements",
+)
 
 
 class Cut:
@@ -135,9 +141,8 @@ def open_database(path: str, folder: str) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(
         path, config={"memory_limit": MEMORY, "temp_directory": folder, "threads": str(os.cpu_count() or 1)}
     )
-    for name in _SETTINGS:
+    for name in _OFF:
         database.execute(f"SET {name} = false")
-    database.execute("SET python_enable_replacements = false")
     database.execute("SET lock_configuration = true")
     return database
 

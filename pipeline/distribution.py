@@ -14,9 +14,9 @@ EXAMPLES = 8  # of each kind
 
 @dataclass(frozen=True)
 class Distribution:
-    """Of the rows with a score. quantiles: of `QUANTILES`, approximate within. edges: BINS + 1 scores.
+    """Of the rows with a score. quantiles: at `QUANTILES`, approximate but for the first and last.
 
-    kept, dropped: rows in each bin.
+    edges: BINS + 1 scores. kept, dropped: rows in each bin.
     """
 
     rows: int
@@ -24,6 +24,11 @@ class Distribution:
     edges: list[float]
     kept: list[int]
     dropped: list[int]
+
+    @property
+    def median(self) -> float:
+        """About the score in the middle."""
+        return self.quantiles[len(QUANTILES) // 2]
 
 
 def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distribution | None:

@@ -40,7 +40,8 @@ class FilterSummary:
 
     dropped: reason -> rows. score: the column that was compared; lowest_kept: the lowest score that was kept.
     scores: a `pipeline.distribution.Distribution`. examples: kind -> rows of the table, by file and row.
-    input: the section of the config. lineage: of the scores. finished_before: nothing was left to do.
+    input: the section of the config, with the columns that were scored. lineage: of the scores. finished_before:
+    nothing was left to do.
     """
 
     output: str
@@ -169,6 +170,15 @@ def _audit(table: TableFiles, copied: list[Copied]) -> None:
             )
 
 
+def _columns_scored(uri: str, config: FilterConfig) -> dict[str, Any]:
+    """Which columns the job that scored took for images and texts, where the filter's config does not say."""
+    try:
+        scored = read_summary(uri, "scores", config.storage).get("input", {})
+    except ConfigError:  # results of another program
+        return {}
+    return {key: scored[key] for key in ("image", "text", "allow") if key in scored}
+
+
 def _summarise(
     config: FilterConfig,
     table: TableFiles,
@@ -183,7 +193,7 @@ def _summarise(
     scores = distribution(cut.database, source)
     shown = {}
     if scores:
-        middle = scores.quantiles[len(scores.quantiles) // 2] if lowest is None else lowest
+        middle = scores.median if lowest is None else lowest
         shown = examples(cut.database, source, "place, row_id, score, reason", middle)
     for rows in shown.values():
         for row in rows:
@@ -194,13 +204,13 @@ def _summarise(
         rows_in=table.rows,
         kept=sum(file.kept for file in copied),
         dropped=cut.counts(),
-        keep=config.keep.model_dump(exclude_none=True),
+        keep=config.keep.model_dump(exclude_defaults=True),
         score=config.keep.score or results.score_column,
         lowest_kept=lowest,
         scores_from=results.uri,
         scores=asdict(scores) if scores else None,
         examples=shown,
-        input=config.input.model_dump(exclude_defaults=True),
+        input={**_columns_scored(results.uri, config), **config.input.model_dump(exclude_defaults=True)},
         seconds=round(seconds, 3),
         files=[file.kept_name for file in copied],
         lineage=results.lineage,

@@ -52,6 +52,7 @@ class ViltActor:
             "pairs": len(batch.pairs),
             "tokens": int(batch.pairs.lengths.sum()),
             "seconds": seconds,
+            "grids": [f"{grid.rows}x{grid.cols}" for grid in batch.pairs.grids],
             "precision": predictor.precision,
             "device": str(predictor.device),
         }

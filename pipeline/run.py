@@ -7,7 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import ray
 import ray.data
@@ -41,8 +42,8 @@ class Summary:
     """What a job did, over all its runs.
 
     seconds: of the run that finished it, from the start of the flow to its end, model loading included;
-    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. finished_before: nothing
-    was left to do.
+    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. input: the section of the
+    config. finished_before: nothing was left to do.
     """
 
     tasks: list[Task]
@@ -62,6 +63,7 @@ class Summary:
     lineage: dict[str, str]
     identity: dict[str, str]
     resumed_rows: int
+    input: dict[str, Any] = field(default_factory=dict)
     finished_before: bool = False
 
 
@@ -226,4 +228,5 @@ def _summarise(
         lineage={**models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         identity=progress.identity,
         resumed_rows=resumed,
+        input=config.input.model_dump(exclude_defaults=True),
     )
