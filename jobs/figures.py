@@ -37,9 +37,9 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     axes.bar(scores.edges[:-1], scores.kept, width, align="edge", color=KEPT, label="kept")
     if sum(scores.dropped):
         axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, align="edge", color=DROPPED, label="dropped")
-        axes.legend(frameon=False)
     if threshold is not None:
-        axes.axvline(threshold, color=LINE, linewidth=1)
+        axes.axvline(threshold, color=LINE, linewidth=1, label="lowest kept")
+        axes.legend(frameon=False)
     axes.set_xlabel(name)
     axes.set_ylabel("rows")
     return _svg(figure, f"Histogram of {scores.rows:,} scores")

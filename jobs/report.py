@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -97,11 +96,18 @@ def _figures(view: Overview, total: Written, parts: list[Written]) -> list[tuple
         note = f"{view.distinct_answers:,} different answers"
         out.append(("Answers", figures.bars(view.answers, "Answers by frequency"), note))
     if total.grids:
-        grids: list[Any] = total.grids.most_common(MOST_GRIDS)
-        note = f"{len(total.grids)} grids of patches, as rows x columns, of the {sum(total.grids.values()):,} images"
-        out.append(("Grids", figures.bars(grids, "Images by grid"), note))
-    timed = [part for part in parts if part.at]
-    if timed:
-        rate = f"{total.micro_batches:,} batches, {total.model_seconds:,.1f} s in the model"
-        out.append(("Rows over time", figures.progress(timed), f"A step for each of {len(timed):,} files; {rate}"))
+        grids = total.grids.most_common(MOST_GRIDS)
+        note = f"{len(total.grids)} grids of patches, as rows x columns, of {sum(total.grids.values()):,} images"
+        out.append(("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
+    if parts and parts[-1].at > parts[0].at > 0:
+        out.append(("Rows over time", figures.progress(parts), f"A step for each of {len(parts):,} files"))
     return out
+
+
+def _batches(total: Written) -> str:
+    """How full the batches were."""
+    tokens = total.tokens / max(1, total.micro_batches)
+    fill = total.tokens / max(1, total.capacity)
+    return (
+        f"batches of {tokens:,.0f} tokens on average, {fill:.0%} of the most, {total.model_seconds:,.1f} s in the model"
+    )
