@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,10 +60,6 @@ class Results:
     def score_column(self) -> str | None:
         """The column that ranks the rows."""
         return next((name for name in SCORE_COLUMNS if name in self.schema.names), None)
-
-    def batches(self, columns: list[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """All rows in order, in parts."""
-        yield from self.dataset.scanner(columns=columns, batch_size=rows, batch_readahead=1).to_batches()
 
 
 def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
