@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.exits import BAD_CONFIG, ended
+from jobs.report import report_after
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.rank import rank
@@ -15,12 +16,16 @@ from pipeline.tasks import TASKS
 
 def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_errors: bool = False) -> int:
     """Run the job that a YAML file describes and print its summary; the exit code. task: None: the file says it."""
+    return ended(lambda: _run(JobConfig.load(task, path, overrides), retry_errors))
 
-    def job() -> str:
-        config = JobConfig.load(task, path, overrides)
-        return format_summary((rank if config.texts else run)(config, retry_errors))
 
-    return ended(job)
+def _run(config: JobConfig, retry_errors: bool) -> str:
+    if config.texts:
+        return format_summary(rank(config, retry_errors))
+    summary = run(config, retry_errors)
+    if config.output.report and not summary.finished_before:
+        report_after(config.output.path, config.storage)
+    return format_summary(summary)
 
 
 def main(task: Task) -> None:

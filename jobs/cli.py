@@ -46,6 +46,36 @@ for _task, _help in TASKS.items():
     app.command(_task, help=_help)(_batch_command(_task))
 
 
+@app.command("filter")
+def filter_(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Keep the rows of a table whose scores or answers meet the conditions in the file."""
+    from jobs.filter import filter_file
+
+    raise typer.Exit(filter_file(config, overrides or []))
+
+
+@app.command()
+def show(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    rows: Annotated[int, typer.Option(min=0, help="how many of its rows to print")] = 8,
+) -> None:
+    """Print what a job has written: counts, reasons, scores, answers, some rows, and what made them."""
+    from jobs.show import show as show_folder
+
+    raise typer.Exit(show_folder(out, rows))
+
+
+@app.command()
+def report(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    file: Annotated[str | None, typer.Option("--out", help="where to write it; default: OUT/_report.html")] = None,
+) -> None:
+    """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network."""
+    from jobs.report import report_file
+
+    raise typer.Exit(report_file(out, file))
+
+
 @app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",

@@ -74,6 +74,7 @@ class OutputConfig(Section):
     path: str = Field(description="folder for the Parquet files: a local path or s3://...")
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     keep_image: bool = Field(False, description="carry the image column into the output")
+    report: bool = Field(True, description="write _report.html")
     rows_per_file: int | None = Field(
         None, ge=1, description="write a file, from which a stopped job goes on, once so many rows are ready"
     )

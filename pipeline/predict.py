@@ -68,6 +68,7 @@ class ViltActor:
             "pairs": self.ranker.pairs if self.ranker else len(batch.pairs),
             "tokens": self.ranker.tokens if self.ranker else int(batch.pairs.lengths.sum()),
             "seconds": seconds,
+            "grids": [f"{grid.rows}x{grid.cols}" for grid in batch.pairs.grids],
             "precision": predictor.precision,
             "device": str(predictor.device),
         }

@@ -77,7 +77,7 @@ class Progress:
         unfinished, results = self._read(f"{self.folder}/{JOB}"), self._results()
         if unfinished and unfinished != asked:
             if not overwrite:
-                raise ConfigError(_differs(self.path, unfinished, asked))
+                raise ConfigError(differs(self.path, unfinished, asked))
             self._discard()
             unfinished = None
         if results and not unfinished:
@@ -248,7 +248,7 @@ def write_parquet(
     write_whole(filesystem, path, sink.getvalue())
 
 
-def _differs(path: str, unfinished: dict[str, str], asked: dict[str, str]) -> str:
+def differs(path: str, unfinished: dict[str, str], asked: dict[str, str]) -> str:
     """The line for a folder with the unfinished work of another job."""
     names = [key for key in asked if unfinished.get(key) != asked[key]]
     return (

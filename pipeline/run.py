@@ -7,8 +7,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import ray
 import ray.data
@@ -45,8 +46,8 @@ class Summary:
     """What a job did, over all its runs.
 
     seconds: of the run that finished it, from the start of the flow to its end, model loading included;
-    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. finished_before: nothing
-    was left to do.
+    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. input: the section of the
+    config. finished_before: nothing was left to do.
     """
 
     tasks: list[Task]
@@ -66,6 +67,7 @@ class Summary:
     lineage: dict[str, str]
     identity: dict[str, str]
     resumed_rows: int
+    input: dict[str, Any] = field(default_factory=dict)
     finished_before: bool = False
 
 
@@ -82,7 +84,7 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     with ExitStack() as stack:
         try:
-            progress = stack.enter_context(Progress(filesystem, path, _identity(table, models, texts)))
+            progress = stack.enter_context(Progress(filesystem, path, job_identity(table, models, texts)))
             finished = progress.begin(config.output.overwrite, retry_errors)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
@@ -151,7 +153,7 @@ def _write_rest(
     return sink.parts
 
 
-def _identity(table: InputTable, models: Models, texts: RankTexts | None) -> dict[str, str]:
+def job_identity(table: InputTable, models: Models, texts: RankTexts | None = None) -> dict[str, str]:
     """What makes a job the same one: then it goes on where it was stopped."""
     names = {"model": "vilt.weights_sha256", "config": "vilt.config_sha256"}
     own = {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
@@ -249,6 +251,7 @@ def _summarise(
         lineage={**models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         identity=progress.identity,
         resumed_rows=resumed,
+        input=config.input.model_dump(exclude_defaults=True),
     )
 
 

@@ -39,6 +39,7 @@ STATS_TYPE = pa.struct(
         ("pairs", pa.int64()),
         ("tokens", pa.int64()),
         ("seconds", pa.float64()),  # in the model
+        ("grids", pa.list_(pa.string())),  # of each image, as "4x6"
         ("precision", pa.string()),
         ("device", pa.string()),
     ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
+from fsspec import AbstractFileSystem
 
-from pipeline.config import Format, InputConfig, JobConfig
+from pipeline.config import Format, InputConfig, JobConfig, StorageConfig
 from pipeline.filters import Filter
 from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
 from pipeline.listing import list_files
@@ -25,6 +26,8 @@ from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fs
 from pipeline.tasks import added_columns
 from pipeline.unify import require_column
 
+MAX_BYTES = 2**62  # of an image, where no job limits it
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -35,13 +38,14 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class InputTable:
-    """A checked table. `base`: the URI of its folder, to which relative image URIs are relative."""
+class TableFiles:
+    """The files of a table. base: the URI of its folder, to which relative image URIs are relative."""
 
     files: list[InputFile]
+    filesystem: AbstractFileSystem
     base: str
+    format: Format
     schema: pa.Schema
-    columns: Columns
     keep: Filter | None
 
     @property
@@ -55,12 +59,6 @@ class InputTable:
         names = [(file.found.name, file.found.size, file.found.version) for file in self.files]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
-    def read_here(self, names: Sequence[str], window_rows: int = 10_000) -> Iterator[pa.Table]:
-        """Some of its columns, and `__place` and `row_hash`, in this process. Raises OSError naming the file."""
-        wanted = Wanted(pa.schema([self.schema.field(name) for name in names]), [*names], None, window_rows)
-        for unread in self.unread(Places.none()):
-            yield from unread.read(wanted)
-
     def unread(self, done: Places) -> list[Unread]:
         """What is left to read, where the places in `done` are finished."""
         out = []
@@ -73,24 +71,19 @@ class InputTable:
         return out
 
 
-def open_table(config: JobConfig) -> InputTable:
-    """Find the files, read what they say of themselves and check the columns that the config names.
+@dataclass(frozen=True)
+class InputTable(TableFiles):
+    """A table whose columns were checked."""
+
+    columns: Columns
+
+
+def open_files(spec: InputConfig, storage: StorageConfig, image_bytes: int = MAX_BYTES) -> TableFiles:
+    """Find the files and read what they say of themselves. image_bytes: most bytes of an image in a tar.
 
     Raises ConfigError.
     """
-    spec, table = config.input, find_table(config.input, config)
-    for name in (ROW_HASH, PLACE, TEXTS, STATS):
-        if name in (table.schema.names if spec.columns is None else spec.columns):
-            raise ConfigError(
-                f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
-                "list the columns to carry without it"
-            )
-    return replace(table, columns=check_columns(table.schema, config))
-
-
-def find_table(spec: InputConfig, config: JobConfig) -> InputTable:
-    """A table with all its columns, none of them checked. Raises ConfigError."""
-    filesystem, path = open_fsspec(spec.path, "input.path", config.storage)
+    filesystem, path = open_fsspec(spec.path, "input.path", storage)
     try:
         found, folder, kind = list_files(filesystem, path, spec)
     except STORAGE_ERRORS as error:
@@ -101,8 +94,22 @@ def find_table(spec: InputConfig, config: JobConfig) -> InputTable:
     elif spec.filter is not None:
         raise ConfigError(f"input.filter: is for Parquet tables; {spec.path!r} is {kind}")
     else:
-        files, schema = open_row_files(found, filesystem, _row_format(kind, spec.id, config.limits.image_bytes))
-    return InputTable(files, full_uri(filesystem, folder), schema, Columns(schema.names, False), keep)
+        files, schema = open_row_files(found, filesystem, _row_format(kind, spec.id, image_bytes))
+    return TableFiles(files, filesystem, full_uri(filesystem, folder), kind, schema, keep)
+
+
+def open_table(config: JobConfig) -> InputTable:
+    """Find the files and check the columns that the config names. Raises ConfigError."""
+    spec = config.input
+    table = open_files(spec, config.storage, config.limits.image_bytes)
+    columns, schema = check_columns(table.schema, config), table.schema
+    for name in (ROW_HASH, PLACE, TEXTS, STATS):
+        if name in (schema.names if spec.columns is None else spec.columns):
+            raise ConfigError(
+                f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
+                "list the columns to carry without it"
+            )
+    return InputTable(**vars(table), columns=columns)
 
 
 def _row_format(kind: Format, id_column: str | None, image_bytes: int) -> RowFormat:
@@ -121,17 +128,22 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
     ):
         for name in names:
             require_column(schema, key, name)
-    if spec.id is not None:
-        require_column(schema, "input.id", spec.id)
-        found = schema.field(spec.id).type
-        if not pa.types.is_integer(found):
-            raise ConfigError(f"input.id: column {spec.id!r} is {found}; row ids are integers: leave the key out")
+    check_id(schema, spec.id)
     for name in config.image_columns:
         _check_image(schema.field(name), lists=config.image_columns == [name] and config.tasks == ["reason"])
     lists = [_text_is_list(schema.field(name)) for name in config.text_columns]
     if any(lists) and len(lists) > 1:
         raise ConfigError("input.text: lists of texts come from one column; give that column alone, without tasks")
     return Columns(_columns_to_read(config, schema.names), any(lists))
+
+
+def check_id(schema: pa.Schema, id_column: str | None) -> None:
+    """Check the column of ids, where there is one. Raises ConfigError."""
+    if id_column is not None:
+        require_column(schema, "input.id", id_column)
+        found = schema.field(id_column).type
+        if not pa.types.is_integer(found):
+            raise ConfigError(f"input.id: column {id_column!r} is {found}; row ids are integers: leave the key out")
 
 
 def read(
@@ -148,6 +160,17 @@ def wanted(table: InputTable, window_rows: int) -> Wanted:
     needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
     schema = pa.schema([table.schema.field(name) for name in needed])
     return Wanted(schema, names, keep.pyarrow() if keep else None, window_rows)
+
+
+def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> Iterator[pa.Table]:
+    """The rows of the table in order, with these columns, `__place` and `row_hash`, in this process."""
+    needed = list(dict.fromkeys([*names, *(table.keep.columns() if table.keep else ())]))
+    if not needed and table.format != "parquet":  # whose rows cannot be counted without a column
+        needed = table.schema.names[:1]
+    schema = pa.schema([table.schema.field(name) for name in needed])
+    wanted = Wanted(schema, list(names), table.keep.pyarrow() if table.keep else None, window_rows)
+    for unread in table.unread(Places.none()):
+        yield from unread.read(wanted)
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:

@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 from pipeline.config import InputConfig, JobConfig
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS
-from pipeline.tables import InputTable, find_table
+from pipeline.tables import InputTable, open_files, read_columns
 from pipeline.texts import Candidates, RankTexts
 from pipeline.unify import first_line, require_column
 
 EXAMPLES = 3
+WINDOW = 10_000  # rows that are read at a time
 
 
 def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
@@ -42,7 +43,9 @@ def _read_candidates(config: JobConfig, text_ids: np.ndarray, images: InputTable
     key, columns = "texts.candidates", ["text_id", "image_id"]
     table = _read(config, InputConfig(path=config.texts.candidates), key, columns)
     text, image = (_ids(table, name, key) for name in columns)
-    known = np.sort(np.concatenate([_ids(t, config.input.id, "input.id") for t in images.read_here([config.input.id])]))
+    known = np.sort(
+        np.concatenate([_ids(t, config.input.id, "input.id") for t in read_columns(images, [config.input.id], WINDOW)])
+    )
     order = np.argsort(text_ids)
     _check_known(text, text_ids[order], "text_id")
     _check_known(image, known, "image_id")
@@ -64,10 +67,11 @@ def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
 def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> pa.Table:
     """These columns of a small table; errors name the section `key`."""
     try:
-        found = find_table(spec, config)
+        found = open_files(spec, config.storage, config.limits.image_bytes)
         for name in names:
             require_column(found.schema, key, name)
-        return pa.concat_tables(found.read_here(names)) if found.rows else found.schema.empty_table().select(names)
+        parts = [part.select(names) for part in read_columns(found, names, WINDOW)]
+        return pa.concat_tables([found.schema.empty_table().select(names), *parts])
     except ConfigError as error:
         raise ConfigError(str(error).replace("input.path", f"{key}.path" if key == "texts" else key)) from None
     except STORAGE_ERRORS as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -25,7 +26,8 @@ class Written:
     places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
     a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
     file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
-    devices: "bfloat16 on cpu" -> micro-batches. replaces: the file of an earlier run whose other rows these are.
+    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. at: when it was written, in seconds since 1970.
+    replaces: the file of an earlier run whose other rows these are.
     """
 
     name: str = ""
@@ -40,6 +42,8 @@ class Written:
     capacity: int = 0
     model_seconds: float = 0.0
     devices: Counter[str] = field(default_factory=Counter)
+    grids: Counter[str] = field(default_factory=Counter)
+    at: float = 0.0
     replaces: str | None = None
 
     @classmethod
@@ -65,6 +69,8 @@ class Written:
             len(stats) * budget,
             sum(value["seconds"] for value in stats),
             Counter(f"{value['precision']} on {value['device']}" for value in stats),
+            Counter(grid for value in stats for grid in value["grids"] or ()),
+            time.time(),
         )
 
     @classmethod
@@ -76,6 +82,7 @@ class Written:
         for part in parts:
             out.errors.update(part.errors)
             out.devices.update(part.devices)
+            out.grids.update(part.grids)
         return out
 
     def to_json(self) -> str:
@@ -90,7 +97,7 @@ class Written:
         for name in ("places", "retryable"):
             values[name] = Places.decode(values[name])
         values["split"] = {int(place): (here, of) for place, (here, of) in values["split"].items()}
-        for name in ("errors", "devices"):
+        for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)
 

@@ -8,6 +8,7 @@ import yaml
 
 from pipeline import JobConfig
 from pipeline.config import Task
+from pipeline.filtering_config import FilterConfig, KeepConfig
 from pipeline.reasons import REASONS
 from pipeline.tasks import TASKS, added_columns
 
@@ -28,6 +29,17 @@ def test_the_configs_are_valid_with_every_line_uncommented(name: str, task: Task
     head, *lines = path.read_text().split("\n\n", 1)[1].splitlines()
     values = yaml.safe_load("\n".join(re.sub(r"^(\s*)# (\w+: )", r"\1\2", line) for line in (head, *lines)))
     JobConfig.parse(task, values)
+
+
+def test_the_filter_config_is_valid_with_every_line_uncommented() -> None:
+    path = ROOT / "configs" / "filter.yaml"
+    assert FilterConfig.load(str(path)).keep.top == 0.3
+    lines = re.sub(r"^(\s*)# (\w+: )", r"\1\2", path.read_text().split("\n\n", 1)[1], flags=re.MULTILINE)
+    values = yaml.safe_load(lines)
+    for other in ("scores", "run"):
+        FilterConfig.checked({key: value for key, value in values.items() if key != other})
+    assert set(values) == set(FilterConfig.model_fields)
+    assert set(values["keep"]) == set(KeepConfig.model_fields)
 
 
 def test_the_configs_name_every_task_and_column() -> None:

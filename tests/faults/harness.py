@@ -76,7 +76,7 @@ class Job:
         values: dict[str, Any] = {
             "input": {"path": f"s3://{name}/table", "text": "caption", "id": "id"},
             "model": "zoo://scenes",
-            "output": {"path": f"s3://{name}/scores", "rows_per_file": 30},
+            "output": {"path": f"s3://{name}/scores", "rows_per_file": 30, "report": False},
             "precision": "float32",
             "batch": {"window_rows": 40, "tokens": 512},
         }

@@ -1,0 +1,74 @@
+"""How scores are distributed, and which rows show it best: for reports, of a table in DuckDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+BINS = 40
+EXAMPLES = 8  # of each kind
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Of the rows with a score. quantiles: at `QUANTILES`, approximate but for the first and last.
+
+    edges: BINS + 1 scores. kept, dropped: rows in each bin.
+    """
+
+    rows: int
+    quantiles: list[float]
+    edges: list[float]
+    kept: list[int]
+    dropped: list[int]
+
+    @property
+    def median(self) -> float:
+        """About the score in the middle."""
+        return self.quantiles[len(QUANTILES) // 2]
+
+
+def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distribution | None:
+    """Of the relation `source` with the columns score and kept (bool); None where no row has a finite score."""
+    finite = f"(SELECT score::DOUBLE AS score, kept FROM {source} WHERE isfinite(score))"
+    inner = ", ".join(map(str, QUANTILES[1:-1]))
+    query = f"SELECT count(*), min(score), max(score), approx_quantile(score, [{inner}]) FROM {finite}"
+    rows, low, high, quantiles = database.execute(query).fetchall()[0]
+    if not rows:
+        return None
+    width = (high - low) / BINS or 1 / BINS
+    bins = database.execute(
+        f"SELECT least(floor((score - {low!r}) / {width!r}), {BINS - 1})::INTEGER AS bin, kept, count(*) "
+        f"FROM {finite} GROUP BY ALL"
+    ).fetchall()
+    counts = {True: [0] * BINS, False: [0] * BINS}
+    for number, kept, count in bins:
+        counts[kept][number] += count
+    quantiles = [min(max(value, low), high) for value in quantiles]
+    return Distribution(
+        rows, [low, *quantiles, high], [low + width * i for i in range(BINS + 1)], counts[True], counts[False]
+    )
+
+
+def examples(
+    database: duckdb.DuckDBPyConnection, source: str, columns: str, middle: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Some rows of the relation `source` with the columns row_id and score: the best, the worst, those nearest to the
+    score `middle`, and some at random, the same in every run."""
+    orders = {
+        "best": "score DESC, row_id",
+        "near": f"abs(score - {middle!r}), row_id",
+        "worst": "score, row_id",
+        "random": "hash(row_id), row_id",
+    }
+    out = {}
+    for kind, order in orders.items():
+        found = database.execute(
+            f"SELECT {columns} FROM {source} WHERE isfinite(score) ORDER BY {order} LIMIT {EXAMPLES}"
+        )
+        names = [column[0] for column in found.description]
+        out[kind] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return out

@@ -1,0 +1,52 @@
+"""Outputs of finished jobs, made once: what show and report look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import JobConfig, run
+from pipeline.filtering import filter_table
+from pipeline.filtering_config import FilterConfig
+
+HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\"> \x1b[31mred"
+
+
+@pytest.fixture(scope="session")
+def outputs(
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: None, scene_rows: Callable[[int], list[dict[str, Any]]]
+) -> Path:
+    """A folder with `table` of 30 scenes, their `scores` and `answers`, and `filtered`, the best half of them."""
+    del ray_cluster
+    folder = tmp_path_factory.mktemp("outputs")
+    rows = scene_rows(30)
+    rows[2]["image"] = b"<html>"
+    rows[4]["caption"] = ""
+    for row in rows[6:]:
+        row["caption"] = f"{HOSTILE} {row['id']}"
+    (folder / "table").mkdir()
+    for i in range(3):
+        part = pa.Table.from_pylist(rows[10 * i : 10 * i + 10])
+        pq.write_table(part, folder / "table" / f"{i}.parquet", row_group_size=4)
+    table = {"path": str(folder / "table")}
+    for task, text, more in (("score", "caption", {}), ("answer", "question", {"columns": ["id"]})):
+        values = {
+            "input": {**table, "text": text, **more},
+            "model": "zoo://scenes",
+            "output": {"path": str(folder / f"{task}s"), "rows_per_file": 10},
+            "batch": {"window_rows": 10},
+        }
+        run(JobConfig.parse(task, values))  # type: ignore[arg-type]
+    values = {
+        "input": {**table, "text": "caption"},
+        "scores": str(folder / "scores"),
+        "keep": {"top": 0.5},
+        "output": {"path": str(folder / "filtered")},
+    }
+    filter_table(FilterConfig.checked(values))
+    return folder
