@@ -47,7 +47,8 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: of the whole job, from the start of the flow; low, high: their 95 % range; start: what of it is over
+    """seconds: of the whole job, from the start of the flow; low, high: what 95 % of resamples of the timed pieces
+    give, which says nothing of other machines; start: what of it is over
     when the first row comes.
 
     limit: the stage that decides. rates: the rows a second that each stage allows, those before the model together.

@@ -22,7 +22,9 @@ def test_the_readme_lists_every_reason_and_column() -> None:
         assert f"`{name}`" in text
 
 
-@pytest.mark.parametrize(("name", "task"), [("score", "score"), ("answer", "answer"), ("tasks", None)])
+@pytest.mark.parametrize(
+    ("name", "task"), [("score", "score"), ("answer", "answer"), ("rank", "rank"), ("tasks", None)]
+)
 def test_the_configs_are_valid_with_every_line_uncommented(name: str, task: Task | None) -> None:
     path = ROOT / "configs" / f"{name}.yaml"
     assert JobConfig.load(task, str(path)).tasks == ([task] if task else ["score", "answer"])

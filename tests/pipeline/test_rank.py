@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,3 +188,23 @@ def test_no_best_image_is_missed(values: list[list[int]], top_k: int, data: st.D
     for j, row in enumerate(best_images(files, texts, top_k)["best_images"].to_pylist()):
         own = np.flatnonzero(wanted[:, j])
         assert [found["row_id"] for found in row] == own[np.argsort(-scores[own, j], kind="stable")][:top_k].tolist()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_s3(s3_server: str, scene_rows: Callable[[int], Any]) -> None:
+    assert s3_server
+    s3, rows = s3fs.S3FileSystem(), scene_rows(5)
+    s3.mkdir("rank")
+    pq.write_table(pa.Table.from_pylist(rows), "rank/table/a.parquet", filesystem=s3)
+    s3.pipe_file("rank/texts.csv", ("text\n" + "\n".join(row["caption"] for row in rows[:3])).encode())
+    values = {
+        "input": {"path": "s3://rank/table/", "id": "id"},
+        "texts": {"path": "s3://rank/texts.csv"},
+        "model": "zoo://scenes",
+        "output": {"path": "s3://rank/out/"},
+        "top_k": 2,
+    }
+    assert rank(JobConfig.parse("rank", values)).pairs == 15
+    texts = pq.read_table("rank/out/texts", filesystem=s3).to_pylist()
+    assert [(row["text_id"], len(row["best_images"])) for row in texts] == [(0, 2), (1, 2), (2, 2)]
+    assert pq.read_table("rank/out/images", filesystem=s3).num_rows == 5
