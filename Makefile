@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test faults lint parity quality clean
+.PHONY: demo test faults lint parity quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -24,6 +24,10 @@ lint: .venv/dev
 parity: .venv/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/current transformers==5.23.0
 	PYTHONPATH=.venv/current $(BIN)/python -m pytest tests/parity/test_models.py -s
+
+# Beside transformers, on this machine; prints tables.
+bench: .venv/dev
+	$(BIN)/python -m benchmarks
 
 quality: .venv/run
 	$(BIN)/vilt quality
