@@ -80,7 +80,7 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
 def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Settings) -> Iterator[pa.Table]:
     """As `preprocess`, of a window whose images are here. fetched: of each row, see `images_of_rows`."""
     config = settings.config
-    preprocessor = _preprocessor(next(iter(config.models)), config.storage)
+    preprocessor = _preprocessor(next(iter(config.models)), config.storage, config.resize)
     items = _items({name: window[name] for name in config.text_columns}, window.num_rows)
     images = _attach_images(items, fetched)
     for item in items:
@@ -94,9 +94,9 @@ def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Sett
 
 
 @lru_cache(maxsize=4)
-def _preprocessor(model: str, storage: StorageConfig) -> Preprocessor:
+def _preprocessor(model: str, storage: StorageConfig, resize: str) -> Preprocessor:
     """One a worker process, not one a task."""
-    return Preprocessor.from_pretrained(model_folder(model, storage))
+    return Preprocessor.from_pretrained(model_folder(model, storage), resize=resize)
 
 
 def _items(columns: dict[str, pa.ChunkedArray], rows: int) -> list[Item]:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from vilt.decoding import ImageInput, to_rgb
 from vilt.images import ImageSettings, as_list, channels_last
 from vilt.outputs import Batch
+from vilt.packing import as_tensor
 
 MODES = {
     Image.Resampling.NEAREST: "nearest-exact",
@@ -25,8 +28,14 @@ MODES = {
 class ViltImageProcessorFast(ImageSettings):
     """Resizes with torch, faster than Pillow and, of smooth pictures, within a level or two of it.
 
-    A model was trained on one of the two; the published checkpoints and the jobs use Pillow, `ViltImageProcessor`.
+    A model was trained on one of the two; the published checkpoints and, unless told otherwise, the jobs use Pillow,
+    `ViltImageProcessor`.
     """
+
+    def resize(self, image: ImageInput) -> np.ndarray:
+        """As `ViltImageProcessor.resize`, with torch."""
+        pixels = as_tensor(np.asarray(to_rgb(image, self.exif_orientation)))
+        return self._resize(pixels.permute(2, 0, 1)).permute(1, 2, 0).numpy()
 
     def __call__(self, images: Any, **settings: Any) -> Batch:
         """The same as `preprocess`."""

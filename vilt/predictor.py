@@ -81,15 +81,19 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, uri: Source, device: str | torch.device | None = None, precision: str = "auto"
+        cls,
+        uri: Source,
+        device: str | torch.device | None = None,
+        precision: str = "auto",
+        resize: str = "pillow",
     ) -> Predictor:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
-        bfloat16 where the device computes with it natively, else float32.
+        bfloat16 where the device computes with it natively, else float32. resize: see `Preprocessor.from_pretrained`.
         """
         config = ViltConfig.from_pretrained(uri)
-        preprocessor = Preprocessor.from_pretrained(uri, config)
+        preprocessor = Preprocessor.from_pretrained(uri, config, resize)
         tensors, sha256 = checkpoint.read(uri)
         heads = heads_in(tensors, config)
         model = ViltModel(config, add_pooling_layer="embed" in heads)

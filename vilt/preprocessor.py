@@ -9,27 +9,39 @@ import numpy as np
 
 from vilt.configuration import ViltConfig
 from vilt.decoding import MAX_PIXELS, ImageInput, decode, read_size
+from vilt.fast_images import ViltImageProcessorFast
 from vilt.grids import Grid
 from vilt.images import ViltImageProcessor, patchify
 from vilt.packing import Pairs
 from vilt.storage import Source
 from vilt.text import ViltTokenizer
 
+RESIZERS: dict[str, type[ViltImageProcessor] | type[ViltImageProcessorFast]] = {
+    "pillow": ViltImageProcessor,
+    "torch": ViltImageProcessorFast,
+}
+
 
 @dataclass
 class Preprocessor:
     """The processor of a checkpoint: what workers without a model need."""
 
-    images: ViltImageProcessor
+    images: ViltImageProcessor | ViltImageProcessorFast
     tokenizer: ViltTokenizer
     patch_size: int
 
     @classmethod
-    def from_pretrained(cls, uri: Source, config: ViltConfig | None = None) -> Preprocessor:
-        """Read the processor's and tokenizer's files from a checkpoint folder or URI."""
+    def from_pretrained(cls, uri: Source, config: ViltConfig | None = None, resize: str = "pillow") -> Preprocessor:
+        """Read the processor's and tokenizer's files from a checkpoint folder or URI.
+
+        resize: "pillow", the pixels of the published preprocessing, or "torch": twice the speed and, on photographs,
+        within two levels of 255.
+        """
+        if resize not in RESIZERS:
+            raise ValueError(f"resize {resize!r} is not one of {', '.join(RESIZERS)}")
         config = config or ViltConfig.from_pretrained(uri)
         tokenizer = ViltTokenizer.from_pretrained(uri, config.max_position_embeddings)
-        return cls(ViltImageProcessor.from_pretrained(uri), tokenizer, config.patch_size)
+        return cls(RESIZERS[resize].from_pretrained(uri), tokenizer, config.patch_size)
 
     def settings(self) -> tuple[object, ...]:
         """All that decides the patches and tokens: equal for two checkpoints that preprocess alike."""

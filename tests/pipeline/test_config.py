@@ -30,7 +30,7 @@ def test_a_file_with_overrides(file: str) -> None:
     ("override", "message"),
     [
         ("input.imge=x", "input.imge: unknown key; did you mean 'image'? the keys here are path, image, text"),
-        ("modl=x", "modl: unknown key; did you mean 'model'? the keys here are input, model, output"),
+        ("modl=x", "modl: unknown key; did you mean 'model'? the keys here are input, texts, model, output"),
         ("top_k=zero", "top_k: 'zero' is wrong; input should be a valid integer"),
         ("top_k=0", "top_k: 0 is wrong; input should be greater than or equal to 1"),
         ("precision=float8", "precision: 'float8' is wrong; input should be 'auto', 'float32' or 'bfloat16'"),

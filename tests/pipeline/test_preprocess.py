@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -11,13 +12,14 @@ from pipeline.preprocess import Settings, preprocess
 from pipeline.schema import MicroBatch
 from pipeline.tables import check_columns
 from vilt.preprocessor import Preprocessor
+from vilt.storage import ZOO
 
 PATCH_BYTES = 3 * 32 * 32
 
 
-def batches_of(rows: list[dict[str, Any]], tokens: int) -> list[MicroBatch]:
+def batches_of(rows: list[dict[str, Any]], tokens: int, **keys: Any) -> list[MicroBatch]:
     values = {"input": {"path": "/nowhere", "text": "texts", "id": "id"}, "model": "zoo://scenes"}
-    config = JobConfig.parse("score", {**values, "output": {"path": "/out"}})
+    config = JobConfig.parse("score", {**values, "output": {"path": "/out"}, **keys})
     window = pa.Table.from_pylist(rows)
     settings = Settings(config, "/nowhere", check_columns(window.schema, config), tokens, 1)
     return [batch for table in preprocess(window, settings) for batch in MicroBatch.from_arrow(table, PATCH_BYTES)]
@@ -44,3 +46,12 @@ def test_several_texts_cost_one_decode_and_one_patch_embedding(
     assert sum(map(len, ids)) == 12, "no row's texts are in two micro-batches"
     assert sum(batch.rows.num_rows for batch in batches) == 48
     assert (len(batches) == 1) == (tokens == 100_000)
+
+
+def test_resizing_with_torch(scene_rows: Callable[[int], list[dict[str, Any]]]) -> None:
+    rows = [{"id": row["id"], "image": row["image"], "texts": row["caption"]} for row in scene_rows(4)]
+    exact, fast = (batches_of(rows, 100_000, resize=how)[0] for how in ("pillow", "torch"))
+    own = Preprocessor.from_pretrained(str(ZOO / "scenes"), resize="torch")
+    order = [rows[[r["id"] for r in rows].index(i)]["image"] for i in fast.rows["id"].to_pylist()]
+    assert (fast.pairs.patches == np.concatenate([own.patches_of_bytes(image) for image in order])).all()
+    assert (fast.pairs.patches != exact.pairs.patches).any()
