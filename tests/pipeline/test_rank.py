@@ -31,6 +31,7 @@ def config(folder: Path, **keys: Any) -> JobConfig:
         "output": {"path": str(folder / "out"), "rows_per_file": 4},
         "precision": "float32",
         "top_k": TOP,
+        "batch": {"window_rows": 4},
     }
     for key, value in keys.items():
         values[key] = {**values[key], **value} if isinstance(value, dict) else value
