@@ -65,7 +65,7 @@ def write_table(folder: str, rows: int, distinct: int = 500) -> None:
 def main(sizes: list[int]) -> None:
     folder = tempfile.mkdtemp()
     print(f"{machine.describe()}\n")
-    print("| rows | pairs/s, start included | without | peak private MiB: driver | preprocess | actor | write |")
+    print("| rows | pairs/s, start included | without | peak private MiB: driver | read and preprocess | actor | write |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for rows in sizes:
         table = f"{folder}/{rows}"
@@ -80,7 +80,7 @@ def main(sizes: list[int]) -> None:
         whole = time.perf_counter() - started
         peaks = [
             max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
-            for part in ("driver", "preprocess", "ViltActor", "Write")
+            for part in ("driver", "ReadTable", "ViltActor", "Write")
         ]
         print(
             f"| {rows:,} | {rows / whole:.0f} | {summary.pairs_per_second:.0f} | "
