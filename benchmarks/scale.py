@@ -65,7 +65,7 @@ def write_table(folder: str, rows: int, distinct: int = 500) -> None:
 def main(sizes: list[int]) -> None:
     folder = tempfile.mkdtemp()
     print(f"{machine.describe()}\n")
-    print("| rows | pairs/s, start included | without | peak private MiB: driver | read and preprocess | actor | write |")
+    print("| rows | pairs/s, start included | without | peak private MiB: driver | reading | actor | write |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for rows in sizes:
         table = f"{folder}/{rows}"
