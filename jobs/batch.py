@@ -9,7 +9,7 @@ from jobs.exits import BAD_CONFIG, ended
 from jobs.report import report_after
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
-from pipeline.rank import rank
+from pipeline.rank import IMAGES, rank
 from pipeline.reasons import REASONS
 from pipeline.tasks import TASKS
 
@@ -20,11 +20,10 @@ def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_error
 
 
 def _run(config: JobConfig, retry_errors: bool) -> str:
-    if config.texts:
-        return format_summary(rank(config, retry_errors))
-    summary = run(config, retry_errors)
+    summary = (rank if config.texts else run)(config, retry_errors)
     if config.output.report and not summary.finished_before:
-        report_after(config.output.path, config.storage)
+        folder = config.output.path.rstrip("/")
+        report_after(f"{folder}/{IMAGES}" if config.texts else folder, config.storage)
     return format_summary(summary)
 
 

@@ -151,7 +151,7 @@ def read(
 ) -> ray.data.Dataset:
     """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
     source = TableSource(table.unread(done), wanted(table, config.batch.window_rows), then)
-    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), ray_remote_args={"num_cpus": 1})
+    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1)
 
 
 def wanted(table: InputTable, window_rows: int) -> Wanted:
