@@ -117,8 +117,9 @@ def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[
 def _failures(
     database: duckdb.DuckDBPyConnection, column: str, detail: str, reasons: dict[str, int]
 ) -> dict[str, list[tuple[int, str]]]:
-    """Of each reason some rows, with the value of the SQL expression `detail`."""
-    query = f"SELECT row_id, coalesce({detail}, '') FROM loaded WHERE {column} = ? ORDER BY place LIMIT {EXAMPLES}"
+    """Of each reason some rows, each once, with the value of the SQL expression `detail`."""
+    first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY place) FROM loaded WHERE {column} = ?"
+    query = f"{first} GROUP BY row_id ORDER BY min(place) LIMIT {EXAMPLES}"
     return {reason: database.execute(query, [reason]).fetchall() for reason in reasons}
 
 
