@@ -75,6 +75,10 @@ class OutputConfig(Section):
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     keep_image: bool = Field(False, description="carry the image column into the output")
     report: bool = Field(True, description="write _report.html")
+    format: Literal["parquet", "delta"] = Field("parquet", description="files, or a Delta Lake table of them")
+    retention_days: float | None = Field(
+        None, ge=0, description="how long earlier versions of a Delta table stay; default: forever"
+    )
     rows_per_file: int | None = Field(
         None, ge=1, description="write a file, from which a stopped job goes on, once so many rows are ready"
     )
@@ -169,6 +173,10 @@ class JobConfig(Section):
                 f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
             )
+        if self.output.retention_days is not None and self.output.format != "delta":
+            raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if "rank" in self.tasks and self.output.format == "delta":
+            raise ValueError("output.format: rank writes two tables, as parquet; leave the key out")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks: {', '.join(self.tasks)}: name each once")
         if "reason" in self.tasks and len(self.tasks) > 1:

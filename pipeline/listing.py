@@ -30,6 +30,11 @@ class Found:
     size: int
     version: str
 
+    @property
+    def edition(self) -> str:
+        """Version and size: another one when the file has changed."""
+        return f"{self.version} {self.size}"
+
 
 def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[list[Found], str, Format]:
     """The files of one format at a file, folder or glob, sorted; the folder above all of them; their format.
@@ -64,8 +69,8 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
 
 
 def _file(path: str, folder: str, info: dict[str, Any]) -> Found:
-    version = info.get("ETag") or info.get("LastModified") or info.get("mtime")
-    return Found(path, path.removeprefix(folder).lstrip("/"), info["size"], str(version))
+    version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime")).strip('"')
+    return Found(path, path.removeprefix(folder).lstrip("/"), info["size"], version)
 
 
 def _above_glob(path: str) -> str:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -21,7 +19,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.lock import RunLock
@@ -29,7 +26,8 @@ from pipeline.places import Places
 from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
 from pipeline.sections import ConfigError
-from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, write_whole
+from pipeline.storage import STORAGE_ERRORS, write_whole
+from pipeline.workfolder import WorkFolder, each, read_part, write_parquet
 from pipeline.written import FOOTER, Written, done_places, settle
 
 FOLDER, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
@@ -49,6 +47,7 @@ class Progress:
     def __init__(self, filesystem: AbstractFileSystem, path: str, identity: dict[str, str]) -> None:
         self.filesystem, self.path, self.identity = filesystem, path, identity
         self.folder = f"{path}/{FOLDER}"
+        self.out, self.work = WorkFolder(filesystem, path), WorkFolder(filesystem, self.folder)
         self.lock = RunLock(filesystem, f"{self.folder}/{LOCK}")
         self.parts: list[Written] = []  # whole files of this job, in the hidden folder
         self.kept: list[Written] = []  # results of an earlier run that stay, when its errors are tried again
@@ -61,8 +60,8 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self.lock.__exit__(*exception)
         with suppress(*STORAGE_ERRORS):  # what ended the job is told, not that its storage is still away
-            if self.names(self.folder) <= {JOB, *LOCKS}:  # nothing was written
-                self._remove_folder()
+            if self.work.names() <= {JOB, *LOCKS}:  # nothing was written
+                self.work.remove_all()
 
     def begin(self, overwrite: bool, retry_errors: bool) -> dict[str, Any] | None:
         """Find out where the job stands. The summary of its results, where there is nothing left to do.
@@ -70,18 +69,18 @@ class Progress:
         Raises ConfigError where the folder holds the results, or the unfinished work, of another job.
         """
         asked = self.asked = {**self.identity, "retry_errors": str(retry_errors)}
-        if plan := self._read(f"{self.folder}/{PUBLISH}"):
+        if plan := self.work.read(PUBLISH):
             self._carry_out(plan)
             if plan["job"] == asked:
                 return plan["summary"]
-        unfinished, results = self._read(f"{self.folder}/{JOB}"), self._results()
+        unfinished, results = self.work.read(JOB), self._results()
         if unfinished and unfinished != asked:
             if not overwrite:
                 raise ConfigError(differs(self.path, unfinished, asked))
             self._discard()
             unfinished = None
         if results and not unfinished:
-            summary = self._read(f"{self.path}/{SUMMARY}") or {}
+            summary = self.out.read(SUMMARY) or {}
             same = summary.get("identity") == self.identity
             if retry_errors and not same:
                 raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
@@ -94,7 +93,7 @@ class Progress:
                 )
         elif retry_errors and not unfinished:
             raise ConfigError(f"--retry-errors: {self.path!r} holds no results; run the job without it first")
-        write_whole(self.filesystem, f"{self.folder}/{JOB}", json.dumps(asked).encode())
+        self.work.write(JOB, asked)
         self._load()
         if retry_errors:
             return self._prepare_retry(results)
@@ -127,32 +126,31 @@ class Progress:
         """
         self.lock.check()
         plan = {"job": self.asked, "files": [p.name for p in self.parts], "old": self.old, "summary": summary}
-        write_whole(self.filesystem, f"{self.folder}/{PUBLISH}", json.dumps(plan).encode())
+        self.work.write(PUBLISH, plan)
         self._carry_out(plan)
 
     def _carry_out(self, plan: dict[str, Any]) -> None:
         """Publish, from wherever it was stopped."""
-        waiting = self.names(self.folder)
+        waiting = self.work.names()
         moves = [name for name in plan["files"] if name in waiting]
-        self._each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
-        there = self.names(self.path)
-        self._each(lambda name: self.filesystem.rm_file(f"{self.path}/{name}"), [n for n in plan["old"] if n in there])
+        each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
+        there = self.out.names()
+        self.out.remove(name for name in plan["old"] if name in there)
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
         self._discard()
 
     def _load(self) -> None:
         """Read what earlier runs of this job wrote; what does not hold together, and what is no part, goes."""
-        names = sorted(self.names(self.folder) - {JOB, *LOCKS})
+        names = sorted(self.work.names() - {JOB, *LOCKS})
         parts = [name for name in names if name.startswith("part-")]
-        self.parts, bad = settle(self._footers(self.folder, parts))
-        gone = [*(part.name for part in bad), *(name for name in names if name not in parts)]
-        self._each(lambda name: self.filesystem.rm_file(f"{self.folder}/{name}"), gone)
+        self.parts, bad = settle(self.work.parts(parts))
+        self.work.remove([*(part.name for part in bad), *(name for name in names if name not in parts)])
 
     def _prepare_retry(self, results: list[str]) -> dict[str, Any] | None:
         """Keep the results but for the rows whose error may pass. The summary, where there is no such row."""
         replaced = {part.replaces for part in self.parts}
-        for written in self._footers(self.path, results):
+        for written in self.out.parts(results):
             if written.name not in replaced and not len(written.retryable):
                 self.kept.append(written)
                 continue
@@ -161,13 +159,11 @@ class Progress:
                 self.parts += self._without_retryable(written)
         if self.old:
             return None
-        return self._read(f"{self.path}/{SUMMARY}")
+        return self.out.read(SUMMARY)
 
     def _without_retryable(self, written: Written) -> list[Written]:
         """Write a copy of a file of results without the rows whose error may pass; none where no row is left."""
-        arrow = arrow_filesystem(self.filesystem)
-        with pq.ParquetFile(f"{self.path}/{written.name}", filesystem=arrow) as file:
-            table, metadata = file.read(), file.metadata.metadata
+        table, lineage = read_part(self.filesystem, f"{self.path}/{written.name}")
         retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(RETRYABLE))), False)
         table = table.filter(pc.invert(retried))
         if not table.num_rows:
@@ -183,69 +179,19 @@ class Progress:
             errors=Counter({reason: n for reason, n in written.errors.items() if reason not in RETRYABLE}),
             replaces=written.name,
         )
-        lineage = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"vilt.")}
         metadata = {**lineage, FOOTER: rest.to_json()}
-        write_parquet(self.filesystem, f"{self.folder}/{rest.name}", [table.replace_schema_metadata(None)], metadata)
+        write_parquet(self.filesystem, f"{self.folder}/{rest.name}", [table], metadata)
         return [rest]
-
-    def _footers(self, folder: str, names: list[str]) -> list[Written]:
-        filesystem = arrow_filesystem(self.filesystem)
-
-        def read(name: str) -> Written:
-            metadata = pq.read_metadata(f"{folder}/{name}", filesystem=filesystem).metadata
-            written = Written.from_json(metadata[FOOTER.encode()])
-            written.name = name
-            return written
-
-        return self._each(read, names)
 
     def _results(self) -> list[str]:
         """The Parquet files directly in the output folder."""
-        return sorted(name for name in self.names(self.path) if name.endswith(".parquet"))
-
-    def names(self, folder: str) -> set[str]:
-        """The names directly in a folder; none where it does not exist."""
-        self.filesystem.invalidate_cache()
-        try:
-            return {path.rstrip("/").rpartition("/")[2] for path in self.filesystem.ls(folder, detail=False)} - {""}
-        except FileNotFoundError:
-            return set()
-
-    def _read(self, path: str) -> dict[str, Any] | None:
-        try:
-            return json.loads(self.filesystem.cat_file(path))
-        except FileNotFoundError:
-            return None
+        return sorted(name for name in self.out.names() if name.endswith(".parquet"))
 
     def _discard(self) -> None:
         """Remove all work, the lock not included; what is needed to go on is removed last."""
-        names = self.names(self.folder) - LOCKS
-        self._each(lambda name: self.filesystem.rm_file(f"{self.folder}/{name}"), sorted(names - {JOB, PUBLISH}))
-        self._each(lambda name: self.filesystem.rm_file(f"{self.folder}/{name}"), sorted(names & {JOB, PUBLISH}))
-
-    def _remove_folder(self) -> None:
-        self.filesystem.invalidate_cache()
-        if self.filesystem.exists(self.folder):
-            self.filesystem.rm(self.folder, recursive=True)
-
-    def _each(self, do: Callable[[str], Any], names: Iterable[str]) -> list[Any]:
-        with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(do, names))
-
-
-def write_parquet(
-    filesystem: AbstractFileSystem, path: str, tables: Iterable[pa.Table], metadata: Mapping[str, str]
-) -> None:
-    """Tables of one schema -> one file with `metadata` in its footer, whole or not at all."""
-    sink, writer = pa.BufferOutputStream(), None
-    for table in tables:
-        if writer is None:
-            writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
-        writer.write_table(table)
-    assert writer is not None
-    writer.add_key_value_metadata(dict(metadata))
-    writer.close()
-    write_whole(filesystem, path, sink.getvalue())
+        names = self.work.names() - LOCKS
+        self.work.remove(sorted(names - {JOB, PUBLISH}))
+        self.work.remove(sorted(names & {JOB, PUBLISH}))
 
 
 def differs(path: str, unfinished: dict[str, str], asked: dict[str, str]) -> str:

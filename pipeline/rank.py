@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.config import JobConfig
-from pipeline.progress import write_parquet
 from pipeline.ranking import best_images
 from pipeline.run import StorageFailedError, Summary, run
 from pipeline.schema import ROW_ID
@@ -19,6 +18,7 @@ from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, open_fsspec
 from pipeline.tables import open_table
 from pipeline.texttable import read_texts
 from pipeline.unify import first_line
+from pipeline.workfolder import write_parquet
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 

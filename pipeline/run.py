@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import ray
 import ray.data
 import ray.exceptions
@@ -26,6 +27,7 @@ from pipeline.progress import Progress
 from pipeline.schema import ROW_HASH, without_hidden
 from pipeline.sections import ConfigError
 from pipeline.sink import ParquetSink
+from pipeline.staging import Staging
 from pipeline.storage import STORAGE_ERRORS, open_fsspec
 from pipeline.tables import InputTable, check_columns, open_table, read
 from pipeline.texts import RankTexts
@@ -90,13 +92,20 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
             return replace(Summary(**finished), finished_before=True)
-        try:
+        with storage_told():
             return _run_rest(config, table, models, progress, texts)
-        except STORAGE_ERRORS as error:
-            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
-            raise StorageFailedError(
-                f"the storage failed: {first_line(cause)}; what was written stays, and the same command goes on"
-            ) from None
+
+
+@contextmanager
+def storage_told() -> Iterator[None]:
+    """While it is open, a failure of the storage is raised as StorageFailedError."""
+    try:
+        yield
+    except STORAGE_ERRORS as error:
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        raise StorageFailedError(
+            f"the storage failed: {first_line(cause)}; what was written stays, and the same command goes on"
+        ) from None
 
 
 def _run_rest(
@@ -109,7 +118,7 @@ def _run_rest(
     if resumed < table.rows:
         with ray_session(config.ray.address):
             started = time.monotonic()
-            progress.parts += _write_rest(config, table, models, progress, before, texts)
+            progress.parts += write_rest(config, table, models, progress, before, texts)
             seconds = time.monotonic() - started
     progress.audit(table.rows)
     summary = _summarise(config, table, models, progress, before, resumed, seconds)
@@ -117,15 +126,16 @@ def _run_rest(
     return summary
 
 
-def _write_rest(
+def write_rest(
     config: JobConfig,
     table: InputTable,
     models: Models,
-    progress: Progress,
+    progress: Progress | Staging,
     before: Written,
-    texts: RankTexts | None,
+    texts: RankTexts | None = None,
+    types: Mapping[str, pa.DataType] | None = None,
 ) -> list[Written]:
-    """Score the rows that are not done; the files that hold them."""
+    """Score the rows that are not done; the files that hold them. types: of columns of a Delta table."""
     pool = plan_pool(config, len(texts.ids) if texts else 1)
     context = ray.data.DataContext.get_current()
     context.actor_init_retry_on_errors = True
@@ -134,7 +144,7 @@ def _write_rest(
     run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     file_rows = None if config.output.keep_image else pool.rows_per_file
     budget = 0 if texts else pool.tokens  # how full the batches of images are says nothing of their many pairs
-    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows)
+    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows, types)
     settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
     try:
         left = texts.pairs(table.rows) - before.pairs if texts else None

@@ -56,18 +56,15 @@ def draw_sample(table: InputTable, config: JobConfig, count: int, seed: int) -> 
     from each; where the table has no more pieces, rows are drawn from all. Raises OSError naming the file.
     """
     pieces = [
-        (number, file.found.name, piece)
-        for number, file in enumerate(table.files)
-        for piece in file.pieces
-        if piece.rows
+        (number, file.found, piece) for number, file in enumerate(table.files) for piece in file.pieces if piece.rows
     ]
     drawn = _draw([piece for _, _, piece in pieces], count, np.random.default_rng(seed))
     spec = wanted(table, min(READ_ROWS, config.batch.window_rows))
     found, reading = [], []
     for place, rows in drawn.items():
-        number, name, piece = pieces[place]
+        number, file, piece = pieces[place]
         started = time.perf_counter()
-        tables, seen = _take(Unread(number, name, piece, Places.none()), spec, rows)
+        tables, seen = _take(Unread(number, file, piece, Places.none()), spec, rows)
         reading.append((seen, time.perf_counter() - started))
         found += tables
     return Sample(pa.concat_tables(found), Timed.of(reading))

@@ -19,6 +19,7 @@ from vilt.packing import Pairs
 ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
 PLACE = "__place"  # int64: which row of the input, see `pipeline.places`; never written
+ROW_SOURCE = "row_source"  # struct, of tables that follow their input: see `pipeline.rowsource`
 TEXTS = "__texts"  # int32: how many rows of the output the row of the input has; never written
 PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the place of its first pair, -1 where none
 STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written

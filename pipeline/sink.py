@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import pyarrow as pa
 from fsspec import AbstractFileSystem
 from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block, BlockAccessor
 from ray.data.datasource.datasink import Datasink, WriteResult
 
-from pipeline.progress import write_parquet
+from pipeline.deltatypes import as_delta
 from pipeline.schema import without_hidden
+from pipeline.workfolder import write_parquet
 from pipeline.written import FOOTER, Written
 
 KEPT_BYTES = 2**28  # of a file that carries images
@@ -20,7 +22,8 @@ class ParquetSink(Datasink[Written | None]):
     """Writes `part-RUN-TASK.parquet`; a task that is retried writes the same file again.
 
     lineage: key -> value for the footers. budget: tokens of a full micro-batch. rows: of a file; None where images are
-    kept, whose bytes decide. `parts`: what was written, when all is.
+    kept, whose bytes decide. types: of the columns of a Delta table, where it is one. `parts`: what was written, when
+    all is.
     """
 
     def __init__(
@@ -31,9 +34,10 @@ class ParquetSink(Datasink[Written | None]):
         lineage: dict[str, str],
         budget: int,
         rows: int | None,
+        types: Mapping[str, pa.DataType] | None = None,
     ) -> None:
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
-        self.budget, self.rows = budget, rows
+        self.budget, self.rows, self.types = budget, rows, types
         self.parts: list[Written] = []
 
     @property
@@ -55,7 +59,10 @@ class ParquetSink(Datasink[Written | None]):
         written = Written.of(name, tables, self.budget)
         precision = {"vilt.precision": ", ".join(sorted(written.devices))}
         metadata = {**self.lineage, **precision, FOOTER: written.to_json()}
-        write_parquet(self.filesystem, f"{self.folder}/{name}", map(without_hidden, tables), metadata)
+        shown = [without_hidden(table) for table in tables]
+        if self.types is not None:
+            shown = [as_delta(table, self.types) for table in shown]
+        write_parquet(self.filesystem, f"{self.folder}/{name}", shown, metadata)
         return written
 
     def on_write_complete(self, write_result: WriteResult[Written | None]) -> None:

@@ -20,13 +20,15 @@ from ray.data.datasource.datasource import Datasource, ReadTask
 
 from pipeline.listing import Found
 from pipeline.places import Places, place_of
-from pipeline.schema import PLACE, ROW_HASH
+from pipeline.rowsource import with_row_source
+from pipeline.schema import PLACE, ROW_HASH, ROW_SOURCE
 from pipeline.storage import STORAGE_ERRORS, patiently
 from pipeline.unify import first_line
 
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
 TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
 MOST_TASKS = 20_000  # unless there were more than these
+OWN = (PLACE, ROW_HASH)  # columns that every row gets
 Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
 Then = Callable[[pa.Table], Iterator[pa.Table]]
 
@@ -56,20 +58,22 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to read. schema: of the columns to read. names: of those to hand on. keep: the rows that pass."""
+    """What to read. schema: of the columns to read. names: of those to hand on. keep: the rows that pass. source:
+    whether to tell where each row comes from."""
 
     schema: pa.Schema
     names: list[str]
     keep: pc.Expression | None
     window_rows: int
+    source: bool = False
 
 
 @dataclass(frozen=True)
 class Unread:
-    """What is left of a piece. file: its number in the table. name: of the file. done: places to leave out."""
+    """What is left of a piece. number: of the file in the table. done: places to leave out."""
 
-    file: int
-    name: str
+    number: int
+    file: Found
     piece: Piece
     done: Places
 
@@ -83,21 +87,26 @@ class Unread:
         try:
             yield from self._read(wanted)
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
-            raise OSError(f"{self.name}: {first_line(error)}") from None
+            raise OSError(f"{self.file.name}: {first_line(error)}") from None
 
     def _read(self, wanted: Wanted) -> Iterator[pa.Table]:
         row = self.piece.first
-        for table in patiently(lambda: self.piece.windows(wanted.schema, wanted.window_rows), self.name):
+        for table in patiently(lambda: self.piece.windows(wanted.schema, wanted.window_rows), self.file.name):
             rows = np.arange(row, row + table.num_rows)
             row += table.num_rows
-            places = place_of(self.file) + rows
+            places = place_of(self.number) + rows
             keep = ~self.done.contains(places)
             table = table.append_column(PLACE, pa.array(places))
-            table = table.append_column(ROW_HASH, pa.array(row_hashes(self.name, rows)))
+            table = table.append_column(ROW_HASH, pa.array(row_hashes(self.file.name, rows)))
             table = table if keep.all() else table.filter(pa.array(keep))
             table = table if wanted.keep is None else table.filter(wanted.keep)
             if table.num_rows:
-                yield table.select([*wanted.names, PLACE, ROW_HASH])
+                yield self._with_source(table, wanted) if wanted.source else table.select([*wanted.names, *OWN])
+
+    def _with_source(self, table: pa.Table, wanted: Wanted) -> pa.Table:
+        rows = table[PLACE].to_numpy() - place_of(self.number)
+        known = with_row_source(table.select(wanted.names), self.file.name, self.file.edition, rows)
+        return table.select([*wanted.names, *OWN]).append_column(ROW_SOURCE, known[ROW_SOURCE])
 
 
 class TableSource(Datasource):
@@ -149,7 +158,7 @@ def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 def _metadata(task: Sequence[Unread]) -> BlockMetadata:
     """Of what is read; how much is made of it is not known."""
     size = sum(one.piece.size for one in task)
-    return BlockMetadata(num_rows=None, size_bytes=size, input_files=[one.name for one in task], exec_stats=None)
+    return BlockMetadata(num_rows=None, size_bytes=size, input_files=[one.file.name for one in task], exec_stats=None)
 
 
 def row_hashes(name: str, rows: np.ndarray) -> np.ndarray:

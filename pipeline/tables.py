@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,11 +15,11 @@ from fsspec import AbstractFileSystem
 from pipeline.config import Format, InputConfig, JobConfig, StorageConfig
 from pipeline.filters import Filter
 from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
-from pipeline.listing import list_files
+from pipeline.listing import Found, list_files
 from pipeline.parquet import open_parquet
 from pipeline.places import Places, place_of
 from pipeline.rowfiles import open_row_files
-from pipeline.schema import PLACE, ROW_HASH, ROW_ID, STATS, TEXTS
+from pipeline.schema import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.sections import ConfigError
 from pipeline.source import InputFile, TableSource, Unread, Wanted
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
@@ -35,6 +35,16 @@ class Columns:
 
     names: list[str]
     text_is_list: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a table, not yet opened. folder: above all of them."""
+
+    filesystem: AbstractFileSystem
+    found: list[Found]
+    folder: str
+    format: Format
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class TableFiles:
                 begin = place_of(number, piece.first)
                 own = done.between(begin, begin + piece.all_rows)
                 if len(own) < piece.rows:
-                    out.append(Unread(number, file.found.name, piece, own))
+                    out.append(Unread(number, file.found, piece, own))
         return out
 
 
@@ -83,11 +93,22 @@ def open_files(spec: InputConfig, storage: StorageConfig, image_bytes: int = MAX
 
     Raises ConfigError.
     """
+    return open_listed(list_table(spec, storage), spec, image_bytes)
+
+
+def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
+    """Find the files. Raises ConfigError."""
     filesystem, path = open_fsspec(spec.path, "input.path", storage)
+    filesystem.invalidate_cache()
     try:
-        found, folder, kind = list_files(filesystem, path, spec)
+        return Listing(filesystem, *list_files(filesystem, path, spec))
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
+
+
+def open_listed(listing: Listing, spec: InputConfig, image_bytes: int) -> TableFiles:
+    """Read what the files say of themselves. Raises ConfigError."""
+    filesystem, found, folder, kind = listing.filesystem, listing.found, listing.folder, listing.format
     keep = None
     if kind == "parquet":
         files, schema, keep = open_parquet(found, folder, arrow_filesystem(filesystem), spec.filter)
@@ -98,12 +119,12 @@ def open_files(spec: InputConfig, storage: StorageConfig, image_bytes: int = MAX
     return TableFiles(files, filesystem, full_uri(filesystem, folder), kind, schema, keep)
 
 
-def open_table(config: JobConfig) -> InputTable:
-    """Find the files and check the columns that the config names. Raises ConfigError."""
+def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
+    """Find the files, unless they are listed, and check the columns that the config names. Raises ConfigError."""
     spec = config.input
-    table = open_files(spec, config.storage, config.limits.image_bytes)
+    table = open_listed(listing or list_table(spec, config.storage), spec, config.limits.image_bytes)
     columns, schema = check_columns(table.schema, config), table.schema
-    for name in (ROW_HASH, PLACE, TEXTS, STATS):
+    for name in (ROW_HASH, PLACE, TEXTS, STATS, *([ROW_SOURCE] if config.output.format == "delta" else ())):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
@@ -150,7 +171,8 @@ def read(
     table: InputTable, config: JobConfig, done: Places, then: Callable[[pa.Table], Iterator[pa.Table]]
 ) -> ray.data.Dataset:
     """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
-    source = TableSource(table.unread(done), wanted(table, config.batch.window_rows), then)
+    what = replace(wanted(table, config.batch.window_rows), source=config.output.format == "delta")
+    source = TableSource(table.unread(done), what, then)
     return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1)
 
 

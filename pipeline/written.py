@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.places import Places
+from pipeline.places import ROW_BITS, Places
 from pipeline.reasons import RETRYABLE
-from pipeline.schema import ERROR, PLACE, STATS, TEXTS
+from pipeline.schema import ERROR, PLACE, ROW_SOURCE, STATS, TEXTS
 
 FOOTER = "vilt.written"
 
@@ -26,8 +26,9 @@ class Written:
     places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
     a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
     file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
-    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. at: when it was written, in seconds since 1970.
-    replaces: the file of an earlier run whose other rows these are.
+    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. editions: number of a file in the places -> its
+    name and edition, where the rows tell. at: when it was written, in seconds since 1970. replaces: the file of an
+    earlier run whose other rows these are.
     """
 
     name: str = ""
@@ -43,6 +44,7 @@ class Written:
     model_seconds: float = 0.0
     devices: Counter[str] = field(default_factory=Counter)
     grids: Counter[str] = field(default_factory=Counter)
+    editions: dict[int, tuple[str, str]] = field(default_factory=dict)
     at: float = 0.0
     replaces: str | None = None
 
@@ -55,6 +57,12 @@ class Written:
         whole = counts == texts
         failed = table[ERROR].to_pylist()
         may_pass = np.array([error in RETRYABLE for error in failed], dtype=bool)
+        sources: dict[int, tuple[str, str]] = {}
+        if ROW_SOURCE in blocks[0].column_names:
+            known = pa.concat_arrays([c for b in blocks for c in b[ROW_SOURCE].chunks])
+            files, at = np.unique(table[PLACE].to_numpy() >> ROW_BITS, return_index=True)
+            rows = known.take(pa.array(at)).to_pylist()
+            sources = {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
         stats = [value for value in table[STATS].drop_null().to_pylist() if value["pairs"]]
         return cls(
             name,
@@ -70,6 +78,7 @@ class Written:
             sum(value["seconds"] for value in stats),
             Counter(f"{value['precision']} on {value['device']}" for value in stats),
             Counter(grid for value in stats for grid in value["grids"] or ()),
+            sources,
             time.time(),
         )
 
@@ -97,6 +106,8 @@ class Written:
         for name in ("places", "retryable"):
             values[name] = Places.decode(values[name])
         values["split"] = {int(place): (here, of) for place, (here, of) in values["split"].items()}
+        if "editions" in values:
+            values["editions"] = {int(number): tuple(source) for number, source in values["editions"].items()}
         for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)

@@ -24,10 +24,10 @@ from jobs.evaluation.metrics import Block, Metric, Ranks, ranks, share
 from pipeline.config import StorageConfig
 from pipeline.fetch import Fetched, Fetcher
 from pipeline.models import check_models
-from pipeline.progress import write_parquet
 from pipeline.reasons import Failure
 from pipeline.sections import ConfigError
 from pipeline.storage import arrow_filesystem, model_folder
+from pipeline.workfolder import write_parquet
 from vilt.decoding import ImageError
 from vilt.packing import Pairs
 from vilt.predictor import Predictor
