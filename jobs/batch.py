@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from jobs.exits import BAD_CONFIG, ended
+from jobs.reindex import format_commit
 from jobs.report import report_after
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.rank import IMAGES, rank
 from pipeline.reasons import REASONS
+from pipeline.reindex import reindex
 from pipeline.tasks import TASKS
 
 
@@ -20,6 +22,9 @@ def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_error
 
 
 def _run(config: JobConfig, retry_errors: bool) -> str:
+    if config.output.format == "delta":
+        commit, new = reindex(config, retry_errors, follow=False)
+        return format_commit(commit, config.output.path, new)
     summary = (rank if config.texts else run)(config, retry_errors)
     if config.output.report and not summary.finished_before:
         folder = config.output.path.rstrip("/")

@@ -17,6 +17,7 @@ app = typer.Typer(
 
 ConfigFile = Annotated[str, typer.Argument(help="YAML file, see configs/")]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="only rows again whose error may pass")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]
 
 
@@ -135,6 +136,32 @@ def convert(
 
 
 @app.command()
+def reindex(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    retry_errors: RetryErrors = False,
+    rollback: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="restore this version (see history), or `previous`")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a Delta table of results up to date with its input: read what is new or changed, drop what is gone."""
+    from jobs.reindex import reindex_file
+
+    raise typer.Exit(reindex_file(config, overrides or [], retry_errors, rollback, as_json))
+
+
+@app.command()
+def history(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of `vilt reindex`")], as_json: AsJson = False
+) -> None:
+    """Print what each run did to a table of results, the latest first."""
+    from jobs.reindex import history as print_history
+
+    raise typer.Exit(print_history(out, as_json))
+
+
+@app.command()
 def evaluate(config: ConfigFile, overrides: Overrides = None) -> None:
     """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
     from jobs.evaluate import evaluate_file
@@ -153,7 +180,7 @@ def plan(
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of an actor")] = None,
     cores_per_actor: Annotated[int | None, typer.Option(min=2, help="cores for each actor, its own included")] = None,
     price_per_hour: Annotated[float | None, typer.Option(min=0, help="of an actor with its GPUs and cores")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
+    as_json: AsJson = False,
     out: Annotated[str | None, typer.Option(help="PNG file for a picture of grids and lengths")] = None,
 ) -> None:
     """Tell, from a sample, what a job will meet and how long it will take, before it runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 
@@ -19,16 +20,22 @@ EXIT_CODES: dict[type[Exception], int] = {
     TooManyErrorsError: 3,
     BusyError: 4,
 }
+STATUS = {1: "failed", BAD_CONFIG: "bad_config", 3: "too_many_errors", 4: "busy", INTERRUPTED: "interrupted"}
 
 
-def ended(job: Callable[[], str]) -> int:
-    """Do a job and print what it says; the exit code."""
+def ended(job: Callable[[], str], as_json: bool = False) -> int:
+    """Do a job and print what it says; the exit code. as_json: what ends it early is told on stdout as well."""
     try:
         print(job())
     except tuple(EXIT_CODES) as error:
-        print(error, file=sys.stderr)
-        return EXIT_CODES[type(error)]
+        return _early(EXIT_CODES[type(error)], str(error), as_json)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
-        return INTERRUPTED
+        return _early(INTERRUPTED, "stopped; the same command goes on where it was", as_json)
     return 0
+
+
+def _early(code: int, line: str, as_json: bool) -> int:
+    print(line, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"status": STATUS[code], "exit_code": code, "error": line}))
+    return code

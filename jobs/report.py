@@ -80,8 +80,9 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     else:
         facts += [("pairs", f"{summary['pairs']:,}"), ("with a result", f"{summary['scored']:,}")]
         facts.append(("rejected", f"{sum(view.rejected.values()):,}"))
-        facts.append(("pairs a second", f"{summary['pairs_per_second']:,.1f}"))
-        facts.append(("batches", f"{summary['micro_batches']:,}, {summary['batch_fill']:.0%} full"))
+        if "batch_fill" in summary:  # a table that grows by many runs has none
+            facts.append(("pairs a second", f"{summary['pairs_per_second']:,.1f}"))
+            facts.append(("batches", f"{summary['micro_batches']:,}, {summary['batch_fill']:.0%} full"))
     return [*facts, ("time", f"{summary['seconds']:,.1f} s")]
 
 

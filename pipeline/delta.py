@@ -35,9 +35,12 @@ KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay u
 
 @dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself. token: of the run's folder of data files. index: the file with the editions of the
-    input. identity: of model and config. counts: of rows and files, by what became of them. rejected: reason -> rows,
-    of those that this run read. lineage: key -> value, as in the footers. restored: the version that was restored."""
+    """What a commit says of itself.
+
+    token: of the run's folder of data files. identity: of model and config. counts: of files and rows, by what became
+    of them. rejected: reason -> rows, of those that this run read. lineage: key -> value, as in the footers. input: the
+    section of the config. index: the file with the editions of the input. restored: the version that this one is again.
+    """
 
     token: str
     identity: dict[str, str]
@@ -45,10 +48,26 @@ class Commit:
     rejected: dict[str, int]
     lineage: dict[str, str]
     seconds: float
+    input: dict[str, Any]
     index: str = ""
     restored: int | None = None
     version: int = field(default=-1, compare=False)
     at: float = field(default=0.0, compare=False)  # seconds since 1970
+
+    def summary(self, uri: str) -> dict[str, Any]:
+        """What `_summary.json` would say of all rows of the table, as far as a commit knows."""
+        return {
+            "tasks": self.lineage["vilt.task"].split(","),
+            "output": uri,
+            "rows_in": self.counts["rows_in"],
+            "rows_out": self.counts["rows_out"],
+            "pairs": self.counts["rows_out"],
+            "files": [f"version {self.version}"],
+            "seconds": self.seconds,
+            "lineage": self.lineage,
+            "identity": self.identity,
+            "input": self.input,
+        }
 
     def properties(self) -> CommitProperties:
         """For the log. A commit of somebody else in between is not merged with: it may have removed our files."""
@@ -81,6 +100,11 @@ class ResultTable:
                 self.table = DeltaTable(self.uri, version=version, storage_options=self.options)
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a Delta table."""
+        return self.table is not None
 
     def commits(self, limit: int | None = None) -> list[Commit]:
         """Our commits up to this version, the latest first; of the newest `limit` commits of anybody."""

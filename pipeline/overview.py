@@ -15,7 +15,7 @@ from pipeline.config import InputConfig, StorageConfig
 from pipeline.cut import open_database
 from pipeline.distribution import Distribution, distribution, examples
 from pipeline.filtering_config import DROPPED, KEPT
-from pipeline.results import SCORE_COLUMNS, read_summary
+from pipeline.results import SCORE_COLUMNS, read_summary, result_files
 from pipeline.schema import DETAIL, ERROR, PLACE, ROW_ID
 from pipeline.tables import TableFiles, open_files, read_columns
 
@@ -70,12 +70,14 @@ def look_at(uri: str, storage: StorageConfig) -> Overview:
 
 
 def _look_at_results(view: Overview, folder: str, storage: StorageConfig, database: duckdb.DuckDBPyConnection) -> None:
-    view.table = table = open_files(InputConfig(path=folder, format="parquet"), storage)
+    view.table = table = result_files(folder, storage)
     view.score = next((name for name in SCORE_COLUMNS if name in table.schema.names), None)
     own = [ROW_ID, ERROR, DETAIL]
     own += [name for name in (view.score, "answer") if name is not None and name in table.schema.names]
     _load(database, table, own)
-    view.rejected = view.summary["rejected"]
+    counted = "SELECT error, count(*) AS n FROM loaded WHERE error IS NOT NULL GROUP BY error ORDER BY n DESC, error"
+    view.rejected = dict(database.execute(counted).fetchall())
+    view.summary.setdefault("scored", view.summary["pairs"] - sum(view.rejected.values()))
     view.failures = _failures(database, ERROR, DETAIL, view.rejected)
     if view.score:
         shown = ", ".join(["place", ROW_ID, *(["answer"] if "answer" in own else [])])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from pipeline.changes import NO_MOVES, Changes, files_with, find_moved, places_of, results_of, rewrite, sources_to_retry
-from pipeline.config import JobConfig
+from pipeline.config import JobConfig, StorageConfig
 from pipeline.delta import Commit, DataFile
 from pipeline.deltatypes import delta_schema
 from pipeline.editions import Editions
@@ -37,6 +37,15 @@ def reindex(config: JobConfig, retry_errors: bool = False, follow: bool = True) 
     listing = list_table(config.input, config.storage)
     with opened(config.output.path, config.storage) as folder, storage_told():
         return _Run(config, models, listing, folder).run(retry_errors, follow)
+
+
+def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:
+    """Make an earlier version of the table its latest: one commit. version: default: the one before.
+
+    Raises ConfigError where there is no such version, or its files are gone; BusyError.
+    """
+    with opened(uri, storage) as folder, storage_told():
+        return folder.restore(version)
 
 
 class _Run:
@@ -138,5 +147,6 @@ class _Run:
             rejected=dict(total.errors.most_common()),
             lineage=lineage,
             seconds=round(time.monotonic() - self.started, 3),
+            input=self.config.input.model_dump(exclude_defaults=True),
         )
         return folder.commit(commit, adds, replaced, editions, self.config.output.retention_days)

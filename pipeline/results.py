@@ -1,4 +1,5 @@
-"""The results of a job that was finished: its Parquet files, their columns, and what they say of themselves."""
+"""The results of a job that was finished: its Parquet files, which a Delta table lists where it is one, their columns,
+and what they say of themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +15,13 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.config import StorageConfig
+from pipeline.config import InputConfig, StorageConfig
+from pipeline.delta import ResultTable
+from pipeline.listing import Found
 from pipeline.progress import SUMMARY
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.tables import MAX_BYTES, Listing, TableFiles, open_files, open_listed
 from pipeline.unify import first_line, unify
 from pipeline.written import FOOTER, Written
 
@@ -26,9 +30,9 @@ SCORE_COLUMNS = ("score", "answer_score", "label_score")  # of which the first t
 
 @dataclass(frozen=True)
 class Results:
-    """The Parquet files directly in a folder. fingerprint: hash of their names, sizes and versions.
+    """The Parquet files directly in a folder, or those of a Delta table.
 
-    metadata: of each file, the keys and values of its footer.
+    fingerprint: hash of their names, sizes and versions. metadata: of each file, the keys and values of its footer.
     """
 
     uri: str
@@ -73,7 +77,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if _is_result(info["name"])}
-    if not infos and not any(info["name"].endswith(f"/{SUMMARY}") for info in found):
+    table = ResultTable(uri, storage, key)
+    if table.exists:
+        infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
+    elif not infos and not any(info["name"].endswith(f"/{SUMMARY}") for info in found):
         raise ConfigError(f"{key}: {uri!r} holds no .parquet files; name the output folder of a job that has finished")
     paths = sorted(infos)
     versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
@@ -94,8 +101,23 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers])
 
 
+def result_files(uri: str, storage: StorageConfig) -> TableFiles:
+    """The files of results as a table to read. Raises ConfigError."""
+    spec = InputConfig(path=uri, format="parquet")
+    table = ResultTable(uri, storage)
+    if not table.exists:
+        return open_files(spec, storage)
+    filesystem, path = open_fsspec(uri, "OUT", storage)
+    found = [Found(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
+    found.sort(key=lambda file: file.name)
+    return open_listed(Listing(filesystem, found, path.rstrip("/"), "parquet"), spec, MAX_BYTES)
+
+
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
-    """The `_summary.json` of a finished job. Raises ConfigError where there is none."""
+    """The `_summary.json` of a finished job, or what a Delta table's last commit tells. Raises ConfigError where there
+    is none."""
+    if commit := ResultTable(uri, storage, key).latest():
+        return commit.summary(uri)
     filesystem, path = open_fsspec(uri, key, storage)
     try:
         filesystem.invalidate_cache()

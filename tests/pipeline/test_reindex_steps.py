@@ -1,0 +1,400 @@
+"""Reindexing under any order of edits and stops, with a stand-in for the model, on a local table without Ray.
+
+After each run that ends, the table holds the input's rows, each once, with the results of its content; after one that is
+killed, it holds what it held before or what it would have held.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from fsspec.implementations.local import LocalFileSystem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ray.data._internal.execution.interfaces import TaskContext
+
+from pipeline import JobConfig
+from pipeline.delta import ResultTable
+from pipeline.lock import RunLock
+from pipeline.models import Models
+from pipeline.places import Places
+from pipeline.reindex import reindex, rollback
+from pipeline.schema import STATS_TYPE
+from pipeline.sink import ParquetSink
+from pipeline.source import Unread, windows_of
+from pipeline.staging import Staging
+from pipeline.tables import InputTable, wanted
+from pipeline.written import Written
+
+Rows = list[tuple[int, str]]  # id and caption
+
+
+class Killed(BaseException):
+    """The process ends here, without a word."""
+
+
+class Storage(LocalFileSystem):
+    """A local filesystem on which the process is killed before the step `kill_at`, 0 for never. The dead do nothing."""
+
+    cachable = False
+
+    def __init__(self, kill_at: int = 0) -> None:
+        super().__init__()
+        self.kill_at, self.steps = kill_at, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.kill_at and self.steps >= self.kill_at:
+            raise Killed
+
+    def pipe_file(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().pipe_file(*args, **kwargs)
+
+    def mv(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().mv(*args, **kwargs)
+
+    def rm_file(self, *args: Any) -> None:
+        self.step()
+        super().rm_file(*args)
+
+    def rm(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().rm(*args, **kwargs)
+
+
+def score(caption: str, model: str) -> float:
+    """What the stand-in finds."""
+    return float(sum(map(ord, caption)) + len(model))
+
+
+class World:
+    """An input folder, a table of results, and the storage of the run at hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.storage, self.model, self.up = folder, Storage(), "m", True
+        self.files: dict[str, Rows] = {}
+        self.config = JobConfig.parse(
+            "score",
+            {
+                "input": {"path": str(folder / "in"), "text": "caption", "id": "id"},
+                "model": "none",
+                "output": {"path": str(folder / "out"), "format": "delta"},
+                "batch": {"window_rows": 3},
+            },
+        )
+        (folder / "in").mkdir()
+
+    def put(self, name: str, rows: Rows) -> None:
+        """Write a file of the input, or remove it where it has no rows."""
+        path = self.folder / "in" / f"{name}.parquet"
+        if rows:
+            table = pa.table({"id": [i for i, _ in rows], "image": [b"i"] * len(rows), "caption": [c for _, c in rows]})
+            pq.write_table(table, path, row_group_size=2)
+            self.files[name] = rows
+        elif self.files.pop(name, None):
+            path.unlink()
+
+    def run(self, kill_at: int = 0, **keys: Any) -> dict[str, int] | None:
+        """One run; what it did, None where it found nothing to do, or was killed."""
+        self.storage = Storage(kill_at)
+        try:
+            commit, new = reindex(self.config, **keys)
+        except Killed:
+            return None
+        return commit.counts if new else None
+
+    def expected(self) -> Counter[tuple[Any, ...]]:
+        """The rows that the table must hold."""
+        return Counter(
+            (i, caption, *self.result(caption), f"{name}.parquet", row)
+            for name, rows in self.files.items()
+            for row, (i, caption) in enumerate(rows)
+        )
+
+    def result(self, caption: str) -> tuple[float | None, str | None]:
+        """The result of a caption, now: some depend on whether a server is up."""
+        if caption == "flaky" and not self.up:
+            return None, "fetch_timeout"
+        return score(caption, self.model), None
+
+    def held(self, version: int | None = None) -> Counter[tuple[Any, ...]]:
+        """The rows that the table holds."""
+        if not DeltaTable.is_deltatable(str(self.folder / "out")):
+            return Counter()
+        rows = DeltaTable(self.folder / "out", version=version).to_pyarrow_table().to_pylist()
+        return Counter(
+            (r["id"], r["caption"], r["score"], r["error"], r["row_source"]["file"], r["row_source"]["row"])
+            for r in rows
+        )
+
+    # What takes the place of Ray and of the model.
+
+    def read(self, table: InputTable, config: JobConfig, done: Places, then: Callable[..., Any]) -> World:
+        self.batches = [out for window in self.windows(table, config, done) for out in then(window)]
+        return self
+
+    def iter_batches(self, **_: Any) -> Iterator[pa.Table]:
+        return iter(self.batches)
+
+    def windows(self, table: InputTable, config: JobConfig, done: Places) -> Iterator[pa.Table]:
+        what = vars(wanted(table, config.batch.window_rows)) | {"source": True}
+        unread: list[Unread] = table.unread(done)
+        yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
+
+    def write_rest(
+        self, config: JobConfig, table: InputTable, models: Models, work: Staging, before: Written, types: Any
+    ) -> list[Written]:
+        sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
+        out = []
+        for number, window in enumerate(self.windows(table, config, work.done)):
+            found = [self.result(caption) for caption in window["caption"].to_pylist()]
+            stats = {"pairs": len(found), "tokens": 1, "seconds": 0.0, "precision": "float32", "device": "cpu"}
+            block = window.drop_columns(["image", "row_hash"])
+            for name, values, kind in (
+                ("row_id", window["id"].to_pylist(), pa.int64()),
+                ("score", [s for s, _ in found], pa.float32()),
+                ("error", [e for _, e in found], pa.string()),
+                ("error_detail", [None] * len(found), pa.string()),
+                ("__texts", [1] * len(found), pa.int32()),
+                ("__stats", [stats] + [None] * (len(found) - 1), STATS_TYPE),
+            ):
+                block = block.append_column(name, pa.array(values, kind))
+            written = sink.write([block], TaskContext(task_idx=number, op_name="write"))
+            assert written
+            out.append(written)
+        return out
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
+    """A new world, and no other one."""
+    now: list[World] = []
+    commit = ResultTable.commit
+
+    def committed(self: ResultTable, *args: Any) -> int:
+        now[-1].storage.step()
+        version = commit(self, *args)
+        now[-1].storage.step()
+        return version
+
+    def lineage(config: JobConfig) -> Models:
+        names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
+        return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
+
+    monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
+    monkeypatch.setattr("pipeline.lock.SETTLE", 0)
+    monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)
+    monkeypatch.setattr(ResultTable, "commit", committed)
+    monkeypatch.setattr("pipeline.tablefolder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
+    monkeypatch.setattr("pipeline.reindex.check_models", lineage)
+    monkeypatch.setattr("pipeline.reindex.ray_session", lambda *_: tempfile.TemporaryDirectory())
+    monkeypatch.setattr("pipeline.changes.read", lambda *args: now[-1].read(*args))
+    monkeypatch.setattr("pipeline.reindex.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys))
+
+    def make() -> World:
+        now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
+        return now[-1]
+
+    return make
+
+
+def steady(rows: Counter[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
+    """Without what depends on whether a server was up when a row was read."""
+    return Counter({row if row[1] != "flaky" else (row[0], row[1], *row[4:]): n for row, n in rows.items()})
+
+
+CAPTIONS = st.sampled_from(["a", "bb", "flaky", "dd"])
+EDITS = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.lists(st.tuples(st.integers(0, 5), CAPTIONS), max_size=7)), max_size=3
+)
+STEPS = st.lists(
+    st.tuples(EDITS, st.sampled_from([0, 0, *range(1, 25)]), st.sampled_from("mmmmn"), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_any_edits_and_stops(world: Callable[[], World], steps: list[Any]) -> None:
+    here = world()
+    try:
+        here.put("z", [(9, "z")])  # an input without a file is refused
+        states = [steady(here.held())]
+        for edits, kill_at, model, up, retry in steps:
+            for name, rows in edits:
+                here.put(name, rows)
+            here.model, here.up = model, up
+            here.run(kill_at, retry_errors=retry)
+            states.append(steady(here.held()))
+            assert states[-1] in (states[-2], steady(here.expected()))
+            assert kill_at or states[-1] == steady(here.expected())
+        here.model, here.up = "m", True
+        here.run()
+        here.run(retry_errors=True)
+        assert here.held() == here.expected()
+        assert here.run() is None
+        assert here.run(retry_errors=True) is None
+    finally:
+        shutil.rmtree(here.folder)
+
+
+def test_killed_before_each_step(world: Callable[[], World]) -> None:
+    """New, changed and gone files in one run, killed at each of its steps in turn."""
+    for step in range(1, 100):
+        here = world()
+        here.put("a", [(1, "a"), (2, "bb"), (3, "dd")])
+        here.put("b", [(4, "a"), (5, "bb")])
+        here.put("c", [(6, "a")])
+        here.run()
+        before = here.held()
+        here.put("a", [(1, "a"), (2, "changed"), (7, "new")])
+        here.put("b", [])
+        here.put("d", [(4, "a"), (8, "e")])
+        here.run(kill_at=step)
+        assert here.held() in (before, here.expected())
+        killed = here.storage.steps >= step
+        here.put("c", [(6, "other")])
+        here.run()
+        assert here.held() == here.expected()
+        assert here.run() is None
+        names = {path.name for path in (here.folder / "out").iterdir()}
+        assert names == {"_delta_log", "_reindex", "parts"}
+        assert (here.folder / "out" / "_reindex" / "lock.json").exists() is False
+        shutil.rmtree(here.folder)
+        if not killed:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_only_what_is_new_is_read(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(i, "a") for i in range(5)])
+    here.put("b", [(i, "bb") for i in range(5, 10)])
+    assert here.run() == counts(files=2, files_new=2, rows_in=10, rows_read=10, rows_out=10)
+    assert here.run() is None
+
+    here.put("c", [(10, "a")])
+    assert here.run() == counts(files=3, files_new=1, rows_in=11, rows_read=1, rows_out=11)
+    here.put("a", [(0, "a"), (1, "other"), (2, "a"), (11, "a")])  # one is as it was, one is not, two are gone, one new
+    assert here.run() == counts(files=3, files_changed=1, rows_in=10, rows_read=2, rows_moved=2, rows_left=3, rows_out=10)
+    here.put("a", [])
+    here.put("c", [])
+    here.put("all", [(10, "a"), (0, "a"), (1, "other"), (2, "a"), (11, "a")])  # two files have become one
+    assert here.run() == counts(files=2, files_new=1, files_gone=2, rows_in=10, rows_moved=5, rows_out=10)
+    here.put("b", [])
+    assert here.run() == counts(files=1, files_gone=1, rows_in=5, rows_left=5, rows_out=5)
+    assert here.held() == here.expected()
+    assert sum(here.held(version=0).values()) == 10
+    shutil.rmtree(here.folder)
+
+
+def counts(**given: int) -> dict[str, int]:
+    names = ("files", "files_new", "files_changed", "files_gone", "rows_in", "rows_read", "rows_moved", "rows_left")
+    return {name: given.get(name, 0) for name in (*names, "rows_out")}
+
+
+def test_doubles_are_read_anew(world: Callable[[], World]) -> None:
+    """Of two rows with one id and one content, none can be told from the other."""
+    here = world()
+    here.put("a", [(1, "a"), (1, "a"), (2, "bb")])
+    here.run()
+    here.put("a", [(1, "a"), (2, "bb"), (2, "bb")])
+    found = here.run()
+    assert found
+    assert (found["rows_read"], found["rows_moved"]) == (3, 0)
+    assert here.held() == here.expected()
+    shutil.rmtree(here.folder)
+
+
+def test_retry_reads_only_errors_that_may_pass(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a"), (2, "flaky"), (3, "flaky")])
+    here.put("b", [(4, "bb")])
+    here.up = False
+    here.run()
+    assert sum(1 for row in here.held() if row[3]) == 2
+    here.up = True
+    assert here.run() is None
+    here.put("b", [(4, "bb"), (5, "flaky")])
+    found = here.run(retry_errors=True)
+    assert found
+    assert (found["rows_read"], found["rows_moved"], found["rows_left"]) == (3, 1, 2)
+    assert here.held() == here.expected()
+    assert here.run(retry_errors=True) is None
+    shutil.rmtree(here.folder)
+
+
+def test_a_new_model_is_seen_when_it_is_whole(world: Callable[[], World]) -> None:
+    here = world()
+    for name in "abc":
+        here.put(name, [(ord(name) * 10 + i, "a") for i in range(6)])
+    here.run()
+    old = here.held()
+    here.model = "another"
+    here.run(kill_at=8)  # after some files of results, before all
+    assert here.held() == old
+    staged = [path for path in (here.folder / "out" / "parts").rglob("part-*")]
+    here.put("b", [(1, "bb")])  # meanwhile
+    found = here.run()
+    assert found
+    assert 0 < found["rows_read"] == 13
+    assert here.held() == here.expected()
+    assert here.held(version=0) == old
+    kept = {path.name for path in (here.folder / "out" / "parts").rglob("part-*")}
+    assert any(path.name in kept or f"part-rest-{path.name.removeprefix('part-')}" in kept for path in staged[2:])
+
+    commit = rollback(str(here.folder / "out"), here.config.storage, 0)
+    assert commit.restored == 0
+    assert here.held() == old
+    here.model = "m"
+    found = here.run()  # what has changed since
+    assert found
+    assert (found["files_changed"], found["rows_read"]) == (1, 1)
+    assert here.held() == here.expected()
+    shutil.rmtree(here.folder)
+
+
+def test_retention_removes_old_files(world: Callable[[], World]) -> None:
+    here = world()
+    values = here.config.model_dump() | {"output": {**here.config.output.model_dump(), "retention_days": 0}}
+    here.put("a", [(1, "a"), (2, "bb")])
+    here.run()
+    here.put("a", [(1, "a"), (3, "dd")])
+    here.run()
+    assert sum(here.held(version=0).values()) == 2
+    here.config = JobConfig.checked(values)
+    here.put("a", [(4, "dd")])
+    here.run()
+    assert here.held() == here.expected()
+    files = [path for path in (here.folder / "out" / "parts").rglob("*.parquet")]
+    table = DeltaTable(here.folder / "out")
+    assert {Path(uri).name for uri in table.file_uris()} == {path.name for path in files}
+    assert here.run() is None
+    shutil.rmtree(here.folder)
+
+
+def test_the_table_says_where_rows_come_from_and_prunes(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a"), (2, "bb")])
+    here.run()
+    table = DeltaTable(here.folder / "out")
+    actions = pa.table(table.get_add_actions(flatten=True))
+    assert actions["num_records"].to_pylist() == [2]
+    assert actions["min.row_source.file"].to_pylist() == ["a.parquet"]
+    assert actions["min.score"].to_pylist() == [score("a", "m")]
+    rows = table.to_pyarrow_dataset().to_table(filter=pc.field("score") > score("a", "m"))
+    assert rows["id"].to_pylist() == [2]
+    shutil.rmtree(here.folder)
