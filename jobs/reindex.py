@@ -75,6 +75,7 @@ def as_values(commit: Commit) -> dict[str, Any]:
         "rejected": commit.rejected,
         "seconds": commit.seconds,
         **lineage,
+        "versions": json.loads(lineage["versions"]),
     }
 
 

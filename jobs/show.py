@@ -15,6 +15,7 @@ from pipeline.config import StorageConfig
 from pipeline.distribution import QUANTILES
 from pipeline.overview import Overview, lineage_lines, look_at
 from pipeline.reasons import REASONS
+from pipeline.schema import ROW_SOURCE
 from pipeline.tables import TableFiles, read_columns
 
 BAR = 20  # characters
@@ -92,7 +93,7 @@ def _answers(view: Overview) -> list[str]:
 
 def _rows(table: TableFiles, count: int, width: int) -> list[str]:
     """The first rows; of the columns that are text or numbers, those that find room."""
-    fields = [field for field in table.schema if not _is_bulk(field.type)][:MOST_COLUMNS]
+    fields = [field for field in table.schema if not _is_bulk(field.type) and field.name != ROW_SOURCE][:MOST_COLUMNS]
     names = [field.name for field in fields]
     rows: list[Sequence[Any]] = []
     for window in islice(read_columns(table, names, count), count):

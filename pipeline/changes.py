@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import JobConfig
 from pipeline.delta import DataFile
+from pipeline.monitor import quiet
 from pipeline.places import ROW_BITS, Places
 from pipeline.reasons import RETRYABLE
 from pipeline.rowsource import TYPE
@@ -103,8 +104,9 @@ def find_moved(table: InputTable, config: JobConfig, done: Places, leaving: pa.T
         hashes = pc.struct_field(window[ROW_SOURCE], "hash")
         yield pa.table({ROW_ID: ids, "hash": hashes, "place": window[PLACE]})
 
-    batches = read(table, config, done, keys).iter_batches(batch_size=None, batch_format="pyarrow")
-    found = [batch.join(old, KEYS, join_type="inner").select(NO_MOVES.column_names) for batch in batches]
+    with quiet():
+        batches = read(table, config, done, keys).iter_batches(batch_size=None, batch_format="pyarrow")
+        found = [batch.join(old, KEYS, join_type="inner").select(NO_MOVES.column_names) for batch in batches]
     moved = pa.concat_tables([NO_MOVES, *found])
     return moved.join(_once(moved.select(KEYS)), KEYS, join_type="inner")
 

@@ -176,7 +176,7 @@ class JobConfig(Section):
         if self.output.retention_days is not None and self.output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
         if "rank" in self.tasks and self.output.format == "delta":
-            raise ValueError("output.format: rank writes two tables, as parquet; leave the key out")
+            raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks: {', '.join(self.tasks)}: name each once")
         if "reason" in self.tasks and len(self.tasks) > 1:

@@ -128,20 +128,15 @@ def reported(monitor: ActorHandle, rows: int, pairs: int | None = None) -> Itera
     if pairs is None and sys.stderr.isatty():
         yield
         return
-    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    bars, level = context.enable_progress_bars, logger.level
-    context.enable_progress_bars = False
-    logger.setLevel(logging.WARNING)
     ended = threading.Event()
     thread = threading.Thread(target=_print_lines, args=(monitor, rows, pairs, ended), daemon=True)
     thread.start()
     try:
-        yield
+        with quiet():
+            yield
     finally:
         ended.set()
         thread.join()
-        context.enable_progress_bars = bars
-        logger.setLevel(level)
 
 
 @contextmanager
@@ -173,3 +168,17 @@ def _print_lines(monitor: ActorHandle, rows: int, pairs: int | None, ended: thre
             unit = "a second" if pairs is None else "pairs a second"
             line = f"{done:,} of {rows:,} rows, {rate:,.1f} {unit}, {left}, {rejected:,} rejected"
             print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While it is open, Ray Data says nothing of what it does."""
+    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    bars, level = context.enable_progress_bars, logger.level
+    context.enable_progress_bars = False
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = bars
+        logger.setLevel(level)

@@ -1,7 +1,7 @@
 """Reindexing under any order of edits and stops, with a stand-in for the model, on a local table without Ray.
 
-After each run that ends, the table holds the input's rows, each once, with the results of its content; after one that is
-killed, it holds what it held before or what it would have held.
+After each run that ends, the table holds the input's rows, each once, with the results of its content; after one that
+is killed, it holds what it held before or what it would have held.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ class World:
     def write_rest(
         self, config: JobConfig, table: InputTable, models: Models, work: Staging, before: Written, types: Any
     ) -> list[Written]:
+        del before
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
@@ -289,7 +290,9 @@ def test_only_what_is_new_is_read(world: Callable[[], World]) -> None:
     here.put("c", [(10, "a")])
     assert here.run() == counts(files=3, files_new=1, rows_in=11, rows_read=1, rows_out=11)
     here.put("a", [(0, "a"), (1, "other"), (2, "a"), (11, "a")])  # one is as it was, one is not, two are gone, one new
-    assert here.run() == counts(files=3, files_changed=1, rows_in=10, rows_read=2, rows_moved=2, rows_left=3, rows_out=10)
+    assert here.run() == counts(
+        files=3, files_changed=1, rows_in=10, rows_read=2, rows_moved=2, rows_left=3, rows_out=10
+    )
     here.put("a", [])
     here.put("c", [])
     here.put("all", [(10, "a"), (0, "a"), (1, "other"), (2, "a"), (11, "a")])  # two files have become one
@@ -346,7 +349,7 @@ def test_a_new_model_is_seen_when_it_is_whole(world: Callable[[], World]) -> Non
     here.model = "another"
     here.run(kill_at=8)  # after some files of results, before all
     assert here.held() == old
-    staged = [path for path in (here.folder / "out" / "parts").rglob("part-*")]
+    staged = list((here.folder / "out" / "parts").rglob("part-*"))
     here.put("b", [(1, "bb")])  # meanwhile
     found = here.run()
     assert found
@@ -379,7 +382,7 @@ def test_retention_removes_old_files(world: Callable[[], World]) -> None:
     here.put("a", [(4, "dd")])
     here.run()
     assert here.held() == here.expected()
-    files = [path for path in (here.folder / "out" / "parts").rglob("*.parquet")]
+    files = list((here.folder / "out" / "parts").rglob("*.parquet"))
     table = DeltaTable(here.folder / "out")
     assert {Path(uri).name for uri in table.file_uris()} == {path.name for path in files}
     assert here.run() is None

@@ -14,7 +14,8 @@ from pipeline.rowsource import content_hashes, with_row_source
 CELL = st.fixed_dictionaries(
     {
         "image": st.none() | st.binary(max_size=3),
-        "struct": st.none() | st.fixed_dictionaries({"bytes": st.binary(max_size=2), "path": st.text("ab", max_size=2)}),
+        "struct": st.none()
+        | st.fixed_dictionaries({"bytes": st.binary(max_size=2), "path": st.text("ab", max_size=2)}),
         "texts": st.none() | st.lists(st.none() | st.text("ab", max_size=2), max_size=2),
         "n": st.none() | st.integers(-2, 2),
         "x": st.none() | st.floats(allow_nan=False, width=32),
