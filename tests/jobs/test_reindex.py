@@ -86,7 +86,7 @@ def one_line(code: int, capsys: Print) -> dict[str, Any]:
         ),
         (["input.path=/nowhere"], None, "input.path: '/nowhere' does not exist"),
         (["output.retention_days=-1"], None, "output.retention_days: -1 is wrong"),
-        (["task=rank"], None, "texts: missing"),
+        (["task=rank"], None, "output.format: 'delta', but rank writes two tables of Parquet files"),
         (["output.path=/proc/none"], None, "output.path: cannot use '/proc/none'"),
         ([], "last", "--rollback: 'last' is no version: give a number of `vilt history`, or previous"),
         ([], "previous", "has no earlier version"),
