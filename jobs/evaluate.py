@@ -11,6 +11,7 @@ from jobs.evaluation.report import to_json, to_png, to_text
 from jobs.evaluation.retrieval import Retrieval
 from jobs.evaluation.vqa import Vqa
 from jobs.exits import ended
+from jobs.log import Log
 from pipeline.run import StorageFailedError
 from pipeline.storage import STORAGE_ERRORS
 from pipeline.unify import first_line
@@ -18,9 +19,9 @@ from pipeline.unify import first_line
 BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
 
 
-def evaluate_file(path: str, overrides: Sequence[str]) -> int:
+def evaluate_file(path: str, overrides: Sequence[str], log: Log = "text") -> int:
     """Measure what a YAML file describes and print a table; the exit code."""
-    return ended(lambda: evaluate(EvaluateConfig.load(path, overrides)))
+    return ended(lambda: evaluate(EvaluateConfig.load(path, overrides)), log)
 
 
 def evaluate(config: EvaluateConfig) -> str:

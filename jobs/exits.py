@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Callable
 
+from jobs.log import Log, log_to_stderr
 from pipeline import ConfigError
+from pipeline.events import tell
 from pipeline.lock import BusyError
 from pipeline.monitor import TooManyErrorsError
 from pipeline.progress import RowsLostError
@@ -21,14 +23,18 @@ EXIT_CODES: dict[type[Exception], int] = {
 }
 
 
-def ended(job: Callable[[], str]) -> int:
-    """Do a job and print what it says; the exit code."""
-    try:
-        print(job())
-    except tuple(EXIT_CODES) as error:
-        print(error, file=sys.stderr)
-        return EXIT_CODES[type(error)]
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
-        return INTERRUPTED
+def ended(job: Callable[[], str], log: Log = "text") -> int:
+    """Do a job and print what it says; the exit code. log: how its events go to stderr."""
+    with log_to_stderr(log):
+        try:
+            print(job())
+        except tuple(EXIT_CODES) as error:
+            return _failed(str(error), EXIT_CODES[type(error)])
+        except KeyboardInterrupt:
+            return _failed("stopped; the same command goes on where it was", INTERRUPTED)
     return 0
+
+
+def _failed(line: str, code: int) -> int:
+    tell("failed", line, logging.ERROR, exit_code=code)
+    return code

@@ -11,6 +11,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 
 from pipeline.progress import write_parquet
 from pipeline.schema import without_hidden
+from pipeline.watch import Stopwatch, Watch
 from pipeline.written import FOOTER, Written
 
 KEPT_BYTES = 2**28  # of a file that carries images
@@ -20,7 +21,7 @@ class ParquetSink(Datasink[Written | None]):
     """Writes `part-RUN-TASK.parquet`; a task that is retried writes the same file again.
 
     lineage: key -> value for the footers. budget: tokens of a full micro-batch. rows: of a file; None where images are
-    kept, whose bytes decide. `parts`: what was written, when all is.
+    kept, whose bytes decide. watch: is told of each file. `parts`: what was written, when all is.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class ParquetSink(Datasink[Written | None]):
         lineage: dict[str, str],
         budget: int,
         rows: int | None,
+        watch: Watch | None = None,
     ) -> None:
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
-        self.budget, self.rows = budget, rows
+        self.budget, self.rows, self.watch = budget, rows, watch
         self.parts: list[Written] = []
 
     @property
@@ -55,7 +57,10 @@ class ParquetSink(Datasink[Written | None]):
         written = Written.of(name, tables, self.budget)
         precision = {"vilt.precision": ", ".join(sorted(written.devices))}
         metadata = {**self.lineage, **precision, FOOTER: written.to_json()}
-        write_parquet(self.filesystem, f"{self.folder}/{name}", map(without_hidden, tables), metadata)
+        clock = Stopwatch()
+        size = write_parquet(self.filesystem, f"{self.folder}/{name}", map(without_hidden, tables), metadata)
+        if self.watch:
+            self.watch.wrote(written.rows, size, clock.lap())
         return written
 
     def on_write_complete(self, write_result: WriteResult[Written | None]) -> None:
