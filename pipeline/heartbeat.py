@@ -95,9 +95,9 @@ class Heartbeat:
 
     def _tell_rejected(self, counts: Counts) -> None:
         """Each reason, when it is first seen."""
-        for reason in counts.examples.keys() - self.told:
-            example = counts.examples[reason]
-            self.told.add(reason)
+        new = {reason: example for reason, example in counts.examples.items() if reason not in self.told}
+        self.told.update(new)
+        for reason, example in new.items():
             text = f"rejected with {reason}, as {example}"
             tell("rejected", text, reason=reason, pairs=counts.errors[reason], example=example)
 

@@ -54,8 +54,8 @@ def limiting(spent: Mapping[str, float], actors: int, seconds: float) -> Stage |
     """The stage that limits a job, by what its processes did during the last `seconds`; None where nothing is known.
 
     spent: seconds at each stage, summed over processes. Actors that are at work nearly all the time limit. Where they
-    are not: files take longer than all that comes before them; or read tasks are held back, by actors that are still
-    loading; or the read tasks do not keep up, with what takes most of their time.
+    are not, files do that take longer than either the model or all that comes before it; or, where read tasks are
+    mostly held back, actors that are still loading; else what takes most of the read tasks' time.
     """
     reading: dict[Stage, float] = {name: spent.get(name, 0.0) for name in STAGES[:3]}
     model, writing, waiting = (spent.get(name, 0.0) for name in ("model", "writing", "waiting"))
@@ -63,7 +63,7 @@ def limiting(spent: Mapping[str, float], actors: int, seconds: float) -> Stage |
         return "model"
     if writing > max(model, sum(reading.values())):
         return "writing"
-    if waiting > sum(reading.values()):
+    if model + waiting > 0 and waiting >= sum(reading.values()):
         return "model"
-    slowest, seconds = max(reading.items(), key=lambda item: item[1])
-    return slowest if seconds else None
+    slowest, most = max(reading.items(), key=lambda item: item[1])
+    return slowest if most else None
