@@ -12,35 +12,68 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 Log = Literal["text", "json"]
-LOGGER = logging.getLogger("pipeline")
-SHOWN = {"progress"}  # as text, besides warnings and errors
+LOGGER = logging.getLogger("pipeline")  # see pipeline.events, which is not imported: `vilt --help` is quick
 COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LAST_WORDS = 0.2  # seconds to wait for what other processes still write
 
 
 @contextmanager
 def log_to_stderr(log: Log) -> Iterator[None]:
-    """While it is open, the events of jobs go to stderr. With "json" nothing else does: what others write there, Ray's
-    own processes included, becomes events `warning`, and an exception that nobody expects `failed` and exit code 1."""
+    """While it is open, the events of jobs go to stderr.
+
+    With "json" nothing else does: what others write there, Ray's own processes included, becomes events `warning`, and
+    an exception that nobody expects an event `failed` and exit code 1.
+    """
     if log == "text":
-        with _handled_by(TextHandler()):
+        handler = logging.StreamHandler()
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or _event(record) == "progress")
+        with _handled(handler, TextFormatter()):
             yield
         return
-    with _stderr() as out, _handled_by(JsonHandler(out)), _captured_stderr():
+    with _stderr() as out, _handled(logging.StreamHandler(out), JsonFormatter()), _captured_stderr():
         try:
             yield
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             fields = {"exit_code": 1, "traceback": traceback.format_exc()}
-            LOGGER.error(text, extra={"event": "failed", "fields": fields})
+            LOGGER.error("%s", text, extra={"event": "failed", "fields": fields})
             raise SystemExit(1) from None
 
 
+class TextFormatter(logging.Formatter):
+    """Progress with the time, all else as it stands."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        text = record.getMessage()
+        return f"{datetime.now():%H:%M:%S} {text}" if _event(record) == "progress" else text
+
+
+class JsonFormatter(logging.Formatter):
+    """An object with time (ISO 8601, UTC), level, event, message, and the event's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        values = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": _event(record),
+            "message": record.getMessage(),
+        }
+        return json.dumps({**values, **getattr(record, "fields", {})})
+
+
+def _event(record: logging.LogRecord) -> str:
+    return getattr(record, "event", "warning")
+
+
 @contextmanager
-def _handled_by(handler: logging.Handler) -> Iterator[None]:
+def _handled(handler: logging.Handler, formatter: logging.Formatter) -> Iterator[None]:
+    """While it is open, the events go to `handler` alone."""
+    handler.setFormatter(formatter)
     level, propagate = LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
@@ -51,36 +84,6 @@ def _handled_by(handler: logging.Handler) -> Iterator[None]:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)
         LOGGER.propagate = propagate
-
-
-class TextHandler(logging.Handler):
-    """Progress, with the time, and what is wrong, as it stands."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the record, where a person wants to read it."""
-        if getattr(record, "event", None) in SHOWN:
-            print(f"{datetime.now():%H:%M:%S} {record.getMessage()}", file=sys.stderr, flush=True)
-        elif record.levelno >= logging.WARNING:
-            print(record.getMessage(), file=sys.stderr, flush=True)
-
-
-class JsonHandler(logging.Handler):
-    """One JSON object a line: time (ISO 8601, UTC), level, event, message, and the event's own fields."""
-
-    def __init__(self, out: IO[str]) -> None:
-        super().__init__()
-        self.out = out
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": getattr(record, "event", "warning"),
-            "message": record.getMessage(),
-        }
-        self.out.write(json.dumps({**line, **getattr(record, "fields", {})}) + "\n")
-        self.out.flush()
 
 
 @contextmanager

@@ -35,8 +35,13 @@ def tell(event: str, text: str, level: int = logging.INFO, **fields: Any) -> Non
 def tell_started(config: JobConfig, run: str, rows: int, done: int, actors: int) -> None:
     """`job_started`. run: the id of the run, as in the metrics. rows: of the table. done: by earlier runs."""
     text = f"{', '.join(config.tasks)}: {rows - done:,} of {rows:,} rows to do"
-    fields = {"run": run, "tasks": list(config.tasks), "input": config.input.path, "output": config.output.path}
-    tell("job_started", text, logging.INFO, **fields, rows=rows, rows_done=done, actors=actors)
+    fields: dict[str, Any] = {
+        "run": run,
+        "tasks": list(config.tasks),
+        "input": config.input.path,
+        "output": config.output.path,
+    }
+    tell("job_started", text, **fields, rows=rows, rows_done=done, actors=actors)
 
 
 def tell_finished(summary: Summary) -> Summary:

@@ -71,7 +71,9 @@ class Heartbeat:
             started = since = time.monotonic()
             while not ended.wait(tick):
                 counts, now = self._counts(), time.monotonic()
-                spent = {stage: seconds - last.spent.get(stage, 0.0) for stage, seconds in counts.spent.items()}
+                spent = {
+                    stage: max(0.0, seconds - last.spent.get(stage, 0.0)) for stage, seconds in counts.spent.items()
+                }
                 limit = limiting(spent, counts.actors, now - since)
                 self._set_gauges(counts, limit)
                 self._tell_rejected(counts)
@@ -115,7 +117,7 @@ class Heartbeat:
         done, of = (counts.rows - first.rows, rows - first.rows) if pairs is None else (counts.read_pairs, pairs)
         rate = done / seconds
         left = max(0, of - done) / rate if rate else None
-        share = counts.rows / rows if pairs is None else done / of
+        share = counts.rows / rows if pairs is None else done / of if of else 1.0
         text = (
             f"{counts.rows:,} of {rows:,} rows ({share:.1%}), {rate:,.1f} {'rows' if pairs is None else 'pairs'}/s, "
             f"{'nothing done yet' if left is None else f'{_duration(left)} left'}, {counts.rejected:,} rejected, "
