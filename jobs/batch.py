@@ -6,26 +6,38 @@ import sys
 from collections.abc import Sequence
 
 from jobs.exits import BAD_CONFIG, ended
+from jobs.log import Log
 from jobs.reindex import format_commit
 from jobs.report import report_after
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
+from pipeline.heartbeat import LINE_EVERY
 from pipeline.rank import IMAGES, rank
 from pipeline.reasons import REASONS
 from pipeline.reindex import reindex
 from pipeline.tasks import TASKS
 
 
-def run_file(task: Task | None, path: str, overrides: Sequence[str], retry_errors: bool = False) -> int:
-    """Run the job that a YAML file describes and print its summary; the exit code. task: None: the file says it."""
-    return ended(lambda: _run(JobConfig.load(task, path, overrides), retry_errors))
+def run_file(
+    task: Task | None,
+    path: str,
+    overrides: Sequence[str],
+    retry_errors: bool = False,
+    log: Log = "text",
+    every: float = LINE_EVERY,
+) -> int:
+    """Run the job that a YAML file describes and print its summary; the exit code.
+
+    task: None where the file says it. log: how events go to stderr. every: seconds between two of progress.
+    """
+    return ended(lambda: _run(JobConfig.load(task, path, overrides), retry_errors, every), log)
 
 
-def _run(config: JobConfig, retry_errors: bool) -> str:
+def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
     if config.output.format == "delta":
-        commit, new = reindex(config, retry_errors, follow=False)
+        commit, new = reindex(config, retry_errors, follow=False, every=every)
         return format_commit(commit, config.output.path, new)
-    summary = (rank if config.texts else run)(config, retry_errors)
+    summary = (rank if config.texts else run)(config, retry_errors, every)
     if config.output.report and not summary.finished_before:
         folder = config.output.path.rstrip("/")
         report_after(f"{folder}/{IMAGES}" if config.texts else folder, config.storage)

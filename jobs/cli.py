@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.log import Log
+
 app = typer.Typer(
     help="Batch inference with ViLT over image-text tables.",
     no_args_is_help=True,
@@ -18,6 +20,8 @@ app = typer.Typer(
 ConfigFile = Annotated[str, typer.Argument(help="YAML file, see configs/")]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="only rows again whose error may pass")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON")]
+LogFormat = Annotated[Log, typer.Option("--log", help="events on stderr: text for a person, or JSON lines")]
+LogEvery = Annotated[float, typer.Option("--log-every", min=0.1, help="seconds between two lines of progress")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]
 
 
@@ -34,11 +38,17 @@ TASKS = {
 
 
 def _batch_command(task: str) -> Callable[..., None]:
-    def command(config: ConfigFile, overrides: Overrides = None, retry_errors: RetryErrors = False) -> None:
+    def command(
+        config: ConfigFile,
+        overrides: Overrides = None,
+        retry_errors: RetryErrors = False,
+        log: LogFormat = "text",
+        log_every: LogEvery = 60.0,
+    ) -> None:
         from jobs.batch import run_file
 
-        code = run_file(None if task == "run" else task, config, overrides or [], retry_errors)  # type: ignore[arg-type]
-        raise typer.Exit(code)
+        name = None if task == "run" else task
+        raise typer.Exit(run_file(name, config, overrides or [], retry_errors, log, log_every))  # type: ignore[arg-type]
 
     return command
 
@@ -48,11 +58,11 @@ for _task, _help in TASKS.items():
 
 
 @app.command("filter")
-def filter_(config: ConfigFile, overrides: Overrides = None) -> None:
+def filter_(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
     """Keep the rows of a table whose scores or answers meet the conditions in the file."""
     from jobs.filter import filter_file
 
-    raise typer.Exit(filter_file(config, overrides or []))
+    raise typer.Exit(filter_file(config, overrides or [], log))
 
 
 @app.command()
@@ -144,11 +154,13 @@ def reindex(
         str | None, typer.Option(metavar="VERSION", help="restore this version (see history), or `previous`")
     ] = None,
     as_json: AsJson = False,
+    log: LogFormat = "text",
+    log_every: LogEvery = 60.0,
 ) -> None:
     """Bring a Delta table of results up to date with its input: read what is new or changed, drop what is gone."""
     from jobs.reindex import reindex_file
 
-    raise typer.Exit(reindex_file(config, overrides or [], retry_errors, rollback, as_json))
+    raise typer.Exit(reindex_file(config, overrides or [], retry_errors, rollback, as_json, log, log_every))
 
 
 @app.command()
@@ -162,11 +174,11 @@ def history(
 
 
 @app.command()
-def evaluate(config: ConfigFile, overrides: Overrides = None) -> None:
+def evaluate(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
     """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
     from jobs.evaluate import evaluate_file
 
-    raise typer.Exit(evaluate_file(config, overrides or []))
+    raise typer.Exit(evaluate_file(config, overrides or [], log))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from jobs import questions, scenes
 from jobs.batch import format_summary
+from jobs.log import log_to_stderr
 from jobs.s3server import S3Server
 from pipeline import JobConfig, Summary, run
 from pipeline.run import ray_session
@@ -54,7 +55,7 @@ def run_demo(folder: str, rows: int) -> None:
     table = f"{folder}/table/scenes.parquet"
     write_table(table, rows)
     print(f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}\n", flush=True)
-    with ray_session():
+    with ray_session(), log_to_stderr("text"):
         scored = _run("score", "captions", table, folder)
         answered = _run("answer", "question", table, folder)
     print(f"\nvilt score\n{format_summary(scored)}\n{_show_scores(scored)}")

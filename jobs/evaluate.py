@@ -11,6 +11,8 @@ from jobs.evaluation.report import to_json, to_png, to_text
 from jobs.evaluation.retrieval import Retrieval
 from jobs.evaluation.vqa import Vqa
 from jobs.exits import ended
+from jobs.log import Log
+from pipeline.events import tell
 from pipeline.run import StorageFailedError
 from pipeline.storage import STORAGE_ERRORS
 from pipeline.unify import first_line
@@ -18,9 +20,9 @@ from pipeline.unify import first_line
 BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
 
 
-def evaluate_file(path: str, overrides: Sequence[str]) -> int:
+def evaluate_file(path: str, overrides: Sequence[str], log: Log = "text") -> int:
     """Measure what a YAML file describes and print a table; the exit code."""
-    return ended(lambda: evaluate(EvaluateConfig.load(path, overrides)))
+    return ended(lambda: evaluate(EvaluateConfig.load(path, overrides)), log)
 
 
 def evaluate(config: EvaluateConfig) -> str:
@@ -30,6 +32,8 @@ def evaluate(config: EvaluateConfig) -> str:
     """
     output = Output(config.output.path, config.storage)
     chosen = [kind(config, output) for name, kind in BENCHMARKS.items() if getattr(config, name) is not None]
+    names = [name for name in BENCHMARKS if getattr(config, name) is not None]
+    tell("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
     try:
         measured = [benchmark.measure() for benchmark in chosen]
         files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
@@ -39,4 +43,5 @@ def evaluate(config: EvaluateConfig) -> str:
         raise StorageFailedError(
             f"the storage failed: {first_line(error)}; what was written stays, and the same command goes on"
         ) from None
+    tell("job_finished", f"evaluated: {', '.join(names)}", tasks=["evaluate"], benchmarks=names, files=len(files))
     return to_text(measured, [*files, *(file for one in measured for file in one.files)])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Callable
 
+from jobs.log import Log, log_to_stderr
 from pipeline import ConfigError
+from pipeline.events import tell
 from pipeline.lock import BusyError
 from pipeline.monitor import TooManyErrorsError
 from pipeline.progress import RowsLostError
@@ -23,19 +25,23 @@ EXIT_CODES: dict[type[Exception], int] = {
 STATUS = {1: "failed", BAD_CONFIG: "bad_config", 3: "too_many_errors", 4: "busy", INTERRUPTED: "interrupted"}
 
 
-def ended(job: Callable[[], str], as_json: bool = False) -> int:
-    """Do a job and print what it says; the exit code. as_json: what ends it early is told on stdout as well."""
-    try:
-        print(job())
-    except tuple(EXIT_CODES) as error:
-        return _early(EXIT_CODES[type(error)], str(error), as_json)
-    except KeyboardInterrupt:
-        return _early(INTERRUPTED, "stopped; the same command goes on where it was", as_json)
+def ended(job: Callable[[], str], log: Log = "text", as_json: bool = False) -> int:
+    """Do a job and print what it says; the exit code.
+
+    log: how its events go to stderr. as_json: what ends it early is a line of JSON on stdout as well.
+    """
+    with log_to_stderr(log):
+        try:
+            print(job())
+        except tuple(EXIT_CODES) as error:
+            return _failed(str(error), EXIT_CODES[type(error)], as_json)
+        except KeyboardInterrupt:
+            return _failed("stopped; the same command goes on where it was", INTERRUPTED, as_json)
     return 0
 
 
-def _early(code: int, line: str, as_json: bool) -> int:
-    print(line, file=sys.stderr)
+def _failed(line: str, code: int, as_json: bool) -> int:
+    tell("failed", line, logging.ERROR, exit_code=code)
     if as_json:
         print(json.dumps({"status": STATUS[code], "exit_code": code, "error": line}))
     return code

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.exits import ended
+from jobs.log import Log
 from jobs.report import report_after
 from pipeline.filtering import FilterSummary, filter_table
 from pipeline.filtering_config import KEPT, FilterConfig
 
 
-def filter_file(path: str, overrides: Sequence[str]) -> int:
+def filter_file(path: str, overrides: Sequence[str], log: Log = "text") -> int:
     """Run the filter that a YAML file describes and print its summary; the exit code."""
-    return ended(lambda: _filter(FilterConfig.load(path, overrides)))
+    return ended(lambda: _filter(FilterConfig.load(path, overrides)), log)
 
 
 def _filter(config: FilterConfig) -> str:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.exits import ended
+from jobs.log import Log
 from pipeline import ConfigError, JobConfig
 from pipeline.config import StorageConfig
 from pipeline.delta import Commit, ResultTable
+from pipeline.events import tell
+from pipeline.heartbeat import LINE_EVERY
 from pipeline.reasons import REASONS
 from pipeline.reindex import reindex, rollback
 from pipeline.sections import read_values
@@ -19,24 +22,32 @@ PREVIOUS = "previous"
 
 
 def reindex_file(
-    path: str, overrides: Sequence[str], retry_errors: bool = False, back_to: str | None = None, as_json: bool = False
+    path: str,
+    overrides: Sequence[str],
+    retry_errors: bool = False,
+    back_to: str | None = None,
+    as_json: bool = False,
+    log: Log = "text",
+    every: float = LINE_EVERY,
 ) -> int:
     """Run the reindexing that a YAML file describes and print what it did; the exit code.
 
-    back_to: in place of it, the number of an earlier version to restore, or PREVIOUS.
+    back_to: in place of it, the number of an earlier version to restore, or PREVIOUS. log: how events go to stderr.
+    every: seconds between two of progress.
     """
 
     def job() -> str:
         config = load(path, overrides)
         if back_to is None:
-            commit, new = reindex(config, retry_errors)
+            commit, new = reindex(config, retry_errors, every=every)
+            tell("job_finished", format_commit(commit, config.output.path, new), **as_values(commit))
         else:
             commit, new = rollback(config.output.path, config.storage, _version(back_to)), True
         if as_json:
             return json.dumps({"status": "done" if new else "nothing_to_do", "exit_code": 0, **as_values(commit)})
         return format_commit(commit, config.output.path, new)
 
-    return ended(job, as_json)
+    return ended(job, log, as_json)
 
 
 def load(path: str, overrides: Sequence[str]) -> JobConfig:
@@ -61,7 +72,7 @@ def history(uri: str, as_json: bool = False) -> int:
             return "\n".join(json.dumps(as_values(commit)) for commit in commits)
         return "\n\n".join(_entry(commit) for commit in commits)
 
-    return ended(job, as_json)
+    return ended(job)
 
 
 def as_values(commit: Commit) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import JobConfig
 from pipeline.delta import DataFile
-from pipeline.monitor import quiet
+from pipeline.heartbeat import quiet
 from pipeline.places import ROW_BITS, Places
 from pipeline.reasons import RETRYABLE
 from pipeline.rowsource import TYPE
@@ -99,10 +99,11 @@ def find_moved(table: InputTable, config: JobConfig, done: Places, leaving: pa.T
         return NO_MOVES
     id_column = config.input.id
 
-    def keys(window: pa.Table) -> Iterator[pa.Table]:
-        ids = with_row_id(window, id_column)[ROW_ID]
-        hashes = pc.struct_field(window[ROW_SOURCE], "hash")
-        yield pa.table({ROW_ID: ids, "hash": hashes, "place": window[PLACE]})
+    def keys(windows: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        for window in windows:
+            ids = with_row_id(window, id_column)[ROW_ID]
+            hashes = pc.struct_field(window[ROW_SOURCE], "hash")
+            yield pa.table({ROW_ID: ids, "hash": hashes, "place": window[PLACE]})
 
     with quiet():
         batches = read(table, config, done, keys).iter_batches(batch_size=None, batch_format="pyarrow")

@@ -17,6 +17,7 @@ from pipeline.config import JobConfig
 from pipeline.copying import Copied, copy_file
 from pipeline.cut import Cut
 from pipeline.distribution import distribution, examples
+from pipeline.events import tell
 from pipeline.filtering_config import DROPPED, KEPT, SCORES, FilterConfig
 from pipeline.models import check_models
 from pipeline.places import ROW_BITS
@@ -79,11 +80,22 @@ def filter_table(config: FilterConfig) -> FilterSummary:
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
-            return replace(FilterSummary(**finished), finished_before=True)
+            return _told(replace(FilterSummary(**finished), finished_before=True))
+        fields: dict[str, Any] = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
+        tell("job_started", f"filter: {table.rows:,} rows", **fields, rows=table.rows)
         try:
-            return _filter(config, table, publishing)
+            return _told(_filter(config, table, publishing))
         except STORAGE_ERRORS as error:
             raise StorageFailedError(f"the storage failed: {first_line(error)}; run the same command again") from None
+
+
+def _told(summary: FilterSummary) -> FilterSummary:
+    """The summary, once the event `job_finished` is told."""
+    dropped = sum(summary.dropped.values())
+    text = f"{summary.kept:,} of {summary.rows_in:,} rows kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
+    names = ("tasks", "output", "rows_in", "kept", "dropped", "seconds", "finished_before")
+    tell("job_finished", text, **{name: getattr(summary, name) for name in names}, files=len(summary.files))
+    return summary
 
 
 def _open(config: FilterConfig) -> TableFiles:

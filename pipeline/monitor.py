@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import ray.data
 import ray.exceptions
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, TOKENS
 from pipeline.schema import DETAIL, ERROR, ROW_ID, TEXT_INDEX
+from pipeline.watch import Watch
 
 JUDGED_FROM = 1000  # pairs
 EXAMPLES = 3
-LINE_EVERY = 60.0  # seconds
-RAISED_TOO = ("ray.data.exceptions", "ray.data._internal.execution.streaming_executor_state")  # loggers
 
 
 class TooManyErrorsError(RuntimeError):
     """More rows are rejected than `max_error_rate` allows."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of all runs of a job: rows of the input that are done, and reason -> pairs that were rejected. Of this run: pairs
+    that were read of rows that are not done, actors, seconds at each stage, and reason -> first example."""
+
+    rows: int
+    errors: Mapping[str, int]
+    read_pairs: int
+    actors: int
+    spent: Mapping[str, float]
+    examples: Mapping[str, str]
+
+    @property
+    def rejected(self) -> int:
+        """Pairs."""
+        return sum(self.errors.values())
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)  # its loss costs counts, never the job
@@ -38,6 +52,7 @@ class Monitor:
     def __init__(self, max_error_rate: float, rows: int, pairs: int, errors: dict[str, int]) -> None:
         self.max_error_rate, self.rows, self.pairs, self.errors = max_error_rate, rows, pairs, Counter(errors)
         self.read_pairs = 0
+        self.seconds = dict[str, float]()
         self.examples: dict[str, list[str]] = {}
         self.actors: list[ActorHandle] = []
 
@@ -64,9 +79,15 @@ class Monitor:
         """Count pairs that were read of rows that are not done yet: of an image that is ranked there are many."""
         self.read_pairs += pairs
 
-    def counts(self) -> tuple[int, int, int]:
-        """Rows of the input that are done, pairs that were rejected, and pairs that were read."""
-        return self.rows, self.errors.total(), self.read_pairs
+    def spent(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds at stages."""
+        for stage, value in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + value
+
+    def counts(self) -> Counts:
+        """What is known now."""
+        first = {reason: some[0] for reason, some in self.examples.items()}
+        return Counts(self.rows, self.errors, self.read_pairs, len(self.actors), self.seconds, first)
 
     def verdict(self) -> str | None:
         """Why the job must end, in one line; None where it need not."""
@@ -90,17 +111,20 @@ def start_monitor(*counts: Any) -> ActorHandle:
 class Reporter:
     """An actor's side: reports each table of results, and learns when the job must end."""
 
-    def __init__(self, monitor: ActorHandle) -> None:
-        self.monitor = monitor
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.monitor = watch, watch.monitor
         self.last: ray.ObjectRef | None = None
-        monitor.join.remote(ray.get_runtime_context().current_actor)
+        self.monitor.join.remote(ray.get_runtime_context().current_actor)
 
     def read(self, pairs: int) -> None:
         """Count pairs that were read."""
         self.monitor.read.remote(pairs)
 
-    def report(self, results: pa.Table) -> None:
-        """Count the rows of a micro-batch. Raises TooManyErrorsError, a micro-batch later, where they are too many."""
+    def report(self, results: pa.Table, pairs: int, tokens: int, seconds: float) -> None:
+        """Count the rows of a micro-batch, and the pairs, tokens and seconds of the model.
+
+        Raises TooManyErrorsError, a micro-batch later, where too many rows are rejected.
+        """
         if self.last is not None and ray.get(self.last):
             raise TooManyErrorsError(ray.get(self.monitor.verdict.remote()))
         failed = results.select([ROW_ID, ERROR, DETAIL]).filter(pc.is_valid(results[ERROR]))
@@ -109,6 +133,20 @@ class Reporter:
         if TEXT_INDEX in results.column_names:  # the second and later texts of a row are the same row
             rows -= pc.sum(pc.greater(results[TEXT_INDEX], 0)).as_py() or 0
         self.last = self.monitor.add.remote(rows, results.num_rows, reasons)
+        self._measure(rows, results.num_rows, Counter(reason for _, reason, _ in reasons), pairs, tokens, seconds)
+
+    def _measure(self, rows: int, results: int, errors: Counter[str], pairs: int, tokens: int, seconds: float) -> None:
+        meter = self.watch.meter
+        meter.add(ROWS, rows)
+        for reason, count in {OK: results - errors.total(), **errors}.items():
+            meter.add(PAIRS, count, outcome=reason)
+        self.watch.spent(model=seconds)
+        if pairs:
+            meter.add(MODEL_PAIRS, pairs)
+            meter.add(TOKENS, tokens)
+            meter.observe(BATCH_SECONDS, seconds)
+            if self.watch.tokens:
+                meter.observe(BATCH_FILL, tokens / self.watch.tokens)
 
 
 def end_actors(monitor: ActorHandle) -> None:
@@ -116,69 +154,3 @@ def end_actors(monitor: ActorHandle) -> None:
     with suppress(ray.exceptions.RayError):  # of a cluster that is gone
         for actor in ray.get(monitor.members.remote()):
             ray.kill(actor)
-
-
-@contextmanager
-def reported(monitor: ActorHandle, rows: int, pairs: int | None = None) -> Iterator[None]:
-    """While it is open: in a terminal Ray Data's progress bars; elsewhere, as from cron, a line a minute on stderr.
-
-    rows: of the whole table. pairs: that are left to read, where a row has many; then the lines count these, and they
-    come in a terminal too, whose bars know only rows.
-    """
-    if pairs is None and sys.stderr.isatty():
-        yield
-        return
-    ended = threading.Event()
-    thread = threading.Thread(target=_print_lines, args=(monitor, rows, pairs, ended), daemon=True)
-    thread.start()
-    try:
-        with quiet():
-            yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-@contextmanager
-def without_echoes() -> Iterator[None]:
-    """While it is open, Ray Data shows no errors that it raises as well: what ends a job is told once."""
-
-    def unseen_or_milder(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for its log file
-
-    loggers = [logging.getLogger(name) for name in RAISED_TOO]
-    for logger in loggers:
-        logger.addFilter(unseen_or_milder)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(unseen_or_milder)
-
-
-def _print_lines(monitor: ActorHandle, rows: int, pairs: int | None, ended: threading.Event) -> None:
-    with suppress(ray.exceptions.RayError):  # the job itself tells what is wrong
-        first, *_ = ray.get(monitor.counts.remote())
-        started = time.monotonic()
-        while not ended.wait(LINE_EVERY):
-            done, rejected, read = ray.get(monitor.counts.remote())
-            finished, all_work = (done - first, rows - first) if pairs is None else (read, pairs)
-            rate = finished / (time.monotonic() - started)
-            left = f"{max(0, all_work - finished) / rate / 3600:.1f} h left" if rate else "nothing done yet"
-            unit = "a second" if pairs is None else "pairs a second"
-            line = f"{done:,} of {rows:,} rows, {rate:,.1f} {unit}, {left}, {rejected:,} rejected"
-            print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """While it is open, Ray Data says nothing of what it does."""
-    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    bars, level = context.enable_progress_bars, logger.level
-    context.enable_progress_bars = False
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        context.enable_progress_bars = bars
-        logger.setLevel(level)

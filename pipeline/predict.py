@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import ray
 import torch
-from ray.actor import ActorHandle
 
 from pipeline.config import JobConfig
 from pipeline.monitor import Reporter
@@ -18,6 +17,7 @@ from pipeline.reasons import Failure
 from pipeline.schema import DETAIL, ERROR, PAIR, ROW_ID, STATS, STATS_TYPE, MicroBatch
 from pipeline.storage import model_folder
 from pipeline.tasks import TASKS, TaskSpec, Work, added_columns
+from pipeline.watch import Watch
 from vilt.predictor import Predictor
 
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
@@ -30,12 +30,12 @@ class ViltActor:
         self,
         config: JobConfig,
         threads: int,
-        monitor: ActorHandle | None = None,
+        watch: Watch | None = None,
         texts: ray.ObjectRef | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self.config = config
-        self.reporter = monitor and Reporter(monitor)
+        self.reporter = watch and Reporter(watch)
         self.predictors = {
             uri: Predictor.from_pretrained(model_folder(uri, config.storage), precision=config.precision)
             for uri in config.models
@@ -64,9 +64,11 @@ class ViltActor:
         added = [name for name in added_columns(config.tasks) if name in rows.column_names]
         own = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
         predictor = work.predictor
+        pairs = self.ranker.pairs if self.ranker else len(batch.pairs)
+        tokens = self.ranker.tokens if self.ranker else int(batch.pairs.lengths.sum())
         stats = {
-            "pairs": self.ranker.pairs if self.ranker else len(batch.pairs),
-            "tokens": self.ranker.tokens if self.ranker else int(batch.pairs.lengths.sum()),
+            "pairs": pairs,
+            "tokens": tokens,
             "seconds": seconds,
             "grids": [f"{grid.rows}x{grid.cols}" for grid in batch.pairs.grids],
             "precision": predictor.precision,
@@ -74,7 +76,7 @@ class ViltActor:
         }
         rows = rows.select([*own, *added])
         if self.reporter:
-            self.reporter.report(rows)
+            self.reporter.report(rows, pairs, tokens, seconds)
         return rows.append_column(STATS, pa.array([stats] + [None] * (rows.num_rows - 1), STATS_TYPE))
 
 

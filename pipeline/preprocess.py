@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.config import JobConfig, StorageConfig
 from pipeline.fetch import Fetched, Fetcher
+from pipeline.metrics import FETCHED_BYTES, Meter
 from pipeline.reasons import RETRYABLE, Failure, values_or_failures
 from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, MicroBatch
 from pipeline.storage import model_folder
@@ -141,8 +142,8 @@ def _tokenize(items: list[Item], preprocessor: Preprocessor) -> None:
         item.tokens = [own if text else own[:0] for text, own in islice(each, len(item.texts))]
 
 
-def images_of_rows(window: pa.Table, settings: Settings) -> list[list[Fetched]]:
-    """The encoded images of each row, or why there are none."""
+def images_of_rows(window: pa.Table, settings: Settings, meter: Meter | None = None) -> list[list[Fetched]]:
+    """The encoded images of each row, or why there are none. meter: counts the bytes that are fetched."""
     limit, config = settings.config.limits.image_bytes, settings.config
     columns = [values_or_failures(window[name], "uri_not_allowed") for name in config.image_columns]
     cells = [
@@ -152,6 +153,8 @@ def images_of_rows(window: pa.Table, settings: Settings) -> list[list[Fetched]]:
     found = [[_inline(cell, limit) for cell in row] for row in cells]
     uris = list(dict.fromkeys(cell for row in found for cell in row if isinstance(cell, str)))
     fetched = dict(zip(uris, Fetcher(settings.base, config).fetch(uris), strict=True))
+    if meter:
+        meter.add(FETCHED_BYTES, sum(len(image) for image in fetched.values() if isinstance(image, bytes)))
     return [[fetched[cell] if isinstance(cell, str) else cell for cell in row] for row in found]
 
 

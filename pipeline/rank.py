@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.config import JobConfig
+from pipeline.heartbeat import LINE_EVERY
 from pipeline.ranking import best_images
 from pipeline.run import StorageFailedError, Summary, run
 from pipeline.schema import ROW_ID
@@ -23,14 +24,14 @@ from pipeline.workfolder import write_parquet
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 
 
-def rank(config: JobConfig, retry_errors: bool = False) -> Summary:
+def rank(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVERY) -> Summary:
     """Run the job over the images, then write the best images of each text: OUT/images/ and OUT/texts/.
 
     Resumes, and raises, as `pipeline.run`.
     """
     out = config.output.path.rstrip("/")
     images = config.model_copy(update={"output": config.output.model_copy(update={"path": f"{out}/{IMAGES}"})})
-    summary = run(images, retry_errors)
+    summary = run(images, retry_errors, every)
     texts = read_texts(config, open_table(config))
     filesystem, path = open_fsspec(out, "output.path", config.storage)
     files = [f"{path}/{IMAGES}/{name}" for name in summary.files]

@@ -12,6 +12,7 @@ from pipeline.config import JobConfig, StorageConfig
 from pipeline.delta import Commit, DataFile
 from pipeline.deltatypes import delta_schema
 from pipeline.editions import Editions
+from pipeline.heartbeat import LINE_EVERY
 from pipeline.models import Models, check_models
 from pipeline.places import Places
 from pipeline.progress import RowsLostError
@@ -24,19 +25,22 @@ from pipeline.workfolder import each
 from pipeline.written import Written, done_places
 
 
-def reindex(config: JobConfig, retry_errors: bool = False, follow: bool = True) -> tuple[Commit, bool]:
+def reindex(
+    config: JobConfig, retry_errors: bool = False, follow: bool = True, every: float = LINE_EVERY
+) -> tuple[Commit, bool]:
     """Bring the table at `output.path` up to date with the input: one commit, or none where nothing has changed.
 
     What the last commit tells, and whether it is new. With another model or config than that commit's, everything is
     read anew, and readers see the rows before until all are there. retry_errors: read rows again whose error may pass.
-    follow: false: the table must not be there yet, but for `output.overwrite`, or with just these results.
+    follow: false: the table must not be there yet, but for `output.overwrite`, or with just these results. every:
+    seconds between two events of progress.
     A run that was stopped goes on where it was. Raises ConfigError before anything starts, BusyError where another run
     is at work; StorageFailedError, TooManyErrorsError and RowsLostError before anything is committed.
     """
     models = check_models(config)
     listing = list_table(config.input, config.storage)
     with opened(config.output.path, config.storage) as folder, storage_told():
-        return _Run(config, models, listing, folder).run(retry_errors, follow)
+        return _Run(config, models, listing, folder, every).run(retry_errors, follow)
 
 
 def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:
@@ -51,9 +55,9 @@ def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Co
 class _Run:
     """One run. folder: of the table, locked."""
 
-    def __init__(self, config: JobConfig, models: Models, listing: Listing, folder: TableFolder) -> None:
+    def __init__(self, config: JobConfig, models: Models, listing: Listing, folder: TableFolder, every: float) -> None:
         self.config, self.models, self.listing, self.folder = config, models, listing, folder
-        self.started = time.monotonic()
+        self.started, self.every = time.monotonic(), every
         self.before, lineage = folder.latest, models.lineage
         self.identity = {"model": lineage["vilt.weights_sha256"], "config": lineage["vilt.config_sha256"]}
         self.known = folder.editions() if self.before and self.before.identity == self.identity else Editions.none()
@@ -103,7 +107,7 @@ class _Run:
                 moved = Places.of(changes.moved["place"].to_numpy())
                 staging.known = Places.union([staging.known, moved])
             if len(staging.done) < table.rows:
-                staging.parts += write_rest(self.config, table, self.models, staging, before, types=types)
+                staging.parts += write_rest(self.config, table, self.models, staging, before, self.every, types=types)
         staging.audit(table.rows)
         return changes
 

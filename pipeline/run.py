@@ -15,15 +15,18 @@ import pyarrow as pa
 import ray
 import ray.data
 import ray.exceptions
-from ray.actor import ActorHandle
 
 from pipeline.config import JobConfig, Task
+from pipeline.events import tell_finished, tell_started
+from pipeline.heartbeat import LINE_EVERY, Work, reported, without_echoes
+from pipeline.metrics import Meter
 from pipeline.models import Models, check_models
-from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor, without_echoes
+from pipeline.monitor import TooManyErrorsError, end_actors, start_monitor
 from pipeline.pool import Pool, plan_pool
 from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.progress import Progress
+from pipeline.readtask import preprocess_windows
 from pipeline.schema import ROW_HASH, without_hidden
 from pipeline.sections import ConfigError
 from pipeline.sink import ParquetSink
@@ -33,6 +36,7 @@ from pipeline.tables import InputTable, check_columns, open_table, read
 from pipeline.texts import RankTexts
 from pipeline.texttable import read_texts
 from pipeline.unify import first_line
+from pipeline.watch import Watch
 from pipeline.written import Written
 
 BLOCK_BYTES, KEPT_BLOCK_BYTES = 2**16, 2**22  # less than a micro-batch has: each is on its way as soon as it is made
@@ -73,11 +77,13 @@ class Summary:
     finished_before: bool = False
 
 
-def run(config: JobConfig, retry_errors: bool = False) -> Summary:
+def run(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVERY) -> Summary:
     """Run a whole job: read, fetch, preprocess, predict, write, check that every row came out, publish.
 
     A job that was stopped goes on where it was. retry_errors: of a finished job, only the rows again whose error may
-    pass. Raises ConfigError before anything starts, BusyError where another run is at work on the output;
+    pass. every: seconds between two events `progress`, see `pipeline.events`.
+
+    Raises ConfigError before anything starts, BusyError where another run is at work on the output;
     StorageFailedError, TooManyErrorsError and RowsLostError before anything is published.
     """
     table = open_table(config)
@@ -91,9 +97,9 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
-            return replace(Summary(**finished), finished_before=True)
+            return tell_finished(replace(Summary(**finished), finished_before=True))
         with storage_told():
-            return _run_rest(config, table, models, progress, texts)
+            return tell_finished(_run_rest(config, table, models, progress, texts, every))
 
 
 @contextmanager
@@ -109,7 +115,7 @@ def storage_told() -> Iterator[None]:
 
 
 def _run_rest(
-    config: JobConfig, table: InputTable, models: Models, progress: Progress, texts: RankTexts | None
+    config: JobConfig, table: InputTable, models: Models, progress: Progress, texts: RankTexts | None, every: float
 ) -> Summary:
     """What is left to do, and publish."""
     before = Written.total(progress.total_parts())
@@ -118,7 +124,7 @@ def _run_rest(
     if resumed < table.rows:
         with ray_session(config.ray.address):
             started = time.monotonic()
-            progress.parts += write_rest(config, table, models, progress, before, texts)
+            progress.parts += write_rest(config, table, models, progress, before, every, texts)
             seconds = time.monotonic() - started
     progress.audit(table.rows)
     summary = _summarise(config, table, models, progress, before, resumed, seconds)
@@ -132,6 +138,7 @@ def write_rest(
     models: Models,
     progress: Progress | Staging,
     before: Written,
+    every: float,
     texts: RankTexts | None = None,
     types: Mapping[str, pa.DataType] | None = None,
 ) -> list[Written]:
@@ -144,13 +151,15 @@ def write_rest(
     run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     file_rows = None if config.output.keep_image else pool.rows_per_file
     budget = 0 if texts else pool.tokens  # how full the batches of images are says nothing of their many pairs
-    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows, types)
+    watch = Watch(monitor, Meter("+".join(config.tasks), run_id), budget)
+    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows, types, watch)
     settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
     try:
-        left = texts.pairs(table.rows) - before.pairs if texts else None
-        with without_echoes(), reported(monitor, table.rows, left):
-            batches = read(table, config, progress.done, partial(preprocess, settings=settings))
-            rows_out = _predict(batches, config, pool, monitor, texts)
+        tell_started(config, run_id, table.rows, len(progress.done), pool.count)
+        work = Work(table.rows, texts.pairs(table.rows) - before.pairs if texts else None)
+        with without_echoes(), reported(watch, work, every):
+            then = partial(preprocess_windows, settings=settings, watch=watch)
+            rows_out = _predict(read(table, config, progress.done, then), config, pool, watch, texts)
             # Writing waits for storage, not for a core: a file is there as soon as its rows are.
             rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
     except ray.exceptions.RayError:
@@ -197,14 +206,14 @@ def _predict(
     batches: ray.data.Dataset,
     config: JobConfig,
     pool: Pool,
-    monitor: ActorHandle | None = None,
+    watch: Watch | None = None,
     texts: RankTexts | None = None,
 ) -> ray.data.Dataset:
     """Micro-batches -> rows with results."""
     shared = ray.put(texts) if texts else None
     return batches.map_batches(
         ViltActor,
-        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "monitor": monitor, "texts": shared},
+        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "watch": watch, "texts": shared},
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=pool.count),

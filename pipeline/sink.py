@@ -12,6 +12,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 
 from pipeline.deltatypes import as_delta
 from pipeline.schema import without_hidden
+from pipeline.watch import Stopwatch, Watch
 from pipeline.workfolder import write_parquet
 from pipeline.written import FOOTER, Written
 
@@ -22,8 +23,8 @@ class ParquetSink(Datasink[Written | None]):
     """Writes `part-RUN-TASK.parquet`; a task that is retried writes the same file again.
 
     lineage: key -> value for the footers. budget: tokens of a full micro-batch. rows: of a file; None where images are
-    kept, whose bytes decide. types: of the columns of a Delta table, where it is one. `parts`: what was written, when
-    all is.
+    kept, whose bytes decide. types: of the columns of a Delta table, where it is one. watch: is told of each file.
+    `parts`: what was written, when all is.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class ParquetSink(Datasink[Written | None]):
         budget: int,
         rows: int | None,
         types: Mapping[str, pa.DataType] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
-        self.budget, self.rows, self.types = budget, rows, types
+        self.budget, self.rows, self.types, self.watch = budget, rows, types, watch
         self.parts: list[Written] = []
 
     @property
@@ -62,7 +64,10 @@ class ParquetSink(Datasink[Written | None]):
         shown = [without_hidden(table) for table in tables]
         if self.types is not None:
             shown = [as_delta(table, self.types) for table in shown]
-        write_parquet(self.filesystem, f"{self.folder}/{name}", shown, metadata)
+        clock = Stopwatch()
+        size = write_parquet(self.filesystem, f"{self.folder}/{name}", shown, metadata)
+        if self.watch:
+            self.watch.wrote(written.rows, size, clock.lap())
         return written
 
     def on_write_complete(self, write_result: WriteResult[Written | None]) -> None:

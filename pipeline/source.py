@@ -30,7 +30,7 @@ TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes
 MOST_TASKS = 20_000  # unless there were more than these
 OWN = (PLACE, ROW_HASH)  # columns that every row gets
 Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
-Then = Callable[[pa.Table], Iterator[pa.Table]]
+Then = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Unread:
 
 
 class TableSource(Datasource):
-    """Ray Data's first stage: reads windows of about `wanted.window_rows` rows and gives what `then` makes of each."""
+    """Ray Data's first stage: reads windows of about `wanted.window_rows` rows and gives what `then` makes of them."""
 
     def __init__(self, unread: Sequence[Unread], wanted: Wanted, then: Then) -> None:
         super().__init__()
@@ -138,8 +138,7 @@ class TableSource(Datasource):
 
 
 def _read(task: Sequence[Unread], wanted: Wanted, then: Then) -> Iterator[pa.Table]:
-    for window in windows_of((table for one in task for table in one.read(wanted)), wanted.window_rows):
-        yield from then(window)
+    yield from then(windows_of((table for one in task for table in one.read(wanted)), wanted.window_rows))
 
 
 def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from pipeline.places import Places, place_of
 from pipeline.rowfiles import open_row_files
 from pipeline.schema import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.sections import ConfigError
-from pipeline.source import InputFile, TableSource, Unread, Wanted
+from pipeline.source import InputFile, TableSource, Then, Unread, Wanted
 from pipeline.storage import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec
 from pipeline.tasks import added_columns
 from pipeline.unify import require_column
@@ -167,10 +167,8 @@ def check_id(schema: pa.Schema, id_column: str | None) -> None:
             raise ConfigError(f"input.id: column {id_column!r} is {found}; row ids are integers: leave the key out")
 
 
-def read(
-    table: InputTable, config: JobConfig, done: Places, then: Callable[[pa.Table], Iterator[pa.Table]]
-) -> ray.data.Dataset:
-    """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
+def read(table: InputTable, config: JobConfig, done: Places, then: Then) -> ray.data.Dataset:
+    """What `then` makes of windows of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
     what = replace(wanted(table, config.batch.window_rows), source=config.output.format == "delta")
     source = TableSource(table.unread(done), what, then)
     return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1)

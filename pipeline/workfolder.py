@@ -84,8 +84,8 @@ def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict
 
 def write_parquet(
     filesystem: AbstractFileSystem, path: str, tables: Iterable[pa.Table], metadata: Mapping[str, str]
-) -> None:
-    """Tables of one schema -> one file with `metadata` in its footer, whole or not at all."""
+) -> int:
+    """Tables of one schema -> one file with `metadata` in its footer, whole or not at all; its size in bytes."""
     sink, writer = pa.BufferOutputStream(), None
     for table in tables:
         if writer is None:
@@ -94,4 +94,6 @@ def write_parquet(
     assert writer is not None
     writer.add_key_value_metadata(dict(metadata))
     writer.close()
-    write_whole(filesystem, path, sink.getvalue())
+    content = sink.getvalue()
+    write_whole(filesystem, path, content)
+    return content.size

@@ -17,6 +17,7 @@ from PIL import Image
 
 from jobs import questions, scenes
 from jobs.s3server import S3Server
+from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 torch.set_num_threads(2)
@@ -93,3 +94,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.endpoint
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def prometheus_tools() -> Path:
+    """The folder of `prometheus` and `promtool`."""
+    try:
+        return find_tools()
+    except OSError as error:
+        pytest.skip(f"Prometheus is not on PATH, and cannot be fetched: {error}")

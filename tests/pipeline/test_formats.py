@@ -66,7 +66,7 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {
 
 def rows_of(table: InputTable, job: JobConfig) -> Rows:
     hidden = ["__place", "row_hash"] if job.input.id else ["__place"]
-    rows = read(table, job, Places.none(), lambda window: iter([window])).drop_columns(hidden).take_all()
+    rows = read(table, job, Places.none(), iter).drop_columns(hidden).take_all()
     assert len(rows) == table.rows, "counted before, and read"
     return rows
 
@@ -149,11 +149,7 @@ def test_webdataset(tmp_path: Path) -> None:
     table = open_table(job)
     assert table.rows == 5
     assert table.columns.names == ["__key__", "image", "text", "caption", "width"]
-    tables = list(
-        read(table, job, Places.none(), lambda window: iter([window])).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        )
-    )
+    tables = list(read(table, job, Places.none(), iter).iter_batches(batch_size=None, batch_format="pyarrow"))
     whole = pa.concat_tables(tables).sort_by("__key__")
     assert whole["__key__"].to_pylist() == ["4", "x/1", "x/2", "x/3", "y/3"]
     assert whole["image"].to_pylist()[:4] == [picture, picture, picture + b"2", None]

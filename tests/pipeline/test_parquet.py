@@ -22,7 +22,7 @@ def config(path: object, **keys: Any) -> JobConfig:
 def rows_of(job: JobConfig) -> list[dict[str, Any]]:
     table = open_table(job)
     hidden = ["__place", "row_hash"] if job.input.id else ["__place"]
-    rows = read(table, job, Places.none(), lambda window: iter([window])).drop_columns(hidden).take_all()
+    rows = read(table, job, Places.none(), iter).drop_columns(hidden).take_all()
     assert len(rows) == table.rows, "counted before, and read"
     return rows
 

@@ -154,9 +154,16 @@ class World:
         yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
 
     def write_rest(
-        self, config: JobConfig, table: InputTable, models: Models, work: Staging, before: Written, types: Any
+        self,
+        config: JobConfig,
+        table: InputTable,
+        models: Models,
+        work: Staging,
+        before: Written,
+        every: float,
+        types: Any,
     ) -> list[Written]:
-        del before
+        del before, every
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
