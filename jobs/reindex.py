@@ -40,7 +40,8 @@ def reindex_file(
         config = load(path, overrides)
         if back_to is None:
             commit, new = reindex(config, retry_errors, every=every)
-            tell("job_finished", format_commit(commit, config.output.path, new), **as_values(commit))
+            done = f"{commit.counts['rows_read']:,} rows read" if new else "nothing to do"
+            tell("job_finished", f"{done}; version {commit.version}", **as_values(commit))
         else:
             commit, new = rollback(config.output.path, config.storage, _version(back_to)), True
         if as_json:

@@ -154,16 +154,8 @@ class World:
         yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
 
     def write_rest(
-        self,
-        config: JobConfig,
-        table: InputTable,
-        models: Models,
-        work: Staging,
-        before: Written,
-        every: float,
-        types: Any,
+        self, config: JobConfig, table: InputTable, models: Models, work: Staging, *_: Any, types: Any
     ) -> list[Written]:
-        del before, every
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
