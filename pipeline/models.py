@@ -13,8 +13,8 @@ from pipeline.storage import STORAGE_ERRORS, model_folder
 from pipeline.tasks import TASKS
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
-from vilt.heads import heads_in
 from vilt.preprocessor import Preprocessor
+from vilt.vilt_heads import heads_in
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 

@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageInput
-from vilt.heads import Head, heads_in
+from vilt.embeddings import PixelProjection
+from vilt.heads import Head
 from vilt.linear import pack
-from vilt.model import PixelProjection, ViltModel
+from vilt.model import ViltModel
 from vilt.packing import Packed, Pairs, starts
 from vilt.precision import PRECISIONS, resolve_precision
 from vilt.preprocessor import Preprocessor
 from vilt.scores import sigmoid, softmax, top
 from vilt.storage import Source
+from vilt.vilt_heads import heads_in
 
 CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
