@@ -3,8 +3,9 @@ YAML."""
 
 from vilt.configuration import ViltConfig, VisualBertConfig, ViTConfig
 from vilt.decoding import ImageError
-from vilt.fast_images import ViltImageProcessorFast
-from vilt.images import ViltFeatureExtractor, ViltImageProcessor
+from vilt.family import open_predictor
+from vilt.fast_images import ViltImageProcessorFast, ViTImageProcessorFast
+from vilt.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
 from vilt.model import ViltModel
 from vilt.predictor import Filled, Predictor, Tag
 from vilt.text import ViltProcessor, ViltTokenizer
@@ -23,7 +24,9 @@ from vilt.visual_bert_heads import (
     VisualBertForRegionToPhraseAlignment,
     VisualBertForVisualReasoning,
 )
+from vilt.visual_bert_predictor import VisualBertPredictor
 from vilt.vit import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
+from vilt.vit_predictor import ViTPredictor
 
 __all__ = [
     "Filled",
@@ -31,9 +34,13 @@ __all__ = [
     "Predictor",
     "Tag",
     "ViTConfig",
+    "ViTFeatureExtractor",
     "ViTForImageClassification",
     "ViTForMaskedImageModeling",
+    "ViTImageProcessor",
+    "ViTImageProcessorFast",
     "ViTModel",
+    "ViTPredictor",
     "ViltConfig",
     "ViltFeatureExtractor",
     "ViltForImageAndTextRetrieval",
@@ -53,4 +60,6 @@ __all__ = [
     "VisualBertForRegionToPhraseAlignment",
     "VisualBertForVisualReasoning",
     "VisualBertModel",
+    "VisualBertPredictor",
+    "open_predictor",
 ]

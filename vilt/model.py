@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vilt.backbone import Backbone, one_of
 from vilt.configuration import ViltConfig
-from vilt.embeddings import ImageEmbeddings, PixelProjection, TextEmbeddings
+from vilt.embeddings import ImageEmbeddings, TextEmbeddings
 from vilt.grids import Grid
 from vilt.outputs import EncoderOutput
 from vilt.packing import Packed, Pairs, as_tensor
@@ -96,7 +96,7 @@ class ViltModel(Backbone):
         padded = pad_sequence(images, batch_first=True)
         return padded, (torch.arange(padded.shape[1], device=mask.device) < lengths[:, None]).to(mask.dtype)
 
-    def embed_images(self, pairs: Pairs, projection: PixelProjection) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
         """The images of `pairs` -> (modalities + patches, D): an image [CLS] for each modality from 1 to the highest,
         then every patch with its position and modality."""
         types = pairs.image_types.tolist()

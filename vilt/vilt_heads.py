@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from vilt.heads import Head, MaskedWordHead, cross_entropy
 from vilt.model import ViltModel
 from vilt.outputs import EncoderOutput, HeadOutput
 from vilt.pretrained import PretrainedModel
+from vilt.scores import sigmoid
 
 
 class RetrievalHead(Head, nn.Linear):
@@ -44,6 +46,10 @@ class AnswerHead(Head, nn.Sequential):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """logits, soft labels (B, answers): binary cross entropy, summed over answers, mean over the batch."""
         return F.binary_cross_entropy_with_logits(logits, labels) * labels.shape[1]
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        """Of each answer by itself."""
+        return sigmoid(logits)
 
 
 class ImagesHead(Head, nn.Sequential):

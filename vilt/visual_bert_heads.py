@@ -201,7 +201,7 @@ class VisualBertForPreTraining(VisualBertWithHead):
         if config.tie_word_embeddings:
             self.head.predictions.decoder.weight = self.visual_bert.text.word.weight
 
-    def read(  # type: ignore[override]
+    def read(
         self,
         encoded: EncoderOutput,
         inputs: Inputs,
@@ -239,7 +239,7 @@ class VisualBertForRegionToPhraseAlignment(VisualBertWithHead):
         """The model and both heads."""
         return self.visual_bert, {self.head.name: self.head, self.attention.name: self.attention}
 
-    def read(  # type: ignore[override]
+    def read(
         self,
         encoded: EncoderOutput,
         inputs: Inputs,

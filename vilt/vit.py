@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vilt.backbone import Backbone
 from vilt.configuration import ViTConfig
-from vilt.embeddings import ImageEmbeddings, PixelProjection
+from vilt.embeddings import ImageEmbeddings
 from vilt.grids import Grid
 from vilt.heads import Head, cross_entropy
 from vilt.outputs import EncoderOutput, HeadOutput, MaskedImageOutput
@@ -79,7 +79,7 @@ class ViTModel(Backbone):
                 "other sizes with interpolate_pos_encoding=True"
             )
 
-    def embed_images(self, pairs: Pairs, projection: PixelProjection) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
         """The images of `pairs` -> (1 + patches, D): [CLS], which all images share, then every patch with its position.
 
         Positions are resized to an image's grid where it is not the table's.
@@ -145,13 +145,14 @@ class ViTWithHead(PretrainedModel):
 
     config: ViTConfig
     config_class = ViTConfig
-    head_class: type[Head]
-    masked = False
+    head_class: ClassVar[type[Head]]
+    head: Head
+    masked: ClassVar[bool] = False
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__(config)
         self.vit = ViTModel(config, add_pooling_layer=False, use_mask_token=self.masked)
-        self.head: nn.Module = self.head_class(config) if config.num_labels else nn.Identity()
+        self.head = self.head_class(config)
 
     def parts(self) -> tuple[ViTModel, dict[str, nn.Module]]:
         """The model and its one head."""
@@ -191,6 +192,7 @@ class ViTForImageClassification(ViTWithHead):
 class ViTForMaskedImageModeling(ViTWithHead):
     """ViT with `PixelsHead`: reconstruction (B, C, H, W)."""
 
+    head: PixelsHead
     head_class, masked = PixelsHead, True
 
     def forward(

@@ -5,9 +5,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 
 import vilt
 from tests.parity.family import random_masked_patches, random_pixels, random_vit
@@ -154,3 +156,48 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
     vilt.ViTModel(vilt.ViTConfig(hidden_size=12, num_hidden_layers=1)).save_pretrained(str(tmp_path))
     with pytest.raises(ValueError, match="is a checkpoint of model_type 'vit'; ViltConfig is 'vilt'"):
         vilt.ViltModel.from_pretrained(str(tmp_path))
+
+
+def vit_pictures() -> list[Image.Image]:
+    rng = np.random.default_rng(3)
+    sizes = ((40, 300), (224, 224), (500, 90))
+    return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in sizes]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"size": {"height": 96, "width": 160}},
+        {"resample": 3, "do_normalize": False},
+        {"do_rescale": False, "image_mean": 0.2, "image_std": [0.1, 0.2, 0.3]},
+        {"do_resize": False, "images": 1},
+    ],
+)
+def test_vit_pixels_are_those_of_transformers(settings: dict[str, Any]) -> None:
+    images = vit_pictures()[1 : 1 + settings.pop("images", 3)]
+    for ours in (vilt.ViTImageProcessor(), vilt.ViTFeatureExtractor()):
+        expected = transformers.ViTImageProcessor()(images, **settings, return_tensors="pt")
+        got = ours(images, **settings, return_tensors="pt")
+        assert set(got) == set(expected) == {"pixel_values"}
+        assert (got.pixel_values - expected.pixel_values).abs().max() < 1e-5
+
+
+def test_vit_settings_of_files(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"size": 96, "image_mean": null, "resample": 3}')  # older files
+    ours = vilt.ViTImageProcessor.from_pretrained(str(tmp_path))
+    assert (ours.size, ours.resample, ours.image_mean) == ({"height": 96, "width": 96}, 3, (0.5, 0.5, 0.5))
+    ours.save_pretrained(str(tmp_path))
+    theirs = transformers.ViTImageProcessor.from_pretrained(tmp_path)
+    got, expected = (own(vit_pictures()[0], return_tensors="np").pixel_values for own in (ours, theirs))
+    assert np.abs(got - expected).max() < 1e-6
+
+    with pytest.raises(ValueError, match="has no 'height'"):
+        vilt.ViTImageProcessor(size={"shortest_edge": 3})
+
+
+def test_vit_with_torch_is_near_pillow() -> None:
+    kinds = (vilt.ViTImageProcessor, vilt.ViTImageProcessorFast)
+    for image in vit_pictures():
+        exact, fast = (kind().resize(image).astype(int) for kind in kinds)
+        assert np.abs(exact - fast).max() <= 2
