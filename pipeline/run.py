@@ -17,7 +17,7 @@ import ray.exceptions
 from ray.actor import ActorHandle
 
 from pipeline.config import JobConfig, Task
-from pipeline.models import Models, check_models
+from pipeline.models import Models, check_models, fit_inputs
 from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor, without_echoes
 from pipeline.pool import Pool, plan_pool
 from pipeline.predict import ViltActor
@@ -78,6 +78,7 @@ def run(config: JobConfig, retry_errors: bool = False) -> Summary:
     pass. Raises ConfigError before anything starts, BusyError where another run is at work on the output;
     StorageFailedError, TooManyErrorsError and RowsLostError before anything is published.
     """
+    config = fit_inputs(config)
     table = open_table(config)
     models = check_models(config)
     texts = read_texts(config, table) if config.texts else None
@@ -167,6 +168,7 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     have `row_hash`, as `ray.data.read_parquet(..., include_row_hash=True)` gives it. `config.input.path` is only
     the folder to which relative image URIs are relative; `config.output.path` is not used.
     """
+    config = fit_inputs(config)
     models = check_models(config)
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor
 from typing_extensions import Self
 
-from vilt.packing import ImageRows
 from vilt.storage import Folder, Source, as_folder
 
 
@@ -89,9 +87,9 @@ class Config:
         return self.return_dict
 
     @property
-    def image_rows(self) -> ImageRows:
-        """What the model reads of an image."""
-        raise NotImplementedError
+    def images(self) -> int:
+        """How many images the model reads with a text."""
+        return 1
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -141,11 +139,6 @@ class PatchConfig(Config):
         """Side of the square position table: 12 for ViLT-B/32, 14 for ViT-B/16."""
         return self.image_size // self.patch_size
 
-    @property
-    def image_rows(self) -> ImageRows:
-        """Patches, after an image [CLS]."""
-        return ImageRows(3 * self.patch_size**2)
-
 
 @dataclass(init=False)
 class ViltConfig(PatchConfig):
@@ -160,6 +153,11 @@ class ViltConfig(PatchConfig):
     max_image_length: int = -1
     tie_word_embeddings: bool = False
     num_images: int = -1
+
+    @property
+    def images(self) -> int:
+        """As `num_images`, where it is set."""
+        return max(1, self.num_images)
 
 
 @dataclass(init=False)
@@ -202,11 +200,6 @@ class VisualBertConfig(Config):
     special_visual_initialize: bool = True
     tie_word_embeddings: bool = True
     pad_token_id: int | None = 1
-
-    @property
-    def image_rows(self) -> ImageRows:
-        """The features of regions."""
-        return ImageRows(self.visual_embedding_dim, np.float32, cls=False)
 
 
 KINDS: tuple[type[Config], ...] = (ViltConfig, ViTConfig, VisualBertConfig)

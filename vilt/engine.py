@@ -68,15 +68,16 @@ class Engine:
         device: str | torch.device | None = None,
         precision: str = "auto",
         resize: str = "pillow",
+        tokenizer: Source | None = None,
     ) -> Self:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
         bfloat16 where the device computes with it natively, else float32. resize: how images are resized, see
-        `vilt.preprocessor`.
+        `vilt.preprocessor`. tokenizer: the folder of one, where the checkpoint has none.
         """
         config = cls.config_class.from_pretrained(uri)
-        preprocessor = cls.preprocessor_class.from_pretrained(uri, config, resize)
+        preprocessor = cls.preprocessor_class.from_pretrained(uri, config, resize, tokenizer)
         tensors, sha256 = checkpoint.read(uri)
         heads = cls.heads_in(tensors, config)
         model = cls.model_class(config, **cls.model_class.options(tensors))
@@ -93,11 +94,6 @@ class Engine:
     def make_projection(model: Any, preprocessor: Any) -> nn.Module:
         """From the rows of images, as they are stored, to the model's width."""
         raise NotImplementedError
-
-    @property
-    def images(self) -> int:
-        """How many images the model reads with a text."""
-        return 1
 
     def require(self, task: str) -> None:
         """Raises ValueError in one line where the checkpoint cannot do a task."""

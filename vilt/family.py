@@ -28,13 +28,17 @@ NAMES = {"vilt": "ViLT", "vit": "ViT", "visual_bert": "VisualBERT"}
 
 
 def open_predictor(
-    uri: Source, device: str | torch.device | None = None, precision: str = "auto", resize: str = "pillow"
+    uri: Source,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    resize: str = "pillow",
+    tokenizer: Source | None = None,
 ) -> Engine:
     """The predictor of a checkpoint of any kind. See `Engine.from_pretrained`."""
-    return PREDICTORS[read_config(uri).model_type].from_pretrained(uri, device, precision, resize)
+    return PREDICTORS[read_config(uri).model_type].from_pretrained(uri, device, precision, resize, tokenizer)
 
 
-def open_preprocessor(uri: Source, resize: str = "pillow") -> AnyPreprocessor:
-    """The preprocessor of a checkpoint of any kind."""
+def open_preprocessor(uri: Source, resize: str = "pillow", tokenizer: Source | None = None) -> AnyPreprocessor:
+    """The preprocessor of a checkpoint of any kind. See `Engine.from_pretrained`."""
     config = read_config(uri)
-    return PREDICTORS[config.model_type].preprocessor_class.from_pretrained(uri, config, resize)
+    return PREDICTORS[config.model_type].preprocessor_class.from_pretrained(uri, config, resize, tokenizer)

@@ -63,11 +63,6 @@ class Predictor(Engine):
         """Of raw pixels."""
         return PixelProjection(model.image.projection, *preprocessor.images.affine())
 
-    @property
-    def images(self) -> int:
-        """How many images the model reads with a text."""
-        return max(1, self.config.num_images)
-
     def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
         """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
         return self.vectors(pairs, "pooled", images)

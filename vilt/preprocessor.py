@@ -15,7 +15,7 @@ from vilt.fast_images import ViltImageProcessorFast, ViTImageProcessorFast
 from vilt.grids import Grid
 from vilt.images import ImageSettings, ViltImageProcessor, ViTImageProcessor, patchify
 from vilt.packing import ImageRows, Pairs
-from vilt.storage import Source
+from vilt.storage import Source, as_folder
 from vilt.text import ViltTokenizer
 
 RESIZERS: dict[type[Config], dict[str, type[ImageSettings]]] = {
@@ -33,8 +33,14 @@ class AnyPreprocessor(Protocol):
         ...
 
     @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, resize: str = "pillow") -> Self:
-        """Read its files from a checkpoint folder or URI."""
+    def from_pretrained(
+        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
+    ) -> Self:
+        """Read its files from a checkpoint folder or URI, and those of the tokenizer from its own where given.
+
+        resize: "pillow", the pixels of the published preprocessing, or "torch": twice the speed and, on photographs,
+        within two levels of 255.
+        """
         ...
 
     def settings(self) -> tuple[object, ...]:
@@ -62,8 +68,11 @@ class ImagePreprocessor:
     patch_size: int
 
     @classmethod
-    def from_pretrained(cls, uri: Source, config: ViTConfig | None = None, resize: str = "pillow") -> ImagePreprocessor:
-        """Read the processor's files from a checkpoint folder or URI. resize: see `Preprocessor.from_pretrained`."""
+    def from_pretrained(
+        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
+    ) -> ImagePreprocessor:
+        """See `AnyPreprocessor`."""
+        del tokenizer
         config = config or ViTConfig.from_pretrained(uri)
         return cls(_processor(uri, config, resize), config.patch_size)
 
@@ -118,15 +127,13 @@ class Preprocessor(ImagePreprocessor):
         self.tokenizer = tokenizer
 
     @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, resize: str = "pillow") -> Preprocessor:
-        """Read the processor's and tokenizer's files from a checkpoint folder or URI.
-
-        resize: "pillow", the pixels of the published preprocessing, or "torch": twice the speed and, on photographs,
-        within two levels of 255.
-        """
+    def from_pretrained(
+        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
+    ) -> Preprocessor:
+        """See `AnyPreprocessor`."""
         config = config or ViltConfig.from_pretrained(uri)
-        processor = _processor(uri, config, resize)
-        return cls(processor, ViltTokenizer.from_pretrained(uri, config.max_position_embeddings), config.patch_size)
+        words = ViltTokenizer.from_pretrained(tokenizer or uri, config.max_position_embeddings)
+        return cls(_processor(uri, config, resize), words, config.patch_size)
 
     def settings(self) -> tuple[object, ...]:
         """All that decides the patches and tokens: equal for two checkpoints that preprocess alike."""
@@ -162,13 +169,16 @@ class RegionPreprocessor:
 
     @classmethod
     def from_pretrained(
-        cls, uri: Source, config: VisualBertConfig | None = None, resize: str = "pillow"
+        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
     ) -> RegionPreprocessor:
-        """Read the tokenizer's files from a checkpoint folder or URI."""
+        """See `AnyPreprocessor`. Published checkpoints have no tokenizer: they use bert-base-uncased's."""
         del resize
         config = config or VisualBertConfig.from_pretrained(uri)
-        tokenizer = ViltTokenizer.from_pretrained(uri, config.max_position_embeddings)
-        return cls(tokenizer, config.visual_embedding_dim)
+        folder = as_folder(tokenizer or uri)
+        if not any(folder.exists(name) for name in ("tokenizer.json", "vocab.txt")):
+            hint = "name a tokenizer, as hf://google-bert/bert-base-uncased"
+            raise FileNotFoundError(f"no vocab.txt in {str(folder)!r}; {hint}")
+        return cls(ViltTokenizer.from_pretrained(folder, config.max_position_embeddings), config.visual_embedding_dim)
 
     @property
     def rows(self) -> ImageRows:
