@@ -25,7 +25,8 @@ NOT_FINITE = Failure("not_finite", "the model's output is not finite")
 
 
 class ViltActor:
-    """Of every kind of model. Loads each checkpoint once; each call takes micro-batches and gives their rows with the results of every task."""
+    """Loads each checkpoint once, of any kind; each call takes micro-batches and gives their rows with the results of
+    every task."""
 
     def __init__(
         self,
