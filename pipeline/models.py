@@ -6,15 +6,17 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from pipeline.config import JobConfig, Task
+from pipeline.config import JobConfig, StorageConfig, Task
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
 from pipeline.tasks import TASKS
 from vilt import checkpoint
 from vilt.configuration import Config, read_config
-from vilt.family import NAMES, PREDICTORS
+from vilt.family import NAMES, PREDICTORS, open_preprocessor
+from vilt.preprocessor import AnyPreprocessor
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
@@ -93,6 +95,18 @@ def check_models(config: JobConfig) -> Models:
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
     return Models(_lineage(config, hashes), images)
+
+
+def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
+    """What all models of the job preprocess with."""
+    return _preprocessor(next(iter(config.models)), config.storage, config.resize, config.tokenizer)
+
+
+@lru_cache(maxsize=4)
+def _preprocessor(model: str, storage: StorageConfig, resize: str, tokenizer: str | None) -> AnyPreprocessor:
+    """One a worker process, not one a task."""
+    words = None if tokenizer is None else model_folder(tokenizer, storage)
+    return open_preprocessor(model_folder(model, storage), resize, words)
 
 
 def _config_of(uri: str, config: JobConfig) -> Config:

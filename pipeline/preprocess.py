@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -15,16 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import JobConfig, StorageConfig
+from pipeline.config import JobConfig
 from pipeline.fetch import Fetched, Fetcher
+from pipeline.models import preprocessor_of
 from pipeline.reasons import RETRYABLE, Failure, values_or_failures
 from pipeline.regions import regions_of_rows
 from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, MicroBatch
-from pipeline.storage import model_folder
 from pipeline.tables import Columns, with_row_id
 from pipeline.web import too_large
 from vilt.decoding import ImageError
-from vilt.family import open_preprocessor
 from vilt.grids import Grid
 from vilt.packing import Pairs
 from vilt.preprocessor import AnyPreprocessor
@@ -96,18 +94,6 @@ def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Sett
     for part in _bucket(items, settings.tokens):
         places, pairs = _build(part, images, preprocessor, config.limits.image_pixels)
         yield MicroBatch(_rows(rows, part, places, settings), pairs).to_arrow()
-
-
-def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
-    """What all models of the job preprocess with."""
-    return _preprocessor(next(iter(config.models)), config.storage, config.resize, config.tokenizer)
-
-
-@lru_cache(maxsize=4)
-def _preprocessor(model: str, storage: StorageConfig, resize: str, tokenizer: str | None) -> AnyPreprocessor:
-    """One a worker process, not one a task."""
-    words = None if tokenizer is None else model_folder(tokenizer, storage)
-    return open_preprocessor(model_folder(model, storage), resize, words)
 
 
 def _items(columns: dict[str, pa.ChunkedArray], rows: int) -> list[Item]:

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from pipeline.config import JobConfig
 from pipeline.estimate import Stage
-from pipeline.models import Models
+from pipeline.models import Models, preprocessor_of
 from pipeline.pool import Pool
 from pipeline.predict import ViltActor
-from pipeline.preprocess import Settings, images_of_rows, micro_batches, preprocessor_of
+from pipeline.preprocess import Settings, images_of_rows, micro_batches
 from pipeline.sampling import Sample, Timed
 from pipeline.schema import ERROR, PLACE, STATS, MicroBatch, without_hidden
 from pipeline.tables import InputTable
