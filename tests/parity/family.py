@@ -22,6 +22,8 @@ def _shape(rng: Random) -> dict[str, Any]:
         "hidden_act": rng.choice(("gelu", "relu", "gelu_new")),
         "layer_norm_eps": rng.choice((1e-12, 1e-6)),
         "initializer_range": 0.2,
+        "hidden_dropout_prob": 0.1,  # in eval mode nothing may come of it
+        "attention_probs_dropout_prob": 0.1,
         "num_labels": rng.randint(2, 20),
         "attn_implementation": "eager",  # the other one adds a head mask to the scores, in place of a product
     }
@@ -59,8 +61,6 @@ def random_visual_bert(rng: Random, **fixed: object) -> transformers.VisualBertC
         "type_vocab_size": rng.choice((2, 3)),
         "special_visual_initialize": rng.random() < 0.5,
         "pad_token_id": rng.choice((0, 1)),
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
     }
     return transformers.VisualBertConfig(**{**values, **fixed})
 
