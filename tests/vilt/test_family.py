@@ -19,7 +19,8 @@ from vilt import VisualBertPredictor, ViTPredictor, open_predictor
 
 def write_vit(folder: Path, name: str = "ViTForImageClassification", seed: int = 0, size: int = 96) -> torch.nn.Module:
     """A random model of the class `name`, for images of 96 pixels; the model in transformers."""
-    config = random_vit(Random(seed), patch_size=16, image_size=96, num_channels=3, num_labels=7)
+    shape = {"patch_size": 16, "encoder_stride": 16, "image_size": 96, "num_channels": 3, "num_labels": 7}
+    config = random_vit(Random(seed), **shape)
     model = randomise(getattr(transformers, name)(config), seed)
     model.save_pretrained(folder)
     vilt.ViTImageProcessor(size={"height": size, "width": size}).save_pretrained(str(folder))
