@@ -31,7 +31,8 @@ TASKS = {
     "fill": "Fill every [MASK] of each text, most certain first.",
     "reason": "Classify each text about its two or more images.",
     "tag": "Classify every token of each text.",
-    "embed": "Write the pooled vector of each image and text.",
+    "embed": "Write the pooled vector of each image and text, or of each image (ViT).",
+    "classify": "Classify each image (ViT).",
     "rank": "Read every text of one table with every image of another; keep the best of each.",
     "run": "Do what `task:` or `tasks:` in the file says; several tasks decode each image once.",
 }

@@ -10,8 +10,9 @@ import json
 import sys
 
 from vilt import ViltConfig, ViltImageProcessor, ViltModel, ViltTokenizer, checkpoint, original
-from vilt.heads import Head, ViltWithHead, heads_in
+from vilt.heads import Head
 from vilt.storage import Folder, read_file
+from vilt.vilt_heads import ViltWithHead, heads_in
 
 PROCESSOR = "preprocessor_config.json"
 VOCABULARY = ("vocab.txt", "tokenizer.json")  # either is enough

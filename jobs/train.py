@@ -20,13 +20,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from jobs import questions, scenes
 from vilt import checkpoint
 from vilt.configuration import ViltConfig
+from vilt.embeddings import PixelProjection
 from vilt.grids import Grid
-from vilt.heads import AnswerHead, MaskedWordHead, RetrievalHead, initialise
+from vilt.heads import MaskedWordHead, initialise
 from vilt.images import ViltImageProcessor
-from vilt.model import PixelProjection, ViltModel
+from vilt.model import ViltModel
 from vilt.packing import Packed, Pairs, starts
 from vilt.preprocessor import Preprocessor
 from vilt.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.vilt_heads import AnswerHead, RetrievalHead
 
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
 top bottom"""
@@ -130,7 +132,7 @@ class Trainee(nn.Module):
         if chosen.any():
             losses["caption"] = F.cross_entropy(self.word(hidden[batch.text_rows[chosen]]).float(), targets[chosen])
         assert self.vilt.pooler is not None
-        pooled = self.vilt.pooler(batch.first(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
+        pooled = self.vilt.pooler(batch.one(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
         rank = [i for i, e in enumerate(examples) if e.kind == "rank"]
         if rank:
             logits = self.rank(pooled[rank]).float().view(-1, CANDIDATES)  # the true caption first

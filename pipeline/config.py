@@ -14,7 +14,7 @@ from pipeline import uris
 from pipeline.sections import ConfigError, Section, read_values
 from vilt.decoding import MAX_PIXELS
 
-Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "rank"]
+Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 Format = Literal["parquet", "csv", "jsonl", "webdataset"]
 
 
@@ -22,13 +22,19 @@ class InputConfig(Section):
     """The table to read, and which of its columns are what."""
 
     path: str = Field(description="file, folder or glob: a local path or s3://...")
-    image: str | list[str] = Field(
+    image: str | list[str] | None = Field(
         "image",
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
-    text: str | dict[Task, str] = Field(
+    text: str | dict[Task, str] | None = Field(
         "text", description="column of texts, or of lists of texts; or one column of texts for each task"
+    )
+    features: str | None = Field(
+        None, description="column of region features, lists of lists of floats, which VisualBERT reads for an image"
+    )
+    features_mask: str | None = Field(
+        None, description="column of lists of 0 and 1, which regions are real; default: all"
     )
     id: str | None = Field(None, description="integer column that becomes row_id; default: a hash of file and place")
     columns: list[str] | None = Field(None, description="columns to carry into the output; default: all")
@@ -150,6 +156,7 @@ class JobConfig(Section):
     top_k: int = Field(5, ge=1, description="answers kept; of `rank` the best of each text and image")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     resize: Literal["pillow", "torch"] = Field("pillow", description="resize images exactly, or twice as fast")
+    tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()
@@ -187,6 +194,8 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and self.texts.candidates and (self.texts.id is None or self.input.id is None):
             raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
+        if self.input.features_mask and not self.input.features:
+            raise ValueError("input.features_mask: given without input.features, the column that it belongs to")
         if isinstance(self.input.image, list) and self.tasks != ["reason"]:
             raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
@@ -196,15 +205,22 @@ class JobConfig(Section):
 
     @property
     def image_columns(self) -> list[str]:
-        """The columns that hold images: one, or for `reason` one for each image."""
-        return self.input.image if isinstance(self.input.image, list) else [self.input.image]
+        """The columns that hold images: one, for `reason` one for each image, none where regions are read."""
+        image = self.input.image
+        return image if isinstance(image, list) else [] if image is None else [image]
+
+    @property
+    def region_columns(self) -> list[str]:
+        """The columns of region features and their mask, where there are any."""
+        return [name for name in (self.input.features, self.input.features_mask) if name is not None]
 
     @property
     def text_columns(self) -> list[str]:
-        """The distinct columns that hold texts, in the order of the tasks."""
-        return list(dict.fromkeys(self.text_of(task) for task in self.tasks if task != "rank"))
+        """The distinct columns that hold texts, in the order of the tasks; none where images alone are read."""
+        texts = (self.text_of(task) for task in self.tasks if task != "rank")
+        return list(dict.fromkeys(text for text in texts if text is not None))
 
-    def text_of(self, task: Task) -> str:
+    def text_of(self, task: Task) -> str | None:
         """The column of texts that a task reads."""
         return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
 

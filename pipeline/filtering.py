@@ -19,7 +19,7 @@ from pipeline.cut import Cut
 from pipeline.distribution import distribution, examples
 from pipeline.events import tell
 from pipeline.filtering_config import DROPPED, KEPT, SCORES, FilterConfig
-from pipeline.models import check_models
+from pipeline.models import check_models, fit_inputs
 from pipeline.places import ROW_BITS
 from pipeline.progress import RowsLostError
 from pipeline.publishing import Publishing
@@ -100,7 +100,8 @@ def _told(summary: FilterSummary) -> FilterSummary:
 
 def _open(config: FilterConfig) -> TableFiles:
     """The table, checked as far as can be before there are scores."""
-    table = open_table(config.scoring_job(False)) if config.run else open_files(config.input, config.storage)
+    job = fit_inputs(config.scoring_job(False)) if config.run else None
+    table = open_table(job) if job else open_files(config.input, config.storage)
     check_id(table.schema, config.input.id)
     if table.format == "webdataset":
         raise ConfigError(
@@ -116,7 +117,7 @@ def _identity(config: FilterConfig, table: TableFiles) -> dict[str, str]:
         assert config.scores is not None
         scores = {"scores": open_results(config.scores, "scores", config.storage).fingerprint}
     else:
-        job = config.scoring_job(False)
+        job = fit_inputs(config.scoring_job(False))
         scores = job_identity(open_table(job), check_models(job))
     return {**scores, "config": config.sha256 + scores.get("config", ""), "input": table.fingerprint}
 
@@ -144,9 +145,9 @@ def _results(config: FilterConfig) -> Results:
     """The results to judge by; those of `run` are made now, or are there from an earlier run."""
     if config.scores is not None:
         return open_results(config.scores, "scores", config.storage)
-    job = config.scoring_job(overwrite=False)
+    job = fit_inputs(config.scoring_job(overwrite=False))
     if config.output.overwrite and not _is_made(job):  # only what another model or table gave is made anew
-        job = config.scoring_job(overwrite=True)
+        job = fit_inputs(config.scoring_job(overwrite=True))
     run(job)
     return open_results(job.output.path, f"output.path/{SCORES}", config.storage)
 
@@ -188,7 +189,7 @@ def _columns_scored(uri: str, config: FilterConfig) -> dict[str, Any]:
         scored = read_summary(uri, "scores", config.storage).get("input", {})
     except ConfigError:  # results of another program
         return {}
-    return {key: scored[key] for key in ("image", "text", "allow") if key in scored}
+    return {key: scored[key] for key in ("image", "text", "features", "features_mask", "allow") if key in scored}
 
 
 def _summarise(

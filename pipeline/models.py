@@ -6,15 +6,17 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from pipeline.config import JobConfig, Task
+from pipeline.config import JobConfig, StorageConfig, Task
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
 from pipeline.tasks import TASKS
 from vilt import checkpoint
-from vilt.configuration import ViltConfig
-from vilt.heads import heads_in
-from vilt.preprocessor import Preprocessor
+from vilt.configuration import Config, read_config
+from vilt.family import NAMES, PREDICTORS, open_preprocessor
+from vilt.preprocessor import AnyPreprocessor
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
@@ -27,29 +29,92 @@ class Models:
     images: int
 
 
+def fit_inputs(config: JobConfig) -> JobConfig:
+    """The job with the columns that its kind of model reads: ViT reads no text, VisualBERT no image but regions.
+
+    Raises ConfigError where the config names others, or models that do not go together.
+    """
+    kinds = {uri: _config_of(uri, config).model_type for uri in config.models}
+    (first, kind), *others = kinds.items()
+    name = NAMES[kind]
+    for uri, other in others:
+        if other != kind:
+            raise ConfigError(f"model: {first!r} is {name} and {uri!r} is {NAMES[other]}; give them jobs of their own")
+    for task in config.tasks:
+        if kind not in TASKS[task].kinds:
+            able = " or ".join(NAMES[one] for one in TASKS[task].kinds)
+            raise ConfigError(f"model: {first!r} is {name}, which cannot {task}; name a checkpoint of {able}")
+    spec = config.input
+    changes: dict[str, Any] = {}
+    if kind == "visual_bert":
+        if spec.features is None:
+            raise ConfigError(
+                f"input.features: missing; {first!r} is VisualBERT, which reads the features of an image's regions: "
+                "name their column"
+            )
+        changes["image"] = None
+    elif spec.features is not None:
+        raise ConfigError(f"input.features: {first!r} is {name}, which reads images; leave the key out")
+    elif spec.image is None:
+        raise ConfigError(f"input.image: null, but {first!r} is {name}, which reads images: name their column")
+    if kind == "vit":
+        changes["text"] = None
+    elif spec.text is None:
+        raise ConfigError(f"input.text: null, but {first!r} is {name}, which reads texts: name their column")
+    for key in changes:
+        if key in spec.model_fields_set and getattr(spec, key) is not None:
+            reads = "images alone" if kind == "vit" else "the regions in input.features, not images"
+            raise ConfigError(
+                f"input.{key}: {getattr(spec, key)!r}, but {first!r} is {name}, which reads {reads}: leave the key out"
+            )
+    return config.model_copy(update={"input": spec.model_copy(update=changes)}) if changes else config
+
+
 def check_models(config: JobConfig) -> Models:
     """Read every checkpoint's files; check that each has the heads of its tasks and that all preprocess alike.
 
     Raises ConfigError where anything is missing or does not fit.
     """
     preprocessors, hashes = [], {}
+    words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
+        shape = _config_of(uri, config)
+        predictor = PREDICTORS[shape.model_type]
         try:
             folder = model_folder(uri, config.storage)
-            shape = ViltConfig.from_pretrained(folder)
-            preprocessors.append(Preprocessor.from_pretrained(folder, shape))
+            preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
             tensors, hashes[uri] = checkpoint.read(folder)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise ConfigError(f"model: {error}") from None
-        _check_heads(uri, tasks, list(heads_in(tensors, shape)))
+        _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
     for uri, own in zip(others, preprocessors[1:], strict=True):
         if own.settings() != preprocessors[0].settings():
             raise ConfigError(f"model: {uri!r} and {first!r} preprocess differently; give them jobs of their own")
-    images = shape.num_images if config.tasks == ["reason"] else 1
-    if len(config.image_columns) not in (1, images):
+    images = shape.images if config.tasks == ["reason"] else 1
+    if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
     return Models(_lineage(config, hashes), images)
+
+
+def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
+    """What all models of the job preprocess with."""
+    return _preprocessor(next(iter(config.models)), config.storage, config.resize, config.tokenizer)
+
+
+@lru_cache(maxsize=4)
+def _preprocessor(model: str, storage: StorageConfig, resize: str, tokenizer: str | None) -> AnyPreprocessor:
+    """One a worker process, not one a task."""
+    words = None if tokenizer is None else model_folder(tokenizer, storage)
+    return open_preprocessor(model_folder(model, storage), resize, words)
+
+
+def _config_of(uri: str, config: JobConfig) -> Config:
+    """Of a checkpoint of any kind."""
+    try:
+        return read_config(model_folder(uri, config.storage))
+    except (*STORAGE_ERRORS, ValueError, ImportError) as error:
+        raise ConfigError(f"model: {error}") from None
 
 
 def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:

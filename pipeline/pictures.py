@@ -71,13 +71,13 @@ class _Finder:
 
     def find(self) -> dict[Any, tuple[str, Any]]:
         """Of each example its text; and its image as bytes, None, or the failure to get it."""
-        texts = [self.spec.text] if isinstance(self.spec.text, str) else list(dict.fromkeys(self.spec.text.values()))
-        image = self.spec.image if isinstance(self.spec.image, str) else self.spec.image[0]
+        texts = [self.spec.text] if isinstance(self.spec.text, str) else list((self.spec.text or {}).values())
+        texts = list(dict.fromkeys(texts))
+        image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
         wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
-        rows = (
-            self._of_filter(wanted, [*texts, image]) if self.view.is_filter else self._of_job(wanted, [*texts, image])
-        )
-        images = self._fetch({key: _cell(row.get(image)) for key, row in rows.items()})
+        columns = [*texts, *image]
+        rows = self._of_filter(wanted, columns) if self.view.is_filter else self._of_job(wanted, columns)
+        images = self._fetch({key: _cell(row.get(image[0])) if image else None for key, row in rows.items()})
         return {key: (_text([row.get(name) for name in texts]), images[key]) for key, row in rows.items()}
 
     def _of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.config import JobConfig
 from pipeline.estimate import Estimate, Machines, Pipeline, estimate
-from pipeline.models import check_models
+from pipeline.models import check_models, fit_inputs
 from pipeline.pool import Pool, fit_pool
 from pipeline.sampling import draw_sample
 from pipeline.sections import ConfigError
@@ -50,6 +50,7 @@ class Plan:
 
 def make_plan(config: JobConfig, asked: Asked) -> Plan:
     """Read a sample, time it and estimate. Raises ConfigError, and OSError where the table cannot be read."""
+    config = fit_inputs(config)
     pool, machines = _machines(config, asked)
     since = time.perf_counter()
     table = open_table(config)

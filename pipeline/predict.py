@@ -18,13 +18,15 @@ from pipeline.schema import DETAIL, ERROR, PAIR, ROW_ID, STATS, STATS_TYPE, Micr
 from pipeline.storage import model_folder
 from pipeline.tasks import TASKS, TaskSpec, Work, added_columns
 from pipeline.watch import Watch
+from vilt.family import open_predictor
 from vilt.predictor import Predictor
 
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
 
 
 class ViltActor:
-    """Loads each checkpoint once; each call takes micro-batches and gives their rows with the results of every task."""
+    """Loads each checkpoint once, of any kind; each call takes micro-batches and gives their rows with the results of
+    every task."""
 
     def __init__(
         self,
@@ -36,20 +38,22 @@ class ViltActor:
         torch.set_num_threads(threads)
         self.config = config
         self.reporter = watch and Reporter(watch)
+        tokenizer = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
         self.predictors = {
-            uri: Predictor.from_pretrained(model_folder(uri, config.storage), precision=config.precision)
+            uri: open_predictor(model_folder(uri, config.storage), precision=config.precision, tokenizer=tokenizer)
             for uri in config.models
         }
         self.ranker = None
         if texts is not None:
             predictor = next(iter(self.predictors.values()))
+            assert isinstance(predictor, Predictor)
             read = self.reporter.read if self.reporter else lambda _: None
             self.ranker = Ranker(predictor, ray.get(texts), config.top_k, read)
 
     def __call__(self, batches: pa.Table) -> pa.Table:
         """A table of schema `BATCH` -> its rows in the output's schema, and the column `__stats`."""
-        patch_bytes = 3 * next(iter(self.predictors.values())).config.patch_size ** 2
-        return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, patch_bytes)])
+        rows = next(iter(self.predictors.values())).preprocessor.rows
+        return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, rows)])
 
     def _predict(self, batch: MicroBatch) -> pa.Table:
         started, config, rows = time.monotonic(), self.config, batch.rows
@@ -58,7 +62,8 @@ class ViltActor:
             if self.ranker:
                 work.rank = partial(self.ranker.rank, batch.pairs, _row_ids(rows, len(batch.pairs)))
             for task in tasks:
-                text = 0 if self.ranker else config.text_columns.index(config.text_of(task))
+                column = None if self.ranker else config.text_of(task)
+                text = 0 if column is None else config.text_columns.index(column)
                 rows = _with_results(rows, TASKS[task], work, rows[f"{PAIR}{text}"].to_numpy())
         seconds = time.monotonic() - started
         added = [name for name in added_columns(config.tasks) if name in rows.column_names]

@@ -1,4 +1,5 @@
-"""A window of rows -> micro-batches: images fetched and decoded, bucketed by grid, texts as tokens."""
+"""A window of rows -> micro-batches: images fetched and decoded, or the features of regions, bucketed by grid, texts as
+tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import JobConfig, StorageConfig
+from pipeline.config import JobConfig
 from pipeline.fetch import Fetched, Fetcher
 from pipeline.metrics import FETCHED_BYTES, Meter
+from pipeline.models import preprocessor_of
 from pipeline.reasons import RETRYABLE, Failure, values_or_failures
+from pipeline.regions import regions_of_rows
 from pipeline.schema import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, MicroBatch
-from pipeline.storage import model_folder
 from pipeline.tables import Columns, with_row_id
 from pipeline.web import too_large
 from vilt.decoding import ImageError
 from vilt.grids import Grid
 from vilt.packing import Pairs
-from vilt.preprocessor import Preprocessor
+from vilt.preprocessor import AnyPreprocessor
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,17 @@ class Item:
     text_index: int | None
     texts: list[Text]
     images: list[int] = field(default_factory=list)
-    tokens: list[np.ndarray] = field(default_factory=list)  # of each text, int64, [CLS] ... [SEP]; empty of a failure
+    tokens: list[np.ndarray | None] = field(default_factory=list)  # of each text, int64; None of a failure
     grids: list[Grid] = field(default_factory=list)  # of each image
+    image_tokens: int = 0  # of all images
     failure: Failure | None = None  # of an image, or of all texts: nothing can be done for the row
     given: str | None = None  # the text as it stands in a list of texts
 
     @property
     def length(self) -> int:
         """Tokens of its pairs, as the model will read them."""
-        return sum(len(t) + 1 + grid.patches for t in self.tokens if len(t) for grid in self.grids)
+        read = [len(own) for own in self.tokens if own is not None]
+        return sum(read) * len(self.grids) + len(read) * self.image_tokens
 
     @property
     def reason(self) -> Failure | None:
@@ -81,7 +84,7 @@ def preprocess(window: pa.Table, settings: Settings) -> Iterator[pa.Table]:
 def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Settings) -> Iterator[pa.Table]:
     """As `preprocess`, of a window whose images are here. fetched: of each row, see `images_of_rows`."""
     config = settings.config
-    preprocessor = _preprocessor(next(iter(config.models)), config.storage, config.resize)
+    preprocessor = preprocessor_of(config)
     items = _items({name: window[name] for name in config.text_columns}, window.num_rows)
     images = _attach_images(items, fetched)
     for item in items:
@@ -92,12 +95,6 @@ def micro_batches(window: pa.Table, fetched: list[list[Fetched]], settings: Sett
     for part in _bucket(items, settings.tokens):
         places, pairs = _build(part, images, preprocessor, config.limits.image_pixels)
         yield MicroBatch(_rows(rows, part, places, settings), pairs).to_arrow()
-
-
-@lru_cache(maxsize=4)
-def _preprocessor(model: str, storage: StorageConfig, resize: str) -> Preprocessor:
-    """One a worker process, not one a task."""
-    return Preprocessor.from_pretrained(model_folder(model, storage), resize=resize)
 
 
 def _items(columns: dict[str, pa.ChunkedArray], rows: int) -> list[Item]:
@@ -133,18 +130,22 @@ def _text(value: object) -> Text:
     return value  # type: ignore[return-value]
 
 
-def _tokenize(items: list[Item], preprocessor: Preprocessor) -> None:
+def _tokenize(items: list[Item], preprocessor: AnyPreprocessor) -> None:
     """Set the tokens of every text that will be read."""
     texts = [None if item.failure or isinstance(text, Failure) else text for item in items for text in item.texts]
-    ids, lengths = preprocessor.tokenizer.ragged([text or "" for text in texts])
+    ids, lengths = preprocessor.tokens([text or "" for text in texts])
     each = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), strict=False)
     for item in items:
-        item.tokens = [own if text else own[:0] for text, own in islice(each, len(item.texts))]
+        item.tokens = [own if text else None for text, own in islice(each, len(item.texts))]
 
 
 def images_of_rows(window: pa.Table, settings: Settings, meter: Meter | None = None) -> list[list[Fetched]]:
-    """The encoded images of each row, or why there are none. meter: counts the bytes that are fetched."""
+    """The encoded images of each row, or the features of its regions; or why there are none. meter: counts the bytes
+    that are fetched."""
     limit, config = settings.config.limits.image_bytes, settings.config
+    if config.region_columns:
+        features, *mask = (window[name] for name in config.region_columns)
+        return regions_of_rows(features, mask[0] if mask else None, preprocessor_of(config).rows.width)
     columns = [values_or_failures(window[name], "uri_not_allowed") for name in config.image_columns]
     cells = [
         [*row[0]] if isinstance(row[0], list) else [*row]  # a list of images in one column, or an image in each
@@ -186,7 +187,7 @@ def _of_image(failure: Failure, number: int, count: int) -> Failure:
     return Failure(failure.reason, f"image {number}: {failure.detail}") if count > 1 else failure
 
 
-def _measure(item: Item, images: list[bytes], preprocessor: Preprocessor, settings: Settings) -> None:
+def _measure(item: Item, images: list[bytes], preprocessor: AnyPreprocessor, settings: Settings) -> None:
     """Set the grids that the images' headers tell, or the failure."""
     if len(item.images) != settings.images:
         wrong = f"the row has {len(item.images)} images; the model reads {settings.images}"
@@ -198,6 +199,7 @@ def _measure(item: Item, images: list[bytes], preprocessor: Preprocessor, settin
         except ImageError as error:
             failure = Failure(error.reason, error.detail)
             item.failure = item.failure or _of_image(failure, number, len(item.images))
+    item.image_tokens = sum(grid.patches + preprocessor.rows.cls for grid in item.grids)
 
 
 def _bucket(items: list[Item], budget: int) -> list[list[Item]]:
@@ -227,7 +229,7 @@ def _order(row: list[Item]) -> tuple[Any, ...]:
 
 
 def _build(
-    part: list[Item], images: list[bytes], preprocessor: Preprocessor, max_pixels: int
+    part: list[Item], images: list[bytes], preprocessor: AnyPreprocessor, max_pixels: int
 ) -> tuple[list[list[int]], Pairs]:
     """Decode the images of a part, each once, and make the pairs of the items whose images are whole; the others get a
     failure. Also, for each item and each of its texts, the place of the first pair, -1 where there is none."""
@@ -249,28 +251,33 @@ def _build(
     for item in part:
         places.append([])
         for own in item.tokens:
-            readable = len(own) and not item.failure
-            places[-1].append(len(index) if readable else -1)
-            for kind, (image, grid) in enumerate(zip(item.images, item.grids, strict=True) if readable else (), 1):
+            if own is None or item.failure:
+                places[-1].append(-1)
+                continue
+            places[-1].append(len(index))
+            for kind, (image, grid) in enumerate(zip(item.images, item.grids, strict=True), 1):
                 if (image, kind) not in place:
                     grids.append(grid)
                 tokens.append(own)
                 index.append(place.setdefault((image, kind), len(place)))
+    rows = preprocessor.rows
     return places, Pairs(
         np.concatenate([np.empty(0, np.int64), *tokens]),
         np.array([len(own) for own in tokens], dtype=np.int64),
-        np.concatenate([np.empty((0, 3 * preprocessor.patch_size**2), np.uint8), *(patches[i] for i, _ in place)]),
+        np.concatenate([np.empty((0, rows.width), rows.dtype), *(patches[i] for i, _ in place)]),
         grids,
         np.array(index, dtype=np.int64),
         np.array([kind for _, kind in place], dtype=np.int64),
+        rows.cls,
     )
 
 
 def _carried(window: pa.Table, config: JobConfig) -> pa.Table:
-    """The columns that go on to the output: the user's, without the images unless asked for, and `row_id`."""
+    """The columns that go on to the output: the user's, without images and regions unless asked for, and `row_id`."""
     spec = config.input
     rows = with_row_id(window, spec.id)
-    images, used = set(config.image_columns), {*config.image_columns, *config.text_columns, spec.id}
+    images = {*config.image_columns, *config.region_columns}
+    used = {*images, *config.text_columns, spec.id}
     read_only = used - set(spec.columns) if spec.columns is not None else set()
     dropped = read_only if config.output.keep_image else read_only | images
     return rows.drop_columns([name for name in rows.column_names if name in dropped])

@@ -13,7 +13,7 @@ from pipeline.delta import Commit, DataFile
 from pipeline.deltatypes import delta_schema
 from pipeline.editions import Editions
 from pipeline.heartbeat import LINE_EVERY
-from pipeline.models import Models, check_models
+from pipeline.models import Models, check_models, fit_inputs
 from pipeline.places import Places
 from pipeline.progress import RowsLostError
 from pipeline.run import ray_session, storage_told, write_rest
@@ -37,6 +37,7 @@ def reindex(
     A run that was stopped goes on where it was. Raises ConfigError before anything starts, BusyError where another run
     is at work; StorageFailedError, TooManyErrorsError and RowsLostError before anything is committed.
     """
+    config = fit_inputs(config)
     models = check_models(config)
     listing = list_table(config.input, config.storage)
     with opened(config.output.path, config.storage) as folder, storage_told():

@@ -20,7 +20,7 @@ from pipeline.config import JobConfig, Task
 from pipeline.events import tell_finished, tell_started
 from pipeline.heartbeat import LINE_EVERY, Work, reported, without_echoes
 from pipeline.metrics import Meter
-from pipeline.models import Models, check_models
+from pipeline.models import Models, check_models, fit_inputs
 from pipeline.monitor import TooManyErrorsError, end_actors, start_monitor
 from pipeline.pool import Pool, plan_pool
 from pipeline.predict import ViltActor
@@ -86,6 +86,7 @@ def run(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVERY
     Raises ConfigError before anything starts, BusyError where another run is at work on the output;
     StorageFailedError, TooManyErrorsError and RowsLostError before anything is published.
     """
+    config = fit_inputs(config)
     table = open_table(config)
     models = check_models(config)
     texts = read_texts(config, table) if config.texts else None
@@ -186,6 +187,7 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     have `row_hash`, as `ray.data.read_parquet(..., include_row_hash=True)` gives it. `config.input.path` is only
     the folder to which relative image URIs are relative; `config.output.path` is not used.
     """
+    config = fit_inputs(config)
     models = check_models(config)
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from vilt.grids import Grid
-from vilt.packing import Pairs
+from vilt.packing import ImageRows, Pairs
 
 ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
@@ -27,7 +27,7 @@ STATS = "__stats"  # first row of a micro-batch: its figures for the summary; ne
 BATCH = pa.schema(
     [
         ("rows", pa.large_binary()),  # IPC stream of a table: user columns, row_id, text_index, error, pairs
-        ("patches", pa.large_binary()),  # uint8 (sum of grid sizes, 3 * patch_size ** 2), in C order
+        ("patches", pa.large_binary()),  # the images' rows, see `vilt.packing.Pairs`, in C order
         ("grids", pa.list_(pa.int32())),  # rows, cols of each image in turn
         ("token_ids", pa.list_(pa.int32())),  # all texts end to end
         ("text_lengths", pa.list_(pa.int32())),  # one a pair
@@ -77,13 +77,16 @@ class MicroBatch:
         return pa.table(values, schema=BATCH)
 
     @classmethod
-    def from_arrow(cls, table: pa.Table, patch_bytes: int) -> Iterator[MicroBatch]:
-        """The micro-batches of a table of schema `BATCH`; pixels are views into its buffers, not copies."""
+    def from_arrow(cls, table: pa.Table, rows: ImageRows) -> Iterator[MicroBatch]:
+        """The micro-batches of a table of schema `BATCH`; pixels are views into its buffers, not copies.
+
+        rows: what the model reads of an image.
+        """
         for batch in table.to_batches():
             for i in range(batch.num_rows):
                 value = {name: batch.column(name)[i] for name in BATCH.names}
                 grids = _numpy(value["grids"]).reshape(-1, 2)
-                patches = np.frombuffer(value["patches"].as_buffer(), np.uint8).reshape(-1, patch_bytes)
+                patches = np.frombuffer(value["patches"].as_buffer(), rows.dtype).reshape(-1, rows.width)
                 pairs = Pairs(
                     _numpy(value["token_ids"]),
                     _numpy(value["text_lengths"]),
@@ -91,6 +94,7 @@ class MicroBatch:
                     [Grid(int(r), int(c)) for r, c in grids],
                     _numpy(value["image_index"]),
                     _numpy(value["image_types"]),
+                    rows.cls,
                 )
                 with pa.ipc.open_stream(value["rows"].as_buffer()) as reader:
                     yield cls(reader.read_all(), pairs)

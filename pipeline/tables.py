@@ -18,6 +18,7 @@ from pipeline.formats import Csv, JsonLines, RowFormat, WebDataset
 from pipeline.listing import Found, list_files
 from pipeline.parquet import open_parquet
 from pipeline.places import Places, place_of
+from pipeline.regions import check_features
 from pipeline.rowfiles import open_row_files
 from pipeline.schema import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.sections import ConfigError
@@ -145,6 +146,8 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
     for key, names in (
         ("input.image", config.image_columns),
         ("input.text", config.text_columns),
+        ("input.features", config.region_columns[:1]),
+        ("input.features_mask", config.region_columns[1:]),
         ("input.columns", spec.columns or []),
     ):
         for name in names:
@@ -152,6 +155,9 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
     check_id(schema, spec.id)
     for name in config.image_columns:
         _check_image(schema.field(name), lists=config.image_columns == [name] and config.tasks == ["reason"])
+    if config.region_columns:
+        features, *mask = (schema.field(name) for name in config.region_columns)
+        check_features(features, *(mask or [None]))
     lists = [_text_is_list(schema.field(name)) for name in config.text_columns]
     if any(lists) and len(lists) > 1:
         raise ConfigError("input.text: lists of texts come from one column; give that column alone, without tasks")
@@ -240,5 +246,5 @@ def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:
             f"input.columns: the table has a column {clash[0]!r}, a name that the job adds; "
             f"list the columns to carry without it{' (or set input.id=row_id)' if clash[0] == ROW_ID else ''}"
         )
-    needed = [*config.image_columns, *config.text_columns, *([spec.id] if spec.id else [])]
+    needed = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     return [name for name in names if name in {*wanted, *needed} and name != ROW_HASH]

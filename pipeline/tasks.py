@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +11,14 @@ from torch import Tensor
 
 from pipeline.config import Task
 from pipeline.schema import DETAIL, ERROR, ROW_ID, TEXT_INDEX
+from vilt.engine import Engine
+from vilt.heads import Reads
 from vilt.packing import Pairs
 from vilt.predictor import Predictor
-from vilt.scores import sigmoid, softmax, top
+from vilt.scores import top
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
+LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 FILLS = pa.list_(pa.struct([("token", pa.string()), ("score", pa.float32())]))
 TAGS = pa.list_(pa.struct([("token", pa.string()), ("label", pa.string()), ("score", pa.float32())]))
 
@@ -27,57 +29,61 @@ Columns = tuple[np.ndarray, list[pa.Array]]
 
 @dataclass
 class Work:
-    """What the tasks of one checkpoint compute from: a micro-batch's pairs, and their pooled vectors, computed once."""
+    """What the tasks of one checkpoint compute from: a micro-batch's pairs, and what heads read of them, computed
+    once for all heads that read the same."""
 
-    predictor: Predictor
+    predictor: Engine
     pairs: Pairs
     top_k: int
     rank: Callable[[np.ndarray], Columns] | None = None  # of the actor's `Ranker`, given the places of pairs
+    vectors: dict[Reads, Tensor] = field(default_factory=dict)  # float32 (n, D) each
 
-    @cached_property
-    def pooled(self) -> Tensor:
-        """float32 (n, D)."""
-        return self.predictor.pooled(self.pairs)
+    def features(self, task: str) -> Tensor:
+        """What the head of a task reads of each pair, float32 (n, D)."""
+        reads = self.predictor.reads(task)
+        if reads not in self.vectors:
+            self.vectors[reads] = self.predictor.vectors(self.pairs, reads)
+        return self.vectors[reads]
+
+    def logits(self, task: str, places: np.ndarray) -> np.ndarray:
+        """The head of a task on the pairs at `places`, float32 (places, outputs)."""
+        return self.predictor.logits(task, self.features(task)[places])
 
 
 def score(work: Work, places: np.ndarray) -> Columns:
     """`score`: the retrieval logit."""
-    logits = work.predictor.logits("score", work.pooled[places])[:, 0]
+    logits = work.logits("score", places)[:, 0]
     return np.isfinite(logits), [pa.array(logits, pa.float32())]
 
 
 def answer(work: Work, places: np.ndarray) -> Columns:
-    """`answer`, `answer_score`: the best answer and its sigmoid; `answers`: the best `top_k`."""
-    logits = work.predictor.logits("answer", work.pooled[places])
-    best, scores = top(sigmoid(logits), min(work.top_k, logits.shape[1]))
-    names = pa.array(work.predictor.labels, pa.string())
-    ranked = pa.StructArray.from_arrays(
-        [names.take(pa.array(best.ravel())), pa.array(scores.ravel(), pa.float32())], fields=list(RANKED.value_type)
-    )
-    offsets = pa.array(np.arange(len(places) + 1) * best.shape[1], pa.int32())
-    columns = [names.take(pa.array(best[:, 0])), pa.array(scores[:, 0], pa.float32())]
-    return _all_finite(logits), [*columns, pa.ListArray.from_arrays(offsets, ranked)]
+    """`answer`, `answer_score`: the best answer and its score; `answers`: the best `top_k`."""
+    return _best(work, "answer", work.logits("answer", places), work.top_k, RANKED)
+
+
+def classify(work: Work, places: np.ndarray) -> Columns:
+    """`label`, `label_score`: the most likely class of the image and its probability; `labels`: the best `top_k`."""
+    return _best(work, "classify", work.logits("classify", places), work.top_k, LABELS)
 
 
 def reason(work: Work, places: np.ndarray) -> Columns:
     """`label`, `label_score`: the most likely class of the text and its images, and its probability."""
-    count = work.predictor.config.num_images
-    each = work.pooled[places[:, None] + np.arange(count)]  # (rows, images, D)
+    each = work.features("reason")[places[:, None] + np.arange(work.predictor.config.images)]  # (rows, images, D)
     logits = work.predictor.logits("reason", each.flatten(1))
-    best, scores = top(softmax(logits), 1)
-    labels = pa.array(work.predictor.labels, pa.string()).take(pa.array(best[:, 0]))
-    return _all_finite(logits), [labels, pa.array(scores[:, 0], pa.float32())]
+    finite, columns = _best(work, "reason", logits, 1, LABELS)
+    return finite, columns[:2]
 
 
 def embed(work: Work, places: np.ndarray) -> Columns:
-    """`embedding`: the pooled vector, a fixed-size list of floats."""
-    vectors = work.predictor.logits("embed", work.pooled[places])
+    """`embedding`: the vector of the pair, or of the image, a fixed-size list of floats."""
+    vectors = work.logits("embed", places)
     flat = pa.array(vectors.ravel(), pa.float32())
     return _all_finite(vectors), [pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])]
 
 
 def fill(work: Work, places: np.ndarray) -> Columns:
     """`filled_text`: the text with every [MASK] filled; `fills`: each word that was put there, with its probability."""
+    assert isinstance(work.predictor, Predictor)
     found = work.predictor.fill_pairs(_some(work.pairs, places))
     finite = np.array([all(np.isfinite(score) for _, score in row.words) for row in found], dtype=bool)
     words = [[{"token": token, "score": score} for token, score in row.words] for row in found]
@@ -86,6 +92,7 @@ def fill(work: Work, places: np.ndarray) -> Columns:
 
 def tag(work: Work, places: np.ndarray) -> Columns:
     """`tags`: each token of the text, its most likely class and that class's probability."""
+    assert isinstance(work.predictor, Predictor)
     found = work.predictor.tag_pairs(_some(work.pairs, places))
     finite = np.array([all(np.isfinite(tag.score) for tag in row) for row in found], dtype=bool)
     return finite, [pa.array([[tag._asdict() for tag in row] for row in found], TAGS)]
@@ -99,21 +106,24 @@ def rank(work: Work, places: np.ndarray) -> Columns:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """verb: what was done to a row, in reports. columns: the names of what it adds. head: of the checkpoint."""
+    """verb: what was done to a row, in reports. columns: the names of what it adds. head: of the checkpoint. kinds: the
+    `model_type`s that have such a head."""
 
     run: Callable[[Work, np.ndarray], Columns]
     verb: str
     columns: tuple[str, ...]
     head: str
+    kinds: tuple[str, ...] = ("vilt",)
 
 
 TASKS: dict[Task, TaskSpec] = {
     "score": TaskSpec(score, "scored", ("score",), "score"),
-    "answer": TaskSpec(answer, "answered", ("answer", "answer_score", "answers"), "answer"),
+    "answer": TaskSpec(answer, "answered", ("answer", "answer_score", "answers"), "answer", ("vilt", "visual_bert")),
     "fill": TaskSpec(fill, "filled", ("filled_text", "fills"), "fill"),
-    "reason": TaskSpec(reason, "reasoned", ("label", "label_score"), "reason"),
+    "reason": TaskSpec(reason, "reasoned", ("label", "label_score"), "reason", ("vilt", "visual_bert")),
     "tag": TaskSpec(tag, "tagged", ("tags",), "tag"),
-    "embed": TaskSpec(embed, "embedded", ("embedding",), "embed"),
+    "embed": TaskSpec(embed, "embedded", ("embedding",), "embed", ("vilt", "vit", "visual_bert")),
+    "classify": TaskSpec(classify, "classified", ("label", "label_score", "labels"), "classify", ("vit",)),
     "rank": TaskSpec(rank, "ranked", ("best_texts", "candidates"), "score"),
 }
 
@@ -121,6 +131,18 @@ TASKS: dict[Task, TaskSpec] = {
 def added_columns(tasks: Sequence[Task]) -> list[str]:
     """The columns that a job adds, in the order in which they are written."""
     return [ROW_ID, TEXT_INDEX, *(name for task in tasks for name in TASKS[task].columns), ERROR, DETAIL]
+
+
+def _best(work: Work, task: str, logits: np.ndarray, top_k: int, kind: pa.ListType) -> Columns:
+    """The best label of each row, its score, and the best `top_k` as a column of type `kind`."""
+    best, scores = top(work.predictor.scores(task, logits), min(top_k, logits.shape[1]))
+    names = pa.array(work.predictor.labels, pa.string())
+    ranked = pa.StructArray.from_arrays(
+        [names.take(pa.array(best.ravel())), pa.array(scores.ravel(), pa.float32())], fields=list(kind.value_type)
+    )
+    offsets = pa.array(np.arange(len(logits) + 1) * best.shape[1], pa.int32())
+    columns = [names.take(pa.array(best[:, 0])), pa.array(scores[:, 0], pa.float32())]
+    return _all_finite(logits), [*columns, pa.ListArray.from_arrays(offsets, ranked)]
 
 
 def _all_finite(values: np.ndarray) -> np.ndarray:

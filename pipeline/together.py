@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.preprocess import Settings, images_of_rows, micro_batches
 from pipeline.sampling import Timed
 from pipeline.schema import PLACE, MicroBatch
+from vilt.packing import ImageRows
 
 SECONDS = 4.0  # that the model runs for, at least; and once over all micro-batches
 READY_SECONDS = 120.0
@@ -23,7 +24,7 @@ def time_together(
     batches: Sequence[tuple[int, pa.Table]],
     rows: pa.Table,
     settings: Settings,
-    patch_bytes: int,
+    image_rows: ImageRows,
     processes: int,
 ) -> tuple[Timed, Timed]:
     """What decoding and the model take while both go on: `processes` processes decode `rows` again and again, and
@@ -33,7 +34,7 @@ def time_together(
     try:
         for _ in range(processes):
             here, there = context.Pipe()
-            worker = context.Process(target=_decode, args=(rows, settings, patch_bytes, stop, there), daemon=True)
+            worker = context.Process(target=_decode, args=(rows, settings, image_rows, stop, there), daemon=True)
             worker.start()
             workers.append((worker, here))
         for _, here in workers:
@@ -60,7 +61,7 @@ def _predict(predict: Callable[[pa.Table], object], batches: Sequence[tuple[int,
     return out
 
 
-def _decode(rows: pa.Table, settings: Settings, patch_bytes: int, stop: Event, out: Connection) -> None:
+def _decode(rows: pa.Table, settings: Settings, image_rows: ImageRows, stop: Event, out: Connection) -> None:
     """In a process of its own: fetch once, then decode until told to stop, and send (rows, seconds) of each part."""
     size = settings.config.batch.window_rows
     windows = [rows.slice(first, size) for first in range(0, rows.num_rows, size)]
@@ -74,7 +75,7 @@ def _decode(rows: pa.Table, settings: Settings, patch_bytes: int, stop: Event, o
             since = time.perf_counter()
             for batch in micro_batches(window, images, settings):
                 seconds = time.perf_counter() - since
-                [one] = MicroBatch.from_arrow(batch, patch_bytes)
+                [one] = MicroBatch.from_arrow(batch, image_rows)
                 pieces.append((len(set(one.rows[PLACE].to_pylist())), seconds))
                 if stop.is_set() and len(pieces) > 1:
                     break

@@ -15,16 +15,14 @@ import pyarrow.parquet as pq
 
 from pipeline.config import JobConfig
 from pipeline.estimate import Stage
-from pipeline.models import Models
+from pipeline.models import Models, preprocessor_of
 from pipeline.pool import Pool
 from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, images_of_rows, micro_batches
 from pipeline.sampling import Sample, Timed
 from pipeline.schema import ERROR, PLACE, STATS, MicroBatch, without_hidden
-from pipeline.storage import model_folder
 from pipeline.tables import InputTable
 from pipeline.together import time_together
-from vilt.configuration import ViltConfig
 from vilt.grids import Grid
 
 WARM_UP_ROWS = 8
@@ -94,8 +92,7 @@ def try_out(
         since = time.perf_counter()
         actor = ViltActor(config, pool.cpus)
         trial.load_seconds = time.perf_counter() - since
-    folder = model_folder(next(iter(config.models)), config.storage)
-    patch_bytes = 3 * ViltConfig.from_pretrained(folder).patch_size ** 2
+    image_rows = preprocessor_of(config).rows
     sizes: list[int] = []
     lengths: list[np.ndarray] = []
     out: list[pa.Table] = []
@@ -107,7 +104,7 @@ def try_out(
         clock.add("fetching", window.num_rows, since)
         sizes += [len(image) for row in fetched for image in row if isinstance(image, bytes)]
         for batch, seconds in _timed_each(micro_batches(window, fetched, settings)):
-            [decoded] = MicroBatch.from_arrow(batch, patch_bytes)
+            [decoded] = MicroBatch.from_arrow(batch, image_rows)
             rows = len(set(decoded.rows[PLACE].to_pylist()))
             clock.seen.setdefault("decoding", []).append((rows, seconds))
             lengths.append(decoded.pairs.lengths if len(decoded.pairs) else np.empty(0, np.int64))
@@ -139,7 +136,7 @@ def try_out(
         trial.precision = f"{stats['precision']} on {stats['device']}"
     trial.timed = {"reading": sample.reading, **{stage: Timed.of(seen) for stage, seen in clock.seen.items()}}
     if actor is not None and beside:
-        decoding, model = time_together(actor, kept, sample.rows, settings, patch_bytes, beside)
+        decoding, model = time_together(actor, kept, sample.rows, settings, image_rows, beside)
         trial.timed |= {"decoding": decoding, "model": model}
     return trial
 

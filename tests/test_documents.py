@@ -23,7 +23,16 @@ def test_the_readme_lists_every_reason_and_column() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [("score", "score"), ("answer", "answer"), ("rank", "rank"), ("tasks", None)]
+    ("name", "task"),
+    [
+        ("score", "score"),
+        ("answer", "answer"),
+        ("classify", "classify"),
+        ("embed", "embed"),
+        ("regions", "answer"),
+        ("rank", "rank"),
+        ("tasks", None),
+    ],
 )
 def test_the_configs_are_valid_with_every_line_uncommented(name: str, task: Task | None) -> None:
     path = ROOT / "configs" / f"{name}.yaml"

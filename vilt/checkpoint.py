@@ -1,4 +1,4 @@
-"""Weights in and out: the only place that knows the tensor names of published checkpoints.
+"""Weights in and out, by the tensor names of published checkpoints, see `vilt.names`.
 
 Reads `model.safetensors`, or `pytorch_model.bin` with `weights_only=True`, so that no pickled code ever runs.
 """
@@ -16,84 +16,17 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vilt.configuration import Config
+from vilt.names import RENAMED, WORDS, Tensors, from_published, published_name, to_published
 from vilt.storage import Folder, Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
-Tensors = dict[str, Tensor]
-
-_RENAMED = (  # ours -> published; those whose shape or number differs are in `to_published` and `from_published`
-    (r"text\.word\.", "embeddings.text_embeddings.word_embeddings."),
-    (r"text\.position\.", "embeddings.text_embeddings.position_embeddings."),
-    (r"text\.token_type\.", "embeddings.text_embeddings.token_type_embeddings."),
-    (r"text\.norm\.", "embeddings.text_embeddings.LayerNorm."),
-    (r"image\.projection\.", "embeddings.patch_embeddings.projection."),
-    (r"modality\.", "embeddings.token_type_embeddings."),
-    (r"norm\.", "layernorm."),
-    (r"encoder\.blocks\.(\d+)\.norm1\.", r"encoder.layer.\1.layernorm_before."),
-    (r"encoder\.blocks\.(\d+)\.norm2\.", r"encoder.layer.\1.layernorm_after."),
-    (r"encoder\.blocks\.(\d+)\.attention\.q\.", r"encoder.layer.\1.attention.attention.query."),
-    (r"encoder\.blocks\.(\d+)\.attention\.out\.", r"encoder.layer.\1.attention.output.dense."),
-    (r"encoder\.blocks\.(\d+)\.mlp\.up\.", r"encoder.layer.\1.intermediate.dense."),
-    (r"encoder\.blocks\.(\d+)\.mlp\.down\.", r"encoder.layer.\1.output.dense."),
-    (r"mlm_score\.dense\.", "mlm_score.transform.dense."),
-    (r"mlm_score\.norm\.", "mlm_score.transform.LayerNorm."),
-    (r"mlm_score\.decoder\.bias", "mlm_score.bias"),
-)
-_KV = re.compile(r"encoder\.blocks\.(\d+)\.attention\.kv\.(weight|bias)")
-
-
-def _published_name(ours: str) -> str:
-    for pattern, name in _RENAMED:
-        renamed, count = re.subn(f"^{pattern}", name, ours)
-        if count:
-            return renamed
-    return ours
-
-
-def _kv_names(ours: re.Match[str]) -> list[str]:
-    layer, kind = ours.groups()
-    return [f"encoder.layer.{layer}.attention.attention.{name}.{kind}" for name in ("key", "value")]
-
-
-def to_published(state: Mapping[str, Tensor], channels: int = 3) -> Tensors:
-    """Our tensors, `ViltModel`'s and heads' (prefixed by the head's name) -> the published ones, without prefix."""
-    state = dict(state)
-    out: Tensors = {"embeddings.cls_token": state.pop("image.cls")[None, None]}  # (1, 1, D)
-    table = state.pop("image.position").flatten(0, 1)  # (side * side, D)
-    out["embeddings.position_embeddings"] = torch.cat([state.pop("image.cls_position")[None], table])[None]
-    weight = state.pop("image.projection.weight")  # (D, patch * patch * channels)
-    patch = round((weight.shape[1] / channels) ** 0.5)
-    kernel = weight.unflatten(1, (patch, patch, channels)).permute(0, 3, 1, 2)  # (D, channels, patch, patch)
-    out["embeddings.patch_embeddings.projection.weight"] = kernel
-    for name, tensor in state.items():
-        if fused := _KV.fullmatch(name):
-            out.update(zip(_kv_names(fused), tensor.chunk(2), strict=True))
-        else:
-            out[_published_name(name)] = tensor
-    return {name: tensor.contiguous() for name, tensor in out.items()}
-
-
-def from_published(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> Tensors:
-    """The published tensors, without prefix -> ours, for the tensors of ours in `names`."""
-    out: Tensors = {}
-    for name, like in names.items():
-        if name == "image.cls":
-            out[name] = tensors["embeddings.cls_token"][0, 0]
-        elif name == "image.cls_position":
-            out[name] = tensors["embeddings.position_embeddings"][0, 0]
-        elif name == "image.position":
-            out[name] = tensors["embeddings.position_embeddings"][0, 1:].view_as(like)
-        elif name == "image.projection.weight":
-            out[name] = tensors["embeddings.patch_embeddings.projection.weight"].permute(0, 2, 3, 1).flatten(1)
-        elif fused := _KV.fullmatch(name):
-            out[name] = torch.cat([tensors[part] for part in _kv_names(fused)])
-        else:
-            out[name] = tensors[_published_name(name)]
-    return out
+PREFIX = re.compile(rf"({'|'.join(RENAMED)})\.")  # of a model below its heads
+_DECODERS = ("mlm_score", "cls.predictions")
 
 
 def read(uri: Source) -> tuple[Tensors, str]:
-    """The tensors of a checkpoint folder without the prefix `vilt.`, and the sha256 of the file they came from.
+    """The tensors of a checkpoint folder without the model's prefix, as `vilt.`, and the sha256 of their file.
 
     The files of the original project are read by `vilt.original`.
     """
@@ -113,27 +46,29 @@ def read(uri: Source) -> tuple[Tensors, str]:
             raise ValueError(f"{uri}/{BIN} is damaged or holds more than tensors: {first}") from None
     else:
         raise FileNotFoundError(f"no {SAFETENSORS} or {BIN} in {folder.uri!r}")
-    tensors = {name.removeprefix("vilt."): t for name, t in tensors.items()}
-    if "mlm_score.decoder.bias" in tensors:  # as transformers 5 names it
-        tensors.setdefault("mlm_score.bias", tensors["mlm_score.decoder.bias"])
-    if "mlm_score.bias" in tensors:  # a decoder that is tied to the word embeddings is left out of the file
-        tensors.setdefault("mlm_score.decoder.weight", tensors["embeddings.text_embeddings.word_embeddings.weight"])
+    tensors = {PREFIX.sub("", name, count=1) if PREFIX.match(name) else name: t for name, t in tensors.items()}
+    words = next((name for name in WORDS.values() if name in tensors), None)
+    for decoder in _DECODERS:
+        if f"{decoder}.decoder.bias" in tensors:  # as transformers 5 names it
+            tensors.setdefault(f"{decoder}.bias", tensors[f"{decoder}.decoder.bias"])
+        if f"{decoder}.bias" in tensors and words:  # a decoder that is tied to the word embeddings is not in the file
+            tensors.setdefault(f"{decoder}.decoder.weight", tensors[words])
     return tensors, hashlib.sha256(data).hexdigest()
 
 
-def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], kind: str) -> bool:
     """Whether a checkpoint's tensors have all of a head's `wanted` ones, by our names, in the same shapes."""
-    found = ((tensors.get(_published_name(name)), tensor) for name, tensor in wanted.items())
+    found = ((tensors.get(published_name(name, kind)), tensor) for name, tensor in wanted.items())
     return all(own is not None and own.shape == tensor.shape for own, tensor in found)
 
 
 def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], source: str) -> list[str]:
-    """Copy published tensors into a `ViltModel` and its heads; the names of those that found no place there.
+    """Copy published tensors into a model and its heads; the names of those that found no place there.
 
     Raises ValueError in one line that names the tensors that are missing or have another shape.
     """
-    state = _state(model, heads)
-    wanted = to_published(state, model.config.num_channels)  # type: ignore[union-attr, arg-type]
+    state, config = _state(model, heads), _config(model)
+    wanted = to_published(state, config.model_type, getattr(config, "num_channels", 3))
     missing = [name for name in wanted if name not in tensors]
     other = [
         f"{name} is {tuple(tensors[name].shape)}, the config says {tuple(tensor.shape)}"
@@ -145,19 +80,32 @@ def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str,
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
     with torch.no_grad():
-        for name, tensor in from_published(tensors, state).items():
+        for name, tensor in from_published(tensors, state, config.model_type).items():
             state[name].copy_(tensor)
     return [name for name in tensors if name not in wanted]
 
 
 def save(folder: str, model: nn.Module, heads: Mapping[str, nn.Module], dtype: torch.dtype = torch.float32) -> None:
-    """Write `model.safetensors` in the published format."""
-    state = {name: tensor.to(dtype) for name, tensor in _state(model, heads).items()}
-    named = to_published(state, model.config.num_channels)  # type: ignore[union-attr, arg-type]
+    """Write `model.safetensors` in the published format; a decoder that is tied to the word embeddings is left out."""
+    state, config = _state(model, heads), _config(model)
+    tied = [
+        name for name in state if name.endswith("decoder.weight") and _is(state[name], state.get("text.word.weight"))
+    ]
+    kept = {name: tensor.to(dtype) for name, tensor in state.items() if name not in tied}
+    named = to_published(kept, config.model_type, getattr(config, "num_channels", 3))
     of_heads = tuple(f"{name}." for name in heads)
-    prefix = "vilt." if heads else ""  # as published: the bare model's tensors have none
+    prefix = f"{config.model_type}." if heads else ""  # as published: the bare model's tensors have none
     tensors = {name if name.startswith(of_heads) else prefix + name: tensor for name, tensor in named.items()}
     Folder(folder).write(SAFETENSORS, safetensors.torch.save(tensors, {"format": "pt"}))
+
+
+def _is(tensor: Tensor, other: Tensor | None) -> bool:
+    """Whether both are one tensor."""
+    return other is not None and tensor.data_ptr() == other.data_ptr()
+
+
+def _config(model: nn.Module) -> Config:
+    return model.config  # type: ignore[return-value]
 
 
 def _state(model: nn.Module, heads: Mapping[str, nn.Module]) -> Tensors:

@@ -1,4 +1,4 @@
-"""`ViltImageProcessorFast`: the published preprocessing on torch tensors."""
+"""`ViltImageProcessorFast` and `ViTImageProcessorFast`: the published preprocessing on torch tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vilt.decoding import ImageInput, to_rgb
-from vilt.images import ImageSettings, as_list, channels_last
+from vilt.images import ImageSettings, ViltImageSettings, ViTImageSettings, as_list, channels_last
 from vilt.outputs import Batch
 from vilt.packing import as_tensor
 
@@ -25,15 +25,14 @@ MODES = {
 
 
 @dataclass
-class ViltImageProcessorFast(ImageSettings):
+class TorchProcessor(ImageSettings):
     """Resizes with torch, faster than Pillow and, of smooth pictures, within a level or two of it.
 
-    A model was trained on one of the two; the published checkpoints and, unless told otherwise, the jobs use Pillow,
-    `ViltImageProcessor`.
+    A model was trained on one of the two; the published checkpoints and, unless told otherwise, the jobs use Pillow.
     """
 
     def resize(self, image: ImageInput) -> np.ndarray:
-        """As `ViltImageProcessor.resize`, with torch."""
+        """As with Pillow, with torch."""
         pixels = as_tensor(np.asarray(to_rgb(image, self.exif_orientation)))
         return self._resize(pixels.permute(2, 0, 1)).permute(1, 2, 0).numpy()
 
@@ -56,15 +55,13 @@ class ViltImageProcessorFast(ImageSettings):
         disable_grouping: bool | None = None,
         **settings: Any,
     ) -> Batch:
-        """One image or several -> `pixel_values` float32 (B, 3, H, W) and `pixel_mask` int64 (B, H, W).
-
-        As `ViltImageProcessor.preprocess`, but a list of tensors where `return_tensors` is not "pt". device: where to
+        """As `PillowProcessor.preprocess`, but a list of tensors where `return_tensors` is not "pt". device: where to
         work. Pictures are always converted to RGB, and never cropped; `do_convert_rgb`, `default_to_square` and
         `disable_grouping` are taken and change nothing, as in the published class for this model.
         """
         del do_convert_rgb, default_to_square, disable_grouping
         if do_center_crop or crop_size:
-            raise ValueError("do_center_crop: ViLT reads whole pictures; crop them before")
+            raise ValueError("do_center_crop: whole pictures are read; crop them before")
         if data_format != "channels_first":
             raise ValueError(f"data_format {data_format!r}: the fast processor gives channels_first only")
         if return_tensors not in (None, "pt"):
@@ -75,7 +72,7 @@ class ViltImageProcessorFast(ImageSettings):
             array = channels_last(image, input_data_format, own.exif_orientation)
             tensors.append(own._transform(torch.from_numpy(array.copy()).permute(2, 0, 1).to(device)))
         masks = [torch.ones(tensor.shape[1:], dtype=torch.int64, device=tensor.device) for tensor in tensors]
-        data = {"pixel_values": _pad(tensors), "pixel_mask": _pad(masks)} if own.do_pad else {"pixel_values": tensors}
+        data = {"pixel_values": _pad(tensors), "pixel_mask": _pad(masks)} if own.pads else {"pixel_values": tensors}
         if return_tensors is None:
             return Batch(data)
         if len({tensor.shape for tensor in data["pixel_values"]}) > 1:
@@ -103,6 +100,16 @@ class ViltImageProcessorFast(ImageSettings):
         given = given.contiguous(memory_format=torch.channels_last)
         resized = F.interpolate(given, size, mode=mode, antialias=mode != "nearest-exact")[0]
         return resized.round().clamp(0, 255).to(torch.uint8) if whole and resized.is_floating_point() else resized
+
+
+@dataclass
+class ViltImageProcessorFast(ViltImageSettings, TorchProcessor):
+    """ViLT's, with torch."""
+
+
+@dataclass
+class ViTImageProcessorFast(ViTImageSettings, TorchProcessor):
+    """ViT's, with torch."""
 
 
 def _pad(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -1,11 +1,12 @@
-"""Images: RGB picture -> uint8 of its grid's size -> patches, or padded `pixel_values` and `pixel_mask`."""
+"""Images: RGB picture -> uint8 of its grid's size -> patches, or `pixel_values`. The published image processors of ViLT
+and ViT differ in the size that they resize to, and ViLT's pads."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -42,26 +43,27 @@ class ImageSettings:
     `vilt.decoding.to_rgb`.
     """
 
+    sides: ClassVar[tuple[str, ...]]  # the keys of `size`
+
     do_resize: bool = True
-    size: dict[str, int] = field(default_factory=lambda: {"shortest_edge": 384})
-    size_divisor: int = 32
+    size: dict[str, int] = field(default_factory=dict)
     resample: int = Image.Resampling.BICUBIC
     do_rescale: bool = True
     rescale_factor: float = 1 / 255
     do_normalize: bool = True
     image_mean: Sequence[float] = (0.5, 0.5, 0.5)
     image_std: Sequence[float] = (0.5, 0.5, 0.5)
-    do_pad: bool = True
     exif_orientation: bool = False
 
     def __post_init__(self) -> None:
-        for own in fields(ImageSettings):
+        for own in fields(self):
             if getattr(self, own.name) is None:  # as the published code takes it: the default
                 setattr(self, own.name, own.default if own.default_factory is MISSING else own.default_factory())
         if isinstance(self.size, int):  # older files
-            self.size = {"shortest_edge": self.size}
-        if "shortest_edge" not in self.size:
-            raise ValueError(f"size {self.size!r} has no 'shortest_edge'")
+            self.size = dict.fromkeys(self.sides, self.size)
+        for side in self.sides:
+            if side not in self.size:
+                raise ValueError(f"size {self.size!r} has no {side!r}")
         for name in ("image_mean", "image_std"):
             if isinstance(value := getattr(self, name), int | float):
                 setattr(self, name, (float(value),) * 3)
@@ -92,7 +94,36 @@ class ImageSettings:
         return mean, std, self.rescale_factor if self.do_rescale else 1.0
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width that an image of this size is resized to. Raises `ImageError` where no grid fits."""
+        """Height and width that an image of this size is resized to. Raises `ImageError` where none fits."""
+        raise NotImplementedError
+
+    @property
+    def pads(self) -> bool:
+        """Whether images are padded to one size, with a mask of what is real."""
+        return False
+
+    def resize(self, image: ImageInput) -> np.ndarray:
+        """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
+        raise NotImplementedError
+
+
+@dataclass
+class ViltImageSettings(ImageSettings):
+    """ViLT's: the short side is resized to `size`, the long one in proportion; both to multiples of `size_divisor`."""
+
+    sides: ClassVar[tuple[str, ...]] = ("shortest_edge",)
+
+    size: dict[str, int] = field(default_factory=lambda: {"shortest_edge": 384})
+    size_divisor: int = 32
+    do_pad: bool = True
+
+    @property
+    def pads(self) -> bool:
+        """As `do_pad` says."""
+        return self.do_pad
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """See `vilt.grids`."""
         try:
             return resized(height, width, self.size["shortest_edge"], self.size_divisor)
         except NoGridError as error:
@@ -100,7 +131,24 @@ class ImageSettings:
 
 
 @dataclass
-class ViltImageProcessor(ImageSettings):
+class ViTImageSettings(ImageSettings):
+    """ViT's: every image is resized to one size, whatever its shape. do_convert_rgb: taken for published files; images
+    become RGB in any case."""
+
+    sides: ClassVar[tuple[str, ...]] = ("height", "width")
+
+    size: dict[str, int] = field(default_factory=lambda: {"height": 224, "width": 224})
+    resample: int = Image.Resampling.BILINEAR
+    do_convert_rgb: bool | None = None
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """The one size."""
+        del height, width
+        return self.size["height"], self.size["width"]
+
+
+@dataclass
+class PillowProcessor(ImageSettings):
     """The published preprocessing. Resizes with Pillow, as the published code does: pixels are the same to the last
     level."""
 
@@ -123,11 +171,12 @@ class ViltImageProcessor(ImageSettings):
         input_data_format: str | None = None,
         **settings: Any,
     ) -> Batch:
-        """One image or several -> `pixel_values` float32 (B, 3, H, W) and `pixel_mask` int64 (B, H, W).
+        """One image or several -> `pixel_values` float32 (B, 3, H, W) and, where images are padded, `pixel_mask` int64
+        (B, H, W).
 
         Images are pictures, encoded bytes, or numpy or torch arrays (channels first or last, uint8, or float between
         0 and 1 with `do_rescale=False`), in a list or, of one size, as one array (B, ...). Each is resized, rescaled
-        and normalised; with `do_pad` all are padded with zeros to the largest, and the mask is 1 where a pixel is real.
+        and normalised; with `do_pad` ViLT's are padded with zeros to the largest; the mask is 1 where a pixel is real.
         `settings` are the processor's own, for this call. `return_tensors`: "pt", "np", or None for lists of arrays.
         Raises `ImageError`.
         """
@@ -136,7 +185,7 @@ class ViltImageProcessor(ImageSettings):
             own._transform(channels_last(image, input_data_format, own.exif_orientation)) for image in as_list(images)
         ]
         data: dict[str, list[np.ndarray]] = {"pixel_values": arrays}
-        if own.do_pad:
+        if own.pads:
             height, width = (max(array.shape[side] for array in arrays) for side in (0, 1))
             room = [((0, height - a.shape[0]), (0, width - a.shape[1])) for a in arrays]
             data["pixel_values"] = [np.pad(a, (*space, (0, 0))) for a, space in zip(arrays, room, strict=True)]
@@ -161,8 +210,22 @@ class ViltImageProcessor(ImageSettings):
         return array
 
 
+@dataclass
+class ViltImageProcessor(ViltImageSettings, PillowProcessor):
+    """ViLT's, with Pillow."""
+
+
+@dataclass
+class ViTImageProcessor(ViTImageSettings, PillowProcessor):
+    """ViT's, with Pillow."""
+
+
 class ViltFeatureExtractor(ViltImageProcessor):
     """The older published name of `ViltImageProcessor`."""
+
+
+class ViTFeatureExtractor(ViTImageProcessor):
+    """The older published name of `ViTImageProcessor`."""
 
 
 def as_list(images: Any) -> Sequence[Any]:

@@ -56,7 +56,8 @@ class ModelOutput:
 
 @dataclass
 class EncoderOutput(ModelOutput):
-    """last_hidden_state (B, L, D): text, image [CLS], patches. pooler_output (B, D): the text [CLS], pooled.
+    """last_hidden_state (B, L, D): text, image [CLS], patches; of ViT the latter two, of VisualBERT text and regions.
+    pooler_output (B, D): the first token, a [CLS], pooled.
 
     Where asked for: hidden_states, the embeddings and every layer's output, (B, L, D) each; attentions, every layer's
     probabilities, (B, heads, L, L) each.
@@ -75,5 +76,27 @@ class HeadOutput(ModelOutput):
 
     loss: Tensor | None
     logits: Tensor
+    hidden_states: Any = None
+    attentions: Any = None
+
+
+@dataclass
+class MaskedImageOutput(ModelOutput):
+    """loss: scalar, where patches were masked. reconstruction: (B, C, H, W). The others as in `EncoderOutput`."""
+
+    loss: Tensor | None
+    reconstruction: Tensor
+    hidden_states: Any = None
+    attentions: Any = None
+
+
+@dataclass
+class PreTrainingOutput(ModelOutput):
+    """loss: scalar, where labels were given. prediction_logits: (B, L, vocabulary). seq_relationship_logits: (B, 2),
+    whether text and image belong together. The others as in `EncoderOutput`."""
+
+    loss: Tensor | None
+    prediction_logits: Tensor
+    seq_relationship_logits: Tensor
     hidden_states: Any = None
     attentions: Any = None

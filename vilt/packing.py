@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +21,32 @@ from vilt import attention
 from vilt.grids import Grid
 
 
+class ImageRows(NamedTuple):
+    """What a model reads of an image: rows of `width` numbers of `dtype`, in a sequence after an image [CLS] where
+    `cls`. Of ViLT and ViT the pixels of patches, of VisualBERT the features of regions."""
+
+    width: int
+    dtype: Any = np.uint8
+    cls: bool = True
+
+    @property
+    def bytes(self) -> int:
+        """Of a row."""
+        return self.width * np.dtype(self.dtype).itemsize
+
+
 @dataclass
 class Pairs:
-    """Image-text pairs before packing. Several pairs may read one image.
+    """Image-text pairs before packing. Several pairs may read one image; a text may have no tokens, for ViT.
 
     token_ids: int64 (sum of text lengths,), the texts end to end.
     text_lengths: int64 (n,).
-    patches: uint8 (sum of grid sizes, 3 * patch_size ** 2), the images end to end, see `vilt.images.patchify`.
-    grids: of each image, in the order of `patches`.
+    patches: (sum of grid sizes, width), the rows of the images end to end: uint8 patches, see `vilt.images.patchify`,
+    or float32 features of regions.
+    grids: of each image, in the order of `patches`; of regions 1 x their number.
     image_index: int64 (n,), the image that each pair reads.
     image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.
+    image_cls: whether an image [CLS] stands before each image's rows.
     """
 
     token_ids: np.ndarray
@@ -38,6 +55,7 @@ class Pairs:
     grids: Sequence[Grid]
     image_index: np.ndarray
     image_types: np.ndarray = None  # type: ignore[assignment]
+    image_cls: bool = True
 
     def __post_init__(self) -> None:
         if self.image_types is None:
@@ -53,8 +71,8 @@ class Pairs:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each pair, int64 (n,): its text, the image [CLS] and its patches."""
-        return self.text_lengths + 1 + self.grid_sizes[self.image_index]
+        """Tokens of each pair, int64 (n,): its text, the image [CLS] where there is one, and the image's rows."""
+        return self.text_lengths + self.image_cls + self.grid_sizes[self.image_index]
 
     def with_texts(
         self, token_ids: np.ndarray, text_lengths: np.ndarray, text_index: np.ndarray, image_index: np.ndarray
@@ -96,29 +114,85 @@ def as_tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-class Packed:
+class Sequences:
+    """The layout of sequences of these lengths, int64 (n,), end to end on a device: T tokens.
+
+    starts: int64 (n,), the row of each sequence's first token.
+    ends: int32 (n + 1,), 0 and the row after each sequence's last token.
+    runs: (length, sequences of that length that stand together), in order.
+    reads: int64 (n,), the row of the token that a head is on; the first unless given.
+    """
+
+    def __init__(self, lengths: np.ndarray, device: torch.device | str, reads: np.ndarray | None = None) -> None:
+        first = starts(lengths)
+        self.starts = torch.from_numpy(first).to(device)
+        self.reads = self.starts if reads is None else torch.from_numpy(first + reads).to(device)
+        self.ends = torch.from_numpy(np.append(0, np.cumsum(lengths)).astype(np.int32)).to(device)
+        self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
+        self.longest = max(length for length, _ in self.runs)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+        """(T, heads, d) each -> (T, heads, d)."""
+        if not dropout and attention.has_packed(q.device, q.dtype):
+            return attention.packed(q, k, v, self.ends, self.ends, (self.longest, self.longest))
+        return self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
+
+    def one(self, x: Tensor) -> Tensor:
+        """(T, D) -> (n, D), in packed order."""
+        return x[self.reads]
+
+    def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
+        if attention.has_packed(q.device, q.dtype):
+            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+            return attention.packed(q, k, v, each, self.ends, (1, self.longest))
+        return self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0)
+
+    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
+        """Attention of each run by itself, where each sequence of run i has `queries[i]` queries."""
+        counts = [count for _, count in self.runs]
+        asked = [many * count for many, count in zip(queries, counts, strict=True)]
+        read = [length * count for length, count in self.runs]
+        mixed = []
+        for count, *qkv in zip(counts, q.split(asked), k.split(read), v.split(read), strict=True):
+            q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
+            mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
+        return torch.cat(mixed)
+
+
+class Packed(Sequences):
     """Some of `pairs`, packed on a device; also the layout of their T tokens.
 
     order: numpy int64 (n,), the position in `pairs` of each packed pair, by length.
+    text_lengths: numpy int64 (n,), in packed order.
     text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
     token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
     text_rows: int64 (texts,), where the texts' tokens lie among the T.
-    image_source, image_rows: int64 (T - texts,): which row of [a CLS for each modality; all patches] goes where.
-    starts: int64 (n,), the row of each pair's first token, text [CLS].
-    ends: int32 (n + 1,), 0 and the row after each pair's last token.
-    runs: (length, pairs of that length), in order.
+    image_source, image_rows: int64 (T - texts,): which row of [a CLS for each modality; all images' rows] goes where.
+
+    last_word: a head is on the last token before each text's [SEP], not on the first of the pair.
     """
 
-    def __init__(self, pairs: Pairs, chosen: np.ndarray | None = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        pairs: Pairs,
+        chosen: np.ndarray | None = None,
+        device: torch.device | str = "cpu",
+        last_word: bool = False,
+    ) -> None:
         chosen = np.arange(len(pairs)) if chosen is None else chosen
         lengths = pairs.lengths[chosen]
         by_length = np.argsort(lengths, kind="stable")
         self.order, lengths = chosen[by_length], lengths[by_length]
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
+        super().__init__(lengths, device, texts - 2 if last_word else None)
+        self.text_lengths = texts
         first = starts(lengths)
-        types = pairs.image_types
-        source = spans(starts(pairs.grid_sizes)[images] + types.max(initial=1) - 1, pairs.grid_sizes[images] + 1)
-        source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
+        types, cls = pairs.image_types, int(pairs.image_cls)
+        kinds = types.max(initial=1) if cls else 0  # rows of [CLS] before the images' own
+        source = spans(starts(pairs.grid_sizes)[images] + kinds - cls, pairs.grid_sizes[images] + cls)
+        if cls:
+            source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
         first_token = starts(pairs.text_lengths)[self.order]
 
         def put(index: np.ndarray) -> Tensor:
@@ -131,42 +205,10 @@ class Packed:
         self.text_rows = put(spans(first, texts))
         self.image_source = put(source)
         self.image_rows = put(spans(first + texts, lengths - texts))
-        self.starts = put(first)
-        self.ends = put(np.append(0, np.cumsum(lengths)).astype(np.int32))
-        self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
-        """text (texts, D), image (modalities + all patches, D), the [CLS] rows first -> (T, D)."""
+        """text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
         x = text.new_empty(len(self.text_rows) + len(self.image_rows), text.shape[1])
         x[self.text_rows] = text
         x[self.image_rows] = image[self.image_source]
         return x
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-        """(T, heads, d) each -> (T, heads, d)."""
-        if not dropout and attention.has_packed(q.device, q.dtype):
-            longest = self.runs[-1][0]
-            return attention.packed(q, k, v, self.ends, self.ends, (longest, longest))
-        return self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
-
-    def first(self, x: Tensor) -> Tensor:
-        """(T, D) -> (n, D), in packed order."""
-        return x[self.starts]
-
-    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
-        if attention.has_packed(q.device, q.dtype):
-            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
-            return attention.packed(q, k, v, each, self.ends, (1, self.runs[-1][0]))
-        return self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0)
-
-    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
-        """Attention of each run by itself, where each pair of run i has `queries[i]` queries."""
-        counts = [count for _, count in self.runs]
-        asked = [many * count for many, count in zip(queries, counts, strict=True)]
-        read = [length * count for length, count in self.runs]
-        mixed = []
-        for count, *qkv in zip(counts, q.split(asked), k.split(read), v.split(read), strict=True):
-            q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
-            mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
-        return torch.cat(mixed)

@@ -1,8 +1,9 @@
-"""`Predictor`: images and texts -> scores, answers and more. The one inference path, of notebooks and of clusters."""
+"""`Predictor`: images and texts -> ViLT's scores, answers and more. The one inference path, of notebooks and of
+clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,20 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vilt import checkpoint
 from vilt.configuration import ViltConfig
 from vilt.decoding import ImageInput
-from vilt.heads import Head, heads_in
-from vilt.linear import pack
-from vilt.model import PixelProjection, ViltModel
-from vilt.packing import Packed, Pairs, starts
-from vilt.precision import PRECISIONS, resolve_precision
+from vilt.embeddings import PixelProjection
+from vilt.engine import WINDOW, Engine
+from vilt.model import ViltModel
+from vilt.packing import Pairs, starts
 from vilt.preprocessor import Preprocessor
-from vilt.scores import sigmoid, softmax, top
-from vilt.storage import Source
+from vilt.vilt_heads import heads_in
 
-CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
-WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
 IMAGES = 32  # that `rank` holds at a time
 CROSS_PAIRS = 4096  # whose vectors `cross_scores` holds at a time
 Images = ImageInput | Sequence[ImageInput]
@@ -46,60 +42,30 @@ class Tag(NamedTuple):
     score: float
 
 
-class Predictor:
-    """A ViLT checkpoint with every head that it holds.
-
-    No padding and no masks: each pair's tokens are read exactly as if it were alone, so a result does not depend
-    on the other pairs of a call.
+class Predictor(Engine):
+    """A ViLT checkpoint with every head that it holds. See `Engine`.
 
     Images are pictures, encoded bytes or uint8 arrays. In the methods that take images and texts, one image alone is
     paired with every text, and one text alone with every image; an image that cannot be read raises `ImageError`.
     """
 
-    def __init__(
-        self,
-        model: ViltModel,
-        heads: Mapping[str, nn.Module],
-        preprocessor: Preprocessor,
-        device: str | torch.device | None = None,
-        precision: str = "auto",
-        weights_sha256: str = "",
-    ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = resolve_precision(precision, self.device)
-        self.tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS  # of one forward pass
-        self.config, self.preprocessor, self.weights_sha256 = model.config, preprocessor, weights_sha256
-        dtype = PRECISIONS[self.precision]
-        with torch.no_grad():
-            projection = PixelProjection(model.image.projection, *preprocessor.images.affine())
-        self.model = model.to(self.device, dtype).eval()  # and no longer the caller's
-        self.projection = projection.to(self.device, dtype)
-        for part in (self.model.encoder, self.projection):
-            pack(part)
-        self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
-        self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
+    config_class = ViltConfig
+    model_class = ViltModel
+    preprocessor_class = Preprocessor
 
     @classmethod
-    def from_pretrained(
-        cls,
-        uri: Source,
-        device: str | torch.device | None = None,
-        precision: str = "auto",
-        resize: str = "pillow",
-    ) -> Predictor:
-        """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
+    def heads_in(cls, tensors: Mapping[str, Tensor], config: ViltConfig) -> dict[str, nn.Module]:
+        """See `vilt.vilt_heads`."""
+        return heads_in(tensors, config)
 
-        device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
-        bfloat16 where the device computes with it natively, else float32. resize: see `Preprocessor.from_pretrained`.
-        """
-        config = ViltConfig.from_pretrained(uri)
-        preprocessor = Preprocessor.from_pretrained(uri, config, resize)
-        tensors, sha256 = checkpoint.read(uri)
-        heads = heads_in(tensors, config)
-        model = ViltModel(config, add_pooling_layer="embed" in heads)
-        named = {head.name: head for head in heads.values() if isinstance(head, Head)}
-        checkpoint.fill(model, named, tensors, str(uri))
-        return cls(model, heads, preprocessor, device, precision, sha256)
+    @staticmethod
+    def make_projection(model: ViltModel, preprocessor: Preprocessor) -> PixelProjection:
+        """Of raw pixels."""
+        return PixelProjection(model.image.projection, *preprocessor.images.affine())
+
+    def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
+        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
+        return self.vectors(pairs, "pooled", images)
 
     def score(self, images: Images, texts: Texts) -> np.ndarray:
         """How well each text fits its image: the retrieval logit, float32 (n,); higher fits better."""
@@ -128,7 +94,7 @@ class Predictor:
         """
         self.require("answer")
         windows = self._windows(images, questions)
-        scores = (sigmoid(self.logits("answer", self.pooled(pairs))) for pairs in windows)
+        scores = (self.scores("answer", self.of_pairs("answer", pairs)) for pairs in windows)
         return [row for window in scores for row in self._best(window, top_k)]
 
     def reason(self, images: Sequence[Sequence[ImageInput]], texts: Sequence[str]) -> list[list[tuple[str, float]]]:
@@ -147,7 +113,7 @@ class Predictor:
             every = [text for text in window for _ in range(count)]
             pairs = self.preprocessor.pairs(flat, every, [*range(1, count + 1)] * len(window))
             logits = self.logits("reason", self.pooled(pairs).unflatten(0, (-1, count)).flatten(1))
-            out += self._best(softmax(logits), logits.shape[1])
+            out += self._best(self.scores("reason", logits), logits.shape[1])
         return out
 
     def embed(self, images: Images, texts: Texts) -> np.ndarray:
@@ -166,26 +132,6 @@ class Predictor:
         self.require("tag")
         return [row for pairs in self._windows(images, texts) for row in self.tag_pairs(pairs)]
 
-    def require(self, task: str) -> None:
-        """Raises ValueError in one line where the checkpoint cannot do a task."""
-        if task not in self.heads:
-            raise ValueError(f"the model has no head to {task}; it can {', '.join(self.heads) or 'do nothing'}")
-
-    @torch.inference_mode()
-    def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
-        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read.
-
-        images: those of `pairs`, where they are embedded already.
-        """
-        out = torch.empty((len(pairs), self.config.hidden_size), device=self.device)
-        if not len(pairs):
-            return out
-        if images is None:
-            images = self.model.embed_images(pairs, self.projection)
-        for batch, vectors in self._passes(pairs, images, self.model.pooled):
-            out[torch.from_numpy(batch.order).to(self.device)] = vectors
-        return out
-
     @torch.inference_mode()
     def cross_scores(
         self,
@@ -202,11 +148,6 @@ class Predictor:
             part = slice(begin, begin + CROSS_PAIRS)
             pairs = images.with_texts(token_ids, text_lengths, text_index[part], image_index[part])
             yield self.logits("score", self.pooled(pairs, embedded))[:, 0]
-
-    @torch.inference_mode()
-    def logits(self, task: str, features: Tensor) -> np.ndarray:
-        """A head on its features, as `pooled` gives them: float32 (n, outputs)."""
-        return self.heads[task](features).cpu().numpy()
 
     @torch.inference_mode()
     def fill_pairs(self, pairs: Pairs) -> list[Filled]:
@@ -251,41 +192,6 @@ class Predictor:
             for begin, end in zip(starts(pairs.text_lengths), np.cumsum(pairs.text_lengths), strict=True)
         ]
 
-    def _passes(
-        self,
-        pairs: Pairs,
-        images: Tensor,
-        read: Callable[[Packed, Tensor], Tensor],
-        chosen: np.ndarray | None = None,
-    ) -> Iterator[tuple[Packed, Tensor]]:
-        """Packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
-
-        Where memory runs out the batch, and all after it, are halved.
-        """
-        waiting = pairs.cut(self.tokens, chosen)
-        while waiting:
-            part, *waiting = waiting
-            batch = Packed(pairs, part, self.device)
-            try:
-                values = read(batch, images).float()
-            except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not _is_out_of_memory(error):
-                    raise
-                self.tokens = int(pairs.lengths[part].sum()) // 2
-                waiting = pairs.cut(self.tokens, np.concatenate([part, *waiting]))
-                continue
-            yield batch, values
-
-    def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
-        """Scores (n, labels) -> for each row its `top_k` (label, score), best first."""
-        if not 1 <= top_k <= scores.shape[1]:
-            raise ValueError(f"top_k is {top_k}; this model knows {scores.shape[1]} answers")
-        best, values = top(scores, top_k)
-        return [
-            list(zip(row.tolist(), value.tolist(), strict=True))
-            for row, value in zip(self.labels[best], values, strict=True)
-        ]
-
     def _windows(self, images: Images, texts: Texts) -> Iterator[Pairs]:
         """Pair up images and texts, `WINDOW` pairs at a time."""
         one = isinstance(images, Image.Image | np.ndarray | bytes)
@@ -299,8 +205,3 @@ class Predictor:
                 raise ValueError(f"text {i} is {text!r}, a {type(text).__name__}; a text is a str")
         for begin in range(0, len(texts), WINDOW):
             yield self.preprocessor.pairs(many[begin : begin + WINDOW], texts[begin : begin + WINDOW])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of a GPU or of the host, for which torch has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from vilt import checkpoint, original
-from vilt.configuration import ViltConfig
+from vilt.configuration import Config
+from vilt.outputs import ModelOutput
 
 
 class PretrainedModel(nn.Module):
-    """A model that is made from a `ViltConfig` and kept in a checkpoint folder."""
+    """A model that is made from a config and kept in a checkpoint folder."""
 
-    config: ViltConfig
+    config: Config
+    config_class: ClassVar[type[Config]]
 
-    def __init__(self, config: ViltConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
 
     def parts(self) -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        """The `ViltModel`, and the heads by their checkpoint names."""
+        """The model without heads, and the heads by their checkpoint names."""
         raise NotImplementedError
 
+    def finish(self, out: ModelOutput, return_dict: bool | None) -> Any:
+        """What `forward` returns: the named values or, where they are not wanted, a tuple."""
+        return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
+
     @classmethod
-    def from_pretrained(cls, uri: str) -> Self:
+    def options(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """How a checkpoint of these tensors wants the class to be made, beside its config."""
+        del tensors
+        return {}
+
+    @classmethod
+    def from_pretrained(cls, uri: str, **options: Any) -> Self:
         """Load config and weights from a folder or any URI that fsspec opens; in eval mode, float32.
 
-        Also from a `.ckpt` file of the original project.
+        Also ViLT from a `.ckpt` file of the original project. options: of the class, beside its config; where they are
+        left out, as the checkpoint has it. Raises ValueError in one line where it is of another kind, or does not fit.
         """
         if original.is_original(uri):
             config, tensors, *_ = original.read(uri)
+            if not isinstance(config, cls.config_class):
+                raise ValueError(
+                    f"{uri!r} is a checkpoint of ViLT; {cls.__name__} reads {cls.config_class.model_type!r}"
+                )
         else:
-            config, tensors = ViltConfig.from_pretrained(uri), checkpoint.read(uri)[0]
-        model = cls(config)
+            config, tensors = cls.config_class.from_pretrained(uri), checkpoint.read(uri)[0]  # type: ignore[assignment]
+        model = cls(config, **{**cls.options(tensors), **options})
         checkpoint.fill(*model.parts(), tensors, uri)
         return model.eval()
 

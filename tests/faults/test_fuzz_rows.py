@@ -21,6 +21,7 @@ from pipeline.schema import DETAIL, ERROR, PAIR, ROW_ID, TEXT_INDEX, MicroBatch
 from pipeline.tables import check_columns
 from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
+from vilt.packing import ImageRows
 
 TABLES = int(os.environ.get("FUZZ_CASES", "300")) // 10
 GOOD = [png(64, 48, color) for color in ("red", "green", "blue")]
@@ -76,7 +77,7 @@ def test_every_pair_leaves_once(tmp_path: Path, kind: str, lists: bool) -> None:
         settings = Settings(config, str(tmp_path), check_columns(window.schema, config), 2048, 1)
         left: Counter[tuple[int, int | None]] = Counter()
         for table in preprocess(window, settings):
-            for batch in MicroBatch.from_arrow(table, 3 * 32 * 32):
+            for batch in MicroBatch.from_arrow(table, ImageRows(3 * 32 * 32)):
                 count_pairs(batch, left, seen, lists)
         lengths = window["text"].combine_chunks()
         for row in range(rows):

@@ -31,7 +31,36 @@ TEXTS = (
     "return_attention_mask return_overflowing_tokens return_special_tokens_mask return_offsets_mapping return_length "
     "verbose return_tensors"
 )
+VIT = "pixel_values head_mask output_attentions output_hidden_states interpolate_pos_encoding return_dict"
+VIT_IMAGES = (
+    "do_resize size resample do_rescale rescale_factor do_normalize image_mean image_std return_tensors data_format "
+    "input_data_format"
+)
+VISUAL_BERT = (
+    "input_ids attention_mask token_type_ids position_ids inputs_embeds visual_embeds visual_attention_mask "
+    "visual_token_type_ids image_text_alignment output_attentions output_hidden_states return_dict"
+)
+SHAPE = (
+    "hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act hidden_dropout_prob "
+    "attention_probs_dropout_prob initializer_range layer_norm_eps"
+)
 DOCUMENTED = {
+    "ViTConfig.__init__": f"{SHAPE} image_size patch_size num_channels qkv_bias encoder_stride",
+    "ViTFeatureExtractor.preprocess": f"images {VIT_IMAGES}",
+    "ViTImageProcessor.preprocess": f"images {VIT_IMAGES}",
+    "ViTModel.__init__": "config add_pooling_layer use_mask_token",
+    "ViTModel.forward": f"{VIT} bool_masked_pos",
+    "ViTForMaskedImageModeling.forward": f"{VIT} bool_masked_pos",
+    "ViTForImageClassification.forward": f"{VIT} labels",
+    "VisualBertConfig.__init__": f"{SHAPE} vocab_size visual_embedding_dim max_position_embeddings type_vocab_size "
+    "bypass_transformer special_visual_initialize",
+    "VisualBertModel.__init__": "config add_pooling_layer",
+    "VisualBertModel.forward": VISUAL_BERT,
+    "VisualBertForPreTraining.forward": f"{VISUAL_BERT} labels sentence_image_labels",
+    "VisualBertForQuestionAnswering.forward": f"{VISUAL_BERT} labels",
+    "VisualBertForMultipleChoice.forward": f"{VISUAL_BERT} labels",
+    "VisualBertForVisualReasoning.forward": f"{VISUAL_BERT} labels",
+    "VisualBertForRegionToPhraseAlignment.forward": f"{VISUAL_BERT} region_to_phrase_position labels",
     "ViltModel.forward": f"{MODEL} image_token_type_idx",
     "ViltForMaskedLM.forward": f"{MODEL} labels",
     "ViltForQuestionAnswering.forward": f"{MODEL} labels",
@@ -53,9 +82,18 @@ DOCUMENTED = {
 def test_every_documented_argument_is_taken(name: str) -> None:
     owner, method = name.split(".")
     taken = set(inspect.signature(getattr(getattr(vilt, owner), method)).parameters)
+    if "own" in taken:  # a class's own, beside those of all VisualBERT classes
+        taken |= set(inspect.signature(getattr(vilt, owner).read).parameters)
     if "settings" in taken or "values" in taken:  # the class's own fields, for one call
         taken |= set(getattr(vilt, owner).__dataclass_fields__ if owner != "ViltProcessor" else ())
     assert set(DOCUMENTED[name].split()) <= taken
+
+
+@pytest.mark.parametrize("name", ["ViltConfig", "ViTConfig", "VisualBertConfig"])
+def test_configs_have_the_published_defaults(name: str) -> None:
+    ours, theirs = getattr(vilt, name)(), getattr(transformers, name)()
+    for argument in DOCUMENTED[f"{name}.__init__"].split():
+        assert getattr(ours, argument) == getattr(theirs, argument), argument
 
 
 def fill(library: ModuleType, folder: str, image: object, text: str) -> str:

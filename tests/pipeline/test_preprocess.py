@@ -11,10 +11,11 @@ from pipeline import JobConfig
 from pipeline.preprocess import Settings, preprocess
 from pipeline.schema import MicroBatch
 from pipeline.tables import check_columns
+from vilt.packing import ImageRows
 from vilt.preprocessor import Preprocessor
 from vilt.storage import ZOO
 
-PATCH_BYTES = 3 * 32 * 32
+PATCHES = ImageRows(3 * 32 * 32)
 
 
 def batches_of(rows: list[dict[str, Any]], tokens: int, **keys: Any) -> list[MicroBatch]:
@@ -22,7 +23,7 @@ def batches_of(rows: list[dict[str, Any]], tokens: int, **keys: Any) -> list[Mic
     config = JobConfig.parse("score", {**values, "output": {"path": "/out"}, **keys})
     window = pa.Table.from_pylist(rows)
     settings = Settings(config, "/nowhere", check_columns(window.schema, config), tokens, 1)
-    return [batch for table in preprocess(window, settings) for batch in MicroBatch.from_arrow(table, PATCH_BYTES)]
+    return [batch for table in preprocess(window, settings) for batch in MicroBatch.from_arrow(table, PATCHES)]
 
 
 @pytest.mark.parametrize("tokens", [256, 100_000])

@@ -199,6 +199,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
     monkeypatch.setattr(ResultTable, "commit", committed)
     monkeypatch.setattr("pipeline.tablefolder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindex.check_models", lineage)
+    monkeypatch.setattr("pipeline.reindex.fit_inputs", lambda config: config)
     monkeypatch.setattr("pipeline.reindex.ray_session", lambda *_: tempfile.TemporaryDirectory())
     monkeypatch.setattr("pipeline.changes.read", lambda *args: now[-1].read(*args))
     monkeypatch.setattr("pipeline.reindex.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys))

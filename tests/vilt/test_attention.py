@@ -44,9 +44,9 @@ def one_by_one(
 def test_packed_in_one_call(pairs: Pairs) -> None:
     batch = Packed(pairs)
     q, k, v = (torch.randn(int(batch.ends[-1]), 3, 16) for _ in range(3))
-    each, first = batch.attend(q, k, v), batch.attend_first(batch.first(q), k, v)
+    each, first = batch.attend(q, k, v), batch.attend_one(batch.one(q), k, v)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "PACKED", one_by_one)
         patch.setattr(attention, "has_packed", lambda *_: True)
         assert (batch.attend(q, k, v) - each).abs().max() < 1e-5
-        assert (batch.attend_first(batch.first(q), k, v) - first).abs().max() < 1e-5
+        assert (batch.attend_one(batch.one(q), k, v) - first).abs().max() < 1e-5

@@ -145,7 +145,7 @@ def test_the_fast_processor_is_near_the_other(resample: int) -> None:
     assert [tensor.dtype for tensor in listed["pixel_values"]] == [torch.float32]
     whole = ViltImageProcessor()(smooth[0], return_tensors="pt")["pixel_values"][0]
     assert (listed["pixel_values"][0] - whole).abs().max() < 0.02
-    with pytest.raises(ValueError, match="do_center_crop: ViLT reads whole pictures"):
+    with pytest.raises(ValueError, match="do_center_crop: whole pictures are read"):
         ViltImageProcessorFast()(smooth[0], do_center_crop=True)
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vilt import ViltConfig, ViltModel
+from vilt.embeddings import PixelProjection
 from vilt.grids import Grid
 from vilt.heads import initialise
-from vilt.model import PixelProjection
 from vilt.packing import Packed, Pairs, spans, starts
 
 PATCH = 4
