@@ -31,7 +31,7 @@ Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
 Then = Callable[[pa.Table], Iterator[pa.Table]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # as the next: of a large table there are millions
 class Piece:
     """A run of rows of a file that is read together.
 
@@ -46,7 +46,7 @@ class Piece:
     windows: Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """A file of the table and the pieces in which it is read."""
 
