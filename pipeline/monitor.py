@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import ray
 import ray.data
 import ray.exceptions
+from ray._private.worker import global_worker
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -39,14 +40,14 @@ class Monitor:
         self.max_error_rate, self.rows, self.pairs, self.errors = max_error_rate, rows, pairs, Counter(errors)
         self.read_pairs = 0
         self.examples: dict[str, list[str]] = {}
-        self.actors: list[ActorHandle] = []
+        self.actors: list[str] = []
 
-    def join(self, actor: ActorHandle) -> None:
-        """An actor of the job reports that it is there."""
+    def join(self, actor: str) -> None:
+        """An actor of the job reports its id: a handle, as long as it is held, would keep the actor in its place."""
         self.actors.append(actor)
 
-    def members(self) -> list[ActorHandle]:
-        """The actors that have joined."""
+    def members(self) -> list[str]:
+        """The ids of the actors that have joined."""
         return self.actors
 
     def add(self, rows: int, pairs: int, failed: list[tuple[int, str, str]]) -> bool:
@@ -93,7 +94,7 @@ class Reporter:
     def __init__(self, monitor: ActorHandle) -> None:
         self.monitor = monitor
         self.last: ray.ObjectRef | None = None
-        monitor.join.remote(ray.get_runtime_context().current_actor)
+        monitor.join.remote(ray.get_runtime_context().get_actor_id())
 
     def read(self, pairs: int) -> None:
         """Count pairs that were read."""
@@ -115,7 +116,8 @@ def end_actors(monitor: ActorHandle) -> None:
     """End every actor of the job: those of a job that failed would keep their cores and GPUs."""
     with suppress(ray.exceptions.RayError):  # of a cluster that is gone
         for actor in ray.get(monitor.members.remote()):
-            ray.kill(actor)
+            with suppress(ValueError):  # it has ended, and nobody holds it
+                ray.kill(global_worker.core_worker.get_actor_handle(ray.ActorID.from_hex(actor)))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from pipeline.places import Places
 from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
 from pipeline.sections import ConfigError
-from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, write_whole
+from pipeline.storage import STORAGE_ERRORS, THREADS, arrow_filesystem, full_uri, write_whole
 from pipeline.written import FOOTER, Written, done_places, settle
 
 FOLDER, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
@@ -100,6 +100,11 @@ class Progress:
             return self._prepare_retry(results)
         self.old = results
         return None
+
+    @property
+    def uri(self) -> str:
+        """The hidden folder."""
+        return full_uri(self.filesystem, self.folder)
 
     @property
     def done(self) -> Places:

@@ -17,12 +17,15 @@ import ray.exceptions
 from ray.actor import ActorHandle
 
 from pipeline.config import JobConfig, Task
+from pipeline.connect import connect
 from pipeline.models import Models, check_models
 from pipeline.monitor import TooManyErrorsError, end_actors, reported, start_monitor, without_echoes
-from pipeline.pool import Pool, plan_pool
+from pipeline.nodes import running_nodes
+from pipeline.pool import Pool, fit_pool, plan_pool
 from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.progress import Progress
+from pipeline.reach import check_reach, local_paths, other_machines, with_absolute_models
 from pipeline.schema import ROW_HASH, without_hidden
 from pipeline.sections import ConfigError
 from pipeline.sink import ParquetSink
@@ -126,7 +129,10 @@ def _write_rest(
     texts: RankTexts | None,
 ) -> list[Written]:
     """Score the rows that are not done; the files that hold them."""
-    pool = plan_pool(config, len(texts.ids) if texts else 1)
+    nodes = running_nodes()
+    pool = fit_pool(config, nodes, len(texts.ids) if texts else 1)
+    check_reach(local_paths(config, table.base, progress.uri), other_machines(nodes.now))
+    config = with_absolute_models(config)
     context = ray.data.DataContext.get_current()
     context.actor_init_retry_on_errors = True
     context.target_max_block_size = KEPT_BLOCK_BYTES if config.output.keep_image else BLOCK_BYTES
@@ -139,7 +145,7 @@ def _write_rest(
     try:
         left = texts.pairs(table.rows) - before.pairs if texts else None
         with without_echoes(), reported(monitor, table.rows, left):
-            batches = read(table, config, progress.done, partial(preprocess, settings=settings))
+            batches = read(table, config, progress.done, partial(preprocess, settings=settings), pool.decode_on)
             rows_out = _predict(batches, config, pool, monitor, texts)
             # Writing waits for storage, not for a core: a file is there as soon as its rows are.
             rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
@@ -176,7 +182,12 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
         pool = plan_pool(config)
         settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
         batches = dataset.map_batches(
-            preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
+            preprocess,
+            fn_kwargs={"settings": settings},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+            label_selector=pool.decode_on,
         )
         return _predict(batches, config, pool).map_batches(without_hidden, batch_format="pyarrow")
 
@@ -197,7 +208,7 @@ def _predict(
         fn_constructor_kwargs={"config": config, "threads": pool.cpus, "monitor": monitor, "texts": shared},
         batch_size=1,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=pool.count),
+        compute=pool.strategy,
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
         memory=ACTOR_MEMORY,
@@ -206,13 +217,16 @@ def _predict(
 
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[None]:
-    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here."""
+    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here.
+
+    Raises ConfigError where there is no cluster.
+    """
     if ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, logging_level="warning")
+        connect(address)
     else:  # one core more than there are: reading and decoding share the cores with the model
         cores = (os.cpu_count() or 1) + 1
         ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")

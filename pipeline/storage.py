@@ -30,7 +30,8 @@ THREADS = 16  # that wait for the storage
 AT_ONCE = 1024  # items that wait for a thread, or for the caller
 PATIENCE = 120.0  # seconds for which a storage that fails is asked again
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def patiently(read: Callable[[], Iterable[T]], what: str) -> Iterator[T]:

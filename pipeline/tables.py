@@ -147,11 +147,18 @@ def check_id(schema: pa.Schema, id_column: str | None) -> None:
 
 
 def read(
-    table: InputTable, config: JobConfig, done: Places, then: Callable[[pa.Table], Iterator[pa.Table]]
+    table: InputTable,
+    config: JobConfig,
+    done: Places,
+    then: Callable[[pa.Table], Iterator[pa.Table]],
+    on: dict[str, str] | None = None,
 ) -> ray.data.Dataset:
-    """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
+    """What `then` makes of each window of `batch.window_rows` rows whose places are not in `done`, as a Dataset.
+
+    on: the label selector of the nodes to read on; None: any.
+    """
     source = TableSource(table.unread(done), wanted(table, config.batch.window_rows), then)
-    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1)
+    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=on)
 
 
 def wanted(table: InputTable, window_rows: int) -> Wanted:
