@@ -34,7 +34,7 @@ class NodeActor(ViltActor):
     def __call__(self, batches: pa.Table) -> pa.Table:
         (self.marks / f"{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
         if not (self.marks / "hurry").exists():
-            time.sleep(0.7)
+            time.sleep(0.5)
         return super().__call__(batches)
 
 
