@@ -108,9 +108,10 @@ class TableSource(Datasource):
         self.wanted, self.then = wanted, then
         self.tasks: list[list[Unread]] = []
         most = max(TASK_WINDOWS * wanted.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
+        most_bytes = max(TASK_BYTES, sum(one.piece.size for one in unread) // MOST_TASKS)
         rows = size = 0
         for one in unread:
-            if not self.tasks or rows + one.rows > most or size + one.piece.size > TASK_BYTES:
+            if not self.tasks or rows + one.rows > most or size + one.piece.size > most_bytes:
                 self.tasks.append([])
                 rows = size = 0
             self.tasks[-1].append(one)
