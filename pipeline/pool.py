@@ -85,7 +85,7 @@ def _check(nodes: Nodes, count: int, cpus: int, gpus: float, apart: bool) -> Non
     size = f"{gpus:g} GPUs" if gpus else f"{cpus} cores"
     can_have = nodes.can_have("GPU")
     if count * gpus > can_have:
-        raise ConfigError(f"actors: {count} actors of {size} need more than the {can_have:g} GPUs that Ray has")
+        raise ConfigError(f"actors: {count} actors of {size} need more than the {can_have:g} that Ray has")
     if nodes.can_have("CPU") > nodes.cores or nodes.can_have("GPU") > nodes.gpus:
         return  # of the nodes that an autoscaler brings the sizes are not known
     places = sum(node.actors(cpus, gpus) for node in nodes.now)

@@ -80,7 +80,7 @@ def test_small_nodes_share_no_actor() -> None:
 
 def test_what_an_autoscaler_may_bring_counts() -> None:
     assert pool([HEAD], {"CPU": 64.0, "GPU": 8.0}, count=8, gpus=1).count == 8
-    with pytest.raises(ConfigError, match="9 actors of 1 GPUs need more than the 8 GPUs that Ray has"):
+    with pytest.raises(ConfigError, match="9 actors of 1 GPUs need more than the 8 that Ray has"):
         pool([HEAD], {"CPU": 64.0, "GPU": 8.0}, count=9, gpus=1)
 
 
@@ -91,7 +91,7 @@ def test_what_an_autoscaler_may_bring_counts() -> None:
         ({"min": 2}, "actors.min: set without actors.max"),
         ({"min": 3, "max": 2}, "actors.max: 2 is less than actors.min, which is 3"),
         ({"gpus": 1.5}, "actors.gpus: 1.5 is no share of one GPU"),
-        ({"min": 3, "max": 9}, "3 actors of 1 GPUs need more than the 2 GPUs that Ray has"),
+        ({"min": 3, "max": 9}, "3 actors of 1 GPUs need more than the 2 that Ray has"),
         ({"gpus": 0.4, "count": 5}, "5 actors of 0.4 GPUs and 1 cores do not fit; the nodes of Ray have room for 4"),
         ({"gpus": 0, "count": 2, "cpus": 12}, "2 actors of 12 cores do not fit; the nodes of Ray have room for 1"),
     ],
