@@ -15,7 +15,7 @@ import yaml
 
 from tests.faults.harness import FAULTS, scene_table
 
-ROWS = 480
+ROWS = 360
 
 
 def run_job(folder: Path, how: str) -> dict[str, Any]:
