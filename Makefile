@@ -13,7 +13,7 @@ test: .venv/dev
 
 # Every fault many times over; prints a table.
 faults: .venv/dev
-	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults --durations=10
+	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
 
 lint: .venv/dev
 	$(BIN)/ruff check .

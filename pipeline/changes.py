@@ -18,6 +18,7 @@ from pipeline.config import JobConfig
 from pipeline.delta import DataFile
 from pipeline.heartbeat import quiet
 from pipeline.places import ROW_BITS, Places
+from pipeline.pool import plan_pool
 from pipeline.reasons import RETRYABLE
 from pipeline.rowsource import TYPE
 from pipeline.schema import ERROR, PLACE, ROW_ID, ROW_SOURCE
@@ -106,7 +107,8 @@ def find_moved(table: InputTable, config: JobConfig, done: Places, leaving: pa.T
             yield pa.table({ROW_ID: ids, "hash": hashes, "place": window[PLACE]})
 
     with quiet():
-        batches = read(table, config, done, keys).iter_batches(batch_size=None, batch_format="pyarrow")
+        windows_read = read(table, config, done, keys, plan_pool(config).decode_on)
+        batches = windows_read.iter_batches(batch_size=None, batch_format="pyarrow")
         found = [batch.join(old, KEYS, join_type="inner").select(NO_MOVES.column_names) for batch in batches]
     moved = pa.concat_tables([NO_MOVES, *found])
     return moved.join(_once(moved.select(KEYS)), KEYS, join_type="inner")

@@ -91,11 +91,25 @@ class OutputConfig(Section):
 
 
 class ActorsConfig(Section):
-    """The pool that hosts the model."""
+    """The pool that hosts the model: of a fixed size, or growing and shrinking between `min` and `max`."""
 
     count: int | None = Field(None, ge=1, description="actors; default: one a GPU, else one for every 8 cores")
+    min: int | None = Field(None, ge=1, description="least actors to work with; default: 1")
+    max: int | None = Field(None, ge=1, description="most actors, where their number follows the work and the cluster")
     gpus: float | None = Field(None, ge=0, description="GPUs an actor; default: 1 where Ray has GPUs, else 0")
     cpus: int | None = Field(None, ge=1, description="cores an actor; default: 1 with a GPU, else a share of all")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.max is None and self.min is not None:
+            raise ValueError("actors.min: set without actors.max; give both, or actors.count")
+        if self.max is not None and self.count is not None:
+            raise ValueError("actors.count: set beside actors.max; a pool has one size, or a least and a most")
+        if self.max is not None and self.max < (self.min or 1):
+            raise ValueError(f"actors.max: {self.max} is less than actors.min, which is {self.min}")
+        if self.gpus is not None and self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"actors.gpus: {self.gpus:g} is no share of one GPU, and no whole number of them")
+        return self
 
 
 class LimitsConfig(Section):
@@ -140,6 +154,9 @@ class RayConfig(Section):
     """Which Ray to use."""
 
     address: str | None = Field(None, description="a running cluster; default: RAY_ADDRESS, else a local one")
+    decode_on: Literal["cpu_nodes", "all_nodes"] | None = Field(
+        None, description="where to read and decode; default: on nodes without GPUs, where the cluster has such cores"
+    )
 
 
 class JobConfig(Section):

@@ -21,7 +21,7 @@ EXTENSIONS: dict[Format, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A file. name: relative to the table's folder. size: bytes. version: etag, or the time of the last change."""
 
@@ -50,8 +50,9 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
         found = filesystem.find(path, detail=True)
     else:
         raise ConfigError(f"input.path: {spec.path!r} does not exist")
-    folder = path.rpartition("/")[0] if list(found) == [path] else _above_glob(path)
-    seen = sorted(file for file in found if list(found) == [path] or not _hidden(file.removeprefix(folder)))
+    alone = list(found) == [path]
+    folder = path.rpartition("/")[0] if alone else _above_glob(path)
+    seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
     by_format = {name: [file for file in seen if file.lower().endswith(ends)] for name, ends in EXTENSIONS.items()}
     if spec.format is not None:
         files = by_format[spec.format] or seen  # names without an extension, as some writers give them

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 import ray.exceptions
+from ray._private.worker import global_worker
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -54,14 +55,14 @@ class Monitor:
         self.read_pairs = 0
         self.seconds = dict[str, float]()
         self.examples: dict[str, list[str]] = {}
-        self.actors: list[ActorHandle] = []
+        self.actors: list[str] = []
 
-    def join(self, actor: ActorHandle) -> None:
-        """An actor of the job reports that it is there."""
+    def join(self, actor: str) -> None:
+        """An actor of the job reports its id: a handle, as long as it is held, would keep the actor in its place."""
         self.actors.append(actor)
 
-    def members(self) -> list[ActorHandle]:
-        """The actors that have joined."""
+    def members(self) -> list[str]:
+        """The ids of the actors that have joined."""
         return self.actors
 
     def add(self, rows: int, pairs: int, failed: list[tuple[int, str, str]]) -> bool:
@@ -114,7 +115,7 @@ class Reporter:
     def __init__(self, watch: Watch) -> None:
         self.watch, self.monitor = watch, watch.monitor
         self.last: ray.ObjectRef | None = None
-        self.monitor.join.remote(ray.get_runtime_context().current_actor)
+        self.monitor.join.remote(ray.get_runtime_context().get_actor_id())
 
     def read(self, pairs: int) -> None:
         """Count pairs that were read."""
@@ -153,4 +154,5 @@ def end_actors(monitor: ActorHandle) -> None:
     """End every actor of the job: those of a job that failed would keep their cores and GPUs."""
     with suppress(ray.exceptions.RayError):  # of a cluster that is gone
         for actor in ray.get(monitor.members.remote()):
-            ray.kill(actor)
+            with suppress(ValueError):  # it has ended, and nobody holds it
+                ray.kill(global_worker.core_worker.get_actor_handle(ray.ActorID.from_hex(actor)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -15,38 +15,54 @@ from pipeline.filters import Filter
 from pipeline.listing import Found
 from pipeline.sections import ConfigError
 from pipeline.source import InputFile, Piece
-from pipeline.storage import STORAGE_ERRORS, THREADS
+from pipeline.storage import STORAGE_ERRORS, in_threads
 from pipeline.unify import first_line, require_column, unify
 
 FORMAT = ds.ParquetFileFormat()
+EVERYWHERE = ds.scalar(True)
+
+
+class Group(NamedTuple):
+    """A row group: its number in the file, its rows, its bytes."""
+
+    id: int
+    rows: int
+    size: int
 
 
 def open_parquet(
     files: list[Found], folder: str, filesystem: pyarrow.fs.FileSystem, keep: str | None
 ) -> tuple[list[InputFile], pa.Schema, Filter | None]:
     """Read all footers; the files with a piece for each row group, the schema of all together with the columns of their
-    folders' names (`year=2026`) last, and the filter. Raises ConfigError naming the file that is wrong."""
+    folders' names (`year=2026`) last, and the filter. Raises ConfigError naming the file that is wrong.
+
+    Of a footer the sizes of its row groups stay in memory, and its schema, where no file before it has the same.
+    """
     paths = [file.path for file in files]
-    with ThreadPoolExecutor(THREADS) as pool:
-        fragments = list(pool.map(lambda path: _footer(path, filesystem), paths))
-        schema = unify(paths, [fragment.physical_schema for fragment in fragments])
-        keys = _partitions(paths, folder, schema)
-        schema, hive = pa.schema([*schema, *keys]), ds.HivePartitioning(keys)
-        condition = None if keep is None else _parse_filter(keep, schema)
+    schemas: dict[pa.Schema, pa.Schema] = {}
+    footers: list[tuple[pa.Schema, list[Group]]] = []
+    for schema, groups in in_threads(lambda path: _footer(path, filesystem), paths):
+        footers.append((schemas.setdefault(schema, schema), groups))
+    schema = unify(paths, [own for own, _ in footers])
+    keys = _partitions(paths, folder, schema)
+    schema, hive = pa.schema([*schema, *keys]), ds.HivePartitioning(keys)
+    condition = None if keep is None else _parse_filter(keep, schema)
 
-        def pieces(file: Found, fragment: ds.ParquetFileFragment) -> InputFile:
-            where = hive.parse(f"/{file.name.rpartition('/')[0]}/") if len(keys) else ds.scalar(True)
-            return InputFile(file, _pieces(file.path, filesystem, fragment, where, schema, condition))
+    def pieces(number: int) -> InputFile:
+        file, groups = files[number], footers[number][1]
+        where = hive.parse(f"/{file.name.rpartition('/')[0]}/") if len(keys) else EVERYWHERE
+        return InputFile(file, _pieces(file.path, filesystem, groups, where, schema, condition))
 
-        return list(pool.map(pieces, files, fragments)), schema, condition
+    return list(in_threads(pieces, range(len(files)))), schema, condition
 
 
-def _footer(path: str, filesystem: pyarrow.fs.FileSystem) -> ds.ParquetFileFragment:
-    """The file with its footer read."""
+def _footer(path: str, filesystem: pyarrow.fs.FileSystem) -> tuple[pa.Schema, list[Group]]:
+    """What the footer of a file says: its schema without metadata, its row groups."""
     try:
         fragment = FORMAT.make_fragment(path, filesystem)
         fragment.ensure_complete_metadata()
-        return fragment
+        groups = [Group(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
+        return fragment.physical_schema.remove_metadata(), groups
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {first_line(error)}") from None
     except STORAGE_ERRORS as error:
@@ -56,20 +72,20 @@ def _footer(path: str, filesystem: pyarrow.fs.FileSystem) -> ds.ParquetFileFragm
 def _pieces(
     path: str,
     filesystem: pyarrow.fs.FileSystem,
-    fragment: ds.ParquetFileFragment,
+    groups: list[Group],
     where: ds.Expression,
     schema: pa.Schema,
     keep: Filter | None,
 ) -> list[Piece]:
     """A piece for each row group. where: what the folders' names say of the file."""
     out, first = [], 0
-    for group in fragment.row_groups:
+    for group in groups:
         windows = partial(_windows, path, filesystem, where, group.id)
-        rows = group.num_rows
+        rows = group.rows
         if keep is not None:
             rows = _count(FORMAT.make_fragment(path, filesystem, where, [group.id]), schema, keep)
-        out.append(Piece(first, rows, group.num_rows, group.total_byte_size, windows))
-        first += group.num_rows
+        out.append(Piece(first, rows, group.rows, group.size, windows))
+        first += group.rows
     return out
 
 

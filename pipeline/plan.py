@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from pipeline.config import JobConfig
 from pipeline.estimate import Estimate, Machines, Pipeline, estimate
 from pipeline.models import check_models, fit_inputs
-from pipeline.pool import Pool, fit_pool
+from pipeline.pool import Pool, fit_pool, one_machine
 from pipeline.sampling import draw_sample
 from pipeline.sections import ConfigError
 from pipeline.tables import InputTable, open_table
@@ -77,7 +78,7 @@ def _machines(config: JobConfig, asked: Asked) -> tuple[Pool, Machines]:
     own_cores, own_gpus = os.cpu_count() or 1, torch.cuda.device_count()
     if (asked.actors, asked.gpus, asked.cores_per_actor) == (None, None, None):
         try:  # a local Ray is started with one core more than there are
-            pool, slots, cores = fit_pool(config, own_cores + 1, own_gpus), own_cores + 1, own_cores
+            pool, slots, cores = fit_pool(config, one_machine(own_cores + 1, own_gpus)), own_cores + 1, own_cores
         except ConfigError as error:
             raise ConfigError(f"{error}; to plan for other machines, ask for their actors, GPUs and cores") from None
     else:
@@ -85,5 +86,6 @@ def _machines(config: JobConfig, asked: Asked) -> tuple[Pool, Machines]:
         each = asked.cores_per_actor or max(2, own_cores // max(1, own_gpus if gpus else 1))
         actors = config.actors.model_copy(update={"count": count, "gpus": gpus or 0.0})
         slots = cores = count * each
-        pool = fit_pool(config.model_copy(update={"actors": actors}), cores, count * (gpus or 0.0))
+        nodes = one_machine(cores, math.ceil(count * (gpus or 0.0)))
+        pool = fit_pool(config.model_copy(update={"actors": actors}), nodes)
     return pool, Machines(pool.count, pool.cpus, slots - pool.count * pool.cpus, cores)

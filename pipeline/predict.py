@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 
@@ -21,6 +22,7 @@ from pipeline.watch import Watch
 from vilt.family import open_predictor
 from vilt.predictor import Predictor
 
+logger = logging.getLogger(__name__)
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
 
 
@@ -36,6 +38,8 @@ class ViltActor:
         texts: ray.ObjectRef | None = None,
     ) -> None:
         torch.set_num_threads(threads)
+        if ray.is_initialized() and ray.get_gpu_ids() and not torch.cuda.is_available():
+            logger.warning("Ray gave this actor a GPU that torch does not see: the model runs on the CPU")
         self.config = config
         self.reporter = watch and Reporter(watch)
         tokenizer = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)

@@ -26,7 +26,7 @@ from pipeline.places import Places
 from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
 from pipeline.sections import ConfigError
-from pipeline.storage import STORAGE_ERRORS, write_whole
+from pipeline.storage import STORAGE_ERRORS, full_uri, write_whole
 from pipeline.workfolder import WorkFolder, each, read_part, write_parquet
 from pipeline.written import FOOTER, Written, done_places, settle
 
@@ -99,6 +99,11 @@ class Progress:
             return self._prepare_retry(results)
         self.old = results
         return None
+
+    @property
+    def uri(self) -> str:
+        """The hidden folder."""
+        return full_uri(self.filesystem, self.folder)
 
     @property
     def done(self) -> Places:

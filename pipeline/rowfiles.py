@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from pipeline.formats import RowFormat
 from pipeline.listing import Found
 from pipeline.sections import ConfigError
 from pipeline.source import InputFile, Piece
-from pipeline.storage import STORAGE_ERRORS, THREADS
+from pipeline.storage import STORAGE_ERRORS, in_threads
 from pipeline.unify import first_line, unify
 
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
@@ -24,8 +23,7 @@ def open_row_files(
     files: list[Found], filesystem: AbstractFileSystem, kind: RowFormat
 ) -> tuple[list[InputFile], pa.Schema]:
     """Scan all files; the schema of all together. Raises ConfigError naming the file that is wrong."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        scanned = list(pool.map(lambda file: _scan(file.path, filesystem, kind), files))
+    scanned = list(in_threads(lambda file: _scan(file.path, filesystem, kind), files))
     schemas = [schema for schema, _ in scanned]
     for file, schema in zip(files, schemas, strict=True):
         if kind.same_columns and set(schema.names) != set(schemas[0].names):

@@ -17,15 +17,18 @@ import ray.data
 import ray.exceptions
 
 from pipeline.config import JobConfig, Task
+from pipeline.connect import connect
 from pipeline.events import tell_finished, tell_started
 from pipeline.heartbeat import LINE_EVERY, Work, reported, without_echoes
 from pipeline.metrics import Meter
 from pipeline.models import Models, check_models, fit_inputs
 from pipeline.monitor import TooManyErrorsError, end_actors, start_monitor
-from pipeline.pool import Pool, plan_pool
+from pipeline.nodes import running_nodes
+from pipeline.pool import Pool, fit_pool, plan_pool
 from pipeline.predict import ViltActor
 from pipeline.preprocess import Settings, preprocess
 from pipeline.progress import Progress
+from pipeline.reach import check_reach, local_paths, other_machines, with_absolute_models
 from pipeline.readtask import preprocess_windows
 from pipeline.schema import ROW_HASH, without_hidden
 from pipeline.sections import ConfigError
@@ -144,7 +147,10 @@ def write_rest(
     types: Mapping[str, pa.DataType] | None = None,
 ) -> list[Written]:
     """Score the rows that are not done; the files that hold them. types: of columns of a Delta table."""
-    pool = plan_pool(config, len(texts.ids) if texts else 1)
+    nodes = running_nodes()
+    pool = fit_pool(config, nodes, len(texts.ids) if texts else 1)
+    check_reach(local_paths(config, table.base, progress.uri), other_machines(nodes.now))
+    config = with_absolute_models(config)
     context = ray.data.DataContext.get_current()
     context.actor_init_retry_on_errors = True
     context.target_max_block_size = KEPT_BLOCK_BYTES if config.output.keep_image else BLOCK_BYTES
@@ -160,7 +166,8 @@ def write_rest(
         work = Work(table.rows, texts.pairs(table.rows) - before.pairs if texts else None)
         with without_echoes(), reported(watch, work, every):
             then = partial(preprocess_windows, settings=settings, watch=watch)
-            rows_out = _predict(read(table, config, progress.done, then), config, pool, watch, texts)
+            batches = read(table, config, progress.done, then, pool.decode_on)
+            rows_out = _predict(batches, config, pool, watch, texts)
             # Writing waits for storage, not for a core: a file is there as soon as its rows are.
             rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
     except ray.exceptions.RayError:
@@ -197,7 +204,12 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
         pool = plan_pool(config)
         settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
         batches = dataset.map_batches(
-            preprocess, fn_kwargs={"settings": settings}, batch_size=None, batch_format="pyarrow", num_cpus=1
+            preprocess,
+            fn_kwargs={"settings": settings},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+            label_selector=pool.decode_on,
         )
         return _predict(batches, config, pool).map_batches(without_hidden, batch_format="pyarrow")
 
@@ -218,7 +230,7 @@ def _predict(
         fn_constructor_kwargs={"config": config, "threads": pool.cpus, "watch": watch, "texts": shared},
         batch_size=1,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=pool.count),
+        compute=pool.strategy,
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
         memory=ACTOR_MEMORY,
@@ -227,13 +239,16 @@ def _predict(
 
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[None]:
-    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here."""
+    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here.
+
+    Raises ConfigError where there is no cluster.
+    """
     if ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, logging_level="warning")
+        connect(address)
     else:  # one core more than there are: reading and decoding share the cores with the model
         cores = (os.cpu_count() or 1) + 1
         ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")

@@ -33,7 +33,7 @@ Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
 Then = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # as the next: of a large table there are millions
 class Piece:
     """A run of rows of a file that is read together.
 
@@ -48,7 +48,7 @@ class Piece:
     windows: Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """A file of the table and the pieces in which it is read."""
 
@@ -117,9 +117,10 @@ class TableSource(Datasource):
         self.wanted, self.then = wanted, then
         self.tasks: list[list[Unread]] = []
         most = max(TASK_WINDOWS * wanted.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
+        most_bytes = max(TASK_BYTES, sum(one.piece.size for one in unread) // MOST_TASKS)
         rows = size = 0
         for one in unread:
-            if not self.tasks or rows + one.rows > most or size + one.piece.size > TASK_BYTES:
+            if not self.tasks or rows + one.rows > most or size + one.piece.size > most_bytes:
                 self.tasks.append([])
                 rows = size = 0
             self.tasks[-1].append(one)

@@ -17,6 +17,7 @@ from fsspec import AbstractFileSystem
 from pipeline.places import ROW_BITS, Places, place_of
 from pipeline.progress import RowsLostError
 from pipeline.schema import ERROR, ROW_SOURCE
+from pipeline.storage import full_uri
 from pipeline.tables import TableFiles
 from pipeline.workfolder import WorkFolder, read_part, write_parquet
 from pipeline.written import FOOTER, Written, done_places, settle
@@ -34,6 +35,11 @@ class Staging:
         self.work = WorkFolder(filesystem, folder)
         self.parts: list[Written] = []
         self.known = Places.none()
+
+    @property
+    def uri(self) -> str:
+        """The folder."""
+        return full_uri(self.filesystem, self.folder)
 
     @property
     def done(self) -> Places:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -26,8 +27,10 @@ logger = logging.getLogger(__name__)
 STORAGE_ERRORS = (OSError, BotoCoreError, aiohttp.ClientError)
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 THREADS = 16  # that wait for the storage
+AT_ONCE = 1024  # items that wait for a thread, or for the caller
 PATIENCE = 120.0  # seconds for which a storage that fails is asked again
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -47,6 +50,13 @@ def patiently(read: Callable[[], Iterable[T]], what: str) -> Iterator[T]:
             logger.warning("%s: %s: trying again in %.0f s", what, type(error).__name__, pause)
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
+
+
+def in_threads(do: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
+    """`do` of each item, in order, in `THREADS` threads; of many items only some are on their way at a time."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for begin in range(0, len(items), AT_ONCE):
+            yield from pool.map(do, items[begin : begin + AT_ONCE])
 
 
 def storage_options(uri: str, storage: StorageConfig) -> dict[str, Any]:

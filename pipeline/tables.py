@@ -173,11 +173,16 @@ def check_id(schema: pa.Schema, id_column: str | None) -> None:
             raise ConfigError(f"input.id: column {id_column!r} is {found}; row ids are integers: leave the key out")
 
 
-def read(table: InputTable, config: JobConfig, done: Places, then: Then) -> ray.data.Dataset:
-    """What `then` makes of windows of `batch.window_rows` rows whose places are not in `done`, as a Dataset."""
+def read(
+    table: InputTable, config: JobConfig, done: Places, then: Then, on: dict[str, str] | None = None
+) -> ray.data.Dataset:
+    """What `then` makes of windows of `batch.window_rows` rows whose places are not in `done`, as a Dataset.
+
+    on: the label selector of the nodes to read on; None: any.
+    """
     what = replace(wanted(table, config.batch.window_rows), source=config.output.format == "delta")
     source = TableSource(table.unread(done), what, then)
-    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1)
+    return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=on)
 
 
 def wanted(table: InputTable, window_rows: int) -> Wanted:

@@ -28,6 +28,7 @@ from pipeline.delta import ResultTable
 from pipeline.lock import RunLock
 from pipeline.models import Models
 from pipeline.places import Places
+from pipeline.pool import Pool
 from pipeline.reindex import reindex, rollback
 from pipeline.schema import STATS_TYPE
 from pipeline.sink import ParquetSink
@@ -201,7 +202,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
     monkeypatch.setattr("pipeline.reindex.check_models", lineage)
     monkeypatch.setattr("pipeline.reindex.fit_inputs", lambda config: config)
     monkeypatch.setattr("pipeline.reindex.ray_session", lambda *_: tempfile.TemporaryDirectory())
-    monkeypatch.setattr("pipeline.changes.read", lambda *args: now[-1].read(*args))
+    monkeypatch.setattr("pipeline.changes.read", lambda *args: now[-1].read(*args[:4]))
+    monkeypatch.setattr("pipeline.changes.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
     monkeypatch.setattr("pipeline.reindex.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys))
 
     def make() -> World:

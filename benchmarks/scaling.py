@@ -1,0 +1,105 @@
+"""The pipeline with 1 to 16 actors, by simulation: `python -m benchmarks.scaling`.
+
+A stub takes the place of the model: it sleeps for a known time a pair, so that 16 actors need no 16 GPUs. Reading,
+decoding, Ray, the writing and the publishing are the real ones, on a cluster on this machine that claims enough cores.
+What is lost against the stub's own rate is what the pipeline costs. Time counts from the first micro-batch that any
+actor takes to the last that is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.cluster_utils import Cluster
+
+from benchmarks import machine
+from benchmarks.scale import write_table
+from pipeline import JobConfig, run
+from pipeline.schema import PAIR, ROW_ID, STATS, STATS_TYPE
+
+SECONDS_PER_PAIR = 0.2
+
+
+class Stub:
+    """An actor without a model. Leaves a file with the begin and the end of each of its micro-batches."""
+
+    def __init__(self, config: JobConfig, **_: Any) -> None:
+        self.log = Path(config.output.path).with_name("log") / f"{time.time_ns()}"
+
+    def __call__(self, batches: pa.Table) -> pa.Table:
+        from pipeline.schema import MicroBatch  # in the actor alone
+
+        begin, out = time.time(), []
+        for batch in MicroBatch.from_arrow(batches, 3 * 32 * 32):
+            rows, pairs = batch.rows, len(batch.pairs)
+            time.sleep(SECONDS_PER_PAIR * pairs)
+            rows = rows.drop_columns([name for name in rows.column_names if name.startswith(PAIR)])
+            rows = rows.append_column("score", pc.cast(rows[ROW_ID], pa.float32(), safe=False))
+            stats = {"pairs": pairs, "tokens": 0, "seconds": 0.0, "grids": [], "precision": "none", "device": "stub"}
+            out.append(rows.append_column(STATS, pa.array([stats] + [None] * (rows.num_rows - 1), STATS_TYPE)))
+            with self.log.open("a") as log:
+                log.write(f"{begin} {time.time()} {pairs}\n")
+            begin = time.time()
+        return pa.concat_tables(out)
+
+
+def measure(table: str, folder: Path, actors: int) -> tuple[int, float, float]:
+    """Run the job: pairs, seconds from the first micro-batch to the last, and of these the part at full strength."""
+    (folder / "log").mkdir(parents=True)
+    values = {
+        "input": {"path": table},
+        "model": "zoo://scenes",
+        "output": {"path": str(folder / "out"), "rows_per_file": 500},
+        "actors": {"count": actors, "cpus": 1},
+        "batch": {"window_rows": 128, "tokens": 512},
+    }
+    run(JobConfig.parse("score", values))
+    batches = [
+        [float(word) for word in line.split()]
+        for log in (folder / "log").iterdir()
+        for line in log.read_text().splitlines()
+    ]
+    starts = [float(log.read_text().split()[0]) for log in (folder / "log").iterdir()]
+    begin, end = min(b for b, _, _ in batches), max(e for _, e, _ in batches)
+    full = max(starts)
+    strong = sum(pairs for b, _, pairs in batches if b >= full) / (end - full)
+    return int(sum(pairs for _, _, pairs in batches)), end - begin, strong
+
+
+def main(actors: list[int], seconds: float, decoders: int) -> None:
+    folder = Path(tempfile.mkdtemp())
+    print(f"{machine.describe()}; a pair takes {SECONDS_PER_PAIR * 1000:.0f} ms, decoding has {decoders} cores\n")
+    print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    import_module("pipeline.run").ViltActor = Stub  # type: ignore[attr-defined]
+    for count in actors:
+        table = str(folder / f"table{count}")
+        write_table(table, round(count * seconds / SECONDS_PER_PAIR))
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": count + decoders})
+        ray.init(address=cluster.address, logging_level="warning")
+        pairs, taken, strong = measure(table, folder / str(count), count)
+        ray.shutdown()
+        cluster.shutdown()
+        ideal = count / SECONDS_PER_PAIR
+        rate = pairs / taken
+        print(
+            f"| {count} | {pairs:,} | {rate:.1f} | {rate / ideal:.2f} | {strong:.1f} | {strong / ideal:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actors", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--seconds", type=float, default=40.0, help="of work for each actor")
+    parser.add_argument("--decoders", type=int, default=2, help="cores for reading and decoding")
+    given = parser.parse_args()
+    main(given.actors, given.seconds, given.decoders)

@@ -1,0 +1,105 @@
+"""A job on a cluster of three nodes on this machine, of which two say that they have a GPU: `CONFIG HOW`.
+
+HOW is `replace`: one GPU node is killed in mid-run, and another joins; or `shrink`: none joins, and the head has no
+cores. Prints one JSON line: the nodes, by what they are, and how many micro-batches each took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray._private.state import actors
+from ray.cluster_utils import Cluster
+
+from pipeline import JobConfig, run
+from pipeline.predict import ViltActor
+
+
+class NodeActor(ViltActor):
+    """Leaves a mark for each micro-batch, with its node; after three it waits until the file `go on` is there."""
+
+    def __init__(self, config: JobConfig, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self.marks = Path(config.output.path).with_name("marks")
+        self.done = 0
+
+    def __call__(self, batches: pa.Table) -> pa.Table:
+        (self.marks / f"{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
+        self.done += 1
+        while self.done > 3 and not (self.marks / "go on").exists():
+            time.sleep(0.1)
+        return super().__call__(batches)
+
+
+class Windows:
+    """`preprocess`, leaving a mark with the node that decodes."""
+
+    def __init__(self, marks: Path) -> None:
+        self.marks, self.preprocess = marks, import_module("pipeline.run").preprocess
+
+    def __call__(self, window: pa.Table, **kwargs: Any) -> Any:
+        (self.marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
+        return self.preprocess(window, **kwargs)
+
+
+def worked(marks: Path) -> Counter[str]:
+    """Node -> micro-batches that it took."""
+    return Counter(mark.name.split("-")[0] for mark in marks.glob("*-*") if not mark.name.startswith("decoded"))
+
+
+def main(config_file: str, how: str) -> None:
+    """Start the cluster, run the job in a thread, take a node away and add one."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2 if how == "replace" else 0})
+    ray.init(address=cluster.address, logging_level="warning")
+    kept, lost = (cluster.add_node(num_cpus=2, num_gpus=1) for _ in range(2))
+    config = JobConfig.load("score", config_file)
+    marks = Path(config.output.path).with_name("marks")
+    marks.mkdir()
+    stages = import_module("pipeline.run")
+    stages.ViltActor, stages.preprocess = NodeActor, Windows(marks)  # type: ignore[attr-defined]
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run(config)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    nodes = {kept.node_id: "kept", lost.node_id: "lost", cluster.head_node.node_id: "head"}
+    until(lambda: min(worked(marks)[node.node_id] for node in (kept, lost)) >= 2, thread)
+    held = [one["ActorClassName"] for one in actors().values() if one["Address"]["NodeID"] == lost.node_id]
+    cluster.remove_node(lost, allow_graceful=False)
+    if how == "replace":
+        added = cluster.add_node(num_cpus=2, num_gpus=1)
+        nodes[added.node_id] = "added"
+        until(lambda: worked(marks)[added.node_id] >= 2, thread)
+    (marks / "go on").touch()
+    thread.join()
+    decoded = Counter(nodes[mark.name.split("-")[1]] for mark in marks.glob("decoded-*"))
+    took = {nodes[node]: count for node, count in worked(marks).items()}
+    print(json.dumps({"took": took, "decoded": decoded, "lost actors": held}), flush=True)
+    ray.shutdown()
+    cluster.shutdown()
+    if failure:
+        raise failure[0]
+
+
+def until(true: Any, thread: threading.Thread) -> None:
+    """Wait until it is so, or the job has ended."""
+    while thread.is_alive() and not true():
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,126 @@
+"""Every file in configs/deploy is what its reader takes, and the commands in it are commands of `vilt`."""
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+from croniter import croniter
+from ray.autoscaler._private.util import fillout_defaults, validate_config
+
+from jobs.cli import app
+
+DEPLOY = Path(__file__).parents[2] / "configs" / "deploy"
+FILES = sorted(path for path in DEPLOY.iterdir() if path.suffix not in (".md", ".json"))
+HADOLINT = Path(sys.executable).parent / "hadolint"
+KUBERNETES = "1.37"
+KUBERAY = json.loads((Path(__file__).parent / "kuberay-1.7.0.json").read_text())
+ABSENT = {"reindex"}  # commands that are named in the files and not there yet
+COMMAND = re.compile(r"\bvilt,? +([a-z]+)[, ]")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_its_commands_are_known(path: Path) -> None:
+    known = set(typer.main.get_command(app).commands) | ABSENT  # type: ignore[attr-defined]
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    called = {command for line in lines for command in COMMAND.findall(line.replace("bin/vilt", "vilt"))}
+    assert called <= known
+    assert called or path.name in ("Dockerfile", "ray-cluster.yaml", "vilt-reindex.timer")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_says_at_the_top_what_to_change(path: Path) -> None:
+    head = re.match(r"(#.*\n)+", path.read_text())
+    assert head
+    assert "To change: " in head[0]
+
+
+def test_ray_up() -> None:
+    config = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    validate_config(fillout_defaults(config))
+    assert config["available_node_types"]["head"]["resources"] == {"CPU": 0}
+    with pytest.raises(jsonschema.ValidationError):
+        validate_config(fillout_defaults({**config, "worker_nods": {}}))
+
+
+def test_cronjob() -> None:
+    job = yaml.safe_load((DEPLOY / "cronjob.yaml").read_text())
+    kubernetes_validate.validate(job, KUBERNETES, strict=True)
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert croniter.is_valid(job["spec"]["schedule"])
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**job, "spec": {**job["spec"], "scedule": "@daily"}}, KUBERNETES, strict=True)
+
+
+def kuberay(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """Check against KubeRay's schema, and the pods against Kubernetes'; the job's groups of nodes."""
+    pod = {"PodTemplateSpec": {"type": "object", "required": ["spec"]}}
+    schema = {"definitions": {**KUBERAY["definitions"], **pod}, "$ref": f"#/definitions/{resource['kind']}"}
+    jsonschema.validate(resource, schema)
+    job = resource["spec"].get("jobTemplate", resource["spec"])
+    cluster = job["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        spec = group["template"]["spec"]
+        kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", "spec": spec}, KUBERNETES, strict=True)
+    return groups
+
+
+@pytest.mark.parametrize("name", ["rayjob.yaml", "raycronjob.yaml"])
+def test_kuberay(name: str) -> None:
+    resource = yaml.safe_load((DEPLOY / name).read_text())
+    head, cpu, gpu = kuberay(resource)
+    assert head["rayStartParams"] == {"num-cpus": "0"}
+    assert "nvidia.com/gpu" not in cpu["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert gpu["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert croniter.is_valid(resource["spec"].get("schedule", "@daily"))
+    with pytest.raises(jsonschema.ValidationError):
+        kuberay({**resource, "spec": {**resource["spec"], "entrypont": "vilt"}})
+
+
+def test_crontab() -> None:
+    lines = [line for line in (DEPLOY / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    entries = [line for line in lines if not re.match(r"[A-Z_]+=", line)]
+    assert entries
+    for entry in entries:
+        assert croniter.is_valid(" ".join(entry.split()[:5]))
+        assert "%" not in entry, "cron takes it for the end of a line"
+
+
+def test_systemd() -> None:
+    service, timer = (configparser.ConfigParser(interpolation=None) for _ in range(2))
+    for parser, name in ((service, "vilt-reindex.service"), (timer, "vilt-reindex.timer")):
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.read(DEPLOY / name)
+    assert service["Service"]["Type"] == "oneshot", "so that the timer cannot start it twice"
+    assert service["Service"]["SuccessExitStatus"] == "4"
+    assert timer["Timer"]["OnCalendar"] == "hourly"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_reads_it(tmp_path: Path) -> None:
+    for name in ("vilt-reindex.service", "vilt-reindex.timer"):
+        text = (DEPLOY / name).read_text()
+        (tmp_path / name).write_text(text.replace("/opt/vilt/bin/vilt", "/bin/true").replace("User=vilt", "User=root"))
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    about = [line for line in done.stderr.splitlines() if "vilt-reindex" in line]
+    assert (done.returncode, about) == (0, []), done.stderr
+
+
+def test_dockerfile() -> None:
+    done = subprocess.run([str(HADOLINT), str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    text = (DEPLOY / "Dockerfile").read_text()
+    copied = {word for line in re.findall(r"^COPY (.+) \S+$", text, re.M) for word in line.split()}
+    assert all((DEPLOY.parents[1] / name).exists() for name in copied)
+    assert text.index("USER 1000") < text.index("CMD")
