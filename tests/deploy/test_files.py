@@ -24,13 +24,12 @@ FILES = sorted(path for path in DEPLOY.iterdir() if path.suffix not in (".md", "
 HADOLINT = Path(sys.executable).parent / "hadolint"
 KUBERNETES = "1.37"
 KUBERAY = json.loads((Path(__file__).parent / "kuberay-1.7.0.json").read_text())
-ABSENT = {"reindex"}  # commands that are named in the files and not there yet
 COMMAND = re.compile(r"\bvilt,? +([a-z]+)[, ]")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_its_commands_are_known(path: Path) -> None:
-    known = set(typer.main.get_command(app).commands) | ABSENT  # type: ignore[attr-defined]
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     called = {command for line in lines for command in COMMAND.findall(line.replace("bin/vilt", "vilt"))}
     assert called <= known
