@@ -28,7 +28,6 @@ from pipeline.storage import STORAGE_ERRORS, arrow_filesystem
 from pipeline.unify import first_line
 
 KEY = "vilt.commit"  # of what a commit of ours says of itself
-LOG = "_delta_log"
 SOURCE_FILE = f"{ROW_SOURCE}.file"
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 

@@ -31,10 +31,11 @@ class Group(NamedTuple):
 
 
 def open_parquet(
-    files: list[Found], folder: str, filesystem: pyarrow.fs.FileSystem, keep: str | None
+    files: list[Found], folder: str, filesystem: pyarrow.fs.FileSystem, keep: str | None, all_paths: list[str]
 ) -> tuple[list[InputFile], pa.Schema, Filter | None]:
     """Read all footers; the files with a piece for each row group, the schema of all together with the columns of their
-    folders' names (`year=2026`) last, and the filter. Raises ConfigError naming the file that is wrong.
+    folders' names (`year=2026`) last, and the filter. all_paths: of the table, whose folders' names decide together of
+    what type these columns are. Raises ConfigError naming the file that is wrong.
 
     Of a footer the sizes of its row groups stay in memory, and its schema, where no file before it has the same.
     """
@@ -44,7 +45,7 @@ def open_parquet(
     for schema, groups in in_threads(lambda path: _footer(path, filesystem), paths):
         footers.append((schemas.setdefault(schema, schema), groups))
     schema = unify(paths, [own for own, _ in footers])
-    keys = _partitions(paths, folder, schema)
+    keys = _partitions(all_paths, folder, schema)
     schema, hive = pa.schema([*schema, *keys]), ds.HivePartitioning(keys)
     condition = None if keep is None else _parse_filter(keep, schema)
 

@@ -27,7 +27,7 @@ from pipeline.reasons import RETRYABLE
 from pipeline.schema import ERROR
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, full_uri, write_whole
-from pipeline.workfolder import WorkFolder, each, read_part, write_parquet
+from pipeline.workfolder import WorkFolder, each, read_part, refuse_delta, write_parquet
 from pipeline.written import FOOTER, Written, done_places, settle
 
 FOLDER, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
@@ -66,8 +66,9 @@ class Progress:
     def begin(self, overwrite: bool, retry_errors: bool) -> dict[str, Any] | None:
         """Find out where the job stands. The summary of its results, where there is nothing left to do.
 
-        Raises ConfigError where the folder holds the results, or the unfinished work, of another job.
+        Raises ConfigError where the folder holds the results, or the unfinished work, of another job, or a Delta table.
         """
+        refuse_delta(self.out)
         asked = self.asked = {**self.identity, "retry_errors": str(retry_errors)}
         if plan := self.work.read(PUBLISH):
             self._carry_out(plan)

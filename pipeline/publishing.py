@@ -22,6 +22,7 @@ from pipeline.progress import FOLDER as PROGRESS
 from pipeline.progress import JOB, LOCK, LOCKS, PUBLISH, SUMMARY, differs
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, THREADS, write_whole
+from pipeline.workfolder import WorkFolder, refuse_delta
 
 FOLDER = "_making"
 
@@ -58,6 +59,7 @@ class Publishing:
 
         Raises ConfigError where the folder holds the results, or the unfinished work, of another job.
         """
+        refuse_delta(WorkFolder(self.filesystem, self.path))
         unfinished = self._read(JOB)
         if (plan := self._read(PUBLISH)) and unfinished == plan.get("identity"):
             self._carry_out(plan)

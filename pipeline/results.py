@@ -110,7 +110,8 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     filesystem, path = open_fsspec(uri, "OUT", storage)
     found = [Found(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     found.sort(key=lambda file: file.name)
-    return open_listed(Listing(filesystem, found, path.rstrip("/"), "parquet"), spec, MAX_BYTES)
+    listing = Listing(filesystem, found, path.rstrip("/"), "parquet", [file.path for file in found])
+    return open_listed(listing, spec, MAX_BYTES)
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:

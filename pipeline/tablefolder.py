@@ -21,7 +21,7 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from pipeline.config import StorageConfig
-from pipeline.delta import LOG, Added, Commit, DataFile, ResultTable, add_action
+from pipeline.delta import Added, Commit, DataFile, ResultTable, add_action
 from pipeline.editions import Editions
 from pipeline.lock import RunLock
 from pipeline.progress import LOCK
@@ -29,7 +29,7 @@ from pipeline.sections import ConfigError
 from pipeline.staging import Staging
 from pipeline.storage import STORAGE_ERRORS, open_fsspec
 from pipeline.unify import first_line, unify
-from pipeline.workfolder import WorkFolder, each
+from pipeline.workfolder import DELTA_LOG, WorkFolder, each
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
 DAY = 86_400.0  # seconds
@@ -50,7 +50,7 @@ class TableFolder:
         self.latest = self.table.latest()
         if self.latest is None:
             names = WorkFolder(filesystem, root).names()
-            other = "a Delta table that is not of this program" if LOG in names else None
+            other = "a Delta table that is not of this program" if DELTA_LOG in names else None
             if any(name.endswith(".parquet") for name in names):
                 other = "Parquet files that are no Delta table"
             if other:

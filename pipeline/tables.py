@@ -40,12 +40,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a table, not yet opened. folder: above all of them."""
+    """Files of a table, not yet opened: all, or some. folder: above all of them. paths: of all."""
 
     filesystem: AbstractFileSystem
     found: list[Found]
     folder: str
     format: Format
+    paths: list[str]
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
     filesystem, path = open_fsspec(spec.path, "input.path", storage)
     filesystem.invalidate_cache()
     try:
-        return Listing(filesystem, *list_files(filesystem, path, spec))
+        found, folder, kind = list_files(filesystem, path, spec)
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
+    return Listing(filesystem, found, folder, kind, [file.path for file in found])
 
 
 def open_listed(listing: Listing, spec: InputConfig, image_bytes: int) -> TableFiles:
@@ -112,7 +114,7 @@ def open_listed(listing: Listing, spec: InputConfig, image_bytes: int) -> TableF
     filesystem, found, folder, kind = listing.filesystem, listing.found, listing.folder, listing.format
     keep = None
     if kind == "parquet":
-        files, schema, keep = open_parquet(found, folder, arrow_filesystem(filesystem), spec.filter)
+        files, schema, keep = open_parquet(found, folder, arrow_filesystem(filesystem), spec.filter, listing.paths)
     elif spec.filter is not None:
         raise ConfigError(f"input.filter: is for Parquet tables; {spec.path!r} is {kind}")
     else:

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
+from pipeline.sections import ConfigError
 from pipeline.storage import THREADS, arrow_filesystem, write_whole
 from pipeline.written import FOOTER, Written
 
+DELTA_LOG = "_delta_log"
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -65,6 +67,15 @@ class WorkFolder:
             return written
 
         return each(footer, names)
+
+
+def refuse_delta(out: WorkFolder) -> None:
+    """Raises ConfigError where an output is a Delta table, in whose folder files of other jobs have no place."""
+    if DELTA_LOG in out.names():
+        raise ConfigError(
+            f"output.path: {out.path!r} holds a Delta table; choose another folder, set output.format=delta, or use "
+            "`vilt reindex`"
+        )
 
 
 def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:

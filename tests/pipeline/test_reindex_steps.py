@@ -23,12 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ray.data._internal.execution.interfaces import TaskContext
 
-from pipeline import JobConfig
+from pipeline import ConfigError, JobConfig
 from pipeline.delta import ResultTable
 from pipeline.lock import RunLock
 from pipeline.models import Models
 from pipeline.places import Places
 from pipeline.pool import Pool
+from pipeline.progress import Progress
+from pipeline.publishing import Publishing
 from pipeline.reindex import reindex, rollback
 from pipeline.schema import STATS_TYPE
 from pipeline.sink import ParquetSink
@@ -143,7 +145,7 @@ class World:
     # What takes the place of Ray and of the model.
 
     def read(self, table: InputTable, config: JobConfig, done: Places, then: Callable[..., Any]) -> World:
-        self.batches = [out for window in self.windows(table, config, done) for out in then(window)]
+        self.batches = list(then(self.windows(table, config, done)))
         return self
 
     def iter_batches(self, **_: Any) -> Iterator[pa.Table]:
@@ -402,4 +404,33 @@ def test_the_table_says_where_rows_come_from_and_prunes(world: Callable[[], Worl
     assert actions["min.score"].to_pylist() == [score("a", "m")]
     rows = table.to_pyarrow_dataset().to_table(filter=pc.field("score") > score("a", "m"))
     assert rows["id"].to_pylist() == [2]
+    shutil.rmtree(here.folder)
+
+
+def test_folders_names_keep_their_type(world: Callable[[], World]) -> None:
+    """Columns from folders' names are strings where one name is no number, also when only numbers are new."""
+    here = world()
+    here.put("a", [(1, "a")])
+    for year in ("unknown", "2025"):
+        (here.folder / "in" / f"year={year}").mkdir()
+    (here.folder / "in" / "a.parquet").rename(here.folder / "in" / "year=unknown" / "a.parquet")
+    here.files.clear()
+    here.run()
+    table = pa.table({"id": [2], "image": [b"i"], "caption": ["bb"]})
+    pq.write_table(table, here.folder / "in" / "year=2025" / "b.parquet")
+    assert here.run() == counts(files=2, files_new=1, rows_in=2, rows_read=1, rows_out=2)
+    rows = DeltaTable(here.folder / "out").to_pyarrow_table()
+    assert sorted(rows["year"].to_pylist()) == ["2025", "unknown"]
+    shutil.rmtree(here.folder)
+
+
+def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a")])
+    here.run()
+    out = str(here.folder / "out")
+    with Progress(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
+        score.begin(overwrite=True, retry_errors=False)
+    with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
+        keep.begin(overwrite=True)
     shutil.rmtree(here.folder)
