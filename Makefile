@@ -11,7 +11,7 @@ demo: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest --durations=10
 
-# Every fault many times over; prints a table.
+# What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
 	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
 

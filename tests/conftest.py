@@ -23,6 +23,17 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 torch.set_num_threads(2)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Faults and clusters take minutes: but for the tests marked `quick` they are in `make faults`."""
+    if "FAULTS" in os.environ:
+        return
+    lane = {"faults", "cluster"}
+    left_out = [item for item in items if item.path.parent.name in lane and not item.get_closest_marker("quick")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
 @pytest.fixture(scope="session")
 def ray_cluster(s3_server: str) -> Iterator[None]:
     """A local Ray; its workers inherit the S3 server's environment."""

@@ -10,10 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 import yaml
 
-from tests.faults.harness import FAULTS, scene_table
+from tests.faults.harness import scene_table
 
 ROWS = 360
 
@@ -53,7 +52,6 @@ def test_a_gpu_node_is_replaced(tmp_path: Path) -> None:
     assert told["decoded"].keys() == {"head"}, "the only node without a GPU"
 
 
-@pytest.mark.skipif(FAULTS == 1, reason="takes minutes; part of `make faults`")
 def test_a_gpu_node_is_not_replaced(tmp_path: Path) -> None:
     told = run_job(tmp_path, "shrink")
     assert told["took"].keys() == {"kept", "lost"}

@@ -33,7 +33,7 @@ def test_its_commands_are_known(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     called = {command for line in lines for command in COMMAND.findall(line.replace("bin/vilt", "vilt"))}
     assert called <= known
-    assert called or path.name in ("Dockerfile", "ray-cluster.yaml", "vilt-reindex.timer")
+    assert called or path.name in ("Dockerfile", "prometheus.yml", "ray-cluster.yaml", "vilt-reindex.timer")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -23,7 +23,7 @@ import yaml
 from deltalake import DeltaTable
 
 from jobs.s3server import S3_KEY, S3_SECRET, S3Server
-from tests.faults.harness import FAULTS, VILT, scene_table
+from tests.faults.harness import VILT, scene_table
 
 RUNS = 20
 LINES: list[str] = []
@@ -106,7 +106,6 @@ class Cron:
         return DeltaTable("s3://cron/scores", storage_options=options).to_pyarrow_table().to_pylist()
 
 
-@pytest.mark.skipif(FAULTS == 1, reason="minutes: in `make faults`")
 def test_cron(folder: Path, server: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     cron = Cron(folder, server)
     for name in "ab":

@@ -21,6 +21,7 @@ from PIL import Image
 
 from vilt.decoding import ImageError, decode, read_size
 
+pytestmark = pytest.mark.quick
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 2_000_000

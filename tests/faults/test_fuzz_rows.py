@@ -23,6 +23,7 @@ from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
 from vilt.packing import ImageRows
 
+pytestmark = pytest.mark.quick
 TABLES = int(os.environ.get("FUZZ_CASES", "300")) // 10
 GOOD = [png(64, 48, color) for color in ("red", "green", "blue")]
 TEXTS = [b"a red star", b"", b" \n", b"\xff\xfe", b"\xed\xa0\x80", b"x" * 5000, "\u202e\u0000é🟥".encode(), b"a"]

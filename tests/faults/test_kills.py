@@ -16,6 +16,7 @@ def same_scores(job: Job, undisturbed: Undisturbed) -> None:
     assert max(abs(job.scores[i] - score) for i, score in undisturbed[1].items()) < 1e-4
 
 
+@pytest.mark.quick
 def test_driver(folder: Path, server: S3Server, undisturbed: Undisturbed) -> None:
     """At random moments, from before its start to after its end."""
     rng, started, jobs, kills = Random(3), time.monotonic(), 0, 0

@@ -10,11 +10,10 @@ import pytest
 import yaml
 
 from jobs.s3server import S3Server
-from tests.faults.harness import FAULTS, ROWS, TABLE, VILT, Job, Outcome, scene_table
+from tests.faults.harness import ROWS, TABLE, VILT, Job, Outcome, scene_table
 from tests.faults.proxy import BadProxy
 
 
-@pytest.mark.skipif(FAULTS == 1, reason="a minute: in `make faults`")
 def test_a_fifth_of_the_requests_goes_wrong(
     folder: Path, server: S3Server, undisturbed: tuple[float, dict[int, float]]
 ) -> None:
