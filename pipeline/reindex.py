@@ -34,6 +34,7 @@ def reindex(
     read anew, and readers see the rows before until all are there. retry_errors: read rows again whose error may pass.
     follow: false: the table must not be there yet, but for `output.overwrite`, or with just these results. every:
     seconds between two events of progress.
+
     A run that was stopped goes on where it was. Raises ConfigError before anything starts, BusyError where another run
     is at work; StorageFailedError, TooManyErrorsError and RowsLostError before anything is committed.
     """
@@ -85,6 +86,8 @@ class _Run:
             names = {file.name for file in new} | {name for name, _ in retry}
             listing = replace(self.listing, found=[file for file in found if file.name in names])
             changes = self._read(staging, changes, open_table(self.config, listing))
+        else:
+            staging.discard()
         return self._commit(staging, changes, self.data if not same else None), True
 
     def _read(self, staging: Staging, changes: Changes, table: InputTable) -> Changes:

@@ -56,6 +56,10 @@ class Staging:
         here = {part.name for part in self.parts}
         self.work.remove({*(part.name for part in bad), *names} - here)
 
+    def discard(self) -> None:
+        """Remove what earlier runs wrote."""
+        self.work.remove(self.work.names())
+
     def audit(self, rows: int) -> None:
         """Check that all `rows` rows of the files that were read have results, each once. Raises RowsLostError."""
         good, bad = settle(self.parts)
