@@ -11,7 +11,7 @@ import typer
 from jobs.log import Log
 
 app = typer.Typer(
-    help="Batch inference with ViLT over image-text tables.",
+    help="Batch inference with ViLT, ViT and VisualBERT over tables of images and texts.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # their tracebacks print local values, credentials among them
