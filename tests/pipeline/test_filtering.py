@@ -17,10 +17,10 @@ from pipeline import ConfigError
 from pipeline.filtering import filter_table
 from pipeline.filtering_config import FilterConfig
 from pipeline.publishing import Publishing
-from tests.pipeline.test_progress import Killed, Storage, the_dead_are_dead
+from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 
 Rows = list[dict[str, Any]]
-assert the_dead_are_dead  # a fixture of every test here, too
+assert the_dead_are_dead  # a fixture of every test here
 SCHEMA = pa.schema(
     [
         pa.field("key", pa.int32(), metadata={"unit": "none"}),

@@ -13,57 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import ConfigError
-from pipeline.lock import RunLock
 from pipeline.places import place_of
 from pipeline.progress import Progress, RowsLostError
 from pipeline.schema import STATS_TYPE
 from pipeline.sink import ParquetSink
+from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 
+assert the_dead_are_dead  # a fixture of every test here
 ROWS, FILE_ROWS = 12, 5
 IDENTITY = {"config": "c", "model": "m", "input": "i"}
-
-
-class Killed(BaseException):
-    """The process ends here, without a word."""
-
-
-class Storage(LocalFileSystem):
-    """A local filesystem on which the process is killed before the step `kill_at`, 0 for never."""
-
-    cachable = False
-
-    def __init__(self, kill_at: int = 0) -> None:
-        super().__init__()
-        self.kill_at, self.steps = kill_at, 0
-
-    def _step(self) -> None:
-        self.steps += 1
-        if self.steps == self.kill_at:
-            raise Killed
-
-    def pipe_file(self, *args: Any, **kwargs: Any) -> None:
-        self._step()
-        super().pipe_file(*args, **kwargs)
-
-    def mv(self, *args: Any, **kwargs: Any) -> None:
-        self._step()
-        super().mv(*args, **kwargs)
-
-    def rm_file(self, *args: Any) -> None:
-        self._step()
-        super().rm_file(*args)
-
-
-@pytest.fixture(autouse=True)
-def the_dead_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed runs of these tests are of this very process."""
-    monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
-    monkeypatch.setattr("pipeline.lock.SETTLE", 0)
-    monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)
 
 
 def results(places: np.ndarray, texts: int = 1, errors: dict[int, str] | None = None) -> pa.Table:

@@ -25,7 +25,6 @@ from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import ConfigError, JobConfig
 from pipeline.delta import ResultTable
-from pipeline.lock import RunLock
 from pipeline.models import Models
 from pipeline.places import Places
 from pipeline.pool import Pool
@@ -38,43 +37,10 @@ from pipeline.source import Unread, windows_of
 from pipeline.staging import Staging
 from pipeline.tables import InputTable, wanted
 from pipeline.written import Written
+from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 
+assert the_dead_are_dead  # a fixture of every test here
 Rows = list[tuple[int, str]]  # id and caption
-
-
-class Killed(BaseException):
-    """The process ends here, without a word."""
-
-
-class Storage(LocalFileSystem):
-    """A local filesystem on which the process is killed before the step `kill_at`, 0 for never. The dead do nothing."""
-
-    cachable = False
-
-    def __init__(self, kill_at: int = 0) -> None:
-        super().__init__()
-        self.kill_at, self.steps = kill_at, 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.kill_at and self.steps >= self.kill_at:
-            raise Killed
-
-    def pipe_file(self, *args: Any, **kwargs: Any) -> None:
-        self.step()
-        super().pipe_file(*args, **kwargs)
-
-    def mv(self, *args: Any, **kwargs: Any) -> None:
-        self.step()
-        super().mv(*args, **kwargs)
-
-    def rm_file(self, *args: Any) -> None:
-        self.step()
-        super().rm_file(*args)
-
-    def rm(self, *args: Any, **kwargs: Any) -> None:
-        self.step()
-        super().rm(*args, **kwargs)
 
 
 def score(caption: str, model: str) -> float:
@@ -196,9 +162,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
         names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
         return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
 
-    monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
-    monkeypatch.setattr("pipeline.lock.SETTLE", 0)
-    monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)
     monkeypatch.setattr(ResultTable, "commit", committed)
     monkeypatch.setattr("pipeline.tablefolder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindex.check_models", lineage)

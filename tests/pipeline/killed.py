@@ -1,0 +1,49 @@
+"""A storage on which the process ends before a step of its choice, for tests of what the next run makes of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.lock import RunLock
+
+
+class Killed(BaseException):
+    """The process ends here, without a word."""
+
+
+class Storage(LocalFileSystem):
+    """A local filesystem on which the process is killed before the step `kill_at`, 0 for never. The dead do nothing."""
+
+    cachable = False
+
+    def __init__(self, kill_at: int = 0) -> None:
+        super().__init__()
+        self.kill_at, self.steps = kill_at, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.kill_at and self.steps >= self.kill_at:
+            raise Killed
+
+    def pipe_file(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().pipe_file(*args, **kwargs)
+
+    def mv(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().mv(*args, **kwargs)
+
+    def rm_file(self, *args: Any) -> None:
+        self.step()
+        super().rm_file(*args)
+
+
+@pytest.fixture(autouse=True)
+def the_dead_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed runs of these tests are of this very process."""
+    monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
+    monkeypatch.setattr("pipeline.lock.SETTLE", 0)
+    monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)
