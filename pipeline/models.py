@@ -13,6 +13,7 @@ from pipeline.config import JobConfig, StorageConfig, Task
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
 from pipeline.tasks import TASKS
+from pipeline.unify import first_line
 from vilt import checkpoint
 from vilt.configuration import Config, read_config
 from vilt.family import NAMES, PREDICTORS, open_preprocessor
@@ -85,7 +86,7 @@ def check_models(config: JobConfig) -> Models:
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
             tensors, hashes[uri] = checkpoint.read(folder)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
-            raise ConfigError(f"model: {error}") from None
+            raise _unreadable(uri, error) from None
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
     for uri, own in zip(others, preprocessors[1:], strict=True):
@@ -114,7 +115,13 @@ def _config_of(uri: str, config: JobConfig) -> Config:
     try:
         return read_config(model_folder(uri, config.storage))
     except (*STORAGE_ERRORS, ValueError, ImportError) as error:
-        raise ConfigError(f"model: {error}") from None
+        raise _unreadable(uri, error) from None
+
+
+def _unreadable(uri: str, error: Exception) -> ConfigError:
+    """The line for a checkpoint that cannot be read; what storages say does not always name it."""
+    text = first_line(error)
+    return ConfigError(f"model: {text}" if uri in text else f"model: cannot use {uri!r}: {text}")
 
 
 def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
