@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,14 @@ class NodeActor(ViltActor):
 
 
 class Windows:
-    """`preprocess`, leaving a mark with the node that decodes."""
+    """`preprocess_windows`, leaving a mark with the node that decodes."""
 
     def __init__(self, marks: Path) -> None:
-        self.marks, self.preprocess = marks, import_module("pipeline.run").preprocess
+        self.marks, self.preprocess = marks, import_module("pipeline.run").preprocess_windows
 
-    def __call__(self, window: pa.Table, **kwargs: Any) -> Any:
+    def __call__(self, windows: Iterator[pa.Table], **kwargs: Any) -> Iterator[pa.Table]:
         (self.marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
-        return self.preprocess(window, **kwargs)
+        return self.preprocess(windows, **kwargs)
 
 
 def worked(marks: Path) -> Counter[str]:
@@ -65,7 +66,7 @@ def main(config_file: str, how: str) -> None:
     marks = Path(config.output.path).with_name("marks")
     marks.mkdir()
     stages = import_module("pipeline.run")
-    stages.ViltActor, stages.preprocess = NodeActor, Windows(marks)  # type: ignore[attr-defined]
+    stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
     failure: list[BaseException] = []
 
     def work() -> None:
