@@ -24,6 +24,7 @@ from benchmarks import machine
 from benchmarks.scale import write_table
 from pipeline import JobConfig, run
 from pipeline.schema import PAIR, ROW_ID, STATS, STATS_TYPE
+from vilt.packing import ImageRows
 
 SECONDS_PER_PAIR = 0.2
 
@@ -38,7 +39,7 @@ class Stub:
         from pipeline.schema import MicroBatch  # in the actor alone
 
         begin, out = time.time(), []
-        for batch in MicroBatch.from_arrow(batches, 3 * 32 * 32):
+        for batch in MicroBatch.from_arrow(batches, ImageRows(3 * 32 * 32)):
             rows, pairs = batch.rows, len(batch.pairs)
             time.sleep(SECONDS_PER_PAIR * pairs)
             rows = rows.drop_columns([name for name in rows.column_names if name.startswith(PAIR)])
