@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from pipeline.heartbeat import quiet
 from pipeline.places import ROW_BITS, Places
 from pipeline.pool import plan_pool
 from pipeline.reasons import RETRYABLE
-from pipeline.rowsource import TYPE
+from pipeline.rowsource import row_sources
 from pipeline.schema import ERROR, PLACE, ROW_ID, ROW_SOURCE
 from pipeline.staging import Source, is_of, source_key, source_keys
 from pipeline.storage import arrow_filesystem
@@ -43,6 +44,12 @@ class Changes:
     revisited: Collection[Source]
     again: Places
     table: InputTable | None
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """`source_key` -> the number of the file among those being read."""
+        files = self.table.files if self.table else ()
+        return {source_key((file.found.name, file.found.edition)): number for number, file in enumerate(files)}
 
 
 def files_with(files: Sequence[DataFile], names: Collection[str]) -> list[DataFile]:
@@ -129,10 +136,9 @@ def rewrite(folder: TableFolder, file: DataFile, target: str, changes: Changes) 
 def _again(table: pa.Table, changes: Changes) -> pa.Array:
     """bool (rows,): rows that are read again."""
     out = np.zeros(table.num_rows, bool)
-    if changes.table is not None and len(changes.again):
-        numbers = numbers_of(changes.table)
+    if len(changes.again):
         rows = table[ROW_SOURCE].combine_chunks().field("row").to_numpy()
-        files = np.array([numbers.get(key, -1) for key in source_keys(table).to_pylist()], np.int64)
+        files = np.array([changes.numbers.get(key, -1) for key in source_keys(table).to_pylist()], np.int64)
         out = (files >= 0) & changes.again.contains((files << ROW_BITS) + rows)
     return pa.array(out)
 
@@ -148,25 +154,16 @@ def _moved(table: pa.Table, changes: Changes) -> pa.Table:
     assert changes.table is not None
     places = found["place"].to_numpy()
     files = [changes.table.files[number].found for number in places >> ROW_BITS]
-    fields = [
-        pa.array([file.name for file in files], pa.string()),
-        pa.array([file.edition for file in files], pa.string()),
-        pa.array(places & (1 << ROW_BITS) - 1, pa.int64()),
-        found["hash"].combine_chunks(),
-    ]
-    struct = pa.StructArray.from_arrays(fields, fields=list(TYPE))
-    return out.set_column(out.column_names.index(ROW_SOURCE), out.schema.field(ROW_SOURCE), struct)
+    numbers = places & (1 << ROW_BITS) - 1
+    moved = row_sources(
+        [file.name for file in files], [file.edition for file in files], numbers, found["hash"].to_numpy()
+    )
+    return out.set_column(out.column_names.index(ROW_SOURCE), out.schema.field(ROW_SOURCE), moved)
 
 
-def numbers_of(table: InputTable) -> dict[str, int]:
-    """`source_key` -> the number of the file among those being read."""
-    return {source_key((file.found.name, file.found.edition)): n for n, file in enumerate(table.files)}
-
-
-def places_of(rows: pa.Table, table: InputTable) -> np.ndarray:
+def places_of(rows: pa.Table, changes: Changes) -> np.ndarray:
     """int64 (rows,): the places, among the files being read, of `results_of` their editions."""
-    numbers = numbers_of(table)
-    files = np.array([numbers[key] for key in rows["source"].to_pylist()], np.int64)
+    files = np.array([changes.numbers[key] for key in rows["source"].to_pylist()], np.int64)
     return (files << ROW_BITS) + rows["row"].to_numpy()
 
 

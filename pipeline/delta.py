@@ -86,17 +86,17 @@ class DataFile:
 
 
 class ResultTable:
-    """The Delta table at `uri`, as it is when it is opened. table: None where there is none yet.
+    """The Delta table at `uri`, as it is now. table: None where there is none yet.
 
     Raises ConfigError, which names the config's `key`, where it cannot be read.
     """
 
-    def __init__(self, uri: str, storage: StorageConfig, key: str = "output.path", version: int | None = None) -> None:
+    def __init__(self, uri: str, storage: StorageConfig, key: str = "output.path") -> None:
         self.uri, self.options = uri.rstrip("/").replace("s3a://", "s3://"), delta_options(uri, storage)
         self.table: DeltaTable | None = None
         try:
             if DeltaTable.is_deltatable(self.uri, self.options):
-                self.table = DeltaTable(self.uri, version=version, storage_options=self.options)
+                self.table = DeltaTable(self.uri, storage_options=self.options)
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
 

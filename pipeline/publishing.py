@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -21,8 +19,8 @@ from pipeline.lock import RunLock
 from pipeline.progress import FOLDER as PROGRESS
 from pipeline.progress import JOB, LOCK, LOCKS, PUBLISH, SUMMARY, differs
 from pipeline.sections import ConfigError
-from pipeline.storage import STORAGE_ERRORS, THREADS, write_whole
-from pipeline.workfolder import WorkFolder, refuse_delta
+from pipeline.storage import STORAGE_ERRORS, write_whole
+from pipeline.workfolder import WorkFolder, each, refuse_delta
 
 FOLDER = "_making"
 
@@ -100,10 +98,10 @@ class Publishing:
         moves = [name for name in plan["files"] if name in waiting]
         done = set(plan["files"]) - waiting
         for names in ([SUMMARY], plan["old"]):  # where there is no summary, nobody takes the files for whole
-            self._each(self._remove, [name for name in names if name in there - done])
+            each(self._remove, [name for name in names if name in there - done])
         for parent in {f"{self.path}/{name}".rpartition("/")[0] for name in moves}:
             self.filesystem.makedirs(parent, exist_ok=True)
-        self._each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
+        each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
         self._discard()
@@ -117,7 +115,7 @@ class Publishing:
         """Remove all work, the lock not included; what is needed to go on is removed last."""
         names = set(self._files(self.folder)) - LOCKS
         for some in (names - {JOB, PUBLISH}, names & {PUBLISH}, names & {JOB}):
-            self._each(lambda name: self._remove(f"{FOLDER}/{name}"), sorted(some))
+            each(lambda name: self._remove(f"{FOLDER}/{name}"), sorted(some))
 
     def _remove(self, name: str) -> None:
         self.filesystem.rm_file(f"{self.path}/{name}")
@@ -140,7 +138,3 @@ class Publishing:
             return self.filesystem.cat_file(path)
         except FileNotFoundError:
             return None
-
-    def _each(self, do: Callable[[str], Any], names: Iterable[str]) -> None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(do, names))

@@ -62,24 +62,21 @@ class _Run:
         self.started, self.every = time.monotonic(), every
         self.before, lineage = folder.latest, models.lineage
         self.identity = {"model": lineage["vilt.weights_sha256"], "config": lineage["vilt.config_sha256"]}
-        self.known = folder.editions() if self.before and self.before.identity == self.identity else Editions.none()
         self.data = folder.table.files()
 
     def run(self, retry_errors: bool, follow: bool) -> tuple[Commit, bool]:
-        same, found = self.before and self.before.identity == self.identity, self.listing.found
-        retry = sources_to_retry(self.folder, self.data) if retry_errors and same else set()
+        fresh, found = not follow and self.config.output.overwrite, self.listing.found
+        same = self.before is not None and self.before.identity == self.identity and not fresh
+        self.known = self.folder.editions() if same else Editions.none()
         new, gone = self.known.new(found), self.known.gone(found)
-        retry -= gone.pairs
-        fresh = not follow and self.config.output.overwrite
-        if self.before and same and not new and not gone.files and not retry and not fresh:
+        retry = sources_to_retry(self.folder, self.data) - gone.pairs if retry_errors and same else set()
+        if self.before and same and not (new or gone.files or retry):
             return self.before, False
-        if self.before and not follow:
-            if not fresh:
-                raise ConfigError(
-                    f"output.path: {self.config.output.path!r} holds the results of another config or input; choose "
-                    "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
-                )
-            self.known, same, new, gone = Editions.none(), False, found, Editions.none()
+        if self.before and not (follow or fresh):
+            raise ConfigError(
+                f"output.path: {self.config.output.path!r} holds the results of another config or input; choose "
+                "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
+            )
         staging = self.folder.staging(self.identity)
         changes = Changes(gone.pairs, NO_MOVES, retry, Places.none(), None)
         if new or retry:
@@ -99,7 +96,7 @@ class _Run:
         changes = replace(changes, table=table)
         if changes.revisited:
             found = results_of(self.folder, self.data, changes.revisited)
-            places, again = places_of(found, table), found["again"].to_numpy()
+            places, again = places_of(found, changes), found["again"].to_numpy()
             changes = replace(changes, again=Places.of(places[again]))
             staging.known = Places.of(places[~again])
         before = Written.total(staging.parts)

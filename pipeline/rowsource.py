@@ -6,12 +6,11 @@ What a table of results that follows its input needs to know, row by row, to tel
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-
-from pipeline.schema import ROW_SOURCE
 
 
 class Hash(Protocol):
@@ -31,16 +30,12 @@ TYPE = pa.struct(
 )
 
 
-def with_row_source(rows: pa.Table, file: str, edition: str, numbers: np.ndarray) -> pa.Table:
-    """`rows` with the column `row_source`. numbers: int64 (rows,), of the rows in the file."""
-    count = rows.num_rows
+def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarray, hashes: np.ndarray) -> pa.Array:
+    """The column `row_source`. numbers: int64 (rows,), of the rows in their files. hashes: see `content_hashes`."""
     fields = [
-        pa.array([file] * count, pa.string()),
-        pa.array([edition] * count, pa.string()),
-        pa.array(numbers, pa.int64()),
-        pa.array(content_hashes(rows)),
+        pa.array(values, part.type) for values, part in zip((files, editions, numbers, hashes), TYPE, strict=True)
     ]
-    return rows.append_column(ROW_SOURCE, pa.StructArray.from_arrays(fields, fields=list(TYPE)))
+    return pa.StructArray.from_arrays(fields, fields=list(TYPE))
 
 
 def content_hashes(rows: pa.Table) -> np.ndarray:

@@ -20,7 +20,7 @@ from ray.data.datasource.datasource import Datasource, ReadTask
 
 from pipeline.listing import Found
 from pipeline.places import Places, place_of
-from pipeline.rowsource import with_row_source
+from pipeline.rowsource import content_hashes, row_sources
 from pipeline.schema import PLACE, ROW_HASH, ROW_SOURCE
 from pipeline.storage import STORAGE_ERRORS, patiently
 from pipeline.unify import first_line
@@ -101,12 +101,13 @@ class Unread:
             table = table if keep.all() else table.filter(pa.array(keep))
             table = table if wanted.keep is None else table.filter(wanted.keep)
             if table.num_rows:
-                yield self._with_source(table, wanted) if wanted.source else table.select([*wanted.names, *OWN])
+                out = table.select([*wanted.names, *OWN])
+                yield out.append_column(ROW_SOURCE, self._sources(table, wanted)) if wanted.source else out
 
-    def _with_source(self, table: pa.Table, wanted: Wanted) -> pa.Table:
-        rows = table[PLACE].to_numpy() - place_of(self.number)
-        known = with_row_source(table.select(wanted.names), self.file.name, self.file.edition, rows)
-        return table.select([*wanted.names, *OWN]).append_column(ROW_SOURCE, known[ROW_SOURCE])
+    def _sources(self, table: pa.Table, wanted: Wanted) -> pa.Array:
+        files, editions = ([value] * table.num_rows for value in (self.file.name, self.file.edition))
+        numbers = table[PLACE].to_numpy() - place_of(self.number)
+        return row_sources(files, editions, numbers, content_hashes(table.select(wanted.names)))
 
 
 class TableSource(Datasource):

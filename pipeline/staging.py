@@ -86,10 +86,9 @@ class Staging:
             rows=table.num_rows,
             errors=Counter({one["values"]: one["counts"] for one in errors}),
         )
-        footer = replace(
-            part, editions={n: s for n, s in written.editions.items() if s in numbers}, places=written.places
-        )
-        metadata = {**lineage, FOOTER: replace(footer, split=written.split).to_json()}
+        left = {number: source for number, source in written.editions.items() if source in numbers}
+        footer = replace(written, name=part.name, rows=part.rows, errors=part.errors, editions=left)  # its own numbers
+        metadata = {**lineage, FOOTER: footer.to_json()}
         write_parquet(self.filesystem, f"{self.folder}/{part.name}", [table], metadata)
         return [part]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.sections import ConfigError
-from pipeline.storage import THREADS, arrow_filesystem, write_whole
+from pipeline.storage import arrow_filesystem, in_threads, write_whole
 from pipeline.written import FOOTER, Written
 
 DELTA_LOG = "_delta_log"
@@ -79,9 +78,8 @@ def refuse_delta(out: WorkFolder) -> None:
 
 
 def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:
-    """What `do` gives of each, waiting for the storage in several threads."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(do, values))
+    """What `do` gives of each, all of them done; see `in_threads`."""
+    return list(in_threads(do, list(values)))
 
 
 def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict[str, str]]:

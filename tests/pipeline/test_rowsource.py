@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rowsource import content_hashes, with_row_source
+from pipeline.rowsource import content_hashes, row_sources
 
 CELL = st.fixed_dictionaries(
     {
@@ -48,8 +48,6 @@ def test_what_lies_where_matters() -> None:
 
 
 def test_column() -> None:
-    rows = with_row_source(pa.table({"id": [5, 6]}), "a/b.parquet", "etag 12", np.array([7, 9]))
-    first, second = rows["row_source"].to_pylist()
-    assert first == {"file": "a/b.parquet", "edition": "etag 12", "row": 7, "hash": first["hash"]}
-    assert second["row"] == 9
-    assert first["hash"] != second["hash"]
+    first, second = row_sources(["a/b.parquet"] * 2, ["etag 12"] * 2, np.array([7, 9]), np.array([1, -2])).to_pylist()
+    assert first == {"file": "a/b.parquet", "edition": "etag 12", "row": 7, "hash": 1}
+    assert (second["row"], second["hash"]) == (9, -2)
