@@ -90,7 +90,7 @@ class _Run:
     def _read(self, staging: Staging, changes: Changes, table: InputTable) -> Changes:
         """Read what is new into `staging`; the changes with what was found."""
         schema = self.folder.table.schema()
-        own = delta_schema(pa.schema([table.schema.field(name) for name in table.columns.names]), schema)
+        own = delta_schema(_carried(table, self.config), schema)
         types = {column.name: column.type for column in (*schema, *own)}
         staging.load(table)
         changes = replace(changes, table=table)
@@ -155,3 +155,10 @@ class _Run:
             input=self.config.input.model_dump(exclude_defaults=True),
         )
         return folder.commit(commit, adds, replaced, editions, self.config.output.retention_days)
+
+
+def _carried(table: InputTable, config: JobConfig) -> pa.Schema:
+    """The columns of the input as results carry them: of a list of texts, each row has its own."""
+    lists = config.text_columns if table.columns.text_is_list else []
+    kinds = [(name, table.schema.field(name).type) for name in table.columns.names]
+    return pa.schema([(name, pa.string() if name in lists else kind) for name, kind in kinds])

@@ -95,7 +95,7 @@ def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Ro
     rows: Rows = [{**row, "texts": [row["caption"], row["question"]]} for row in scene_rows(12)]
     rows[3]["texts"] = []
     table, out = write_table(rows, 2), str(tmp_path / "out")
-    spec = {"path": table, "text": "texts", "id": "id", "columns": ["id"]}
+    spec = {"path": table, "text": "texts", "id": "id", "columns": ["id", "texts"]}
     config = job(table, out, input=spec)
     commit, new = reindex(config, follow=False)
     assert new
@@ -108,7 +108,16 @@ def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Ro
     commit, new = reindex(fresh, follow=False)
     assert (commit.version, commit.counts["rows_read"], commit.counts["rows_out"]) == (1, 6, 12)
     found = DeltaTable(out).to_pyarrow_table()
-    assert set(found.column_names) == {"id", "row_source", "row_id", "text_index", "score", "error", "error_detail"}
+    assert set(found.column_names) == {
+        "id",
+        "texts",
+        "row_source",
+        "row_id",
+        "text_index",
+        "score",
+        "error",
+        "error_detail",
+    }
 
 
 def test_what_stands_in_the_way(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Any) -> None:
