@@ -100,14 +100,14 @@ def check_models(config: JobConfig) -> Models:
 
 def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
     """What all models of the job preprocess with."""
-    return _preprocessor(next(iter(config.models)), config.storage, config.resize, config.tokenizer)
+    return _preprocessor(next(iter(config.models)), config.storage, config.tokenizer)
 
 
 @lru_cache(maxsize=4)
-def _preprocessor(model: str, storage: StorageConfig, resize: str, tokenizer: str | None) -> AnyPreprocessor:
+def _preprocessor(model: str, storage: StorageConfig, tokenizer: str | None) -> AnyPreprocessor:
     """One a worker process, not one a task."""
     words = None if tokenizer is None else model_folder(tokenizer, storage)
-    return open_preprocessor(model_folder(model, storage), resize, words)
+    return open_preprocessor(model_folder(model, storage), words)
 
 
 def _config_of(uri: str, config: JobConfig) -> Config:

@@ -67,17 +67,16 @@ class Engine:
         uri: Source,
         device: str | torch.device | None = None,
         precision: str = "auto",
-        resize: str = "pillow",
         tokenizer: Source | None = None,
     ) -> Self:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
-        bfloat16 where the device computes with it natively, else float32. resize: how images are resized, see
-        `vilt.preprocessor`. tokenizer: the folder of one, where the checkpoint has none.
+        bfloat16 where the device computes with it natively, else float32. tokenizer: the
+        folder of one, where the checkpoint has none.
         """
         config = cls.config_class.from_pretrained(uri)
-        preprocessor = cls.preprocessor_class.from_pretrained(uri, config, resize, tokenizer)
+        preprocessor = cls.preprocessor_class.from_pretrained(uri, config, tokenizer)
         tensors, sha256 = checkpoint.read(uri)
         heads = cls.heads_in(tensors, config)
         model = cls.model_class(config, **cls.model_class.options(tensors))

@@ -31,14 +31,13 @@ def open_predictor(
     uri: Source,
     device: str | torch.device | None = None,
     precision: str = "auto",
-    resize: str = "pillow",
     tokenizer: Source | None = None,
 ) -> Engine:
     """The predictor of a checkpoint of any kind. See `Engine.from_pretrained`."""
-    return PREDICTORS[read_config(uri).model_type].from_pretrained(uri, device, precision, resize, tokenizer)
+    return PREDICTORS[read_config(uri).model_type].from_pretrained(uri, device, precision, tokenizer)
 
 
-def open_preprocessor(uri: Source, resize: str = "pillow", tokenizer: Source | None = None) -> AnyPreprocessor:
+def open_preprocessor(uri: Source, tokenizer: Source | None = None) -> AnyPreprocessor:
     """The preprocessor of a checkpoint of any kind. See `Engine.from_pretrained`."""
     config = read_config(uri)
-    return PREDICTORS[config.model_type].preprocessor_class.from_pretrained(uri, config, resize, tokenizer)
+    return PREDICTORS[config.model_type].preprocessor_class.from_pretrained(uri, config, tokenizer)

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vilt.decoding import ImageInput, to_rgb
 from vilt.images import ImageSettings, ViltImageSettings, ViTImageSettings, as_list, channels_last
 from vilt.outputs import Batch
-from vilt.packing import as_tensor
 
 MODES = {
     Image.Resampling.NEAREST: "nearest-exact",
@@ -26,15 +23,10 @@ MODES = {
 
 @dataclass
 class TorchProcessor(ImageSettings):
-    """Resizes with torch, faster than Pillow and, of smooth pictures, within a level or two of it.
+    """Resizes with torch: of smooth pictures within a level or two of Pillow.
 
-    A model was trained on one of the two; the published checkpoints and, unless told otherwise, the jobs use Pillow.
+    Published checkpoints were trained with Pillow's pixels, and these are what predictors and jobs read.
     """
-
-    def resize(self, image: ImageInput) -> np.ndarray:
-        """As with Pillow, with torch."""
-        pixels = as_tensor(np.asarray(to_rgb(image, self.exif_orientation)))
-        return self._resize(pixels.permute(2, 0, 1)).permute(1, 2, 0).numpy()
 
     def __call__(self, images: Any, **settings: Any) -> Batch:
         """The same as `preprocess`."""

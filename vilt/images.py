@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
+from vilt import resample
 from vilt.decoding import ImageError, ImageInput, to_rgb
 from vilt.grids import NoGridError, resized
 from vilt.outputs import Batch
@@ -102,10 +103,6 @@ class ImageSettings:
         """Whether images are padded to one size, with a mask of what is real."""
         return False
 
-    def resize(self, image: ImageInput) -> np.ndarray:
-        """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
-        raise NotImplementedError
-
 
 @dataclass
 class ViltImageSettings(ImageSettings):
@@ -149,14 +146,14 @@ class ViTImageSettings(ImageSettings):
 
 @dataclass
 class PillowProcessor(ImageSettings):
-    """The published preprocessing. Resizes with Pillow, as the published code does: pixels are the same to the last
-    level."""
+    """The published preprocessing. Resizes as Pillow does, which the published code uses: pixels are the same to the
+    last level."""
 
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
         picture = to_rgb(image, self.exif_orientation)
         height, width = self.resized(picture.height, picture.width)
-        return np.asarray(picture.resize((width, height), Image.Resampling(self.resample)))
+        return resample.resize(picture, height, width, self.resample)
 
     def __call__(self, images: Any, **settings: Any) -> Batch:
         """The same as `preprocess`."""

@@ -9,19 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from typing_extensions import Self
 
-from vilt.configuration import Config, PatchConfig, ViltConfig, VisualBertConfig, ViTConfig
+from vilt.configuration import Config, ViltConfig, VisualBertConfig, ViTConfig
 from vilt.decoding import MAX_PIXELS, ImageInput, decode, read_size
-from vilt.fast_images import ViltImageProcessorFast, ViTImageProcessorFast
 from vilt.grids import Grid
-from vilt.images import ImageSettings, ViltImageProcessor, ViTImageProcessor, patchify
+from vilt.images import PillowProcessor, ViltImageProcessor, ViTImageProcessor, patchify
 from vilt.packing import ImageRows, Pairs
 from vilt.storage import Source, as_folder
 from vilt.text import ViltTokenizer
 
-RESIZERS: dict[type[Config], dict[str, type[ImageSettings]]] = {
-    ViltConfig: {"pillow": ViltImageProcessor, "torch": ViltImageProcessorFast},
-    ViTConfig: {"pillow": ViTImageProcessor, "torch": ViTImageProcessorFast},
-}
+KINDS: dict[type[Config], type[PillowProcessor]] = {ViltConfig: ViltImageProcessor, ViTConfig: ViTImageProcessor}
 
 
 class AnyPreprocessor(Protocol):
@@ -33,14 +29,8 @@ class AnyPreprocessor(Protocol):
         ...
 
     @classmethod
-    def from_pretrained(
-        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
-    ) -> Self:
-        """Read its files from a checkpoint folder or URI, and those of the tokenizer from its own where given.
-
-        resize: "pillow", the pixels of the published preprocessing, or "torch": twice the speed and, on photographs,
-        within two levels of 255.
-        """
+    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> Self:
+        """Read its files from a checkpoint folder or URI, and those of the tokenizer from its own where given."""
         ...
 
     def settings(self) -> tuple[object, ...]:
@@ -64,17 +54,15 @@ class AnyPreprocessor(Protocol):
 class ImagePreprocessor:
     """ViT's: images alone."""
 
-    images: ImageSettings
+    images: PillowProcessor
     patch_size: int
 
     @classmethod
-    def from_pretrained(
-        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
-    ) -> ImagePreprocessor:
+    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> ImagePreprocessor:
         """See `AnyPreprocessor`."""
         del tokenizer
         config = config or ViTConfig.from_pretrained(uri)
-        return cls(_processor(uri, config, resize), config.patch_size)
+        return cls(KINDS[type(config)].from_pretrained(uri), config.patch_size)
 
     @property
     def rows(self) -> ImageRows:
@@ -122,18 +110,16 @@ class Preprocessor(ImagePreprocessor):
 
     tokenizer: ViltTokenizer
 
-    def __init__(self, images: ImageSettings, tokenizer: ViltTokenizer, patch_size: int) -> None:
+    def __init__(self, images: PillowProcessor, tokenizer: ViltTokenizer, patch_size: int) -> None:
         super().__init__(images, patch_size)
         self.tokenizer = tokenizer
 
     @classmethod
-    def from_pretrained(
-        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
-    ) -> Preprocessor:
+    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> Preprocessor:
         """See `AnyPreprocessor`."""
         config = config or ViltConfig.from_pretrained(uri)
         words = ViltTokenizer.from_pretrained(tokenizer or uri, config.max_position_embeddings)
-        return cls(_processor(uri, config, resize), words, config.patch_size)
+        return cls(KINDS[type(config)].from_pretrained(uri), words, config.patch_size)
 
     def settings(self) -> tuple[object, ...]:
         """All that decides the patches and tokens: equal for two checkpoints that preprocess alike."""
@@ -168,11 +154,8 @@ class RegionPreprocessor:
     width: int
 
     @classmethod
-    def from_pretrained(
-        cls, uri: Source, config: Any = None, resize: str = "pillow", tokenizer: Source | None = None
-    ) -> RegionPreprocessor:
+    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> RegionPreprocessor:
         """See `AnyPreprocessor`. Published checkpoints have no tokenizer: they use bert-base-uncased's."""
-        del resize
         config = config or VisualBertConfig.from_pretrained(uri)
         folder = as_folder(tokenizer or uri)
         if not any(folder.exists(name) for name in ("tokenizer.json", "vocab.txt")):
@@ -212,13 +195,6 @@ class RegionPreprocessor:
         grids = [Grid(1, len(own)) for own in features]
         rows = np.concatenate(features).astype(np.float32)
         return Pairs(token_ids, lengths, rows, grids, np.arange(len(texts)), image_cls=False)
-
-
-def _processor(uri: Source, config: PatchConfig, resize: str) -> ImageSettings:
-    kinds = RESIZERS[type(config)]
-    if resize not in kinds:
-        raise ValueError(f"resize {resize!r} is not one of {', '.join(kinds)}")
-    return kinds[resize].from_pretrained(uri)
 
 
 def _of(tokenizer: ViltTokenizer) -> tuple[object, ...]:

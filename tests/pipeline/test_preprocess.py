@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -13,7 +12,6 @@ from pipeline.schema import MicroBatch
 from pipeline.tables import check_columns
 from vilt.packing import ImageRows
 from vilt.preprocessor import Preprocessor
-from vilt.storage import ZOO
 
 PATCHES = ImageRows(3 * 32 * 32)
 
@@ -47,12 +45,3 @@ def test_several_texts_cost_one_decode_and_one_patch_embedding(
     assert sum(map(len, ids)) == 12, "no row's texts are in two micro-batches"
     assert sum(batch.rows.num_rows for batch in batches) == 48
     assert (len(batches) == 1) == (tokens == 100_000)
-
-
-def test_resizing_with_torch(scene_rows: Callable[[int], list[dict[str, Any]]]) -> None:
-    rows = [{"id": row["id"], "image": row["image"], "texts": row["caption"]} for row in scene_rows(4)]
-    exact, fast = (batches_of(rows, 100_000, resize=how)[0] for how in ("pillow", "torch"))
-    own = Preprocessor.from_pretrained(str(ZOO / "scenes"), resize="torch")
-    order = [rows[[r["id"] for r in rows].index(i)]["image"] for i in fast.rows["id"].to_pylist()]
-    assert (fast.pairs.patches == np.concatenate([own.patches_of_bytes(image) for image in order])).all()
-    assert (fast.pairs.patches != exact.pairs.patches).any()
