@@ -20,6 +20,7 @@ from vilt.precision import PRECISIONS, resolve_precision
 from vilt.preprocessor import AnyPreprocessor
 from vilt.scores import top
 from vilt.storage import Source
+from vilt.threads import side_by_side
 
 CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
@@ -149,21 +150,30 @@ class Engine:
     ) -> Iterator[tuple[Packed, Tensor]]:
         """Packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
 
-        Where memory runs out the batch, and all after it, are halved.
+        Batches for which there is no memory are halved.
         """
-        waiting = pairs.cut(self.tokens, chosen)
-        while waiting:
-            part, *waiting = waiting
+
+        def run(part: np.ndarray) -> tuple[Packed, Tensor | None]:
             batch = Packed(pairs, part, self.device, last_word)
             try:
-                values = read(batch, images).float()
+                with torch.inference_mode():  # it holds for one thread
+                    return batch, read(batch, images).float()
             except (RuntimeError, MemoryError) as error:
                 if len(part) == 1 or not _is_out_of_memory(error):
                     raise
-                self.tokens = int(pairs.lengths[part].sum()) // 2
-                waiting = pairs.cut(self.tokens, np.concatenate([part, *waiting]))
-                continue
-            yield batch, values
+                return batch, None
+
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        waiting = pairs.cut(self.tokens, chosen, threads)
+        while waiting:
+            too_large = []
+            for batch, values in side_by_side(run, waiting, threads):
+                if values is None:
+                    too_large.append(batch.order)
+                    self.tokens = min(self.tokens, int(pairs.lengths[batch.order].sum()) // 2)
+                else:
+                    yield batch, values
+            waiting = pairs.cut(self.tokens, np.concatenate(too_large)) if too_large else []
 
     def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
         """Scores (n, labels) -> for each row its `top_k` (label, score), best first."""

@@ -20,6 +20,11 @@ from torch import Tensor
 from vilt import attention
 from vilt.grids import Grid
 
+LEAST = 512  # tokens that are worth a thread of their own
+ROWS = (
+    64  # on a CPU, tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows
+)
+
 
 class ImageRows(NamedTuple):
     """What a model reads of an image: rows of `width` numbers of `dtype`, in a sequence after an image [CLS] where
@@ -82,17 +87,23 @@ class Pairs:
         ids = token_ids[spans(starts(text_lengths)[text_index], lengths)]
         return replace(self, token_ids=ids, text_lengths=lengths, image_index=image_index)
 
-    def cut(self, token_budget: int, chosen: np.ndarray | None = None) -> list[np.ndarray]:
+    def cut(self, token_budget: int, chosen: np.ndarray | None = None, threads: int = 1) -> list[np.ndarray]:
         """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most
-        `token_budget` tokens (a longer pair alone is a part of its own)."""
+        `token_budget` tokens (a longer pair alone is a part of its own), and so that as many threads are done at
+        about the same time."""
         lengths = self.lengths
         chosen = np.arange(len(self)) if chosen is None else chosen
         order = chosen[np.lexsort((self.image_index[chosen], lengths[chosen]))]
-        parts, begin, total = [], 0, 0
+        left = int(lengths[chosen].sum())
+        wanted = min(-(-left // (threads * token_budget)) * threads, left // LEAST) if threads > 1 else 0
+        parts: list[np.ndarray] = []
+        begin = total = 0
         for place, length in enumerate(lengths[order].tolist()):
-            if total + length > token_budget and place > begin:
+            shares = wanted - len(parts)
+            enough = total + length / 2 > left / shares if shares > 0 else False
+            if place > begin and (enough or total + length > token_budget):
                 parts.append(order[begin:place])
-                begin, total = place, 0
+                begin, left, total = place, left - total, 0
             total += length
         return [*parts, order[begin:]]
 
@@ -115,7 +126,8 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 
 class Sequences:
-    """The layout of sequences of these lengths, int64 (n,), end to end on a device: T tokens.
+    """The layout of sequences of these lengths, int64 (n,), end to end on a device: T tokens. Tokens after the last
+    sequence belong to none, read none and are read by none.
 
     starts: int64 (n,), the row of each sequence's first token.
     ends: int32 (n + 1,), 0 and the row after each sequence's last token.
@@ -135,7 +147,8 @@ class Sequences:
         """(T, heads, d) each -> (T, heads, d)."""
         if not dropout and attention.has_packed(q.device, q.dtype):
             return attention.packed(q, k, v, self.ends, self.ends, (self.longest, self.longest))
-        return self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
+        mixed = self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
+        return torch.cat([*mixed, torch.zeros_like(q[sum(map(len, mixed)) :])])
 
     def one(self, x: Tensor) -> Tensor:
         """(T, D) -> (n, D), in packed order."""
@@ -146,18 +159,19 @@ class Sequences:
         if attention.has_packed(q.device, q.dtype):
             each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
             return attention.packed(q, k, v, each, self.ends, (1, self.longest))
-        return self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0)
+        return torch.cat(self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0))
 
-    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> Tensor:
+    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> list[Tensor]:
         """Attention of each run by itself, where each sequence of run i has `queries[i]` queries."""
         counts = [count for _, count in self.runs]
         asked = [many * count for many, count in zip(queries, counts, strict=True)]
         read = [length * count for length, count in self.runs]
         mixed = []
-        for count, *qkv in zip(counts, q.split(asked), k.split(read), v.split(read), strict=True):
+        parts = (t[: sum(sizes)].split(sizes) for t, sizes in ((q, asked), (k, read), (v, read)))
+        for count, *qkv in zip(counts, *parts, strict=True):
             q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
             mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
-        return torch.cat(mixed)
+        return mixed
 
 
 class Packed(Sequences):
@@ -168,7 +182,8 @@ class Packed(Sequences):
     text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
     token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
     text_rows: int64 (texts,), where the texts' tokens lie among the T.
-    image_source, image_rows: int64 (T - texts,): which row of [a CLS for each modality; all images' rows] goes where.
+    image_source, image_rows: int64: which row of [a CLS for each modality; all images' rows] goes where.
+    filler: how many of the T tokens, the last ones, belong to no pair.
 
     last_word: a head is on the last token before each text's [SEP], not on the first of the pair.
     """
@@ -186,6 +201,7 @@ class Packed(Sequences):
         self.order, lengths = chosen[by_length], lengths[by_length]
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
         super().__init__(lengths, device, texts - 2 if last_word else None)
+        self.filler = int(-lengths.sum() % ROWS) if torch.device(device).type == "cpu" else 0
         self.text_lengths = texts
         first = starts(lengths)
         types, cls = pairs.image_types, int(pairs.image_cls)
@@ -208,7 +224,7 @@ class Packed(Sequences):
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
         """text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
-        x = text.new_empty(len(self.text_rows) + len(self.image_rows), text.shape[1])
+        x = text.new_zeros(len(self.text_rows) + len(self.image_rows) + self.filler, text.shape[1])
         x[self.text_rows] = text
         x[self.image_rows] = image[self.image_source]
         return x

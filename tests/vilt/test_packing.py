@@ -9,7 +9,7 @@ from vilt import ViltConfig, ViltModel
 from vilt.embeddings import PixelProjection
 from vilt.grids import Grid
 from vilt.heads import initialise
-from vilt.packing import Packed, Pairs, spans, starts
+from vilt.packing import LEAST, ROWS, Packed, Pairs, spans, starts
 
 PATCH = 4
 CONFIG = ViltConfig(
@@ -44,11 +44,26 @@ def test_starts_and_spans() -> None:
     assert spans(np.array([10, 0]), np.array([2, 3])).tolist() == [10, 11, 0, 1, 2]
 
 
-@given(mixes(), st.integers(1, 60))
-def test_cut_keeps_every_pair_once_within_the_budget(pairs: Pairs, budget: int) -> None:
-    parts = pairs.cut(budget)
+@given(mixes(), st.integers(1, 60), st.integers(1, 4))
+def test_cut_keeps_every_pair_once_within_the_budget(pairs: Pairs, budget: int, threads: int) -> None:
+    parts = pairs.cut(budget, threads=threads)
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(pairs)))
     assert all(len(part) == 1 or pairs.lengths[part].sum() <= budget for part in parts)
+
+
+@given(st.lists(st.integers(100, 260), min_size=1, max_size=200), st.integers(2, 16))
+def test_threads_have_equal_work(lengths: list[int], threads: int) -> None:
+    one = Grid(1, 1)
+    texts, index = np.array(lengths) - 2, np.zeros(len(lengths), np.int64)
+    pairs = Pairs(np.zeros(texts.sum(), np.int64), texts, np.zeros((1, 1), np.uint8), [one], index)
+    tokens = [int(pairs.lengths[part].sum()) for part in pairs.cut(3072, threads=threads)]
+    assert sum(tokens) == sum(lengths)
+    assert max(tokens) <= 3072
+    if sum(lengths) < 2 * LEAST:
+        assert len(tokens) == 1, "too little to share"
+    elif sum(lengths) > threads * LEAST:
+        assert len(tokens) >= threads
+        assert max(tokens) - min(tokens) <= 2 * max(lengths) * (1 + len(tokens) // threads)
 
 
 @given(mixes())
@@ -65,7 +80,9 @@ def test_fill_lays_out_each_pairs_own_text_and_image(pairs: Pairs) -> None:
         expected += [-(1 + first_patch + i) for i in range(pairs.grids[place].patches)]
         assert filled[begin : begin + len(expected)] == expected
         begin += len(expected)
-    assert begin == len(filled) == pairs.lengths.sum()
+    assert begin == pairs.lengths.sum() == len(filled) - batch.filler
+    assert not any(filled[begin:])
+    assert len(filled) % ROWS == 0
 
 
 @torch.inference_mode()
