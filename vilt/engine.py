@@ -14,7 +14,8 @@ from vilt import checkpoint
 from vilt.backbone import Backbone
 from vilt.configuration import Config
 from vilt.heads import Head, Reads
-from vilt.linear import pack
+from vilt.int8 import Int8Linear
+from vilt.linear import packed, replace
 from vilt.packing import Packed, Pairs
 from vilt.precision import PRECISIONS, resolve_precision
 from vilt.preprocessor import AnyPreprocessor
@@ -55,10 +56,12 @@ class Engine:
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
             projection = self.make_projection(model, preprocessor)
+        if self.precision == "int8":
+            replace(model.encoder, Int8Linear)  # the projection's inputs are pixels, which bfloat16 holds exactly
         self.model: Any = model.to(self.device, dtype).eval()  # and no longer the caller's
         self.projection = projection.to(self.device, dtype)
         for part in (self.model.encoder, self.projection):
-            pack(part)
+            replace(part, packed)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
         self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
 
@@ -72,8 +75,8 @@ class Engine:
     ) -> Self:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
-        device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", or "auto":
-        bfloat16 where the device computes with it natively, else float32. tokenizer: the
+        device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", "int8"
+        (see `vilt.int8`), or "auto": bfloat16 where the device computes with it natively, else float32. tokenizer: the
         folder of one, where the checkpoint has none.
         """
         config = cls.config_class.from_pretrained(uri)

@@ -65,13 +65,18 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
 
 
-def pack(module: nn.Module) -> None:
-    """Replace every `Linear` below `module`, in place, where its CPU has such kernels for its dtype."""
+def replace(module: nn.Module, kind: Callable[[nn.Linear], nn.Module]) -> None:
+    """Replace every `Linear` below `module`, in place."""
     for name, child in module.named_children():
-        if not isinstance(child, Linear):
-            pack(child)
-        elif can_pack(child.weight):
-            setattr(module, name, PackedLinear(child))
+        if isinstance(child, Linear):
+            setattr(module, name, kind(child))
+        else:
+            replace(child, kind)
+
+
+def packed(linear: nn.Linear) -> nn.Module:
+    """A `PackedLinear`, where its CPU has such kernels for its dtype; else the same."""
+    return PackedLinear(linear) if can_pack(linear.weight) else linear
 
 
 def can_pack(weight: Tensor) -> bool:

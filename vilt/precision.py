@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from vilt.int8 import can_multiply
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """ "auto" -> the precision to use on `device`; others are checked."""
+    if precision == "int8" and not can_multiply(device):
+        raise ValueError("precision 'int8' needs a CPU with AVX-512's VNNI and bfloat16; 'auto' runs anywhere")
     if precision in PRECISIONS:
         return precision
     if precision != "auto":

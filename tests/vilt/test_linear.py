@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vilt.linear import Linear, PackedLinear, can_pack, pack
+from vilt.linear import Linear, PackedLinear, can_pack, packed, replace
 
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 0.06}
 
@@ -16,23 +16,22 @@ CLOSE = {torch.float32: 1e-5, torch.bfloat16: 0.06}
 def test_what_follows(dtype: torch.dtype, bias: bool, act: object) -> None:
     torch.manual_seed(0)
     plain, x = Linear(48, 80, bias=bias), torch.randn(7, 48).to(dtype)
-    packed = nn.Sequential(plain.to(dtype))
-    pack(packed)
-    assert isinstance(packed[0], PackedLinear) == can_pack(plain.weight)
+    layer = packed(plain.to(dtype))
+    assert isinstance(layer, PackedLinear) == can_pack(plain.weight)
     with torch.inference_mode():
         exact = F.linear(x.float(), plain.weight.float(), None if plain.bias is None else plain.bias.float())
         wanted = plain.float()(x.float(), act)
         residual = torch.randn(7, 80).to(dtype)
-        for layer in (packed[0], plain.to(dtype)):
-            assert layer(x, act).dtype == dtype
-            assert (layer(x, act).float() - wanted).abs().max() < CLOSE[dtype]
-            assert (layer.add(x, residual).float() - exact - residual.float()).abs().max() < CLOSE[dtype]
+        for own in (layer, plain.to(dtype)):
+            assert own(x, act).dtype == dtype
+            assert (own(x, act).float() - wanted).abs().max() < CLOSE[dtype]
+            assert (own.add(x, residual).float() - exact - residual.float()).abs().max() < CLOSE[dtype]
 
 
 def test_only_ours_and_only_where_there_are_kernels() -> None:
     head, double, inner = nn.Linear(4, 4), Linear(4, 4).double(), nn.Sequential(Linear(4, 4))
     module = nn.ModuleList([head, double, inner])
-    pack(module)
+    replace(module, packed)
     assert module[0] is head
     assert module[1] is double
     assert isinstance(inner[0], PackedLinear)
