@@ -21,10 +21,12 @@ from PIL import Image
 from benchmarks import coco, machine
 from vilt import Predictor, ViltImageProcessor, ViltTokenizer
 from vilt.decoding import decode
+from vilt.int8 import can_multiply
 from vilt.packing import Pairs
 
 BATCHES = (1, 8, 32)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+OURS = {**DTYPES, **({"int8": torch.int8} if can_multiply(torch.device("cpu")) else {})}
 
 
 def work(pairs: Pairs, width: int = 768, layers: int = 12) -> float:
@@ -79,16 +81,16 @@ def main(count: int, runs: int) -> None:
 
     pairs = Predictor.from_pretrained(folder).preprocessor.pairs(images, texts)
     rows = {("transformers", p, b): run_theirs(p, b) for p in DTYPES for b in BATCHES}
-    rows |= {("ours", p, 0): run_ours(p) for p in DTYPES}
+    rows |= {("ours", p, 0): run_ours(p) for p in OURS}
     scores = {row: forward() for row, forward in rows.items()}  # warm up
     seconds: dict[tuple[str, str, int], list[float]] = {row: [] for row in rows}
-    rates: dict[str, list[float]] = {precision: [] for precision in DTYPES}
+    rates: dict[str, list[float]] = {precision: [] for precision in OURS}
     for _ in range(runs):
         for row, forward in rows.items():
             started = time.perf_counter()
             forward()
             seconds[row].append(time.perf_counter() - started)
-        for precision, dtype in DTYPES.items():
+        for precision, dtype in OURS.items():
             rates[precision].append(machine.matrix_rate(dtype))
     medians = {row: statistics.median(times) for row, times in seconds.items()}
     best = min(medians["transformers", "float32", b] for b in BATCHES)

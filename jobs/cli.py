@@ -111,7 +111,7 @@ def demo(
 def quality(
     model: Annotated[str, typer.Argument(help="a checkpoint trained on drawn scenes")] = "zoo://scenes",
     scenes: Annotated[int, typer.Option(min=1, help="held-out scenes to draw")] = 1000,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, int8 or float8")] = "auto",
 ) -> None:
     """Measure the shipped model on held-out scenes."""
     from jobs.quality import measure

@@ -14,10 +14,9 @@ from vilt import checkpoint
 from vilt.backbone import Backbone
 from vilt.configuration import Config
 from vilt.heads import Head, Reads
-from vilt.int8 import Int8Linear
 from vilt.linear import packed, replace
 from vilt.packing import Packed, Pairs
-from vilt.precision import PRECISIONS, resolve_precision
+from vilt.precision import LINEARS, PRECISIONS, resolve_precision
 from vilt.preprocessor import AnyPreprocessor
 from vilt.scores import top
 from vilt.storage import Source
@@ -56,9 +55,10 @@ class Engine:
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
             projection = self.make_projection(model, preprocessor)
-        if self.precision == "int8":
-            replace(model.encoder, Int8Linear)  # the projection's inputs are pixels, which bfloat16 holds exactly
-        self.model: Any = model.to(self.device, dtype).eval()  # and no longer the caller's
+        self.model: Any = model.to(self.device).eval()  # and no longer the caller's
+        if self.precision in LINEARS:
+            replace(model.encoder, LINEARS[self.precision])  # but not the projection: bfloat16 holds pixels exactly
+        self.model.to(dtype)
         self.projection = projection.to(self.device, dtype)
         for part in (self.model.encoder, self.projection):
             replace(part, packed)
@@ -76,8 +76,8 @@ class Engine:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", "int8"
-        (see `vilt.int8`), or "auto": bfloat16 where the device computes with it natively, else float32. tokenizer: the
-        folder of one, where the checkpoint has none.
+        on CPUs (see `vilt.int8`), "float8" on GPUs (see `vilt.float8`), or "auto": bfloat16 where the device computes
+        with it natively, else float32. tokenizer: the folder of one, where the checkpoint has none.
         """
         config = cls.config_class.from_pretrained(uri)
         preprocessor = cls.preprocessor_class.from_pretrained(uri, config, tokenizer)

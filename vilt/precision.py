@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import nn
 
-from vilt.int8 import can_multiply
+from vilt import float8, int8
+from vilt.float8 import Float8Linear
+from vilt.int8 import Int8Linear
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
+# what is between the products is computed in
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16, "float8": torch.bfloat16}
+LINEARS: dict[str, Callable[[nn.Linear], nn.Module]] = {"int8": Int8Linear, "float8": Float8Linear}
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """ "auto" -> the precision to use on `device`; others are checked."""
-    if precision == "int8" and not can_multiply(device):
+    if precision == "int8" and not int8.can_multiply(device):
         raise ValueError("precision 'int8' needs a CPU with AVX-512's VNNI and bfloat16; 'auto' runs anywhere")
+    if precision == "float8" and not float8.can_multiply(device):
+        raise ValueError("precision 'float8' needs a GPU of compute capability 8.9 or later; 'auto' runs anywhere")
     if precision in PRECISIONS:
         return precision
     if precision != "auto":

@@ -84,7 +84,7 @@ class EvaluateConfig(Section):
     nlvr2: Nlvr2Config | None = None
     bootstrap: BootstrapConfig = BootstrapConfig()
     max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = "auto"
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()

@@ -122,8 +122,8 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
         predictor.score(Image.new("RGB", (900, 20)), "a red star")
     with pytest.raises(ValueError, match="no head to answer; it can embed, score"):
         predictor.answer(images, texts)
-    with pytest.raises(ValueError, match="precision 'float8' is not one of auto, float32, bfloat16, int8"):
-        Predictor.from_pretrained(str(tmp_path), precision="float8")
+    with pytest.raises(ValueError, match="precision 'float16' is not one of auto, float32, bfloat16, int8, float8"):
+        Predictor.from_pretrained(str(tmp_path), precision="float16")
     with pytest.raises(FileNotFoundError, match=r"no config.json in '/nowhere': no such folder"):
         Predictor.from_pretrained("/nowhere")
 
