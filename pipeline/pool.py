@@ -62,6 +62,10 @@ def fit_pool(config: JobConfig, nodes: Nodes, texts: int = 1) -> Pool:
     least = (wanted.min or 1) if wanted.max else count
     selector = decode_selector(config.ray.decode_on, nodes) if gpus or config.ray.decode_on else {}
     _check(nodes, least, cpus, gpus, bool(selector and gpus))
+    if config.precision == "float8" and not gpus:
+        raise ConfigError("precision: float8 is for GPUs, and the actors have none; int8 and auto are for CPUs")
+    if config.precision == "int8" and gpus:
+        raise ConfigError("precision: int8 is for CPUs, and the actors have GPUs; float8 and auto are for these")
     tokens = config.batch.tokens or (GPU_TOKENS if gpus else CPU_TOKENS)
     rows = config.output.rows_per_file or -(-(GPU_ROWS if gpus else CPU_ROWS) // texts)
     return Pool(count, cpus, gpus, max(1, tokens // texts), rows, least if wanted.max else None, selector or None)

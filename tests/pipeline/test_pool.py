@@ -109,3 +109,17 @@ def test_where_to_decode() -> None:
     assert decode_selector(None, mixed)["ray.io/node-id"] == "!in(fake)"
     with pytest.raises(ConfigError, match="every node of the cluster that has cores has GPUs"):
         decode_selector("cpu_nodes", alike)
+
+
+@pytest.mark.parametrize(
+    ("precision", "gpus", "message"),
+    [
+        ("int8", 1, "int8 is for CPUs, and the actors have GPUs"),
+        ("float8", 0, "float8 is for GPUs, and the actors have"),
+    ],
+)
+def test_a_precision_that_the_actors_do_not_have(precision: str, gpus: int, message: str) -> None:
+    wanted = config().model_copy(update={"precision": precision})
+    assert fit_pool(wanted, one_machine(8, 1 - gpus)).gpus == 1 - gpus
+    with pytest.raises(ConfigError, match=f"precision: {message}"):
+        fit_pool(wanted, one_machine(8, gpus))
