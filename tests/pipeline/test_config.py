@@ -33,7 +33,10 @@ def test_a_file_with_overrides(file: str) -> None:
         ("modl=x", "modl: unknown key; did you mean 'model'? the keys here are input, texts, model, output"),
         ("top_k=zero", "top_k: 'zero' is wrong; input should be a valid integer"),
         ("top_k=0", "top_k: 0 is wrong; input should be greater than or equal to 1"),
-        ("precision=float8", "precision: 'float8' is wrong; input should be 'auto', 'float32' or 'bfloat16'"),
+        (
+            "precision=half",
+            "precision: 'half' is wrong; input should be 'auto', 'float32', 'bfloat16', 'int8' or 'float8'",
+        ),
         ("input=5", "input: 5 is wrong"),
         ("input.path=", "input.path: None is wrong; input should be a valid string"),
         ("output.path=in", "output.path: 'in' is in the input's folder 'in/'"),
