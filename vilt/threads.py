@@ -22,8 +22,10 @@ def side_by_side(function: Callable[[Item], Result], items: Sequence[Item], thre
     if threads == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    yield from _pool(threads).map(function, items)
-    torch.set_num_threads(torch.get_num_threads())  # those of the pool have changed what a new thread begins with
+    try:
+        yield from _pool(threads).map(function, items)
+    finally:
+        torch.set_num_threads(torch.get_num_threads())  # the pool's have changed what a new thread begins with
 
 
 @lru_cache(maxsize=1)
