@@ -7,15 +7,10 @@ from collections.abc import Sequence
 
 from jobs.exits import BAD_CONFIG, ended
 from jobs.log import Log
-from jobs.reindex import format_commit
-from jobs.report import report_after
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.heartbeat import LINE_EVERY
-from pipeline.rank import IMAGES, rank
 from pipeline.reasons import REASONS
-from pipeline.reindex import reindex
-from pipeline.tasks import TASKS
 
 
 def run_file(
@@ -34,13 +29,24 @@ def run_file(
 
 
 def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
+    """What each kind of job needs is imported when it is known which it is: together that takes seconds."""
     if config.output.format == "delta":
+        from jobs.reindex import format_commit
+        from pipeline.reindex import reindex
+
         commit, new = reindex(config, retry_errors, follow=False, every=every)
         return format_commit(commit, config.output.path, new)
-    summary = (rank if config.texts else run)(config, retry_errors, every)
+    folder = config.output.path.rstrip("/")
+    if config.texts:
+        from pipeline.rank import IMAGES, rank
+
+        summary, folder = rank(config, retry_errors, every), f"{folder}/{IMAGES}"
+    else:
+        summary = run(config, retry_errors, every)
     if config.output.report and not summary.finished_before:
-        folder = config.output.path.rstrip("/")
-        report_after(f"{folder}/{IMAGES}" if config.texts else folder, config.storage)
+        from jobs.report import report_after
+
+        report_after(folder, config.storage)
     return format_summary(summary)
 
 
@@ -54,6 +60,8 @@ def main(task: Task) -> None:
 
 def format_summary(summary: Summary) -> str:
     """The summary as lines for a person."""
+    from pipeline.tasks import TASKS
+
     fill = f"{summary.batch_fill:.0%}"
     pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
     done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb

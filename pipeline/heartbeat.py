@@ -11,7 +11,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import ray
-import ray.data
 import ray.exceptions
 
 from pipeline.events import tell
@@ -53,7 +52,9 @@ def reported(watch: Watch, work: Work, every: float = LINE_EVERY) -> Iterator[No
 @contextmanager
 def quiet() -> Iterator[None]:
     """While it is open, Ray Data says nothing of what it does."""
-    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    from ray.data import DataContext
+
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
     logger.setLevel(logging.WARNING)

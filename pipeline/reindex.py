@@ -12,11 +12,12 @@ from pipeline.config import JobConfig, StorageConfig
 from pipeline.delta import Commit, DataFile
 from pipeline.deltatypes import delta_schema
 from pipeline.editions import Editions
+from pipeline.flow import write_rest
 from pipeline.heartbeat import LINE_EVERY
 from pipeline.models import Models, check_models, fit_inputs
 from pipeline.places import Places
 from pipeline.progress import RowsLostError
-from pipeline.run import ray_session, storage_told, write_rest
+from pipeline.run import ray_session, storage_told
 from pipeline.sections import ConfigError
 from pipeline.staging import Staging
 from pipeline.tablefolder import TableFolder, opened

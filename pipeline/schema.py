@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from vilt.grids import Grid
-from vilt.packing import ImageRows, Pairs
+
+if TYPE_CHECKING:
+    from vilt.packing import ImageRows, Pairs
 
 ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
@@ -82,6 +85,8 @@ class MicroBatch:
 
         rows: what the model reads of an image.
         """
+        from vilt.packing import Pairs  # and torch, which not all who know the schema need
+
         for batch in table.to_batches():
             for i in range(batch.num_rows):
                 value = {name: batch.column(name)[i] for name in BATCH.names}
