@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from jobs.exits import BAD_CONFIG, ended
 from jobs.log import Log
+from jobs.process import run_process
 from pipeline import JobConfig, Summary, run
 from pipeline.config import Task
 from pipeline.heartbeat import LINE_EVERY
@@ -52,10 +53,14 @@ def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
 
 def main(task: Task) -> None:
     """`python -m jobs.TASK CONFIG [key=value ...]`."""
-    if len(sys.argv) < 2:
-        print(f"usage: python -m jobs.{task} CONFIG [key=value ...]", file=sys.stderr)
-        sys.exit(BAD_CONFIG)
-    sys.exit(run_file(task, sys.argv[1], sys.argv[2:]))
+
+    def command() -> None:
+        if len(sys.argv) < 2:
+            print(f"usage: python -m jobs.{task} CONFIG [key=value ...]", file=sys.stderr)
+            sys.exit(BAD_CONFIG)
+        sys.exit(run_file(task, sys.argv[1], sys.argv[2:]))
+
+    run_process(command)
 
 
 def format_summary(summary: Summary) -> str:

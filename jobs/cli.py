@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.log import Log
+from jobs.process import run_process
 
 app = typer.Typer(
     help="Batch inference with ViLT, ViT and VisualBERT over tables of images and texts.",
@@ -206,7 +207,7 @@ def plan(
 
 def main() -> None:
     """Entry point."""
-    app()
+    run_process(app)
 
 
 if __name__ == "__main__":
