@@ -80,7 +80,7 @@ def main(actors: list[int], seconds: float, decoders: int) -> None:
     print(f"{machine.describe()}; a pair takes {SECONDS_PER_PAIR * 1000:.0f} ms, decoding has {decoders} cores\n")
     print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |")
-    import_module("pipeline.run").ViltActor = Stub  # type: ignore[attr-defined]
+    import_module("pipeline.flow").ViltActor = Stub  # type: ignore[attr-defined]
     for count in actors:
         table = str(folder / f"table{count}")
         write_table(table, round(count * seconds / SECONDS_PER_PAIR))

@@ -57,9 +57,9 @@ def run_demo(folder: str, rows: int) -> None:
     print(f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}\n", flush=True)
     with ray_session(), log_to_stderr("text"):
         scored = _run("score", "captions", table, folder)
+        print(f"vilt score\n{format_summary(scored)}\n{_show_scores(scored)}", flush=True)
         answered = _run("answer", "question", table, folder)
-    print(f"\nvilt score\n{format_summary(scored)}\n{_show_scores(scored)}")
-    print(f"\nvilt answer\n{format_summary(answered)}\n{_show_answers(answered)}")
+        print(f"\nvilt answer\n{format_summary(answered)}\n{_show_answers(answered)}")
 
 
 def write_table(path: str, rows: int, seed: int = 7) -> None:

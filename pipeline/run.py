@@ -17,7 +17,7 @@ import ray
 import ray.exceptions
 
 from pipeline.config import JobConfig, Task
-from pipeline.connect import connect
+from pipeline.connect import connect, start_local
 from pipeline.events import tell_finished
 from pipeline.heartbeat import LINE_EVERY
 from pipeline.progress import Progress
@@ -147,9 +147,8 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         connect(address)
-    else:  # one core more than there are: reading and decoding share the cores with the model
-        cores = (os.cpu_count() or 1) + 1
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+    else:
+        start_local()
     try:
         yield
     finally:

@@ -159,5 +159,5 @@ def _timed_each(tables: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, float]]:
 def _import_seconds() -> float:
     """Of a new process that imports what an actor needs."""
     since = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import pipeline.predict"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", "import ray.data, pipeline.predict"], check=True, capture_output=True)
     return time.perf_counter() - since

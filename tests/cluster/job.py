@@ -45,7 +45,7 @@ class Windows:
     """`preprocess_windows`, leaving a mark with the node that decodes."""
 
     def __init__(self, marks: Path) -> None:
-        self.marks, self.preprocess = marks, import_module("pipeline.run").preprocess_windows
+        self.marks, self.preprocess = marks, import_module("pipeline.flow").preprocess_windows
 
     def __call__(self, windows: Iterator[pa.Table], **kwargs: Any) -> Iterator[pa.Table]:
         (self.marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
@@ -65,7 +65,7 @@ def main(config_file: str, how: str) -> None:
     config = JobConfig.load("score", config_file)
     marks = Path(config.output.path).with_name("marks")
     marks.mkdir()
-    stages = import_module("pipeline.run")
+    stages = import_module("pipeline.flow")
     stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
     failure: list[BaseException] = []
 

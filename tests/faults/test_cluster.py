@@ -79,7 +79,7 @@ class LateActor(ViltActor):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_an_actor_that_starts_the_third_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("pipeline.run"), "ViltActor", LateActor)
+    monkeypatch.setattr(import_module("pipeline.flow"), "ViltActor", LateActor)
     given = {**values(tmp_path, "out"), "actors": {"count": 1, "cpus": 1}}
     run(JobConfig.parse("score", given))
     assert len(list((tmp_path / "failures").iterdir())) == 2
