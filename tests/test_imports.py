@@ -1,0 +1,35 @@
+"""What a process imports: torch and Ray Data take seconds, and are left to those that need them."""
+
+import subprocess
+import sys
+
+import pytest
+
+import pipeline
+import vilt
+
+HEAVY = {"torch", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "transformers"}
+
+
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        ("jobs.cli", HEAVY | {"ray", "pyarrow", "pydantic"}),  # `vilt --help`
+        ("jobs.batch", HEAVY),  # until the config is read
+        ("pipeline.monitor", HEAVY),  # an actor that counts
+        ("pipeline.readtask", {"matplotlib", "duckdb", "deltalake", "transformers"}),
+        ("pipeline.predict", {"ray.data", "matplotlib", "duckdb", "deltalake", "transformers"}),
+    ],
+)
+def test_modules_are_light(module: str, spared: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not spared & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("package", [vilt, pipeline])
+def test_every_public_name_is_there(package: object) -> None:
+    for name in package.__all__:  # type: ignore[attr-defined]
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = package.nothing  # type: ignore[attr-defined]
