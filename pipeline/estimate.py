@@ -94,8 +94,9 @@ def _seconds(per_row: Mapping[Stage, float], rows: int, pipeline: Pipeline, mach
 
 
 def _start(pipeline: Pipeline, machines: Machines) -> float:
-    """Every process imports torch, on a core each: the actors', those that read and decode, and two that watch."""
-    processes = machines.actors + machines.slots + 2
+    """Every process imports torch, on a core each: the actors', and those that read and decode. Those that only watch
+    have less to import, together about as much as one more."""
+    processes = machines.actors + machines.slots + 1
     return pipeline.import_seconds * max(1.0, processes / machines.cores) + pipeline.load_seconds
 
 

@@ -20,7 +20,7 @@ def timed(**per_row: float) -> dict[Stage, Timed]:
 def test_the_model_decides() -> None:
     found = estimate(timed(reading=0.001, decoding=0.003, model=0.01), 10_000, SHAPE, Machines(2, 1, 2, 4))
     assert found.limit == "model"
-    assert found.start == 3.0 * 6 / 4 + 1.0
+    assert found.start == 3.0 * 5 / 4 + 1.0
     assert found.seconds == pytest.approx(found.start + 100 * 0.004 + 50 * 0.01 + 10_000 * 0.01 / 2)
     assert found.low == pytest.approx(found.seconds)
     assert found.high == pytest.approx(found.seconds)
