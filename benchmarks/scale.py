@@ -1,13 +1,16 @@
 """The whole job at two table sizes: rate and peak memory of each kind of process: `python -m benchmarks.scale`.
 
 Memory that grows with the table, or a rate that falls, would show here. The table is drawn scenes, scored with the
-shipped model, so that reading, decoding and Ray itself weigh as much as they can against the model.
+shipped model, so that reading, decoding and Ray itself weigh as much as they can against the model. Each size is scored
+by a process of its own: what a job leaves behind is not the next one's.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,18 +37,32 @@ class PeakMemory(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(0.5):
-            for entry in Path("/proc").glob("[0-9]*"):
+            for pid in descendants(os.getpid()):
                 try:
-                    name = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
-                    rollup = (entry / "smaps_rollup").read_text()
+                    name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+                    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 except OSError:
                     continue
                 private = (
                     sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_")) / 1024
                 )
-                kind = "driver" if entry.name == str(os.getpid()) else name
+                kind = "driver" if pid == os.getpid() else name
                 if kind == "driver" or kind.startswith("ray::"):
                     self.peak[kind.removeprefix("ray::")] = max(self.peak[kind.removeprefix("ray::")], private)
+
+
+def descendants(pid: int) -> list[int]:
+    """A process, its children, theirs, and so on: others on the machine may run Ray, too."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for parent in found:
+        found += [child for child, own in parents.items() if own == parent]
+    return found
 
 
 def write_table(folder: str, rows: int, distinct: int = 500) -> None:
@@ -62,35 +79,44 @@ def write_table(folder: str, rows: int, distinct: int = 500) -> None:
         pq.write_table(table, f"{folder}/{begin:09d}.parquet")
 
 
+def measure(table: str) -> None:
+    """A row of the table, in this process."""
+    values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{table}-out"}}
+    started = time.perf_counter()
+    with ray_session():
+        memory = PeakMemory()
+        memory.start()
+        summary = run(JobConfig.parse("score", values))
+        memory.ended.set()
+    whole = time.perf_counter() - started
+    peaks = [
+        max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
+        for part in ("driver", "ReadTable", "ViltActor", "Write")
+    ]
+    print(
+        f"| {summary.rows_in:,} | {summary.rows_in / whole:.0f} | {summary.pairs_per_second:.0f} | "
+        + " | ".join(f"{p:.0f}" for p in peaks)
+        + " |",
+        flush=True,
+    )
+
+
 def main(sizes: list[int]) -> None:
-    folder = tempfile.mkdtemp()
     print(f"{machine.describe()}\n")
     print("| rows | pairs/s, start included | without | peak private MiB: driver | reading | actor | write |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for rows in sizes:
-        table = f"{folder}/{rows}"
-        write_table(table, rows)
-        values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{folder}/out{rows}"}}
-        started = time.perf_counter()
-        with ray_session():
-            memory = PeakMemory()
-            memory.start()
-            summary = run(JobConfig.parse("score", values))
-            memory.ended.set()
-        whole = time.perf_counter() - started
-        peaks = [
-            max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
-            for part in ("driver", "ReadTable", "ViltActor", "Write")
-        ]
-        print(
-            f"| {rows:,} | {rows / whole:.0f} | {summary.pairs_per_second:.0f} | "
-            + " | ".join(f"{p:.0f}" for p in peaks)
-            + " |",
-            flush=True,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            write_table(f"{folder}/table", rows)
+            subprocess.run([sys.executable, "-m", "benchmarks.scale", "--table", f"{folder}/table"], check=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
-    main(parser.parse_args().rows)
+    parser.add_argument("--table", help="measure this one alone")
+    given = parser.parse_args()
+    if given.table:
+        measure(given.table)
+    else:
+        main(given.rows)
