@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # What Python drops: an exception in the callback of a weak reference, as importlib has one for every module.
 DROPPED = """
 import os, signal, sys, time, weakref
@@ -11,14 +13,15 @@ from jobs.process import run_process
 class Anything:
     pass
 
-def interrupted(_):
+def when_it_goes(_):
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(3):
         pass
 
 def command():
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
     anything = Anything()
-    seen = weakref.ref(anything, interrupted)
+    seen = weakref.ref(anything, when_it_goes)
     try:
         del anything
         time.sleep(60)
@@ -33,9 +36,10 @@ def ended(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
 
 
-def test_an_interrupt_where_python_drops_it_ends_the_command() -> None:
-    done = ended(DROPPED)
-    assert (done.returncode, done.stderr) == (130, "")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 15)])
+def test_a_signal_where_python_drops_it_ends_the_command(name: str, code: int) -> None:
+    done = ended(DROPPED.replace("SIGINT", name))
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_what_else_python_drops_is_told_as_ever() -> None:
