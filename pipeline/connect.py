@@ -7,15 +7,11 @@ import socket
 from urllib.parse import urlsplit
 
 import ray
-from ray._private.node import Node
 
 from pipeline.sections import ConfigError
 from pipeline.unify import first_line
 
 ANSWER_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
-# Of a Ray of one machine and one job: there is nothing to scale, and its API server tells nobody but Ray's makers. The
-# start waits a second and more for the one, the end a second for the other.
-NEEDLESS = ("start_monitor", "start_api_server")
 
 
 def connect(address: str) -> None:
@@ -38,12 +34,5 @@ def connect(address: str) -> None:
 def start_local() -> None:
     """A Ray of this process's own, with one core more than there are: reading and decoding share them with the
     model."""
-    services = {name: vars(Node)[name] for name in NEEDLESS if name in vars(Node)}
-    for name in services:
-        setattr(Node, name, lambda *_, **__: None)
-    try:
-        cores = (os.cpu_count() or 1) + 1
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
-    finally:
-        for name, start in services.items():
-            setattr(Node, name, start)
+    cores = (os.cpu_count() or 1) + 1
+    ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
