@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,16 +14,15 @@ from torch import Tensor
 from vilt.softmax import softmax_
 
 
+@cache
 def _packed_kernel() -> Callable[..., Any] | None:
-    """Of torch, where it can be told not to split keys: else how a pair is summed depends on its batch."""
+    """Of torch, where it can be told not to split keys: else how a pair is summed depends on its batch. Importing it
+    takes a second, which only those with a GPU need."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:  # torch before 2.10
         return None
     return varlen_attn if "num_splits" in inspect.signature(varlen_attn).parameters else None
-
-
-PACKED = _packed_kernel()
 
 
 def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
@@ -44,7 +44,7 @@ def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor
 
 def has_packed(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether `packed` runs there."""
-    return PACKED is not None and device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and _packed_kernel() is not None
 
 
 def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor, most: tuple[int, int]) -> Tensor:
@@ -53,5 +53,6 @@ def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor
     query_ends, key_ends: int32 (n + 1,), 0 and where the queries and keys of each sequence end. most: the longest of
     each.
     """
-    assert PACKED is not None
-    return PACKED(q, k, v, query_ends, key_ends, *most, num_splits=1)
+    kernel = _packed_kernel()
+    assert kernel is not None
+    return kernel(q, k, v, query_ends, key_ends, *most, num_splits=1)
