@@ -94,17 +94,23 @@ def write_table(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running S3 server; the usual environment variables point to it. Gives its endpoint."""
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running S3 server; the usual environment variables point to it."""
     server = S3Server(tmp_path_factory.mktemp("s3"))
     server.start()
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in server.environment().items():
                 patch.setenv(name, value)
-            yield server.endpoint
+            yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3: S3Server) -> str:
+    """The endpoint of the S3 server."""
+    return s3.endpoint
 
 
 @pytest.fixture(scope="session")
