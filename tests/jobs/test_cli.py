@@ -36,8 +36,9 @@ def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], 
     return "job.yaml"
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_score_from_a_file(tmp_path: Path, job_file: str, vilt_here: Command) -> None:
-    done = vilt("score", job_file, "batch.tokens=1024", cwd=tmp_path)
+    done = vilt_here("score", job_file, "batch.tokens=1024")
     assert done.returncode == 0, done.stderr
     assert "rows in     20\nscored      20\nrejected    0\n" in done.stdout
     assert pq.read_table(tmp_path / "scores").num_rows == 20
