@@ -20,6 +20,7 @@ from jobs.s3server import S3Server
 from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for machines where nobody waits for the workers
 torch.set_num_threads(2)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -49,8 +50,9 @@ def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], 
 
 
 def test_a_job_with_json(tmp_path: Path, job_file: str) -> None:
-    done = vilt("score", job_file, "--log", "json", "--log-every", "0.2", cwd=tmp_path)
+    done = vilt("score", job_file, "output.path=here", "--log", "json", "--log-every", "0.2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert pq.read_table(tmp_path / "here").num_rows == 40
     assert done.stdout.startswith("rows in     40\nscored      39\nrejected    1\n")
     told = [event for event in events(done.stderr) if event["event"] != "warning"]
     names = [event["event"] for event in told]
