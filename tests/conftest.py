@@ -21,7 +21,7 @@ from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for machines where nobody waits for the workers
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # `make test` runs two processes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
