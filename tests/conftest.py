@@ -21,6 +21,7 @@ from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for machines where nobody waits for the workers
+os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy machine a Ray starts late, but it starts
 torch.set_num_threads(1)  # `make test` runs two processes
 
 
