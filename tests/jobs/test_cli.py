@@ -102,7 +102,7 @@ def test_an_interrupted_demo_leaves_no_server(tmp_path: Path) -> None:
         port = int(demo.stdout.readline().strip().rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)):
             demo.send_signal(signal.SIGINT)
-        assert demo.wait(timeout=60) != 0
+        assert demo.wait(timeout=300) != 0
     with socket.socket() as s:
         assert s.connect_ex(("127.0.0.1", port)) != 0
 
