@@ -186,7 +186,7 @@ def test_answers_of_an_s3_server(
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
     values = {
         "input": {"path": "s3://images"},
-        "limits": {"image_bytes": LIMIT, "fetch_seconds": 2},
+        "limits": {"image_bytes": LIMIT, "fetch_seconds": 2 if expected == "fetch_timeout" else 30},
         "model": "m",
         "output": {"path": "/out"},
         "storage": {"endpoint_url": server.url, "key": "k", "secret": "s", "region": "us-east-1"},
