@@ -113,9 +113,9 @@ def web_fetcher(*allow: str, private: bool = True, seconds: float = 10) -> Fetch
 def fetch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """A path below the allowed prefix -> its bytes, or the reason."""
     monkeypatch.setattr("pipeline.fetch.FIRST_PAUSE", 0.01)
-    fetcher = web_fetcher(f"{server.url}/images", seconds=1)
 
     def one(path: str) -> Any:
+        fetcher = web_fetcher(f"{server.url}/images", seconds=1 if path in ("hang", "drip") else 30)
         [found] = fetcher.fetch([path if "://" in path else f"{server.url}/images/{path}"])
         return found.reason if isinstance(found, Failure) else found
 
