@@ -9,7 +9,7 @@ demo: .venv/run
 	$(BIN)/vilt demo
 
 test: .venv/dev
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev

@@ -20,7 +20,9 @@ from jobs.s3server import S3Server
 from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-torch.set_num_threads(2)
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for machines where nobody waits for the workers
+os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy machine a Ray starts late, but it starts
+torch.set_num_threads(1)  # `make test` runs two processes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -94,17 +96,23 @@ def write_table(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running S3 server; the usual environment variables point to it. Gives its endpoint."""
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running S3 server; the usual environment variables point to it."""
     server = S3Server(tmp_path_factory.mktemp("s3"))
     server.start()
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in server.environment().items():
                 patch.setenv(name, value)
-            yield server.endpoint
+            yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3: S3Server) -> str:
+    """The endpoint of the S3 server."""
+    return s3.endpoint
 
 
 @pytest.fixture(scope="session")

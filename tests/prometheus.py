@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jobs.s3server import free_port, wait_until_ready
@@ -19,14 +21,16 @@ def find_tools() -> Path:
     """The folder of `prometheus` and `promtool`. Raises OSError where there are none, and none can be fetched."""
     if found := shutil.which("prometheus"):
         return Path(found).parent
-    folder = CACHE / "usr" / "bin"
-    if not (folder / "prometheus").exists():
+    if not (CACHE / "usr").exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        for command in (["apt-get", "download", "prometheus"], ["sh", "-c", "dpkg-deb -x prometheus_*.deb ."]):
-            done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise OSError(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
-    return folder
+        with TemporaryDirectory(dir=CACHE) as own:  # it is there whole or not at all, whoever else fetches it
+            for command in (["apt-get", "download", "prometheus"], ["sh", "-c", "dpkg-deb -x prometheus_*.deb ."]):
+                done = subprocess.run(command, cwd=own, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise OSError(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
+            with suppress(OSError):
+                (Path(own) / "usr").rename(CACHE / "usr")
+    return CACHE / "usr" / "bin"
 
 
 class Prometheus:

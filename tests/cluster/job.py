@@ -1,4 +1,4 @@
-"""A job on a cluster of three nodes on this machine, of which two say that they have a GPU: `CONFIG HOW`.
+"""A job on a Ray cluster of three nodes, of which two say that they have a GPU: `CONFIG HOW`.
 
 HOW is `replace`: one GPU node is killed in mid-run, and another joins; or `shrink`: none joins, and the head has no
 cores. Prints one JSON line: the nodes, by what they are, and how many micro-batches each took.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,11 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray._private.state import actors
-from ray.cluster_utils import Cluster
 
-from pipeline import JobConfig, run
+from pipeline import JobConfig
 from pipeline.predict import ViltActor
+from tests.clusters import Running, cluster_of, remove
 
 
 class NodeActor(ViltActor):
@@ -58,48 +56,28 @@ def worked(marks: Path) -> Counter[str]:
 
 
 def main(config_file: str, how: str) -> None:
-    """Start the cluster, run the job in a thread, take a node away and add one."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2 if how == "replace" else 0})
-    ray.init(address=cluster.address, logging_level="warning")
-    kept, lost = (cluster.add_node(num_cpus=2, num_gpus=1) for _ in range(2))
+    """Start the cluster, run the job, take a node away and add one."""
     config = JobConfig.load("score", config_file)
     marks = Path(config.output.path).with_name("marks")
     marks.mkdir()
     stages = import_module("pipeline.flow")
-    stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            run(config)
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    nodes = {kept.node_id: "kept", lost.node_id: "lost", cluster.head_node.node_id: "head"}
-    until(lambda: min(worked(marks)[node.node_id] for node in (kept, lost)) >= 2, thread)
-    held = [one["ActorClassName"] for one in actors().values() if one["Address"]["NodeID"] == lost.node_id]
-    cluster.remove_node(lost, allow_graceful=False)
-    if how == "replace":
-        added = cluster.add_node(num_cpus=2, num_gpus=1)
-        nodes[added.node_id] = "added"
-        until(lambda: worked(marks)[added.node_id] >= 2, thread)
-    (marks / "go on").touch()
-    thread.join()
-    decoded = Counter(nodes[mark.name.split("-")[1]] for mark in marks.glob("decoded-*"))
-    took = {nodes[node]: count for node, count in worked(marks).items()}
-    print(json.dumps({"took": took, "decoded": decoded, "lost actors": held}), flush=True)
-    ray.shutdown()
-    cluster.shutdown()
-    if failure:
-        raise failure[0]
-
-
-def until(true: Any, thread: threading.Thread) -> None:
-    """Wait until it is so, or the job has ended."""
-    while thread.is_alive() and not true():
-        time.sleep(0.1)
+    with cluster_of(head_cores=2 if how == "replace" else 0) as cluster:
+        stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
+        kept, lost = (cluster.add_node(num_cpus=2, num_gpus=1) for _ in range(2))
+        nodes = {kept.node_id: "kept", lost.node_id: "lost", cluster.head_node.node_id: "head"}
+        job = Running(config)
+        job.until(lambda: min(worked(marks)[node.node_id] for node in (kept, lost)) >= 2)
+        held = remove(cluster, lost)
+        if how == "replace":
+            added = cluster.add_node(num_cpus=2, num_gpus=1)
+            nodes[added.node_id] = "added"
+            job.until(lambda: worked(marks)[added.node_id] >= 2)
+        (marks / "go on").touch()
+        job.join()
+        decoded = Counter(nodes[mark.name.split("-")[1]] for mark in marks.glob("decoded-*"))
+        took = {nodes[node]: count for node, count in worked(marks).items()}
+        print(json.dumps({"took": took, "decoded": decoded, "lost actors": held}), flush=True)
+        job.end()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A job of its own process on an S3 server of its own, to be disturbed, and the table of what became of it.
 
-`FAULTS` sets how often each fault is made; 1 in `make test`, more in `make faults`.
+`FAULTS` sets how often each fault is made; `make faults` sets it.
 """
 
 from __future__ import annotations

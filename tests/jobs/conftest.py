@@ -1,7 +1,8 @@
-"""Outputs of finished jobs, made once: what show and report look at."""
+"""The command `vilt`; outputs of finished jobs, made once: what show and report look at."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.main import get_command
 
+from jobs.cli import app
 from pipeline import JobConfig, run
 from pipeline.filtering import filter_table
 from pipeline.filtering_config import FilterConfig
 
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\"> \x1b[31mred"
+
+
+@pytest.fixture
+def vilt_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command in this process, where torch and Ray are imported already; what it and its libraries print."""
+    monkeypatch.chdir(tmp_path)
+
+    def vilt(*words: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            get_command(app)(words)
+        code = ended.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(words, code, *capfd.readouterr())
+
+    return vilt
 
 
 @pytest.fixture(scope="session")

@@ -57,8 +57,8 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
 
 
 def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("jobs.evaluation.retrieval.IMAGES_PER_FILE", 8)
-    path, images = drawn.karpathy(tmp_path, 20)
+    monkeypatch.setattr("jobs.evaluation.retrieval.IMAGES_PER_FILE", 5)
+    path, images = drawn.karpathy(tmp_path, 12)
     (tmp_path / "images" / "val2014" / "3.jpg").write_bytes(b"<html>")
     section = {"model": "zoo://scenes", "annotations": path, "images": images}
     found, text = measured(tmp_path / "out", retrieval=section)
@@ -67,13 +67,13 @@ def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert found["retrieval"]["rejected"] == {"image_unsupported": 1}
     assert "image_unsupported: no known image format" in text
     parts = sorted((tmp_path / "out" / "retrieval" / "scores").iterdir())
-    assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 8, 16)]
+    assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 5, 10)]
 
     parts[1].unlink()
     capsys.readouterr()
     again, _ = measured(tmp_path / "out", retrieval=section)
     assert values_of(again["retrieval"]) == pytest.approx(values_of(found["retrieval"]))
-    assert capsys.readouterr().err == "retrieval: 16 of 20 images\n", "only what was missing is scored again"
+    assert capsys.readouterr().err == "retrieval: 10 of 12 images\n", "only what was missing is scored again"
 
     with pytest.raises(ConfigError, match="holds scores of another split_sha256; choose another folder, or set output"):
         measured(tmp_path / "out", retrieval={**section, "split": "train"})
@@ -86,7 +86,7 @@ def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     for table, message in (
         (
             scores.slice(1),
-            r"holds [\d,]+ pairs; expected [\d,]+, each of the 20 images with each of the \d+ texts once",
+            r"holds [\d,]+ pairs; expected [\d,]+, each of the 12 images with each of the \d+ texts once",
         ),
         (
             scores.drop_columns(["score"]),

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def vilt(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -48,8 +50,9 @@ def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], 
 
 
 def test_a_job_with_json(tmp_path: Path, job_file: str) -> None:
-    done = vilt("score", job_file, "--log", "json", "--log-every", "0.2", cwd=tmp_path)
+    done = vilt("score", job_file, "output.path=here", "--log", "json", "--log-every", "0.2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert pq.read_table(tmp_path / "here").num_rows == 40
     assert done.stdout.startswith("rows in     40\nscored      39\nrejected    1\n")
     told = [event for event in events(done.stderr) if event["event"] != "warning"]
     names = [event["event"] for event in told]
@@ -60,8 +63,9 @@ def test_a_job_with_json(tmp_path: Path, job_file: str) -> None:
     assert told[-1]["message"].startswith("40 rows done, 1 rejected, in ")
 
 
-def test_a_job_with_text(tmp_path: Path, job_file: str) -> None:
-    done = vilt("score", job_file, "--log-every", "0.2", cwd=tmp_path)
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_job_with_text(job_file: str, vilt_here: Command) -> None:
+    done = vilt_here("score", job_file, "--log-every", "0.2")
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if " of 40 rows (" in line]
     assert lines
@@ -69,11 +73,12 @@ def test_a_job_with_text(tmp_path: Path, job_file: str) -> None:
     assert '"event"' not in done.stderr
 
 
-def test_a_bad_config_with_json(tmp_path: Path, job_file: str) -> None:
-    for command in ("score", "filter", "evaluate"):
-        done = vilt(command, job_file, "input.imge=x", "--log", "json", cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (2, "")
-        [event] = events(done.stderr)
+def test_a_bad_config_with_json(tmp_path: Path, job_file: str, vilt_here: Command) -> None:
+    words = (job_file, "input.imge=x", "--log", "json")
+    done = {command: vilt_here(command, *words) for command in ("filter", "evaluate")}
+    for command, one in {**done, "score": vilt("score", *words, cwd=tmp_path)}.items():
+        assert (one.returncode, one.stdout) == (2, "")
+        [event] = events(one.stderr)
         assert (event["event"], event["level"], event["exit_code"]) == ("failed", "error", 2)
         assert event["message"].startswith("job.yaml: input.imge: unknown key" if command == "score" else "job.yaml: ")
 

@@ -14,10 +14,23 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from pipeline import JobConfig
 from pipeline.plan import Asked, make_plan
+from pipeline.trial import _import_seconds
 from tests.conftest import png
 from vilt import Predictor
 
 ELSEWHERE = ["--actors", "4", "--cores-per-actor", "4"]
+
+
+@pytest.fixture(scope="module")
+def import_seconds() -> float:
+    """What a new process takes to import what an actor needs, measured once."""
+    return _import_seconds()
+
+
+@pytest.fixture(autouse=True)
+def measured_before(import_seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same for every job."""
+    monkeypatch.setattr("pipeline.trial._import_seconds", lambda: import_seconds)
 
 
 def vilt_plan(*words: str) -> tuple[int, str]:

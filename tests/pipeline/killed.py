@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -41,9 +42,19 @@ class Storage(LocalFileSystem):
         super().rm_file(*args)
 
 
+class Hurried:
+    """The module `time` where nobody needs to be waited for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        """At once."""
+
+
 @pytest.fixture(autouse=True)
 def the_dead_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed runs of these tests are of this very process."""
     monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
-    monkeypatch.setattr("pipeline.lock.SETTLE", 0)
+    monkeypatch.setattr("pipeline.lock.time", Hurried())
     monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)

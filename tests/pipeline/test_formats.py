@@ -212,7 +212,7 @@ def tar_members(row: dict[str, Any]) -> dict[str, bytes]:
         ("x.csv", b"", r"x\.csv' is damaged or no such table: Empty CSV file"),
         ("x.csv", b"image,text\na,b\nc\n", r"x\.csv' is damaged .* Expected 2 columns, got 1: c"),
         ("x.csv", b"image,text,text\na,b,c\n", r"x\.csv' is damaged .* two columns are named 'text'"),
-        ("x.csv.gz", gzip.compress(b"image,text\n" + b"a,b\n" * 9999)[:-9], r"x\.csv\.gz' is damaged"),
+        ("x.csv.gz", gzip.compress(b"image,text\n" + b"a,b\n" * 9999, mtime=0)[:-9], r"x\.csv\.gz' is damaged"),
         ("x.csv.gz", b"image,text\na,b\n", r"x\.csv\.gz'"),
         ("x.jsonl", b'{"image": "a", "text": "b"}\n{"image":', r"x\.jsonl' is damaged .* JSON parse error"),
         (

@@ -113,9 +113,9 @@ def web_fetcher(*allow: str, private: bool = True, seconds: float = 10) -> Fetch
 def fetch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """A path below the allowed prefix -> its bytes, or the reason."""
     monkeypatch.setattr("pipeline.fetch.FIRST_PAUSE", 0.01)
-    fetcher = web_fetcher(f"{server.url}/images", seconds=1)
 
     def one(path: str) -> Any:
+        fetcher = web_fetcher(f"{server.url}/images", seconds=1 if path in ("hang", "drip") else 30)
         [found] = fetcher.fetch([path if "://" in path else f"{server.url}/images/{path}"])
         return found.reason if isinstance(found, Failure) else found
 
@@ -186,7 +186,7 @@ def test_answers_of_an_s3_server(
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
     values = {
         "input": {"path": "s3://images"},
-        "limits": {"image_bytes": LIMIT, "fetch_seconds": 2},
+        "limits": {"image_bytes": LIMIT, "fetch_seconds": 2 if expected == "fetch_timeout" else 30},
         "model": "m",
         "output": {"path": "/out"},
         "storage": {"endpoint_url": server.url, "key": "k", "secret": "s", "region": "us-east-1"},
