@@ -3,6 +3,6 @@
 import subprocess
 import sys
 
-for name in ("model", "family", "preprocess", "job", "scale", "rank", "filter", "scaling", "many_files"):
+for name in ("model", "agreement", "family", "preprocess", "job", "scale", "rank", "filter", "scaling", "many_files"):
     print(f"\n## python -m benchmarks.{name}\n", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True, stderr=subprocess.DEVNULL)
