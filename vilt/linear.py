@@ -1,7 +1,7 @@
 """Linear layers that take in what follows them, and whose weights are laid out once for the CPU that reads them.
 
 On a CPU the kernels of oneDNN want a weight in blocks. A plain `F.linear` makes them anew in every call or, in float32,
-goes to another library, which on some processors is half as fast; `pack` makes them once.
+goes to another library, which on some processors is half as fast; `packed` makes them once.
 """
 
 from __future__ import annotations
