@@ -19,7 +19,7 @@ from vilt.compiled import compiled
 
 BITS = 22  # of a weight's fraction
 LARGE = 2**24  # pixels; what is larger is left to Pillow, which needs less memory
-# Which direction is first: Pillow 13 begins down where that takes away more than twice as many rows as columns go, and
+# Which direction is first: Pillow 13 begins down where more than twice as many rows as columns go away, and
 # across elsewhere; earlier releases always begin across. Found by trying, over thousands of sizes.
 CHOOSES = int(PIL.__version__.partition(".")[0]) >= 13
 

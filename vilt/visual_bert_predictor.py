@@ -31,7 +31,7 @@ class VisualBertPredictor(Engine):
 
     @staticmethod
     def make_projection(model: VisualBertModel, preprocessor: RegionPreprocessor) -> nn.Module:
-        """The model's own, in a box: `pack` replaces what is in one."""
+        """The model's own, in a box: `replace` works on what is in one."""
         del preprocessor
         return nn.Sequential(model.visual.projection)
 
