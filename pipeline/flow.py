@@ -16,7 +16,7 @@ from pipeline.config import JobConfig
 from pipeline.events import tell_started
 from pipeline.heartbeat import Work, reported, without_echoes
 from pipeline.metrics import Meter
-from pipeline.models import Models, check_models, fit_inputs
+from pipeline.models import Models, check_models, check_precision, fit_inputs
 from pipeline.monitor import TooManyErrorsError, end_actors, start_monitor
 from pipeline.nodes import running_nodes
 from pipeline.pool import Pool, fit_pool, plan_pool
@@ -51,7 +51,10 @@ def write_rest(
     """Score the rows that are not done; the files that hold them. types: of columns of a Delta table."""
     nodes = running_nodes()
     pool = fit_pool(config, nodes, len(texts.ids) if texts else 1)
-    check_reach(local_paths(config, table.base, progress.uri), other_machines(nodes.now))
+    others = other_machines(nodes.now)
+    check_reach(local_paths(config, table.base, progress.uri), others)
+    if not pool.gpus and not others:
+        check_precision(config)
     config = with_absolute_models(config)
     context = ray.data.DataContext.get_current()
     context.actor_init_retry_on_errors = True

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from pipeline.config import JobConfig, StorageConfig, Task
 from pipeline.sections import ConfigError
 from pipeline.storage import STORAGE_ERRORS, model_folder
@@ -17,6 +19,7 @@ from pipeline.unify import first_line
 from vilt import checkpoint
 from vilt.configuration import Config, read_config
 from vilt.family import NAMES, PREDICTORS, open_preprocessor
+from vilt.precision import resolve_precision
 from vilt.preprocessor import AnyPreprocessor
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
@@ -96,6 +99,14 @@ def check_models(config: JobConfig) -> Models:
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
     return Models(_lineage(config, hashes), images)
+
+
+def check_precision(config: JobConfig) -> None:
+    """Whether this machine's CPU computes in the job's precision. Raises ConfigError."""
+    try:
+        resolve_precision(config.precision, torch.device("cpu"))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
