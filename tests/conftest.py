@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -23,6 +24,10 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for machines where nobody waits for the workers
 os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy machine a Ray starts late, but it starts
 torch.set_num_threads(1)  # `make test` runs two processes
+
+
+# Started in the background of a script, tests would ignore interrupts, and so would every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
