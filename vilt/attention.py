@@ -29,7 +29,7 @@ def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor
     """q (n, queries, heads, d), k and v (n, length, heads, d) -> (n, queries, heads, d): each of n sequences by itself.
 
     In bfloat16 on a CPU as two matrix products and a softmax, a sequence at a time: its scores stay in the cache, and
-    there the fused kernel of torch takes three times as long.
+    there the fused kernel of torch takes more than twice the time.
     """
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (n, heads, length, d)
     if q.dtype != torch.bfloat16 or q.device.type != "cpu" or dropout or torch.is_grad_enabled():

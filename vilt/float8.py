@@ -1,4 +1,4 @@
-"""Linear layers of 8-bit floats for GPUs that multiply them: twice the products of bfloat16.
+"""Linear layers of 8-bit floats, for GPUs that multiply them natively; their speed there is not measured yet.
 
 As `vilt.int8`: weights are rounded once with a scale for each output, and the tokens that come in with a scale for
 each token, so that a result does not depend on the other tokens of a call.

@@ -1,4 +1,4 @@
-"""Pillow's resize, number for number, at a quarter of its time.
+"""Pillow's resize, number for number, in less than a third of its time.
 
 Source of the rule: `ImagingResample` in Pillow's `src/libImaging/Resample.c`. Every output pixel is a weighted sum of
 source pixels with weights in whole multiples of 2**-22, rounded to 8 bits, in one direction and then in the other.
