@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import machine
-from jobs import questions, scenes
+from jobs.demo import questions, scenes
 from vilt import Predictor
 
 CAPTIONS, QUESTIONS = 4, 8  # a scene, one of them true
@@ -25,7 +25,7 @@ def results(precision: str, count: int) -> tuple[np.ndarray, list[str], list[boo
     rng = Random(7)
     drawn = [scenes.random_scene(rng) for _ in range(count)]
     pictures = [scenes.encode(scenes.draw(scene, rng), rng) for scene in drawn]
-    with patch("vilt.float8.can_multiply", return_value=True):
+    with patch("vilt.inference.float8.can_multiply", return_value=True):
         predictor = Predictor.from_pretrained("zoo://scenes", precision=precision)
     texts = [[scenes.caption(s.things), *scenes.false_captions(s.things, CAPTIONS - 1, rng)] for s in drawn]
     asked = [[questions.ask(scene, rng) for _ in range(QUESTIONS)] for scene in drawn]

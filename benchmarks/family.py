@@ -20,7 +20,7 @@ import transformers
 import vilt
 from benchmarks import coco, machine
 from vilt import VisualBertPredictor, ViTPredictor
-from vilt.precision import resolve_precision
+from vilt.inference.precision import resolve_precision
 
 BATCHES = (1, 8, 32)
 REGIONS, WIDTH = 36, 2048

@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import StorageConfig
-from pipeline.cut import Cut
-from pipeline.filtering_config import KeepConfig
-from pipeline.results import open_results
-from pipeline.source import row_hashes
+from pipeline.config.filter import KeepConfig
+from pipeline.config.job import StorageConfig
+from pipeline.filtering.selection import Cut
+from pipeline.results.reader import open_results
+from pipeline.tables.datasource import row_hashes
 
 FILE_ROWS, WINDOW = 1_000_000, 2**17
 

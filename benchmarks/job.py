@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks import coco, machine
 from benchmarks.model import make_checkpoint, published_processor
 from pipeline import JobConfig, run
-from pipeline.run import ray_session
+from pipeline.cluster.session import ray_session
 from vilt import Predictor
 
 

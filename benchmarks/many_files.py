@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from benchmarks import machine
 from pipeline import JobConfig
-from pipeline.places import Places
-from pipeline.source import TableSource
-from pipeline.tables import open_table, wanted
+from pipeline.common.row_ranges import Places
+from pipeline.tables.datasource import TableSource
+from pipeline.tables.table import open_table, wanted
 
 ROWS = 10  # of a file
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 from benchmarks import coco, machine
 from vilt import Predictor, ViltImageProcessor, ViltTokenizer
-from vilt.decoding import decode
-from vilt.int8 import can_multiply
-from vilt.packing import Pairs
+from vilt.inference.int8 import can_multiply
+from vilt.inference.packing import Pairs
+from vilt.processing.decoding import decode
 
 BATCHES = (1, 8, 32)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks import coco, machine
 from vilt import ViltImageProcessor
-from vilt.images import patchify
+from vilt.processing.images import patchify
 
 
 def main(count: int, runs: int) -> None:

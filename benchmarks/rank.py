@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from benchmarks import coco, machine
 from benchmarks.model import make_checkpoint
 from pipeline import JobConfig, run
-from pipeline.rank import rank
-from pipeline.run import ray_session
+from pipeline.cluster.session import ray_session
+from pipeline.ranking.rank import rank
 
 
 def main(side: int) -> None:

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import machine
-from jobs import scenes
+from jobs.demo import scenes
 from pipeline import JobConfig, run
-from pipeline.run import ray_session
+from pipeline.cluster.session import ray_session
 
 
 class PeakMemory(threading.Thread):

@@ -23,8 +23,9 @@ from ray.cluster_utils import Cluster
 from benchmarks import machine
 from benchmarks.scale import write_table
 from pipeline import JobConfig, run
-from pipeline.schema import PAIR, ROW_ID, STATS, STATS_TYPE
-from vilt.packing import ImageRows
+from pipeline.common.columns import PAIR, ROW_ID, STATS
+from pipeline.stages.micro_batch import STATS_TYPE
+from vilt.inference.packing import ImageRows
 
 SECONDS_PER_PAIR = 0.2
 
@@ -36,7 +37,7 @@ class Stub:
         self.log = Path(config.output.path).with_name("log") / f"{time.time_ns()}"
 
     def __call__(self, batches: pa.Table) -> pa.Table:
-        from pipeline.schema import MicroBatch  # in the actor alone
+        from pipeline.stages.micro_batch import MicroBatch
 
         begin, out = time.time(), []
         for batch in MicroBatch.from_arrow(batches, ImageRows(3 * 32 * 32)):
@@ -80,7 +81,7 @@ def main(actors: list[int], seconds: float, decoders: int) -> None:
     print(f"{machine.describe()}; a pair takes {SECONDS_PER_PAIR * 1000:.0f} ms, decoding has {decoders} cores\n")
     print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |")
-    import_module("pipeline.flow").ViltActor = Stub  # type: ignore[attr-defined]
+    import_module("pipeline.scoring.dataflow").ViltActor = Stub  # type: ignore[attr-defined]
     for count in actors:
         table = str(folder / f"table{count}")
         write_table(table, round(count * seconds / SECONDS_PER_PAIR))

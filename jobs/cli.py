@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.log import Log
-from jobs.process import run_process
+from jobs.console.log import Log
+from jobs.console.process import run_process
+from pipeline.common.tasks import TASKS
 
 app = typer.Typer(
     help="Batch inference with ViLT, ViT and VisualBERT over tables of images and texts.",
@@ -26,17 +27,8 @@ LogEvery = Annotated[float, typer.Option("--log-every", min=0.1, help="seconds b
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]
 
 
-TASKS = {
-    "score": "Score how well each text of a table fits its image.",
-    "answer": "Answer the question of each row about its image.",
-    "fill": "Fill every [MASK] of each text, most certain first.",
-    "reason": "Classify each text about its two or more images.",
-    "tag": "Classify every token of each text.",
-    "embed": "Write the pooled vector of each image and text, or of each image (ViT).",
-    "classify": "Classify each image (ViT).",
-    "rank": "Read every text of one table with every image of another; keep the best of each.",
-    "run": "Do what `task:` or `tasks:` in the file says; several tasks decode each image once.",
-}
+HELP: dict[str, str] = {name: task.help for name, task in TASKS.items()}
+HELP["run"] = "Do what `task:` or `tasks:` in the file says; several tasks decode each image once."
 
 
 def _batch_command(task: str) -> Callable[..., None]:
@@ -47,7 +39,7 @@ def _batch_command(task: str) -> Callable[..., None]:
         log: LogFormat = "text",
         log_every: LogEvery = 60.0,
     ) -> None:
-        from jobs.batch import run_file
+        from jobs.commands.batch import run_file
 
         name = None if task == "run" else task
         raise typer.Exit(run_file(name, config, overrides or [], retry_errors, log, log_every))  # type: ignore[arg-type]
@@ -55,14 +47,14 @@ def _batch_command(task: str) -> Callable[..., None]:
     return command
 
 
-for _task, _help in TASKS.items():
+for _task, _help in HELP.items():
     app.command(_task, help=_help)(_batch_command(_task))
 
 
 @app.command("filter")
 def filter_(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
     """Keep the rows of a table whose scores or answers meet the conditions in the file."""
-    from jobs.filter import filter_file
+    from jobs.commands.filter import filter_file
 
     raise typer.Exit(filter_file(config, overrides or [], log))
 
@@ -73,7 +65,7 @@ def show(
     rows: Annotated[int, typer.Option(min=0, help="how many of its rows to print")] = 8,
 ) -> None:
     """Print what a job has written: counts, reasons, scores, answers, some rows, and what made them."""
-    from jobs.show import show as show_folder
+    from jobs.commands.show import show as show_folder
 
     raise typer.Exit(show_folder(out, rows))
 
@@ -84,7 +76,7 @@ def report(
     file: Annotated[str | None, typer.Option("--out", help="where to write it; default: OUT/_report.html")] = None,
 ) -> None:
     """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network."""
-    from jobs.report import report_file
+    from jobs.commands.report import report_file
 
     raise typer.Exit(report_file(out, file))
 
@@ -96,7 +88,7 @@ def demo(
     s3: Annotated[bool, typer.Option("--s3", help="on an S3 server that is started for it")] = False,
 ) -> None:
     """Draw a table of scenes, score and answer it with the shipped model, and show some rows."""
-    from jobs.demo import run_demo, run_demo_on_s3
+    from jobs.commands.demo import run_demo, run_demo_on_s3
 
     if not s3:
         run_demo(folder, rows)
@@ -115,7 +107,7 @@ def quality(
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, int8 or float8")] = "auto",
 ) -> None:
     """Measure the shipped model on held-out scenes."""
-    from jobs.quality import measure
+    from jobs.demo.quality import measure
     from vilt import Predictor
 
     print(measure(Predictor.from_pretrained(model, precision=precision), scenes).table())
@@ -129,7 +121,7 @@ def train(
     first_step: Annotated[int, typer.Option(min=0, help="continue with the weights that a training left at OUT")] = 0,
 ) -> None:
     """Train the shipped model anew on drawn scenes."""
-    from jobs.train import train as run_training
+    from jobs.demo.train import train as run_training
 
     run_training(out, steps, seed, first_step)
 
@@ -142,7 +134,7 @@ def convert(
     labels: Annotated[str | None, typer.Option(help="the classes: a text of lines, or JSON")] = None,
 ) -> None:
     """Make a published folder of a checkpoint of the original project, or safetensors of an older folder."""
-    from jobs.convert import convert_file
+    from jobs.commands.convert import convert_file
 
     raise typer.Exit(convert_file(source, out, tokenizer, labels))
 
@@ -160,7 +152,7 @@ def reindex(
     log_every: LogEvery = 60.0,
 ) -> None:
     """Bring a Delta table of results up to date with its input: read what is new or changed, drop what is gone."""
-    from jobs.reindex import reindex_file
+    from jobs.commands.reindex import reindex_file
 
     raise typer.Exit(reindex_file(config, overrides or [], retry_errors, rollback, as_json, log, log_every))
 
@@ -170,7 +162,7 @@ def history(
     out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of `vilt reindex`")], as_json: AsJson = False
 ) -> None:
     """Print what each run did to a table of results, the latest first."""
-    from jobs.reindex import history as print_history
+    from jobs.commands.reindex import history as print_history
 
     raise typer.Exit(print_history(out, as_json))
 
@@ -178,7 +170,7 @@ def history(
 @app.command()
 def evaluate(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
     """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
-    from jobs.evaluate import evaluate_file
+    from jobs.commands.evaluate import evaluate_file
 
     raise typer.Exit(evaluate_file(config, overrides or [], log))
 
@@ -198,7 +190,7 @@ def plan(
     out: Annotated[str | None, typer.Option(help="PNG file for a picture of grids and lengths")] = None,
 ) -> None:
     """Tell, from a sample, what a job will meet and how long it will take, before it runs."""
-    from jobs.plan import Asked, Options, plan_file
+    from jobs.commands.plan import Asked, Options, plan_file
 
     asked = Asked(sample, seed, actors, gpus, cores_per_actor)
     options = Options(price_per_hour, as_json, out)

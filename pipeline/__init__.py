@@ -1,21 +1,31 @@
-"""How rows flow: an image-text table in, scores or answers out, on Ray Data. Knows nothing of the command line."""
+"""Batch inference over image-text tables on Ray Data: a table in, scores or answers out.
 
+This package knows nothing of the command line.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.config import JobConfig
-from pipeline.run import Summary, run
-from pipeline.sections import ConfigError
-
 if TYPE_CHECKING:
-    from pipeline.flow import build_processor
+    from pipeline.common.errors import ConfigError
+    from pipeline.common.summary import Summary
+    from pipeline.config.job import JobConfig
+    from pipeline.scoring.dataflow import build_processor
+    from pipeline.scoring.run import run
 
 __all__ = ["ConfigError", "JobConfig", "Summary", "build_processor", "run"]
 
+_MODULE_OF = {
+    "ConfigError": "common.errors",
+    "JobConfig": "config.job",
+    "Summary": "common.summary",
+    "build_processor": "scoring.dataflow",
+    "run": "scoring.run",
+}
+
 
 def __getattr__(name: str) -> object:
-    """`build_processor`, when it is first asked for: it needs Ray Data and torch, see `pipeline.run`."""
-    if name == "build_processor":
-        from pipeline.flow import build_processor
-
-        return build_processor
+    """Import a name of `__all__` when it is first asked for: Ray and torch take seconds to import."""
+    if name in _MODULE_OF:
+        return globals().setdefault(name, getattr(import_module(f"pipeline.{_MODULE_OF[name]}"), name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs import questions, scenes
-from jobs.s3server import S3Server
+from jobs.demo import questions, scenes
+from jobs.demo.s3_server import S3Server
 from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")

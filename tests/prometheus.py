@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jobs.s3server import free_port, wait_until_ready
+from jobs.demo.s3_server import free_port, wait_until_ready
 
 CACHE = Path(__file__).parent.parent / ".venv" / "prometheus"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.metrics import METRICS, PREFIX, SHARED, Metric
-from pipeline.watch import STAGES
+from pipeline.monitoring.metrics import METRICS, PREFIX, SHARED, Metric
+from pipeline.monitoring.stage_timing import STAGES
 from tests.prometheus import Prometheus
 
 DEPLOY = Path(__file__).parent.parent / "configs" / "deploy"

@@ -7,10 +7,9 @@ import pytest
 import yaml
 
 from pipeline import JobConfig
-from pipeline.config import Task
-from pipeline.filtering_config import FilterConfig, KeepConfig
-from pipeline.reasons import REASONS
-from pipeline.tasks import TASKS, added_columns
+from pipeline.common.error_codes import REASONS
+from pipeline.common.tasks import TASKS, Task, added_columns
+from pipeline.config.filter import FilterConfig, KeepConfig
 
 ROOT = Path(__file__).parent.parent
 

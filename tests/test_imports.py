@@ -15,10 +15,10 @@ HEAVY = {"torch", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "tr
     ("module", "spared"),
     [
         ("jobs.cli", HEAVY | {"ray", "pyarrow", "pydantic"}),  # `vilt --help`
-        ("jobs.batch", HEAVY),  # until the config is read
-        ("pipeline.monitor", HEAVY),  # an actor that counts
-        ("pipeline.readtask", {"matplotlib", "duckdb", "deltalake", "transformers"}),
-        ("pipeline.predict", {"ray.data", "matplotlib", "duckdb", "deltalake", "transformers"}),
+        ("jobs.commands.batch", HEAVY),  # until the config is read
+        ("pipeline.monitoring.error_budget", HEAVY),  # an actor that counts
+        ("pipeline.stages.read_task", {"matplotlib", "duckdb", "deltalake", "transformers"}),
+        ("pipeline.stages.predict", {"ray.data", "matplotlib", "duckdb", "deltalake", "transformers"}),
     ],
 )
 def test_modules_are_light(module: str, spared: set[str]) -> None:

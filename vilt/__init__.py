@@ -5,32 +5,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vilt.configuration import ViltConfig, VisualBertConfig, ViTConfig
-    from vilt.decoding import ImageError
-    from vilt.family import open_predictor
-    from vilt.fast_images import ViltImageProcessorFast, ViTImageProcessorFast
-    from vilt.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
-    from vilt.model import ViltModel
-    from vilt.predictor import Filled, Predictor, Tag
-    from vilt.text import ViltProcessor, ViltTokenizer
-    from vilt.vilt_heads import (
+    from vilt.common.configuration import ViltConfig, VisualBertConfig, ViTConfig
+    from vilt.models.registry import open_predictor
+    from vilt.models.vilt.heads import (
         ViltForImageAndTextRetrieval,
         ViltForImagesAndTextClassification,
         ViltForMaskedLM,
         ViltForQuestionAnswering,
         ViltForTokenClassification,
     )
-    from vilt.visual_bert import VisualBertModel
-    from vilt.visual_bert_heads import (
+    from vilt.models.vilt.modeling import ViltModel
+    from vilt.models.vilt.predictor import Filled, Predictor, Tag
+    from vilt.models.visual_bert.heads import (
         VisualBertForMultipleChoice,
         VisualBertForPreTraining,
         VisualBertForQuestionAnswering,
         VisualBertForRegionToPhraseAlignment,
         VisualBertForVisualReasoning,
     )
-    from vilt.visual_bert_predictor import VisualBertPredictor
-    from vilt.vit import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
-    from vilt.vit_predictor import ViTPredictor
+    from vilt.models.visual_bert.modeling import VisualBertModel
+    from vilt.models.visual_bert.predictor import VisualBertPredictor
+    from vilt.models.vit.modeling import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
+    from vilt.models.vit.predictor import ViTPredictor
+    from vilt.processing.decoding import ImageError
+    from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
+    from vilt.processing.text import ViltProcessor, ViltTokenizer
+    from vilt.processing.torch_images import ViltImageProcessorFast, ViTImageProcessorFast
 
 __all__ = [
     "Filled",
@@ -68,17 +68,65 @@ __all__ = [
     "open_predictor",
 ]
 
-_MODULES = (
-    *("decoding", "configuration", "images", "fast_images", "text", "model", "predictor", "vilt_heads", "visual_bert"),
-    *("visual_bert_heads", "visual_bert_predictor", "vit", "vit_predictor", "family"),
-)
+_MODULES = {
+    "common.configuration": (
+        "ViTConfig",
+        "ViltConfig",
+        "VisualBertConfig",
+    ),
+    "models.registry": ("open_predictor",),
+    "models.vilt.heads": (
+        "ViltForImageAndTextRetrieval",
+        "ViltForImagesAndTextClassification",
+        "ViltForMaskedLM",
+        "ViltForQuestionAnswering",
+        "ViltForTokenClassification",
+    ),
+    "models.vilt.modeling": ("ViltModel",),
+    "models.vilt.predictor": (
+        "Filled",
+        "Predictor",
+        "Tag",
+    ),
+    "models.visual_bert.heads": (
+        "VisualBertForMultipleChoice",
+        "VisualBertForPreTraining",
+        "VisualBertForQuestionAnswering",
+        "VisualBertForRegionToPhraseAlignment",
+        "VisualBertForVisualReasoning",
+    ),
+    "models.visual_bert.modeling": ("VisualBertModel",),
+    "models.visual_bert.predictor": ("VisualBertPredictor",),
+    "models.vit.modeling": (
+        "ViTForImageClassification",
+        "ViTForMaskedImageModeling",
+        "ViTModel",
+    ),
+    "models.vit.predictor": ("ViTPredictor",),
+    "processing.decoding": ("ImageError",),
+    "processing.images": (
+        "ViTFeatureExtractor",
+        "ViTImageProcessor",
+        "ViltFeatureExtractor",
+        "ViltImageProcessor",
+    ),
+    "processing.text": (
+        "ViltProcessor",
+        "ViltTokenizer",
+    ),
+    "processing.torch_images": (
+        "ViTImageProcessorFast",
+        "ViltImageProcessorFast",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """A name of `__all__`, when it is first asked for: not every process that imports a module needs torch, which
-    takes seconds."""
-    if name in __all__:
-        for module in _MODULES:
-            if hasattr(found := import_module(f"vilt.{module}"), name):
-                return globals().setdefault(name, getattr(found, name))
+    """Import a name of `__all__` when it is first asked for.
+
+    Torch takes seconds to import, and not every process that imports a module of this package needs it.
+    """
+    if name in _MODULE_OF:
+        return globals().setdefault(name, getattr(import_module(f"vilt.{_MODULE_OF[name]}"), name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import ray
 
 from pipeline import JobConfig
-from pipeline.predict import ViltActor
+from pipeline.stages.predict import ViltActor
 from tests.clusters import Running, cluster_of, remove
 
 
@@ -43,7 +43,7 @@ class Windows:
     """`preprocess_windows`, leaving a mark with the node that decodes."""
 
     def __init__(self, marks: Path) -> None:
-        self.marks, self.preprocess = marks, import_module("pipeline.flow").preprocess_windows
+        self.marks, self.preprocess = marks, import_module("pipeline.scoring.dataflow").preprocess_windows
 
     def __call__(self, windows: Iterator[pa.Table], **kwargs: Any) -> Iterator[pa.Table]:
         (self.marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
@@ -60,7 +60,7 @@ def main(config_file: str, how: str) -> None:
     config = JobConfig.load("score", config_file)
     marks = Path(config.output.path).with_name("marks")
     marks.mkdir()
-    stages = import_module("pipeline.flow")
+    stages = import_module("pipeline.scoring.dataflow")
     with cluster_of(head_cores=2 if how == "replace" else 0) as cluster:
         stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
         kept, lost = (cluster.add_node(num_cpus=2, num_gpus=1) for _ in range(2))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.s3server import S3Server
+from jobs.demo.s3_server import S3Server
 from tests.faults.harness import TABLE, Job
 
 

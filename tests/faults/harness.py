@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import s3fs
 import yaml
 
-from jobs import scenes
-from jobs.s3server import S3_KEY, S3_SECRET, S3Server
+from jobs.demo import scenes
+from jobs.demo.s3_server import S3_KEY, S3_SECRET, S3Server
 
 FAULTS = int(os.environ.get("FAULTS", "1"))
 ROWS = 360

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from random import Random
 
-from jobs.s3server import free_port
+from jobs.demo.s3_server import free_port
 
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import JobConfig, run
-from pipeline.predict import ViltActor
+from pipeline.stages.predict import ViltActor
 from tests.clusters import job_values, run_script
 from tests.faults.harness import ROWS, TABLE, Outcome
 
@@ -48,7 +48,7 @@ class LateActor(ViltActor):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_an_actor_that_starts_the_third_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("pipeline.flow"), "ViltActor", LateActor)
+    monkeypatch.setattr(import_module("pipeline.scoring.dataflow"), "ViltActor", LateActor)
     run(JobConfig.parse("score", job_values(tmp_path, actors={"count": 1, "cpus": 1})))
     assert len(list((tmp_path / "failures").iterdir())) == 2
     outcome(tmp_path / "out", "an actor's __init__ fails twice", 2)

@@ -22,7 +22,7 @@ import s3fs
 import yaml
 from deltalake import DeltaTable
 
-from jobs.s3server import S3_KEY, S3_SECRET, S3Server
+from jobs.demo.s3_server import S3_KEY, S3_SECRET, S3Server
 from tests.faults.harness import VILT, scene_table
 
 RUNS = 20

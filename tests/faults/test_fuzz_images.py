@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilt.decoding import ImageError, decode, read_size
+from vilt.processing.decoding import ImageError, decode, read_size
 
 pytestmark = pytest.mark.quick
 CASES = int(os.environ.get("FUZZ_CASES", "300"))

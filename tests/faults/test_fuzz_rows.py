@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import JobConfig
-from pipeline.preprocess import Settings, preprocess
-from pipeline.reasons import REASONS
-from pipeline.schema import DETAIL, ERROR, PAIR, ROW_ID, TEXT_INDEX, MicroBatch
-from pipeline.tables import check_columns
+from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID, TEXT_INDEX
+from pipeline.common.error_codes import REASONS
+from pipeline.stages.micro_batch import MicroBatch
+from pipeline.stages.preprocess import Settings, preprocess
+from pipeline.tables.table import check_columns
 from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
-from vilt.packing import ImageRows
+from vilt.inference.packing import ImageRows
 
 pytestmark = pytest.mark.quick
 TABLES = int(os.environ.get("FUZZ_CASES", "300")) // 10

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from jobs.s3server import S3Server
+from jobs.demo.s3_server import S3Server
 from pipeline import JobConfig, run
 from tests.faults.harness import FAULTS, ROWS, Job, scene_table
 from vilt import Predictor

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from jobs.s3server import S3Server
+from jobs.demo.s3_server import S3Server
 from tests.faults.harness import ROWS, TABLE, VILT, Job, Outcome, scene_table
 from tests.faults.proxy import BadProxy
 

@@ -14,8 +14,8 @@ from typer.main import get_command
 
 from jobs.cli import app
 from pipeline import JobConfig, run
-from pipeline.filtering import filter_table
-from pipeline.filtering_config import FilterConfig
+from pipeline.config.filter import FilterConfig
+from pipeline.filtering.filter_table import filter_table
 
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\"> \x1b[31mred"
 

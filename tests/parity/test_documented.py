@@ -12,7 +12,7 @@ import transformers
 
 import vilt
 from tests.parity.checkpoints import write_checkpoint
-from tests.vilt.test_predictor import pairs
+from tests.vilt.models.test_predictor import pairs
 
 MODEL = (
     "input_ids attention_mask token_type_ids pixel_values pixel_mask head_mask inputs_embeds image_embeds "

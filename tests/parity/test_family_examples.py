@@ -9,8 +9,8 @@ import transformers
 
 import vilt
 from tests.parity.models import randomise
-from tests.vilt.test_family import features, write_visual_bert, write_vit
-from tests.vilt.test_predictor import pairs
+from tests.vilt.models.test_predictor import pairs
+from tests.vilt.models.test_registry import features, write_visual_bert, write_vit
 
 
 def classify(library: ModuleType, folder: str) -> str:

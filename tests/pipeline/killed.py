@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.lock import RunLock
+from pipeline.storage.lock import RunLock
 
 
 class Killed(BaseException):
@@ -56,5 +56,5 @@ class Hurried:
 def the_dead_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed runs of these tests are of this very process."""
     monkeypatch.setattr(RunLock, "_is_dead", lambda *_: True)
-    monkeypatch.setattr("pipeline.lock.time", Hurried())
+    monkeypatch.setattr("pipeline.storage.lock.time", Hurried())
     monkeypatch.setattr(RunLock, "_beat_until_stopped", lambda *_: None)

@@ -1,0 +1,1 @@
+"""The terminal side of a command: exit codes, logs, signals."""

@@ -1,0 +1,283 @@
+"""Train the shipped model on drawn scenes: `vilt train --out FOLDER`.
+
+Masked captions first, which teach the model to find things; then captions, questions and rankings together.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from jobs.demo import questions, scenes
+from vilt.checkpoints import state_dict as checkpoint
+from vilt.common.configuration import ViltConfig
+from vilt.inference.embeddings import PixelProjection
+from vilt.inference.heads import MaskedWordHead, initialise
+from vilt.inference.packing import Packed, Pairs, starts
+from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.heads import AnswerHead, RetrievalHead
+from vilt.models.vilt.modeling import ViltModel
+from vilt.processing.grids import Grid
+from vilt.processing.images import ViltImageProcessor
+from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+
+WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
+top bottom"""
+ALIGNED_LAYER = 4  # of 6; the layers above can then look things up
+LAST_PART = 0.8  # of all steps
+CANDIDATES = 4  # captions a ranked picture: one true, the others hard
+IMAGES = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
+TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
+
+
+def config() -> ViltConfig:
+    """The shipped model's shape: 3.3 million parameters, 128-pixel pictures in patches of 32."""
+    return ViltConfig(
+        vocab_size=len(vocabulary()),
+        hidden_size=192,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        intermediate_size=768,
+        initializer_range=0.05,
+        image_size=scenes.SHORTEST_EDGE,
+        id2label=dict(enumerate(questions.ANSWERS)),
+    )
+
+
+def vocabulary() -> list[str]:
+    """Special tokens, every word of captions and questions, then single characters so that any text has tokens."""
+    words = {*WORDS.split(), *scenes.COLORS, *scenes.SHAPES, *scenes.SIZES, *(f"{shape}s" for shape in scenes.SHAPES)}
+    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    pieces = [f"##{c}" for c in letters if c.isalnum()]
+    return [*SPECIAL_TOKENS, *sorted(words - set(letters)), *letters, *pieces]
+
+
+@dataclass
+class Example:
+    """One text about one scene of the pool, and what is to be learned from it."""
+
+    scene: int
+    text: str
+    kind: str  # "caption", "question" or "rank"
+    answer: int = -1
+    cells: tuple[int, ...] = ()  # of a true caption: the cell of each object that it names, in its order
+
+
+class ScenePool:
+    """Scenes with their patches, drawn ahead by worker processes through the very path that jobs use."""
+
+    def __init__(self, size: int, workers: ProcessPoolExecutor) -> None:
+        self.workers = workers
+        self.next_seed = 0
+        self.items: list[tuple[scenes.Scene, np.ndarray, Grid]] = []
+        self.by_count: dict[int, list[int]] = {n: [] for n in range(1, scenes.MOST_OBJECTS + 1)}
+        for chunk in workers.map(_draw_many, [(seed, 256) for seed in range(size // 256)]):
+            for item in chunk:
+                self.by_count[len(item[0].things)].append(len(self.items))
+                self.items.append(item)
+
+    def sample(self, rng: Random, most: int) -> int:
+        """A scene of at most `most` objects, each number equally often."""
+        return rng.choice(self.by_count[rng.randint(1, most)])
+
+
+def _draw_many(job: tuple[int, int]) -> list[tuple[scenes.Scene, np.ndarray, Grid]]:
+    seed, count = job
+    rng = Random(TRAIN_SEED * 1_000_003 + seed)
+    preprocessor = Preprocessor(IMAGES, ViltTokenizer.from_vocabulary(vocabulary()), 32)
+    out = []
+    for _ in range(count):
+        scene = scenes.random_scene(rng)
+        out.append((scene, *preprocessor.patches(scenes.encode(scenes.draw(scene, rng), rng))))
+    return out
+
+
+class Trainee(nn.Module):
+    """One `ViltModel` and the three heads that learn on it."""
+
+    def __init__(self, shape: ViltConfig, seed: int) -> None:
+        super().__init__()
+        self.vilt = ViltModel(shape)
+        self.rank, self.answer, self.word = RetrievalHead(shape), AnswerHead(shape), MaskedWordHead(shape)
+        self.word_side, self.patch_side = (nn.Linear(shape.hidden_size, 64) for _ in range(2))
+        initialise(self, shape, torch.Generator().manual_seed(seed))
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """By their checkpoint names."""
+        return {"rank_output": self.rank, "classifier": self.answer, "mlm_score": self.word}
+
+    def loss(self, pairs: Pairs, examples: list[Example], words: Tensor, cells: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
+        batch = Packed(pairs)
+        projection = PixelProjection(self.vilt.image.projection, *IMAGES.affine())
+        images = self.vilt.embed_images(pairs, projection)
+        x, losses = self.vilt.embed(batch, images), {}  # (T, D)
+        for depth, block in enumerate(self.vilt.encoder.blocks, 1):
+            x = block(x, batch)
+            if depth == ALIGNED_LAYER:
+                losses["align"] = self.alignment(x, batch, cells[batch.text_order])
+        hidden = self.vilt.norm(x)
+        targets = words[batch.text_order]
+        chosen = targets >= 0
+        if chosen.any():
+            losses["caption"] = F.cross_entropy(self.word(hidden[batch.text_rows[chosen]]).float(), targets[chosen])
+        assert self.vilt.pooler is not None
+        pooled = self.vilt.pooler(batch.one(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
+        rank = [i for i, e in enumerate(examples) if e.kind == "rank"]
+        if rank:
+            logits = self.rank(pooled[rank]).float().view(-1, CANDIDATES)  # the true caption first
+            losses["rank"] = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
+        asked = [i for i, e in enumerate(examples) if e.kind == "question"]
+        if asked:
+            answers = torch.tensor([examples[i].answer for i in asked])
+            soft = F.one_hot(answers, len(questions.ANSWERS)).float()
+            losses["question"] = self.answer.loss(self.answer(pooled[asked]).float(), soft)
+        return losses
+
+    def alignment(self, x: Tensor, batch: Packed, cells: Tensor) -> Tensor:
+        """Cross entropy of the patch that each attribute word of a true caption is about, among its picture's patches.
+
+        x: (T, D). cells: int64 (texts,), the patch of each packed text token within its picture, -100 where none.
+        """
+        lengths = torch.tensor([length for length, count in batch.runs for _ in range(count)])
+        pair = torch.searchsorted(batch.starts, batch.text_rows, right=True) - 1  # of each text token
+        texts = torch.bincount(pair, minlength=len(lengths))
+        about = cells >= 0
+        pair, first = pair[about], (batch.starts + texts + 1)[pair[about]]
+        patches = lengths[pair] - texts[pair] - 1
+        column = torch.arange(int(patches.max()))[None]  # (1, most patches)
+        rows = (first[:, None] + column).clamp(max=len(x) - 1)
+        query, keys = self.word_side(x[batch.text_rows[about]]), self.patch_side(x)[rows]  # (n, d), (n, most, d)
+        scores = (keys @ query[:, :, None])[:, :, 0].float() / query.shape[1] ** 0.5
+        return F.cross_entropy(scores.masked_fill(column >= patches[:, None], -1e4), cells[about])
+
+
+def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
+    """A batch: masked captions only and few objects at first; then captions, questions and rankings; in the end more
+    of what is learned last."""
+    most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.025))
+    last = progress >= LAST_PART
+    if progress < 0.1:
+        captions, asked, hard = size, 0, 1
+    else:
+        captions, asked, hard = size // 4 if last else size * 3 // 8, size * 3 // 8, 1 if progress < 0.4 else 2
+    batch = [captioned(pool, pool.sample(rng, most), "caption") for _ in range(captions)]
+    for _ in range(asked):
+        scene = pool.sample(rng, most)
+        _, question, answer = questions.ask(pool.items[scene][0], rng, hard=4 if last else hard)
+        batch.append(Example(scene, question, "question", questions.ANSWERS.index(answer)))
+    for _ in range((size - captions - asked) // CANDIDATES):
+        scene = pool.sample(rng, most)
+        things = pool.items[scene][0].things
+        batch.append(captioned(pool, scene, "rank"))
+        swapped = scenes.swapped_captions(things) if last and rng.random() < 0.6 else []
+        false = [*rng.sample(swapped, min(1, len(swapped))), *scenes.false_captions(things, CANDIDATES, rng)]
+        batch += [Example(scene, text, "rank") for text in list(dict.fromkeys(false))[: CANDIDATES - 1]]
+    return batch
+
+
+def captioned(pool: ScenePool, scene: int, kind: str) -> Example:
+    """The true caption of a scene."""
+    drawn = pool.items[scene][0]
+    cells = tuple(thing.row * drawn.cols + thing.col for thing in drawn.things)
+    return Example(scene, scenes.caption(drawn.things), kind, cells=cells)
+
+
+def to_pairs(
+    pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random
+) -> tuple[Pairs, Tensor, Tensor]:
+    """The batch as pairs, with one or two of the three attributes of every object of a caption masked (now and then
+    all); the masked words as targets; and for each word that names an attribute in a true caption the cell it is about.
+
+    Targets and cells are int64 (sum of text lengths,), -100 elsewhere.
+    """
+    ids, lengths = tokenizer.ragged([e.text for e in batch])
+    words, cells = np.full_like(ids, -100), np.full_like(ids, -100)
+    attributes = [tokenizer.id(word) for word in (*scenes.COLORS, *scenes.SHAPES, *scenes.SIZES)]
+    for example, begin, length in zip(batch, starts(lengths), lengths, strict=True):
+        named = begin + np.flatnonzero(np.isin(ids[begin : begin + length], attributes))
+        if example.cells:
+            cells[named] = np.repeat(example.cells, 3)
+        if example.kind == "caption":
+            masked = (
+                named
+                if rng.random() < 0.15
+                else [i for thing in named.reshape(-1, 3) for i in rng.sample(thing.tolist(), rng.choice((1, 1, 2)))]
+            )
+            words[masked] = ids[masked]
+            ids[masked] = tokenizer.id("[MASK]")
+    seen, image_index = np.unique([e.scene for e in batch], return_inverse=True)
+    patches = np.concatenate([pool.items[i][1] for i in seen])
+    pairs = Pairs(ids, lengths, patches, [pool.items[i][2] for i in seen], image_index)
+    return pairs, torch.from_numpy(words), torch.from_numpy(cells)
+
+
+def train(
+    out: str,
+    steps: int,
+    seed: int,
+    first_step: int = 0,
+    batch_size: int = 64,
+    pool_size: int = 30_000,
+    rate: float = 5e-4,
+) -> None:
+    """Train and write the checkpoint folder `out`, every 1,000 steps too; prints the losses every 100.
+
+    first_step: continue a training that ended there, with the weights that it left in `out`.
+    """
+    rng = Random(seed + first_step)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        pool = ScenePool(pool_size, workers)
+    shape = config()
+    tokenizer = ViltTokenizer.from_vocabulary(vocabulary())
+    model = Trainee(shape, seed)
+    if first_step:
+        checkpoint.fill(model.vilt, model.heads, checkpoint.read(out)[0], out)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes", flush=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
+    warm_up = min(500, steps // 10 + 1)
+
+    def scale(done: int) -> float:  # steady, then linear to 0 over the last part
+        left = 1 - (first_step + done) / steps
+        return min((done + 1) / warm_up, left / (1 - LAST_PART), 1.0)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+    started, totals = time.monotonic(), dict.fromkeys(("align", "caption", "question", "rank"), 0.0)
+    for step in range(first_step, steps):
+        batch = compose(pool, rng, batch_size, step / steps)
+        pairs, words, cells = to_pairs(pool, batch, tokenizer, rng)
+        # Sequences are short: the fused attention's backward costs twice the plain products here.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            losses = model.loss(pairs, batch, words, cells)
+        optimizer.zero_grad()
+        sum(losses.values(), torch.zeros(())).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        for name, loss in losses.items():
+            totals[name] += loss.item() / 100
+        if step % 100 == 99:
+            line = "  ".join(f"{name} {total:.3f}" for name, total in totals.items())
+            print(f"step {step + 1:6d}  {line}  {time.monotonic() - started:.0f} s", flush=True)
+            totals = dict.fromkeys(totals, 0.0)
+        if step % 1000 == 999 or step + 1 == steps:
+            save(out, shape, model, tokenizer)
+
+
+def save(out: str, shape: ViltConfig, model: Trainee, tokenizer: ViltTokenizer) -> None:
+    """Write the folder in the published format, weights as bfloat16."""
+    shape.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    IMAGES.save_pretrained(out)
+    checkpoint.save(out, model.vilt, model.heads, torch.bfloat16)

@@ -1,0 +1,1 @@
+"""The reports of jobs: HTML pages and figures."""

@@ -1,0 +1,99 @@
+"""The figures of a report: matplotlib drawings as SVG text, for a page that needs nothing else."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.results.distribution import Distribution
+from pipeline.results.file_footer import Written
+
+KEPT, DROPPED, LINE = "#2f6f9f", "#c9ced4", "#b3402a"
+STYLE = {
+    "svg.fonttype": "none",  # text as text: small, and read aloud
+    "svg.hashsalt": "vilt",  # the same file for the same figures
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e6e8eb",
+    "text.parse_math": False,  # a "$" in a text is a "$"
+}
+
+
+def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
+    """Rows by score: those that were kept below those that were not, and where the cut is."""
+    figure, axes = _figure(2.4)
+    width = scores.edges[1] - scores.edges[0]
+    axes.bar(scores.edges[:-1], scores.kept, width, align="edge", color=KEPT, label="kept")
+    if sum(scores.dropped):
+        axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, align="edge", color=DROPPED, label="dropped")
+    if threshold is not None:
+        axes.axvline(threshold, color=LINE, linewidth=1, label="lowest kept")
+        axes.legend(frameon=False)
+    axes.set_xlabel(name)
+    axes.set_ylabel("rows")
+    return _svg(figure, f"Histogram of {scores.rows:,} scores")
+
+
+def bars(values: Sequence[tuple[str, int]], of: str) -> str:
+    """A horizontal bar for each name, the first on top."""
+    figure, axes = _figure(0.5 + 0.22 * len(values))
+    names = [name if len(name) <= 28 else f"{name[:27]}…" for name, _ in values]
+    axes.barh(range(len(values)), [count for _, count in values], color=KEPT)
+    axes.set_yticks(range(len(values)), names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    return _svg(figure, of)
+
+
+def progress(parts: Sequence[Written]) -> str:
+    """Rows that were written over time: a step for each file."""
+    figure, axes = _figure(2.0)
+    first = parts[0].at
+    unit, seconds = _unit(parts[-1].at - first)
+    rows = [0]
+    for part in parts:
+        rows.append(rows[-1] + part.rows)
+    times = [(part.at - first) / seconds for part in parts]
+    axes.step([times[0], *times], rows, where="post", color=KEPT)
+    axes.set_ylim(0)
+    axes.set_xlabel(f"{unit} since {time.strftime('%Y-%m-%d %H:%M', time.gmtime(first))} UTC")
+    axes.set_ylabel("rows written")
+    return _svg(figure, f"{rows[-1]:,} rows over time")
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The unit of time in which a span reads best, and its seconds."""
+    for name, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return name, size
+    return "seconds", 1.0
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    """Axes of a size that a phone shows as it is. height: inches."""
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(4.6, height), layout="constrained")
+        axes = figure.subplots()
+    return figure, axes
+
+
+def _svg(figure: Figure, title: str) -> str:
+    """As an <svg> element that takes the width there is, with a title for those who cannot see it."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return re.sub(r' width="[\d.]+pt" height="[\d.]+pt"|<metadata>.*?</metadata>', "", svg, flags=re.DOTALL)

@@ -1,0 +1,1 @@
+"""Ray: sessions, nodes, and the sizes of actor pools."""

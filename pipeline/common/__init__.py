@@ -1,0 +1,1 @@
+"""Names that all rooms share: columns, errors, error codes, row ranges, tasks."""

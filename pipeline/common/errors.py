@@ -1,0 +1,28 @@
+"""The errors that end a job, and one-line texts for the errors of libraries."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """A config, or what it points to, is wrong: one line that names the key, the value, and what would be right."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: pyarrow adds more."""
+    return str(error).partition("\n")[0]
+
+
+class BusyError(RuntimeError):
+    """Another run is at work on the output."""
+
+
+class RowsLostError(RuntimeError):
+    """Rows in and rows out differ: an output that must not be trusted."""
+
+
+class TooManyErrorsError(RuntimeError):
+    """More rows are rejected than `max_error_rate` allows."""
+
+
+class StorageFailedError(RuntimeError):
+    """The storage failed in mid-run and did not come back."""

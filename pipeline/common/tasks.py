@@ -1,0 +1,73 @@
+"""The table of tasks: what each adds to a row, and which head of a checkpoint it needs. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX
+
+Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
+TASK_NAMES: tuple[Task, ...] = get_args(Task)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task.
+
+    Attributes:
+        help: What the command of this name does, for `vilt --help`.
+        verb: What was done to a row, for summaries and reports.
+        columns: Names of the columns that the task adds, in the order in which they are written.
+        head: The head of the checkpoint that the task reads.
+        kinds: The `model_type`s that have such a head.
+    """
+
+    help: str
+    verb: str
+    columns: tuple[str, ...]
+    head: str
+    kinds: tuple[str, ...] = ("vilt",)
+
+
+TASKS: dict[Task, TaskSpec] = {
+    "score": TaskSpec("Score how well each text of a table fits its image.", "scored", ("score",), "score"),
+    "answer": TaskSpec(
+        "Answer the question of each row about its image.",
+        "answered",
+        ("answer", "answer_score", "answers"),
+        "answer",
+        ("vilt", "visual_bert"),
+    ),
+    "fill": TaskSpec("Fill every [MASK] of each text, most certain first.", "filled", ("filled_text", "fills"), "fill"),
+    "reason": TaskSpec(
+        "Classify each text about its two or more images.",
+        "reasoned",
+        ("label", "label_score"),
+        "reason",
+        ("vilt", "visual_bert"),
+    ),
+    "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag"),
+    "embed": TaskSpec(
+        "Write the pooled vector of each image and text, or of each image (ViT).",
+        "embedded",
+        ("embedding",),
+        "embed",
+        ("vilt", "vit", "visual_bert"),
+    ),
+    "classify": TaskSpec(
+        "Classify each image (ViT).", "classified", ("label", "label_score", "labels"), "classify", ("vit",)
+    ),
+    "rank": TaskSpec(
+        "Score every text of one table with every image of another; keep the best of each.",
+        "ranked",
+        ("best_texts", "candidates"),
+        "score",
+    ),
+}
+
+
+def added_columns(tasks: Sequence[Task]) -> list[str]:
+    """Return the columns that a job adds, in the order in which they are written."""
+    return [ROW_ID, TEXT_INDEX, *(name for task in tasks for name in TASKS[task].columns), ERROR, DETAIL]

@@ -1,0 +1,123 @@
+"""YAML -> checked values: sections of a config file, with the path of the key in every error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
+
+from pipeline.common.errors import ConfigError
+
+
+class Section(BaseModel):
+    """Keys of a config file, or the whole of it. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any], source: str = "config") -> Self:
+        """A config from plain values. Raises ConfigError, which begins with `source`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_one_line(cls, error)}") from None
+
+
+def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a YAML file, with `key=value` overrides, as in `input.path=s3://bucket/table`, over them.
+
+    Raises ConfigError for an unreadable file.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one dotted key, in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not key=value, as in output.path=scores/")
+    *sections, name = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key}: {section} is a {type(inner).__name__}, it has no key {name!r}")
+        values = inner
+    try:
+        values[name] = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}: the value is not YAML: {_yaml_fault(error)}") from None
+
+
+def _yaml_fault(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without a copy of the line, which may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.problem}{f' in line {mark.line + 1}, column {mark.column + 1}' if mark else ''}"
+
+
+def _one_line(root: type[BaseModel], error: ValidationError) -> str:
+    """The first fault, as "input.imge: unknown key, did you mean 'image'? ..."."""
+    faults = error.errors()
+    key = _key(root, faults[0]["loc"])
+    same = [fault for fault in faults if _key(root, fault["loc"]) == key]
+    fault = max(same, key=lambda fault: len(fault["loc"]))  # of what it may be, what the value came closest to
+    path = ".".join(key)
+    more = f" (and {len(faults) - len(same)} more)" if len(faults) > len(same) else ""
+    if fault["type"] == "extra_forbidden":
+        known = [name for name in _section_of(root, key).model_fields if name != "tasks"]
+        close = difflib.get_close_matches(key[-1], known, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{path}: unknown key; {hint}the keys here are {', '.join(known)}{more}"
+    if fault["type"] == "missing":
+        return f"{path}: missing; it is the {_description(root, key)}{more}"
+    if fault["type"] == "value_error":
+        return fault["msg"].removeprefix("Value error, ") + more
+    wanted = fault["msg"][0].lower() + fault["msg"][1:]
+    value = "the value" if path.startswith("storage") else repr(fault["input"])  # a secret, perhaps
+    return f"{path}: {value} is wrong; {wanted}{more}"
+
+
+def _key(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The config key of a fault's location, without the places within its value."""
+    parts = [str(part) for part in location]
+    for depth in range(len(parts)):
+        field = _section_of(root, parts[: depth + 1]).model_fields.get(parts[depth])
+        if field is None or not _sections_in(field.annotation):
+            return parts[: depth + 1]
+    return parts
+
+
+def _sections_in(kind: Any) -> list[type[BaseModel]]:
+    """The section that a key holds, which may be optional; none where it holds a value."""
+    return [k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)]
+
+
+def _section_of(root: type[BaseModel], key: Sequence[str]) -> type[BaseModel]:
+    """The section that holds a key."""
+    section = root
+    for part in key[:-1]:
+        (section,) = _sections_in(section.model_fields[part].annotation)
+    return section
+
+
+def _description(root: type[BaseModel], key: Sequence[str]) -> str:
+    field = _section_of(root, key).model_fields[key[-1]]
+    return field.description or f"section {key[-1]!r}"

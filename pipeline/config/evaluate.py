@@ -1,0 +1,117 @@
+"""What the YAML file of `vilt evaluate` may say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from pipeline.common.tasks import Task
+from pipeline.config.base import Section, read_values
+from pipeline.config.job import ActorsConfig, BatchConfig, JobConfig, LimitsConfig, RayConfig, StorageConfig
+
+
+class BenchmarkConfig(Section):
+    """What every benchmark names: a checkpoint and the images for it, or results that are there already."""
+
+    model: str | None = Field(None, description="checkpoint: a folder, s3://..., hf://owner/name or zoo://scenes")
+    results: str | None = Field(None, description="results to measure, instead of a model")
+    images: str | None = Field(None, description="folder of the images: a local path or s3://...")
+
+
+class RetrievalConfig(BenchmarkConfig):
+    """Recall of texts by images and of images by texts, on a split of Karpathy and Fei-Fei."""
+
+    annotations: str = Field(description="dataset_coco.json or dataset_flickr30k.json")
+    split: str = "test"
+
+
+class VqaConfig(BenchmarkConfig):
+    """VQAv2, or any set of questions in its layout."""
+
+    questions: str = Field(description="as v2_OpenEnded_mscoco_val2014_questions.json")
+    annotations: str | None = Field(None, description="as v2_mscoco_val2014_annotations.json; without: no accuracy")
+    image_name: str = Field("COCO_{subtype}_{image_id:012d}.jpg", description="file name of an image")
+    submission: bool = Field(False, description="write the answers for the evaluation server, with annotations too")
+
+    @model_validator(mode="after")
+    def _name_is_a_pattern(self) -> Self:
+        try:
+            self.image_name.format(subtype="val2014", image_id=42)
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(
+                f"vqa.image_name: {self.image_name!r} is no pattern ({error!r}); it is made of {{subtype}} and "
+                "{image_id}, as in COCO_{subtype}_{image_id:012d}.jpg"
+            ) from None
+        return self
+
+
+class Nlvr2Config(BenchmarkConfig):
+    """NLVR2: is a sentence true of two images?"""
+
+    annotations: str = Field(description="JSON lines, as dev.json")
+
+
+class OutputConfig(Section):
+    """Where the results go."""
+
+    path: str = Field(description="folder for the results: a local path or s3://...")
+    overwrite: bool = Field(False, description="replace what another model or benchmark left there")
+
+
+class BootstrapConfig(Section):
+    """How the 95 % intervals are drawn."""
+
+    resamples: int = Field(1000, ge=100, description="samples drawn with replacement")
+    seed: int = Field(0, ge=0, description="of the random numbers")
+
+
+class EvaluateConfig(Section):
+    """A whole file: one benchmark or several, and how to run the model."""
+
+    output: OutputConfig
+    retrieval: RetrievalConfig | None = None
+    vqa: VqaConfig | None = None
+    nlvr2: Nlvr2Config | None = None
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = "auto"
+    actors: ActorsConfig = ActorsConfig()
+    limits: LimitsConfig = LimitsConfig()
+    batch: BatchConfig = BatchConfig()
+    storage: StorageConfig = StorageConfig()
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _benchmarks_are_whole(self) -> Self:
+        named = {name: getattr(self, name) for name in ("retrieval", "vqa", "nlvr2")}
+        given = {name: section for name, section in named.items() if section is not None}
+        if not given:
+            raise ValueError(f"no benchmark: give a section {', '.join(named)}, or several")
+        for name, section in given.items():
+            if (section.model is None) == (section.results is None):
+                raise ValueError(f"{name}.model: give either the model to measure or {name}.results")
+            if section.model is not None and section.images is None:
+                raise ValueError(f"{name}.images: missing; it is the folder of the images, which the model reads")
+        if self.vqa and self.vqa.results is not None and self.vqa.annotations is None:
+            raise ValueError("vqa.annotations: missing; without them there is nothing to measure vqa.results against")
+        return self
+
+    @classmethod
+    def load(cls, path: str, overrides: Sequence[str] = ()) -> EvaluateConfig:
+        """Read a YAML file and apply `key=value` overrides. Raises ConfigError."""
+        return cls.checked(read_values(path, overrides), path)
+
+    def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
+        """The job that runs a model over a table: `inputs` are the keys of its section `input`."""
+        shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
+        values = {
+            "input": inputs,
+            "model": model,
+            "output": {"path": output, "overwrite": self.output.overwrite},
+            "top_k": 1,
+            **self.model_dump(include=shared),
+        }
+        return JobConfig.parse(task, values)

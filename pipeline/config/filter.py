@@ -1,0 +1,123 @@
+"""What the YAML file of `vilt filter` may say: a table, its scores, and which rows to keep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from pipeline.config.base import Section, read_values
+from pipeline.config.job import InputConfig, JobConfig, RayConfig, StorageConfig
+
+KEPT, DROPPED, SCORES = "kept", "dropped", "scores"  # folders below the output
+_CONDITIONS = ("where", "min_score", "top", "answer")
+_OF_THE_FILTER = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
+
+
+class KeepConfig(Section):
+    """Conditions on the results of a row. A row is kept where all of them hold."""
+
+    where: str | None = Field(None, description="SQL condition over the columns of the results")
+    min_score: float | None = Field(None, allow_inf_nan=False, description="lowest score that is kept")
+    top: float | None = Field(None, gt=0, le=1, description="share of the rows with a score that is kept, best first")
+    by: str | None = Field(None, description="column of the results: `top` is the share of each of its values")
+    answer: list[str] | None = Field(None, description="answers that are kept")
+    score: str | None = Field(
+        None, description="column of numbers to compare; default: score, else answer_score, else label_score"
+    )
+    texts: Literal["best", "worst", "mean"] = Field(
+        "best", description="what counts of a row with several texts: its best or worst result, or its mean score"
+    )
+
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _answers_are_strings(cls, value: Any) -> Any:
+        """YAML reads `no` as a boolean and `2` as a number; answers are the words."""
+        words = {True: "yes", False: "no"}
+        values = value if isinstance(value, list) else [value]
+        return [words[v] if isinstance(v, bool) else str(v) if isinstance(v, int) else v for v in values]
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> Self:
+        if all(getattr(self, name) is None for name in _CONDITIONS):
+            raise ValueError(f"keep: holds no condition; give one or several of {', '.join(_CONDITIONS)}")
+        if self.answer == []:
+            raise ValueError("keep.answer: an empty list keeps nothing; name the answers to keep")
+        if self.by is not None and self.top is None:
+            raise ValueError("keep.by: given without keep.top, the share to keep of each group")
+        return self
+
+
+class FilterOutput(Section):
+    """Where the kept rows go."""
+
+    path: str = Field(description="folder for kept/, dropped/ and _summary.json: a local path or s3://...")
+    overwrite: bool = Field(False, description="replace what an earlier run wrote there")
+    report: bool = Field(True, description="write _report.html")
+
+
+class FilterConfig(Section):
+    """A whole filter file."""
+
+    input: InputConfig
+    scores: str | None = Field(None, description="folder with the results of an earlier job over the same table")
+    run: dict[str, Any] | None = Field(None, description="the job that scores the table first: task, model, ...")
+    keep: KeepConfig
+    output: FilterOutput
+    storage: StorageConfig = StorageConfig()
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _scores_come_from_one_place(self) -> Self:
+        if (self.scores is None) == (self.run is None):
+            both = "both are given" if self.run is not None else "neither is given"
+            raise ValueError(f"scores, run: {both}; name the results of an earlier job, or what to run, in one of them")
+        for name in _OF_THE_FILTER:
+            if name in (self.run or {}):
+                raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")
+        if self.run is not None:
+            try:
+                self.scoring_job(overwrite=False)
+            except ValueError as error:
+                raise ValueError(str(error).replace("run: ", "run.", 1)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _places_differ(self) -> Self:
+        out = f"{self.output.path.rstrip('/')}/"
+        if out.startswith(f"{self.input.path.rstrip('/')}/"):
+            raise ValueError(
+                f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
+                "would read it: choose another"
+            )
+        for key, value in (("input.path", self.input.path), ("scores", self.scores or "")):
+            folder = f"{value.rstrip('/')}/"
+            if folder == out or folder.startswith((f"{out}{KEPT}/", f"{out}{DROPPED}/")):
+                raise ValueError(f"output.path: {self.output.path!r} holds {key} {value!r}: choose another folder")
+        return self
+
+    def scoring_job(self, overwrite: bool) -> JobConfig:
+        """The job that `run` describes, over the same table, with its results in OUT/scores. Raises ConfigError."""
+        values = {
+            **(self.run or {}),
+            "input": self.input.model_dump(exclude_unset=True),
+            "output": {"path": f"{self.output.path.rstrip('/')}/{SCORES}", "overwrite": overwrite},
+            "storage": self.storage.model_dump(),
+            "ray": self.ray.model_dump(),
+        }
+        return JobConfig.parse(None, values, "run")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
+        dumped = self.model_dump(include={"input", "scores", "keep"})
+        return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def load(cls, path: str, overrides: Sequence[str] = ()) -> FilterConfig:
+        """Read a YAML file and apply `key=value` overrides, as in `keep.top=0.3`. Raises ConfigError."""
+        return cls.checked(read_values(path, overrides), path)

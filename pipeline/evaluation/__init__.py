@@ -1,0 +1,1 @@
+"""Published benchmarks: their files, their metrics, and how a checkpoint is measured on them."""

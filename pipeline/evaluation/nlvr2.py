@@ -1,0 +1,100 @@
+"""NLVR2: is a sentence true of two images? Accuracy and consistency, as the official script has them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.common.errors import ConfigError
+from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
+from pipeline.evaluation.answers import Answers, checked, read_answers, run_job
+from pipeline.evaluation.benchmarks import Example, read_nlvr2
+from pipeline.evaluation.files import Measured, Output, absolute
+from pipeline.evaluation.layouts import read_file
+from pipeline.evaluation.metrics import Metric, share
+from pipeline.stages.checkpoints import check_models
+from pipeline.storage.filesystem import model_folder
+from vilt.common.configuration import ViltConfig
+
+CLASSES = {"true": True, "false": False}
+
+
+class Nlvr2:
+    """NLVR2. The model and all files are checked when it is made. Raises ConfigError."""
+
+    def __init__(self, config: EvaluateConfig, output: Output) -> None:
+        assert config.nlvr2
+        self.config, self.section, self.output = config, config.nlvr2, output
+        self.examples = read_nlvr2(self.section.annotations, config.storage)
+        if self.section.model is not None:
+            inputs = {"path": self.section.annotations, "image": ["left", "right"], "text": "sentence"}
+            check_models(config.job("reason", self.section.model, output.uri, **inputs))
+            labels = ViltConfig.from_pretrained(model_folder(self.section.model, config.storage)).id2label.values()
+            if {label.lower() for label in labels} != set(CLASSES):
+                raise ConfigError(
+                    f"nlvr2.model: {self.section.model!r} has the classes {', '.join(labels)}; expected True and False"
+                )
+
+    def measure(self) -> Measured:
+        """Run the model where one is given, then measure."""
+        answers = self._answers()
+        metrics = nlvr2_metrics(self.examples, answers.given, self.config.bootstrap)
+        missing = len(self.examples) - len(answers.given) - sum(answers.rejected.values())
+        return Measured("nlvr2", metrics, answers.rejected, missing, answers.lineage, [])
+
+    def _answers(self) -> Answers:
+        section, storage, examples = self.section, self.config.storage, self.examples
+        known = {example.identifier for example in examples}
+        if section.model is not None:
+            assert section.images is not None
+            images = absolute(section.images, "nlvr2.images", storage)
+            columns = {
+                "identifier": [example.identifier for example in examples],
+                "left": [f"{images}/{example.images[0]}" for example in examples],
+                "right": [f"{images}/{example.images[1]}" for example in examples],
+                "sentence": [example.sentence for example in examples],
+            }
+            table = self.output.write_table("nlvr2/examples", pa.table(columns))
+            inputs = {"path": table, "image": ["left", "right"], "text": "sentence", "allow": [images]}
+            return run_job(
+                self.config,
+                f"{self.output.uri}/nlvr2/answers",
+                "reason",
+                section.model,
+                inputs,
+                ("identifier", "label"),
+            )
+        assert section.results is not None
+        if section.results.endswith(".csv"):
+            content = read_file(section.results, "nlvr2.results", storage).decode(errors="replace")
+            rows = [row for row in csv.reader(io.StringIO(content)) if row]
+            wrong = next((row for row in rows if len(row) != 2 or row[1].strip().lower() not in CLASSES), None)
+            if wrong is not None:
+                raise ConfigError(
+                    f"nlvr2.results: {section.results!r} has another layout: expected lines of identifier,True or "
+                    f"identifier,False, found {','.join(wrong):.60}"
+                )
+            pairs = [(identifier, label.strip()) for identifier, label in rows]
+            return checked(pairs, section.results, "nlvr2.results", "identifier", known)
+        return read_answers(section.results, "nlvr2.results", ("identifier", "label"), storage, known)
+
+
+def nlvr2_metrics(examples: list[Example], given: Mapping[object, str], bootstrap: BootstrapConfig) -> list[Metric]:
+    """Accuracy, and consistency as the official script has it: the share of sentences that are judged right beside
+    every pair of images. An example without an answer is wrong. Intervals: by set of images."""
+    right = np.array([CLASSES.get(given.get(e.identifier, "").lower()) == e.label for e in examples])
+    groups: dict[str, list[int]] = {}
+    for place, example in enumerate(examples):
+        groups.setdefault(example.group, []).append(place)
+    sets = np.array([example.set for example in examples])
+    consistent = np.array([right[places].all() for places in groups.values()])
+    set_of_group = sets[[places[0] for places in groups.values()]]
+    resamples, seed = bootstrap.resamples, bootstrap.seed
+    return [
+        share("accuracy", right.astype(float), sets, "examples", resamples, seed),
+        share("consistency", consistent.astype(float), set_of_group, "sentences", resamples, seed),
+    ]

@@ -1,0 +1,1 @@
+"""Filter jobs: keep the rows of a table whose results are good enough."""

@@ -1,0 +1,1 @@
+"""Images: URIs to bytes, or the reason why not."""

@@ -1,0 +1,113 @@
+"""Images over http and https: only from public addresses, never more bytes than the limit.
+
+A table is data that others wrote, and its URLs must not reach what only this machine can reach: services on its own
+network, or the cloud's metadata address. So each address is checked as the connection to it is made, after its name
+was resolved, and each redirect is checked like the first URL.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+from typing_extensions import Self
+from yarl import URL
+
+from pipeline.common.error_codes import Failure
+from pipeline.common.uris import WEB, scheme
+
+REDIRECTS = 5
+_STATUS = {404: "image_missing", 410: "image_missing", 401: "image_forbidden", 403: "image_forbidden"}
+_STATUS |= {451: "image_forbidden", 429: "fetch_throttled", 503: "fetch_throttled"}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class WebClient:
+    """Reads URLs that `resolve` lets through; an async context manager.
+
+    resolve: a URL -> its spelling to send, or why it must not be read; asked again about every redirect.
+    """
+
+    def __init__(
+        self, resolve: Callable[[str], str | Failure], max_bytes: int, at_once: int, allow_private: bool
+    ) -> None:
+        self.resolve, self.max_bytes, self.at_once, self.allow_private = resolve, max_bytes, at_once, allow_private
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=self.at_once, socket_factory=self._socket)
+        self.session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,  # a small answer must not become a large one
+            headers={"Accept-Encoding": "identity", "User-Agent": "vilt-pipeline"},
+            timeout=aiohttp.ClientTimeout(total=None),  # the caller's limit counts
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+
+    async def get(self, url: str) -> bytes | Failure:
+        """The body of a URL that `resolve` let through, or why there is none. Raises aiohttp.ClientError."""
+        for _ in range(REDIRECTS + 1):
+            try:
+                async with self.session.get(URL(url), allow_redirects=False) as answer:
+                    if answer.status not in (301, 302, 303, 307, 308):
+                        return await self._body(answer)
+                    location = urljoin(url, answer.headers.get("Location", ""))
+            except aiohttp.ClientConnectorError as error:
+                if error.os_error.errno == errno.EPERM:
+                    return Failure("uri_not_allowed", str(error.os_error.strerror))
+                raise
+            target = self.resolve(location)
+            if isinstance(target, Failure) or scheme(target) not in WEB:
+                return Failure("uri_not_allowed", f"redirected to {location}, which is not allowed")
+            url = target
+        return Failure("image_fetch_failed", f"more than {REDIRECTS} redirects")
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes | Failure:
+        if answer.status != 200:
+            return Failure(_STATUS.get(answer.status, "image_fetch_failed"), f"HTTP status {answer.status}")
+        data = bytearray()
+        if (answer.content_length or 0) > self.max_bytes:
+            return too_large(self.max_bytes)
+        while chunk := await answer.content.read(self.max_bytes + 1 - len(data)):
+            data += chunk
+            if len(data) > self.max_bytes:
+                return too_large(self.max_bytes)
+        return bytes(data)
+
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """A socket for one resolved address. An OSError with EPERM is what survives aiohttp's wrapping of errors."""
+        family, kind, protocol, _, (host, *_) = address
+        if not (self.allow_private or is_public(host)):
+            raise OSError(errno.EPERM, f"{host} is not a public address (input.allow_private)")
+        return socket.socket(family, kind, protocol)
+
+
+def is_public(host: str) -> bool:
+    """Whether an address is one that anybody may reach, also where it is an IPv4 address in IPv6 clothes."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # not an address, but a spelling that the operating system would take for one
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(address.packed[-4:])
+        if inner is not None:
+            address = inner
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def too_large(max_bytes: int) -> Failure:
+    """The failure of an image with more than `max_bytes` bytes."""
+    return Failure("image_too_large", f"more than {max_bytes} bytes (limits.image_bytes)")

@@ -1,0 +1,1 @@
+"""Metrics, events, progress and error budgets of a running job."""

@@ -1,0 +1,1 @@
+"""Plans: what a job will meet and how long it will take, from a sample."""

@@ -1,0 +1,1 @@
+"""Rank jobs: every text of one table with every image of another."""

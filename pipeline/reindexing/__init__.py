@@ -1,0 +1,1 @@
+"""Reindex jobs: a Delta table of results that follows its input."""

@@ -1,0 +1,1 @@
+"""Overviews of finished jobs, for reports."""

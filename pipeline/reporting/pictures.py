@@ -1,0 +1,150 @@
+"""The rows that an overview names, with their texts and small pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from PIL import Image
+
+from pipeline.common.error_codes import Failure
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.config.job import InputConfig, JobConfig, StorageConfig
+from pipeline.images.fetch import Fetcher
+from pipeline.reporting.overview import Overview
+from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.tables.lookup import by_file, find_ids, read_places
+from pipeline.tables.table import TableFiles, open_files
+from vilt.processing.decoding import ImageError, decode
+
+SIDE = 240  # pixels of a thumbnail, at most
+QUALITY = 75
+TEXT_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A row to show. thumbnail: a JPEG in base64; where there is none, missing says why."""
+
+    row_id: int
+    score: str
+    text: str
+    note: str
+    thumbnail: str | None
+    missing: str
+
+
+def pictures_of(view: Overview, storage: StorageConfig) -> tuple[dict[str, list[Picture]], str]:
+    """Kind -> pictures of the overview's examples; and why they are left out, "" where they are not."""
+    if not view.examples:
+        return {}, ""
+    if not view.summary.get("input"):
+        return {}, "Pictures are left out: the summary does not name the table."
+    try:
+        found = _Finder(view, InputConfig.checked(view.summary["input"]), storage).find()
+    except (ConfigError, *STORAGE_ERRORS) as error:
+        return {}, f"Pictures are left out: {first_line(error)}"
+    return {kind: [_picture(row, *found[_key(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells the examples apart: of one row several texts may be shown."""
+    return row["row_id"], row.get("place")
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Looks the texts and images of an overview's examples up."""
+
+    view: Overview
+    spec: InputConfig
+    storage: StorageConfig
+
+    @cached_property
+    def original(self) -> TableFiles:
+        """The table that the job has read."""
+        return open_files(self.spec, self.storage)
+
+    def find(self) -> dict[Any, tuple[str, Any]]:
+        """Of each example its text; and its image as bytes, None, or the failure to get it."""
+        texts = [self.spec.text] if isinstance(self.spec.text, str) else list((self.spec.text or {}).values())
+        texts = list(dict.fromkeys(texts))
+        image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
+        wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
+        columns = [*texts, *image]
+        rows = self._of_filter(wanted, columns) if self.view.is_filter else self._of_job(wanted, columns)
+        images = self._fetch({key: _cell(row.get(image[0])) if image else None for key, row in rows.items()})
+        return {key: (_text([row.get(name) for name in texts]), images[key]) for key, row in rows.items()}
+
+    def _of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+        places = by_file(self.original, list(wanted.values()))
+        rows = read_places(self.original, places, _present(self.original, columns))
+        return {key: rows.get(place, {}) for key, place in zip(wanted, places, strict=True)}
+
+    def _of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+        """What the results carry, and the rest from the table that was read."""
+        results = self.view.table
+        assert results is not None
+        carried = _present(results, columns)
+        own = read_places(results, [row["place"] for row in wanted.values()], carried)
+        found = {key: own.get(row["place"], {}) for key, row in wanted.items()}
+        if len(carried) == len(columns):
+            return found
+        places = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
+        rest = [name for name in _present(self.original, columns) if name not in carried]
+        rows = read_places(self.original, list(places.values()), rest)
+        return {key: {**row, **rows.get(places.get(key[0], -1), {})} for key, row in found.items()}
+
+    def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
+        """The cells with the bytes, or the failure, in place of each URI."""
+        uris = sorted({cell for cell in cells.values() if isinstance(cell, str)})
+        if not uris:
+            return cells
+        values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
+        config = JobConfig.checked({**values, "input": self.spec.model_dump()})
+        fetched = dict(zip(uris, Fetcher(self.original.base, config).fetch(uris), strict=True))
+        return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}
+
+
+def _present(table: TableFiles, columns: list[str]) -> list[str]:
+    return [name for name in columns if name in table.schema.names]
+
+
+def _cell(value: Any) -> Any:
+    """What an image cell holds, the first of several: bytes or a URI."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, dict):
+        value = value["path"] if value["bytes"] is None else value["bytes"]
+    return value
+
+
+def _text(values: list[Any]) -> str:
+    """The texts of a row, on one line."""
+    texts = [" | ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value]
+    text = " / ".join(texts)
+    return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
+
+
+def _picture(row: dict[str, Any], text: str, image: Any) -> Picture:
+    thumbnail, missing = None, "no image"
+    if isinstance(image, Failure):
+        missing = f"{image.reason}: {image.detail}"
+    elif image is not None:
+        try:
+            thumbnail = _thumbnail(image)
+        except ImageError as error:
+            missing = str(error)
+    note = row.get("answer") or row.get("reason") or ""
+    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing)
+
+
+def _thumbnail(image: bytes) -> str:
+    picture = decode(image)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

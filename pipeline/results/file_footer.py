@@ -1,0 +1,154 @@
+"""What one file of results holds: which rows of the input, and counts. It stands in the file's own footer."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, STATS, TEXTS
+from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.row_ranges import ROW_BITS, Places
+
+FOOTER = "vilt.written"
+
+
+@dataclass(eq=False)
+class Written:
+    """One file, or the counts of several.
+
+    places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
+    a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
+    file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
+    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. editions: number of a file in the places -> its
+    name and edition, where the rows tell. at: when it was written, in seconds since 1970. replaces: the file of an
+    earlier run whose other rows these are.
+    """
+
+    name: str = ""
+    places: Places = field(default_factory=Places.none)
+    split: dict[int, tuple[int, int]] = field(default_factory=dict)
+    retryable: Places = field(default_factory=Places.none)
+    rows: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    micro_batches: int = 0
+    pairs: int = 0
+    tokens: int = 0
+    capacity: int = 0
+    model_seconds: float = 0.0
+    devices: Counter[str] = field(default_factory=Counter)
+    grids: Counter[str] = field(default_factory=Counter)
+    editions: dict[int, tuple[str, str]] = field(default_factory=dict)
+    at: float = 0.0
+    replaces: str | None = None
+
+    @classmethod
+    def of(cls, name: str, blocks: Sequence[pa.Table], budget: int) -> Written:
+        """Of the blocks of a file, with their hidden columns. budget: tokens of a full micro-batch."""
+        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR, STATS]) for block in blocks])
+        places, first, counts = np.unique(table[PLACE].to_numpy(), return_index=True, return_counts=True)
+        texts = table[TEXTS].to_numpy()[first]
+        whole = counts == texts
+        failed = table[ERROR].to_pylist()
+        may_pass = np.array([error in RETRYABLE for error in failed], dtype=bool)
+        sources: dict[int, tuple[str, str]] = {}
+        if ROW_SOURCE in blocks[0].column_names:
+            known = pa.concat_arrays([c for b in blocks for c in b[ROW_SOURCE].chunks])
+            files, at = np.unique(table[PLACE].to_numpy() >> ROW_BITS, return_index=True)
+            rows = known.take(pa.array(at)).to_pylist()
+            sources = {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
+        stats = [value for value in table[STATS].drop_null().to_pylist() if value["pairs"]]
+        return cls(
+            name,
+            Places.of(places[whole]),
+            {int(p): (int(c), int(t)) for p, c, t in zip(places[~whole], counts[~whole], texts[~whole], strict=True)},
+            Places.of(table[PLACE].to_numpy()[may_pass]),
+            table.num_rows,
+            Counter(error for error in failed if error),
+            len(stats),
+            sum(value["pairs"] for value in stats),
+            sum(value["tokens"] for value in stats),
+            len(stats) * budget,
+            sum(value["seconds"] for value in stats),
+            Counter(f"{value['precision']} on {value['device']}" for value in stats),
+            Counter(grid for value in stats for grid in value["grids"] or ()),
+            sources,
+            time.time(),
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[Written]) -> Written:
+        """The sums of several files' counts."""
+        parts, out = list(parts), cls()
+        for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
+            setattr(out, name, sum(getattr(part, name) for part in parts))
+        for part in parts:
+            out.errors.update(part.errors)
+            out.devices.update(part.devices)
+            out.grids.update(part.grids)
+        return out
+
+    def to_json(self) -> str:
+        """For the footer."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.dumps({key: v.encode() if isinstance(v, Places) else v for key, v in values.items()})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Written:
+        """What `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        for name in ("places", "retryable"):
+            values[name] = Places.decode(values[name])
+        values["split"] = {int(place): (here, of) for place, (here, of) in values["split"].items()}
+        if "editions" in values:
+            values["editions"] = {int(number): tuple(source) for number, source in values["editions"].items()}
+        for name in {"errors", "devices", "grids"} & values.keys():
+            values[name] = Counter(values[name])
+        return cls(**values)
+
+
+def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
+    """The files that together hold every row of theirs once and whole, in order, and those that do not fit in.
+
+    A stop can leave a file with some of a row's texts without the file with the others.
+    """
+    good, bad = list(parts), list[Written]()
+    while True:
+        here = Counter[int]()
+        for part in good:
+            here.update({place: count for place, (count, _) in part.split.items()})
+        cut = [part for part in good if any(here[place] != of for place, (_, of) in part.split.items())]
+        whole = [part for part in good if part not in cut]
+        twice = _overlapping(whole)
+        bad += cut + twice
+        good = [part for part in whole if part not in twice]
+        if not cut and not twice:
+            return good, bad
+
+
+def _overlapping(parts: list[Written]) -> list[Written]:
+    """Files with rows that a file before them holds too."""
+    seen = Places.union(part.places for part in parts)
+    if len(seen) == sum(len(part.places) for part in parts):
+        return []
+    seen, out = Places.none(), []
+    for part in parts:
+        both = Places.union((seen, part.places))
+        if len(both) < len(seen) + len(part.places):
+            out.append(part)
+        else:
+            seen = both
+    return out
+
+
+def done_places(parts: Iterable[Written]) -> Places:
+    """The rows of the input that these files hold, those that are split between files included."""
+    parts = list(parts)
+    split = np.array([place for part in parts for place in part.split], np.int64)
+    return Places.union([*(part.places for part in parts), Places.of(split)])

@@ -1,0 +1,140 @@
+"""The results of a job that was finished: its Parquet files, which a Delta table lists where it is one, their columns,
+and what they say of themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.results.delta_table import ResultTable
+from pipeline.results.file_footer import FOOTER, Written
+from pipeline.results.progress import SUMMARY
+from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.tables.files import Found
+from pipeline.tables.schemas import unify
+from pipeline.tables.table import MAX_BYTES, Listing, TableFiles, open_files, open_listed
+
+SCORE_COLUMNS = ("score", "answer_score", "label_score")  # of which the first that is there ranks the rows
+
+
+@dataclass(frozen=True)
+class Results:
+    """The Parquet files directly in a folder, or those of a Delta table.
+
+    fingerprint: hash of their names, sizes and versions. metadata: of each file, the keys and values of its footer.
+    """
+
+    uri: str
+    filesystem: AbstractFileSystem
+    paths: list[str]
+    fingerprint: str
+    schema: pa.Schema
+    metadata: list[dict[str, str]]
+
+    @property
+    def dataset(self) -> ds.Dataset:
+        """All files as one table, for reading in parts."""
+        return ds.dataset(
+            self.paths, schema=self.schema, format="parquet", filesystem=arrow_filesystem(self.filesystem)
+        )
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """What the first footer says of how the results were made."""
+        first = self.metadata[0] if self.metadata else {}
+        return {key: value for key, value in first.items() if key.startswith("vilt.") and key != FOOTER}
+
+    @cached_property
+    def written(self) -> list[Written]:
+        """What each file holds; of files that other programs wrote, nothing."""
+        return [Written.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
+
+    @property
+    def score_column(self) -> str | None:
+        """The column that ranks the rows."""
+        return next((name for name in SCORE_COLUMNS if name in self.schema.names), None)
+
+
+def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
+    """Find the files and read their footers. Raises ConfigError, which names the config's `key`."""
+    filesystem, path = open_fsspec(uri, key, storage)
+    try:
+        filesystem.invalidate_cache()
+        found = [info for info in filesystem.ls(path, detail=True) if info["type"] == "file"]
+    except FileNotFoundError:
+        raise ConfigError(f"{key}: {uri!r} does not exist") from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
+    infos = {info["name"]: info for info in found if _is_result(info["name"])}
+    table = ResultTable(uri, storage, key)
+    if table.exists:
+        infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
+    elif not infos and not any(info["name"].endswith(f"/{SUMMARY}") for info in found):
+        raise ConfigError(f"{key}: {uri!r} holds no .parquet files; name the output folder of a job that has finished")
+    paths = sorted(infos)
+    versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
+    arrow = arrow_filesystem(filesystem)
+
+    def footer(file: str) -> tuple[pa.Schema, dict[str, str]]:
+        try:
+            metadata = pq.read_metadata(file, filesystem=arrow)
+        except (*STORAGE_ERRORS, pa.ArrowException) as error:
+            raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
+        values = metadata.metadata or {}
+        return metadata.schema.to_arrow_schema(), {k.decode(): v.decode(errors="replace") for k, v in values.items()}
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        footers = list(pool.map(footer, paths))
+    schema = unify(paths, [schema for schema, _ in footers]) if footers else pa.schema([])
+    fingerprint = hashlib.sha256(json.dumps(versions).encode()).hexdigest()
+    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers])
+
+
+def result_files(uri: str, storage: StorageConfig) -> TableFiles:
+    """The files of results as a table to read. Raises ConfigError."""
+    spec = InputConfig(path=uri, format="parquet")
+    table = ResultTable(uri, storage)
+    if not table.exists:
+        return open_files(spec, storage)
+    filesystem, path = open_fsspec(uri, "OUT", storage)
+    found = [Found(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
+    found.sort(key=lambda file: file.name)
+    listing = Listing(filesystem, found, path.rstrip("/"), "parquet", [file.path for file in found])
+    return open_listed(listing, spec, MAX_BYTES)
+
+
+def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
+    """The `_summary.json` of a finished job, or what a Delta table's last commit tells. Raises ConfigError where there
+    is none."""
+    if commit := ResultTable(uri, storage, key).latest():
+        return commit.summary(uri)
+    filesystem, path = open_fsspec(uri, key, storage)
+    try:
+        filesystem.invalidate_cache()
+        return json.loads(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"
+        ) from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
+
+
+def _is_result(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith(".parquet") and not name.startswith(("_", "."))
+
+
+def _version(info: dict[str, Any]) -> object:
+    return info.get("ETag") or info.get("LastModified") or info.get("mtime")

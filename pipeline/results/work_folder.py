@@ -1,0 +1,108 @@
+"""A folder of an output in which a job works: its names, small JSON files, and parts of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from pipeline.common.errors import ConfigError
+from pipeline.results.file_footer import FOOTER, Written
+from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whole
+
+DELTA_LOG = "_delta_log"
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class WorkFolder:
+    """The files directly in the folder `path`."""
+
+    def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
+        self.filesystem, self.path = filesystem, path
+
+    def names(self) -> set[str]:
+        """What is directly in the folder; nothing where it does not exist."""
+        self.filesystem.invalidate_cache()
+        try:
+            return {path.rstrip("/").rpartition("/")[2] for path in self.filesystem.ls(self.path, detail=False)} - {""}
+        except FileNotFoundError:
+            return set()
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A JSON file; None where there is none."""
+        self.filesystem.invalidate_cache()
+        try:
+            return json.loads(self.filesystem.cat_file(f"{self.path}/{name}"))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, values: Mapping[str, Any]) -> None:
+        """A JSON file, whole or not at all."""
+        write_whole(self.filesystem, f"{self.path}/{name}", json.dumps(values).encode())
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files."""
+        each(lambda name: self.filesystem.rm_file(f"{self.path}/{name}"), names)
+
+    def remove_all(self) -> None:
+        """Remove the folder and all that is below it."""
+        self.filesystem.invalidate_cache()
+        if self.filesystem.exists(self.path):
+            self.filesystem.rm(self.path, recursive=True)
+
+    def parts(self, names: Iterable[str]) -> list[Written]:
+        """What these files of results hold, by their footers."""
+        arrow = arrow_filesystem(self.filesystem)
+
+        def footer(name: str) -> Written:
+            metadata = pq.read_metadata(f"{self.path}/{name}", filesystem=arrow).metadata
+            written = Written.from_json(metadata[FOOTER.encode()])
+            written.name = name
+            return written
+
+        return each(footer, names)
+
+
+def refuse_delta(out: WorkFolder) -> None:
+    """Raises ConfigError where an output is a Delta table, in whose folder files of other jobs have no place."""
+    if DELTA_LOG in out.names():
+        raise ConfigError(
+            f"output.path: {out.path!r} holds a Delta table; choose another folder, set output.format=delta, or use "
+            "`vilt reindex`"
+        )
+
+
+def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:
+    """What `do` gives of each, all of them done; see `in_threads`."""
+    return list(in_threads(do, list(values)))
+
+
+def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict[str, str]]:
+    """A file of results, and of its footer what tells how they were made."""
+    with pq.ParquetFile(path, filesystem=arrow_filesystem(filesystem)) as file:
+        table, metadata = file.read(), file.metadata.metadata
+    lineage = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"vilt.")}
+    lineage.pop(FOOTER, None)
+    return table.replace_schema_metadata(None), lineage
+
+
+def write_parquet(
+    filesystem: AbstractFileSystem, path: str, tables: Iterable[pa.Table], metadata: Mapping[str, str]
+) -> int:
+    """Tables of one schema -> one file with `metadata` in its footer, whole or not at all; its size in bytes."""
+    sink, writer = pa.BufferOutputStream(), None
+    for table in tables:
+        if writer is None:
+            writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
+        writer.write_table(table)
+    assert writer is not None
+    writer.add_key_value_metadata(dict(metadata))
+    writer.close()
+    content = sink.getvalue()
+    write_whole(filesystem, path, content)
+    return content.size

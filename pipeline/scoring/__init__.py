@@ -1,0 +1,1 @@
+"""One whole job over a table, on Ray Data."""

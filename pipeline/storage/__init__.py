@@ -1,0 +1,1 @@
+"""Storage: paths, retries, and locks."""

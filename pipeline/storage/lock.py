@@ -1,0 +1,154 @@
+"""One run at a time on an output: a lock file with a heartbeat, on any storage that fsspec opens.
+
+A run that was killed leaves its lock. It is known to be dead by its process where that ran on this machine, elsewhere
+by a heartbeat that stands still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from pipeline.common.errors import BusyError
+from pipeline.storage.filesystem import STORAGE_ERRORS, write_once
+
+BEAT = 5.0  # seconds between heartbeats
+WATCH = 4 * BEAT  # without a heartbeat for so long, a run elsewhere is dead
+SETTLE = 0.5  # seconds after which the later of two that take over a dead run's lock has won
+
+
+class RunLock:
+    """The lock file at `path`; a context manager that holds it. Raises BusyError where another run holds it."""
+
+    def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
+        self.filesystem, self.path, self.token = filesystem, path, uuid.uuid4().hex
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> RunLock:
+        self._acquire()
+        self._thread = threading.Thread(target=self._beat_until_stopped, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        self._thread.join(WATCH)
+        for _ in range(5):  # a heartbeat that a storage in trouble has taken late can bring the file back
+            with contextlib.suppress(*STORAGE_ERRORS):
+                if self._holder().get("token") != self.token:
+                    return
+                self.filesystem.rm_file(self.path)
+            time.sleep(0.2)
+
+    def check(self) -> None:
+        """Raises BusyError where another run has taken the lock over, because this one seemed dead."""
+        holder = self._holder()
+        if holder.get("token") != self.token:
+            raise BusyError(f"{self.path}: {_describe(holder)} has taken over the job while this run stood still")
+
+    def _acquire(self) -> None:
+        self.filesystem.makedirs(self.path.rpartition("/")[0], exist_ok=True)
+        if self._create():
+            return
+        holder = self._holder()
+        if holder and not self._is_dead(holder):
+            raise BusyError(f"{self.path}: {_describe(holder)} is at work on this output; wait until it has ended")
+        self._write(0)
+        time.sleep(SETTLE)
+        self.check()
+
+    def _create(self) -> bool:
+        """Write the file where there is none."""
+        try:
+            self.filesystem.pipe_file(self.path, self._content(0), mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:  # what s3fs makes of a refused conditional write depends on the store
+            if error.errno == errno.EINVAL and self._holder():
+                return False
+            raise
+        return True
+
+    def _is_dead(self, holder: dict[str, Any]) -> bool:
+        if (holder["host"], holder["space"]) == (socket.gethostname(), _process_space()):
+            started = _started(holder["pid"])
+            if started != "":
+                return started != holder["started"]
+        last, end = holder, time.monotonic() + WATCH
+        while time.monotonic() < end:
+            time.sleep(BEAT / 10)
+            holder = self._holder()
+            if not holder:
+                return True
+            if (holder["token"], holder["beat"]) != (last["token"], last["beat"]):
+                return False
+        return True
+
+    def _holder(self) -> dict[str, Any]:
+        """What the lock file says; nothing where there is none, or only an empty one that nobody fills."""
+        for _ in range(10):
+            self.filesystem.invalidate_cache()
+            try:
+                return json.loads(self.filesystem.cat_file(self.path))
+            except FileNotFoundError:
+                return {}
+            except json.JSONDecodeError:  # a local file that was made and is not yet written
+                time.sleep(0.1)
+        return {}
+
+    def _content(self, beat: int) -> bytes:
+        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        where = {"host": socket.gethostname(), "space": _process_space(), "pid": os.getpid()}
+        when = {"started": _started(os.getpid()), "since": since}
+        return json.dumps({"token": self.token, "beat": beat, **where, **when}).encode()
+
+    def _write(self, beat: int) -> None:
+        write_once(self.filesystem, self.path, self._content(beat))
+
+    def _beat_until_stopped(self) -> None:
+        beat = 0
+        while not self._stopped.wait(BEAT):
+            beat += 1
+            with contextlib.suppress(*STORAGE_ERRORS):  # `check` decides in the end
+                if self._holder().get("token") != self.token:
+                    return
+                if not self._stopped.is_set():
+                    self._write(beat)
+
+
+def _describe(holder: dict[str, Any]) -> str:
+    return f"a run on {holder.get('host')} (process {holder.get('pid')}, since {holder.get('since')})"
+
+
+def _process_space() -> str:
+    """Which set of process numbers this process sees: containers on one machine have one each."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this machine started, in the kernel's ticks; None where there is no such process, "" where the
+    system does not tell."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return None if fields[0] == "Z" else fields[19]  # a zombie is dead

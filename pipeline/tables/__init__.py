@@ -1,0 +1,1 @@
+"""Input tables: formats, files, schemas, and the Ray datasource that reads them."""

@@ -1,0 +1,243 @@
+"""`vilt evaluate` on benchmark files of drawn scenes: the metrics of the `Predictor`'s own results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+import yaml
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.commands.evaluate import evaluate, evaluate_file
+from pipeline import ConfigError
+from pipeline.config.evaluate import EvaluateConfig
+from tests.parity.checkpoints import write_checkpoint
+from tests.pipeline.evaluation import drawn
+from vilt import Predictor
+
+PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
+
+
+def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
+    """Evaluate: the benchmarks of evaluation.json, and the table."""
+    values = {"output": {"path": str(out)}, "precision": "float32", "bootstrap": {"resamples": 200}, **sections}
+    text = evaluate(EvaluateConfig.checked(values))
+    found = json.loads((out / "evaluation.json").read_text())["benchmarks"]
+    if any(benchmark["metrics"] for benchmark in found.values()):
+        assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    return found, text
+
+
+def values_of(benchmark: dict[str, Any]) -> dict[str, float]:
+    return {name: metric["value"] for name, metric in benchmark["metrics"].items()}
+
+
+def recalls(path: str, images: str, broken: int) -> dict[str, float]:
+    """By the definition, over the whole matrix."""
+    every = json.loads(Path(path).read_text())["images"]
+    chosen = sorted((image for image in every if image["split"] == "test"), key=lambda image: image["imgid"])
+    texts = [(sentence["raw"], i) for i, image in enumerate(chosen) for sentence in image["sentences"]]
+    matrix = np.full((len(chosen), len(texts)), -np.inf)
+    for i, image in enumerate(chosen):
+        if i != broken:
+            data = (Path(images) / image["filepath"] / image["filename"]).read_bytes()
+            matrix[i] = PREDICTOR.score(data, [text for text, _ in texts])
+    true = np.array([[i == own for _, own in texts] for i in range(len(chosen))])
+    out = {}
+    for name, scores, right in (("image to text", matrix, true), ("text to image", matrix.T, true.T)):
+        best = np.where(right, scores, -np.inf).max(1, keepdims=True)
+        rank = np.where(np.isneginf(best[:, 0]), 10**6, 1 + ((scores >= best) & ~right).sum(1))
+        out |= {f"{name} recall@{k}": float((rank <= k).mean()) for k in (1, 5, 10)}
+    return out
+
+
+def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("pipeline.evaluation.retrieval.IMAGES_PER_FILE", 5)
+    path, images = drawn.karpathy(tmp_path, 12)
+    (tmp_path / "images" / "val2014" / "3.jpg").write_bytes(b"<html>")
+    section = {"model": "zoo://scenes", "annotations": path, "images": images}
+    found, text = measured(tmp_path / "out", retrieval=section)
+    assert values_of(found["retrieval"]) == pytest.approx(recalls(path, images, broken=2))
+    assert 0.5 < found["retrieval"]["metrics"]["image to text recall@1"]["value"] < 1
+    assert found["retrieval"]["rejected"] == {"image_unsupported": 1}
+    assert "image_unsupported: no known image format" in text
+    parts = sorted((tmp_path / "out" / "retrieval" / "scores").iterdir())
+    assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 5, 10)]
+
+    parts[1].unlink()
+    capsys.readouterr()
+    again, _ = measured(tmp_path / "out", retrieval=section)
+    assert values_of(again["retrieval"]) == pytest.approx(values_of(found["retrieval"]))
+    assert capsys.readouterr().err == "retrieval: 10 of 12 images\n", "only what was missing is scored again"
+
+    with pytest.raises(ConfigError, match="holds scores of another split_sha256; choose another folder, or set output"):
+        measured(tmp_path / "out", retrieval={**section, "split": "train"})
+
+    scores = pq.read_table(tmp_path / "out" / "retrieval" / "scores").select(["sentid", "score", "imgid"])
+    pq.write_table(scores, tmp_path / "scores.parquet")
+    results = {"annotations": path, "results": str(tmp_path / "scores.parquet")}
+    given, _ = measured(tmp_path / "given", retrieval=results)
+    assert values_of(given["retrieval"]) == values_of(again["retrieval"])
+    for table, message in (
+        (
+            scores.slice(1),
+            r"holds [\d,]+ pairs; expected [\d,]+, each of the 12 images with each of the \d+ texts once",
+        ),
+        (
+            scores.drop_columns(["score"]),
+            "expected the columns imgid, sentid, score, found sentid, imgid, without 'score'",
+        ),
+        (scores.set_column(2, "imgid", pa.array([5] * len(scores))), "has imgid 5, which is not in the split"),
+    ):
+        pq.write_table(table, tmp_path / "scores.parquet")
+        with pytest.raises(ConfigError, match=message):
+            measured(tmp_path / "given", retrieval=results)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_vqa(tmp_path: Path) -> None:
+    questions, annotations, images = drawn.vqa(tmp_path, 15)
+    (tmp_path / "val2014" / "COCO_val2014_000000000004.jpg").unlink()
+    section = {"model": "zoo://scenes", "questions": questions, "annotations": annotations, "images": images}
+    found, text = measured(tmp_path / "out", vqa={**section, "submission": True})
+    right: dict[str, list[bool]] = {}
+    submission = {
+        row["question_id"]: row["answer"] for row in json.loads((tmp_path / "out/vqa/submission.json").read_text())
+    }
+    for asked, told in zip(
+        json.loads(Path(questions).read_text())["questions"],
+        json.loads(Path(annotations).read_text())["annotations"],
+        strict=True,
+    ):
+        file = Path(images) / f"COCO_val2014_{asked['image_id']:012d}.jpg"
+        answer = PREDICTOR.answer(file.read_bytes(), asked["question"])[0][0][0] if file.exists() else ""
+        assert submission[asked["question_id"]] == answer
+        right.setdefault(told["answer_type"], []).append(answer == told["multiple_choice_answer"])
+    expected = {f"accuracy, {kind}": np.mean(values) for kind, values in right.items()}
+    expected["accuracy"] = np.mean([value for values in right.values() for value in values])
+    assert values_of(found["vqa"]) == pytest.approx(expected)
+    assert found["vqa"]["rejected"] == {"image_missing": 2}
+    assert found["vqa"]["lineage"]["vilt.model"] == "zoo://scenes"
+    assert "vqa        accuracy" in text
+
+    del section["annotations"]
+    bare, _ = measured(tmp_path / "out", vqa=section)  # the answers are there: nothing runs again
+    assert bare["vqa"]["metrics"] == {}
+    given = {"questions": questions, "annotations": annotations, "results": str(tmp_path / "out/vqa/submission.json")}
+    again, _ = measured(tmp_path / "given", vqa=given)
+    assert values_of(again["vqa"]) == pytest.approx(expected)
+    table, _ = measured(tmp_path / "given", vqa={**given, "results": str(tmp_path / "out/vqa/answers")})
+    assert table["vqa"]["metrics"] == found["vqa"]["metrics"]
+    assert table["vqa"]["rejected"] == {"image_missing": 2}
+    few = drawn.write_json(tmp_path / "few.json", [{"question_id": 10, "answer": "yes"}])
+    found, text = measured(tmp_path / "given", vqa={**given, "results": few})
+    assert found["vqa"]["missing"] == 29
+    assert "29  missing in the results" in text
+    strange = drawn.write_json(tmp_path / "few.json", [{"question_id": 5, "answer": "yes"}])
+    with pytest.raises(ConfigError, match="has an answer to question_id 5, which the benchmark does not have"):
+        measured(tmp_path / "given", vqa={**given, "results": strange})
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_nlvr2(tmp_path: Path) -> None:
+    path, images = drawn.nlvr2(tmp_path, 2)
+    labels = {"id2label": {0: "False", 1: "True"}, "label2id": {"False": 0, "True": 1}}
+    name = "ViltForImagesAndTextClassification"
+    write_checkpoint(tmp_path / "model", name, seed=24, num_images=2, modality_type_vocab_size=3, **labels)
+    (tmp_path / "dev" / "dev-1-1-img1.png").write_bytes(b"")
+    section = {"model": str(tmp_path / "model"), "annotations": path, "images": images}
+    found, _ = measured(tmp_path / "out", nlvr2=section)
+    predictor = Predictor.from_pretrained(str(tmp_path / "model"), precision="float32")
+    right, lines = {}, [json.loads(line) for line in Path(path).read_text().splitlines()]
+    for line in lines:
+        stem = line["identifier"].rpartition("-")[0]
+        pair = [(Path(images) / f"{stem}-img{side}.png").read_bytes() for side in (0, 1)]
+        answer = predictor.reason([pair], [line["sentence"]])[0][0][0] if pair[1] else None
+        right[line["identifier"]] = answer == line["label"]
+    sentences = [all(right[f"dev-{n}-{pair}-{s}"] for pair in (0, 1)) for n in (0, 1) for s in (0, 1)]
+    expected = {"accuracy": np.mean(list(right.values())), "consistency": np.mean(sentences)}
+    assert values_of(found["nlvr2"]) == pytest.approx(expected)
+    assert found["nlvr2"]["rejected"] == {"image_unsupported": 2}
+
+    (tmp_path / "perfect.csv").write_text("".join(f"{line['identifier']},{line['label'].lower()}\n" for line in lines))
+    perfect, _ = measured(tmp_path / "given", nlvr2={"annotations": path, "results": str(tmp_path / "perfect.csv")})
+    assert values_of(perfect["nlvr2"]) == {"accuracy": 1, "consistency": 1}
+    (tmp_path / "wrong.csv").write_text("dev-0-0-0,maybe\n")
+    with pytest.raises(
+        ConfigError, match="expected lines of identifier,True or identifier,False, found dev-0-0-0,maybe"
+    ):
+        measured(tmp_path / "given", nlvr2={"annotations": path, "results": str(tmp_path / "wrong.csv")})
+    write_checkpoint(tmp_path / "other", name, num_images=2, modality_type_vocab_size=3)
+    with pytest.raises(ConfigError, match=r"has the classes LABEL_0, LABEL_1, .*; expected True and False"):
+        measured(tmp_path / "given", nlvr2={**section, "model": str(tmp_path / "other")})
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_s3(tmp_path: Path, s3_server: str) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("benchmarks")
+    drawn.vqa(tmp_path / "vqa", 6)
+    drawn.karpathy(tmp_path / "karpathy", 6)
+    s3.put(str(tmp_path / "vqa"), "benchmarks/vqa", recursive=True)
+    s3.put(str(tmp_path / "karpathy"), "benchmarks/karpathy", recursive=True)
+
+    def sections(base: str) -> dict[str, Any]:
+        vqa, karpathy = f"{base}/vqa", f"{base}/karpathy"
+        asked = {"questions": f"{vqa}/questions.json", "annotations": f"{vqa}/annotations.json"}
+        return {
+            "vqa": {"model": "zoo://scenes", "images": f"{vqa}/val2014", **asked},
+            "retrieval": {
+                "model": "zoo://scenes",
+                "images": f"{karpathy}/images/",
+                "annotations": f"{karpathy}/dataset.json",
+            },
+        }
+
+    values = {"output": {"path": "s3://benchmarks/out"}, "precision": "float32", "bootstrap": {"resamples": 200}}
+    text = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
+    assert "written     s3://benchmarks/out/evaluation.json" in text
+    remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
+    local, _ = measured(tmp_path / "out", **sections(str(tmp_path)))
+    assert {name: values_of(one) for name, one in remote.items()} == {n: values_of(one) for n, one in local.items()}
+    again = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
+    assert again == text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("vqa=", "job.yaml: no benchmark: give a section retrieval, vqa, nlvr2, or several"),
+        ("vqa.model=", "job.yaml: vqa.model: give either the model to measure or vqa.results"),
+        ("vqa.images=", "job.yaml: vqa.images: missing; it is the folder of the images"),
+        ("vqa.image_name=x{id}.jpg", "job.yaml: vqa.image_name: 'x{id}.jpg' is no pattern"),
+        ("vqa.question=x", "job.yaml: vqa.question: unknown key; did you mean 'questions'?"),
+        ("vqa.questions=/nowhere", "vqa.questions: '/nowhere' does not exist"),
+        ("retrieval.annotations=x", "job.yaml: retrieval.model: give either the model to measure or retrieval.results"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    override: str,
+    message: str,
+) -> None:
+    asked = {"model": "zoo://scenes", "questions": "q.json", "images": "images"}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump({"output": {"path": "out"}, "vqa": asked}))
+    monkeypatch.chdir(tmp_path)
+    assert evaluate_file("job.yaml", [override]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(message)
+    assert told.err.count("\n") == 1
+
+
+def test_the_command() -> None:
+    done = CliRunner().invoke(app, ["evaluate", "none.yaml"])
+    assert (done.exit_code, done.output) == (2, "none.yaml: no such file\n")

@@ -1,0 +1,163 @@
+"""`vilt plan` on drawn scenes: what the sample shows, and what is told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+import yaml
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from pipeline import JobConfig
+from pipeline.planning.plan import Asked, make_plan
+from pipeline.planning.trial import _import_seconds
+from tests.conftest import png
+from vilt import Predictor
+
+ELSEWHERE = ["--actors", "4", "--cores-per-actor", "4"]
+
+
+@pytest.fixture(scope="module")
+def import_seconds() -> float:
+    """What a new process takes to import what an actor needs, measured once."""
+    return _import_seconds()
+
+
+@pytest.fixture(autouse=True)
+def measured_before(import_seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same for every job."""
+    monkeypatch.setattr("pipeline.planning.trial._import_seconds", lambda: import_seconds)
+
+
+def vilt_plan(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["plan", *words])
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]) -> str:
+    """60 scenes, six of them broken."""
+    rows = scene_rows(60)
+    for row in rows[:4]:
+        row["image"] = b"<html>"
+    rows[4]["image"] = png(900, 30)
+    rows[5]["caption"] = None
+    values = {
+        "input": {"path": write_table(rows, files=3), "text": "caption"},
+        "model": "zoo://scenes",
+        "output": {"path": str(tmp_path / "out")},
+        "precision": "float32",
+    }
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+def test_all_rows_of_a_small_table(tmp_path: Path, job_file: str) -> None:
+    config = JobConfig.load("score", job_file)
+    trial = make_plan(config, Asked(actors=4, cores_per_actor=4)).trial
+    assert (trial.rows, trial.pairs) == (60, 60)
+    assert trial.rejected == {"image_unsupported": 4, "image_aspect": 1, "text_null": 1}
+    rows = [row for file in range(3) for row in pq.read_table(tmp_path / "table" / f"{file:03d}.parquet").to_pylist()]
+    good = [row for row in rows[5:] if row["caption"] is not None]
+    pairs = Predictor.from_pretrained("zoo://scenes").preprocessor.pairs(
+        [row["image"] for row in good], [row["caption"] for row in good]
+    )
+    assert sorted(trial.tokens.tolist()) == sorted(pairs.lengths.tolist())
+    assert sum(trial.grids.values()) == 54
+    assert set(trial.grids) == set(pairs.grids)
+    assert sorted(trial.image_bytes.tolist()) == sorted(len(row["image"]) for row in rows)
+    assert trial.batch_fill == pytest.approx(pairs.lengths.sum() / 16_384)
+    assert trial.output_bytes > 0
+    assert {stage: int(one.rows.sum()) for stage, one in trial.timed.items()} == dict.fromkeys(
+        ("reading", "fetching", "decoding", "model", "writing"), 60
+    )
+
+
+def test_the_table(job_file: str) -> None:
+    code, text = vilt_plan(job_file, "--task", "score", *ELSEWHERE, "--price-per-hour", "36")
+    assert code == 0
+    for part in (
+        "table       60 rows in 3 files, ",
+        "sample      60 rows of 3 of 3 pieces, seed 0\n",
+        "rejected    6 of 60, 10.0% (95 %: 4.7% to 20.1%)\n        4  image_unsupported: no known image format",
+        "machines    4 x 3 cores for the model, 4 more to read and decode\n",
+        "limit       ",
+        "time        ",
+        " at 36 an hour for each actor\n",
+    ):
+        assert part in text
+    assert "exit code 3" not in text
+    assert (
+        "the job would end with exit code 3"
+        in vilt_plan(job_file, "max_error_rate=0.01", "--task", "score", *ELSEWHERE)[1]
+    )
+
+
+def test_json_and_a_picture(tmp_path: Path, job_file: str) -> None:
+    words = ["--task", "score", "--json", "--sample", "40", "--price-per-hour", "36", "--out", str(tmp_path / "p.png")]
+    code, text = vilt_plan(job_file, *words, *ELSEWHERE)
+    assert code == 0
+    assert text.count("\n") == 1
+    found = json.loads(text)
+    assert (found["rows"], found["files"], found["sample"]["rows"]) == (60, 3, 40)
+    low, value, high = (found["estimate"][name] for name in ("low", "seconds", "high"))
+    assert low <= high
+    assert found["cost"]["value"] == pytest.approx(36 * 4 * value / 3600)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_this_machine_where_decoding_and_the_model_share_the_cores(job_file: str) -> None:
+    code, text = vilt_plan(job_file, "--task", "score", "actors.gpus=0")
+    assert code == 0, text
+    assert "on one core, while both go on\n" in text
+
+
+def test_gpus_that_are_not_here(job_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    code, text = vilt_plan(job_file, "--task", "score", "--actors", "8", "--gpus", "1", "--cores-per-actor", "12")
+    assert code == 0
+    assert text.endswith("model       not timed: the job asks for GPUs, and this machine has none\n")
+    assert "rejected    6 of 60" in text
+    code, text = vilt_plan(job_file, "actors.gpus=1", "--task", "score")
+    assert code == 2
+    assert text.count("\n") == 1
+    assert "to plan for other machines, ask for their actors, GPUs and cores" in text
+
+
+def test_mistakes_are_one_line(job_file: str) -> None:
+    for words, message in (
+        ([], f"{job_file}: tasks: missing; it is the list of what to do"),
+        (["--task", "score", "input.image=picture"], "input.image: the table has no column 'picture'"),
+        (["--task", "fly"], f"{job_file}: tasks: "),
+        (["--task", "score", "input.filter=id < 0"], "input.path: '"),
+        (["--task", "score", "--out", "/nowhere/p.png", *ELSEWHERE], "--out: cannot write '/nowhere/p.png'"),
+    ):
+        code, text = vilt_plan(job_file, *words)
+        assert code == 2, text
+        assert text.startswith(message)
+        assert text.count("\n") == 1
+
+
+def test_images_by_uri_on_s3(s3_server: str, tmp_path: Path, job_file: str) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("plan")
+    table = pq.read_table(tmp_path / "table").slice(0, 20)
+    for i, image in enumerate(table["image"].to_pylist()):
+        s3.pipe_file(f"plan/table/images/{i}.jpg", image)
+    names = [f"images/{i}.jpg" for i in range(19)] + ["images/none.jpg"]
+    at = table.column_names.index("image")
+    pq.write_table(table.set_column(at, "image", [names]), "plan/table/a.parquet", filesystem=s3)
+    words = ["input.path=s3://plan/table", "--task", "score", "--json", "--out", "s3://plan/picture.png", *ELSEWHERE]
+    code, text = vilt_plan(job_file, *words)
+    assert code == 0, text
+    found = json.loads(text)
+    assert found["sample"]["rejected"]["image_missing"] == 1
+    assert found["sample"]["seconds_per_row"]["fetching"] > 0
+    assert s3.cat_file("plan/picture.png").startswith(b"\x89PNG")

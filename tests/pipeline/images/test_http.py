@@ -1,0 +1,302 @@
+"""Images over http: no address, no redirect and no answer of a server gets around the rules."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import ConfigError, JobConfig
+from pipeline.common.error_codes import Failure
+from pipeline.common.uris import normal, shown
+from pipeline.images.fetch import AT_ONCE, ATTEMPTS, Fetcher
+from pipeline.images.http import is_public
+
+LIMIT = 1000
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by path: /images/status/NNN, /images/to/TARGET, and some that misbehave."""
+
+    server: "Server"
+
+    def do_GET(self) -> None:
+        self.server.seen[self.path] += 1
+        with self.server.lock:
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+        try:
+            self.answer(self.path.partition("?")[0].split("/")[2:])
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        finally:
+            with self.server.lock:
+                self.server.now -= 1
+
+    def answer(self, parts: list[str]) -> None:
+        kind, rest = parts[0], "/".join(parts[1:])
+        if kind == "status":
+            return self.reply(int(rest), b"sorry")
+        if kind == "to":
+            return self.reply(302, b"", Location=self.path.partition("?")[2] or f"/images/{rest}")
+        if kind == "flaky" and self.server.seen[self.path] < ATTEMPTS:
+            return self.reply(int(rest), b"not now")
+        if kind == "slow":
+            time.sleep(0.2)
+        if kind == "hang":
+            self.server.stopped.wait(20)
+        if kind == "drip":
+            self.reply(200, b"", length=50)
+            while not self.server.stopped.wait(0.1):
+                self.wfile.write(b"x")
+        if kind == "cut":
+            return self.reply(200, b"half", length=50)
+        if kind == "endless":
+            self.send_response(200)
+            self.end_headers()
+            while True:
+                self.server.sent += self.wfile.write(b"x" * 65536)
+        if kind == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            return self.connection.close()
+        return self.reply(200, b"x" * (LIMIT + 1) if kind == "large" else f"picture {self.path}".encode())
+
+    def reply(self, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: Counter[str] = Counter()
+        self.lock, self.stopped = threading.Lock(), threading.Event()
+        self.now = self.most = self.sent = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        yield running
+        running.stopped.set()
+        running.shutdown()
+
+
+def web_fetcher(*allow: str, private: bool = True, seconds: float = 10) -> Fetcher:
+    values = {
+        "input": {"path": "/nowhere", "allow": list(allow), "allow_private": private},
+        "limits": {"image_bytes": LIMIT, "fetch_seconds": seconds},
+        "model": "m",
+        "output": {"path": "/out"},
+    }
+    return Fetcher("/nowhere", JobConfig.parse("score", values))
+
+
+@pytest.fixture
+def fetch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """A path below the allowed prefix -> its bytes, or the reason."""
+    monkeypatch.setattr("pipeline.images.fetch.FIRST_PAUSE", 0.01)
+
+    def one(path: str) -> Any:
+        fetcher = web_fetcher(f"{server.url}/images", seconds=1 if path in ("hang", "drip") else 30)
+        [found] = fetcher.fetch([path if "://" in path else f"{server.url}/images/{path}"])
+        return found.reason if isinstance(found, Failure) else found
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a.jpg", b"picture /images/a.jpg"),
+        ("a%20b.jpg?x=1&y=%2F", b"picture /images/a%20b.jpg?x=1&y=/"),
+        ("to/a.jpg", b"picture /images/a.jpg"),
+        ("to/to/to/a.jpg", b"picture /images/a.jpg"),
+        ("to/to/to/to/to/to/a.jpg", "image_fetch_failed"),
+        ("to/x?/elsewhere/a.jpg", "uri_not_allowed"),
+        ("to/x?http://169.254.169.254/latest", "uri_not_allowed"),
+        ("to/x?file:///nowhere/a.jpg", "uri_not_allowed"),
+        ("status/404", "image_missing"),
+        ("status/410", "image_missing"),
+        ("status/401", "image_forbidden"),
+        ("status/403", "image_forbidden"),
+        ("status/429", "fetch_throttled"),
+        ("status/503", "fetch_throttled"),
+        ("status/500", "image_fetch_failed"),
+        ("status/418", "image_fetch_failed"),
+        ("flaky/500", b"picture /images/flaky/500"),
+        ("flaky/503", b"picture /images/flaky/503"),
+        ("large", "image_too_large"),
+        ("endless", "image_too_large"),
+        ("cut", "image_fetch_failed"),
+        ("reset", "image_fetch_failed"),
+        ("hang", "fetch_timeout"),
+        ("drip", "fetch_timeout"),
+        ("../secret", "uri_not_allowed"),
+        ("%2e%2e/secret", "uri_not_allowed"),
+        ("x/..%2f..%2fsecret", "uri_not_allowed"),
+        ("x/..%5c..%5csecret", "uri_not_allowed"),
+        ("http://127.0.0.1:1/images/a.jpg", "uri_not_allowed"),
+        ("ftp://127.0.0.1/images/a.jpg", "uri_not_allowed"),
+    ],
+)
+def test_answers(fetch: Callable[[str], Any], path: str, expected: bytes | str) -> None:
+    assert fetch(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("a.jpg", b"picture /images/a.jpg"),
+        ("a b?c%d/../e.jpg", b"picture /images/e.jpg"),
+        ("status/404", "image_missing"),
+        ("status/403", "image_forbidden"),
+        ("status/503", "fetch_throttled"),
+        ("status/500", "image_fetch_failed"),
+        ("flaky/500", b"picture /images/flaky/500"),
+        ("flaky/503", b"picture /images/flaky/503"),
+        ("large", "image_too_large"),
+        ("reset", "image_fetch_failed"),
+        ("cut", "image_fetch_failed"),
+        ("hang", "fetch_timeout"),
+        ("drip", "fetch_timeout"),
+    ],
+)
+def test_answers_of_an_s3_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch, key: str, expected: bytes | str
+) -> None:
+    monkeypatch.setattr("pipeline.images.fetch.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    values = {
+        "input": {"path": "s3://images"},
+        "limits": {"image_bytes": LIMIT, "fetch_seconds": 2 if expected == "fetch_timeout" else 30},
+        "model": "m",
+        "output": {"path": "/out"},
+        "storage": {"endpoint_url": server.url, "key": "k", "secret": "s", "region": "us-east-1"},
+    }
+    [found] = Fetcher("s3://images", JobConfig.parse("score", values)).fetch([key])
+    assert (found.reason if isinstance(found, Failure) else found) == expected
+
+
+def test_no_more_is_read_than_the_limit(fetch: Callable[[str], Any], server: Server) -> None:
+    assert fetch("endless") == "image_too_large"
+    assert server.sent < 20 * 2**20, "what fits the buffers of two sockets, not more"
+
+
+def test_only_transient_faults_are_repeated(fetch: Callable[[str], Any], server: Server) -> None:
+    for status, times in ((404, 1), (403, 1), (500, ATTEMPTS), (429, ATTEMPTS)):
+        fetch(f"status/{status}")
+        assert server.seen[f"/images/status/{status}"] == times
+
+
+def test_many_at_once_but_not_all(server: Server) -> None:
+    urls = [f"{server.url}/images/slow/{i % 80}" for i in range(100)]
+    began = time.monotonic()
+    found = web_fetcher(f"{server.url}/images").fetch(urls)
+    assert found == [f"picture /images/slow/{i % 80}".encode() for i in range(100)]
+    assert server.seen.total() == 80, "each URL once"
+    assert 8 < server.most <= AT_ONCE
+    assert time.monotonic() - began < 80 * 0.2 / 4
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
+def test_private_addresses_are_refused_as_they_are_connected_to(server: Server, host: str) -> None:
+    url = f"http://{host}:{server.server_port}/images"
+    [found] = web_fetcher(url, private=False).fetch([f"{url}/a.jpg"])
+    assert isinstance(found, Failure)
+    assert found.reason in ("uri_not_allowed", "image_missing"), found
+    assert not server.seen
+
+
+def test_a_name_that_changes_its_address_is_checked_each_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: any name resolves to this machine, the second time as at the first."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more))
+    url = f"http://images.example.com:{server.server_port}/images"
+    [found] = web_fetcher(url, private=False).fetch([f"{url}/a.jpg"])
+    assert isinstance(found, Failure)
+    assert (found.reason, "127.0.0.1 is not a public address" in found.detail) == ("uri_not_allowed", True)
+    assert web_fetcher(url).fetch([f"{url}/a.jpg"]) == [b"picture /images/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700:4700::1111", True),
+        ("64:ff9b::808:808", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("::ffff:169.254.169.254", False),
+        ("::ffff:a9fe:a9fe", False),
+        ("::7f00:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:a9fe:a9fe::", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00:ec2::254", False),
+        ("ff0e::1", False),
+        ("2130706433", False),
+        ("localhost", False),
+    ],
+)
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(address) == public
+
+
+def test_private_servers_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"input\.allow_private: true, but input\.allow names no http"):
+        web_fetcher("s3://images")
+
+
+@pytest.mark.parametrize("prefix", ["https://me:SECRET@host/x", "https:///x", "https://host/a/%2e%2e/b"])
+def test_prefixes_that_cannot_be_used(prefix: str) -> None:
+    with pytest.raises(ConfigError, match=r"input\.allow: 'https://.*' cannot be used: a (URL|path) with") as caught:
+        web_fetcher(prefix, private=False)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_details_hold_no_credentials(server: Server) -> None:
+    fetcher = web_fetcher(f"{server.url}/images")
+    host = server.url.removeprefix("http://")
+    urls = [f"{server.url}/images/status/404?sig=SECRET", f"http://me:SECRET@{host}/images/a.jpg"]
+    urls += ["https://other/a.jpg?X-Amz-Signature=SECRET", f"{server.url}/images/to/x?http://other/?token=SECRET"]
+    for found in fetcher.fetch(urls):
+        assert isinstance(found, Failure)
+        assert "SECRET" not in found.detail
+    assert shown("GET 'https://a:b@h/x?y=1#z' failed") == "GET 'https://h/x' failed"
+
+
+@given(st.text(alphabet="./%2eE5cCfF\\?#@:a", max_size=24))
+def test_no_spelling_leaves_the_prefix(rest: str) -> None:
+    found = web_fetcher("https://host/images", private=False).resolve(f"https://host/images/{rest}")
+    if isinstance(found, str):
+        assert found.startswith("https://host/images/")
+        assert normal(found) == found

@@ -1,0 +1,135 @@
+"""A Delta table of results on a real Ray and a real S3 server; `tests/pipeline/test_reindex_steps.py` has the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+from deltalake import DeltaTable
+
+from pipeline import ConfigError, JobConfig, run
+from pipeline.common.errors import BusyError
+from pipeline.config.filter import FilterConfig
+from pipeline.filtering.filter_table import filter_table
+from pipeline.reindexing.reindex import reindex
+from pipeline.reindexing.table_folder import opened
+from pipeline.reporting.overview import look_at
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+Rows = list[dict[str, Any]]
+
+
+def job(table: str, out: str, **keys: Any) -> JobConfig:
+    values = {
+        "input": {"path": table, "text": "caption", "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": out, "format": "delta"},
+        "precision": "float32",
+    }
+    return JobConfig.parse("score", {**values, **keys})
+
+
+def test_follows_a_bucket(s3_server: str, scene_rows: Callable[[int], Rows]) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("followed")
+    rows = scene_rows(40)
+    rows[2]["image"] = b"x"
+
+    def put(name: str, some: Rows) -> None:
+        pq.write_table(pa.Table.from_pylist(some), f"followed/in/{name}.parquet", filesystem=s3)
+
+    put("a", rows[:15])
+    put("b", rows[15:30])
+    config = job("s3://followed/in", "s3://followed/out")
+    first, new = reindex(config)
+    assert new
+    assert (first.counts["rows_read"], first.rejected) == (30, {"image_unsupported": 1})
+    put("a", [*rows[:10], {**rows[10], "caption": rows[11]["caption"]}])
+    s3.rm_file("followed/in/b.parquet")
+    put("c", rows[20:40])
+    second, new = reindex(config)
+    assert new
+    # a has 10 rows as they were and one that is not, c 10 of b's and 10 that are new
+    assert {second.counts[n] for n in ("rows_read", "rows_moved")} == {11, 20}
+    assert reindex(config) == (second, False)
+
+    table = DeltaTable("s3://followed/out", storage_options={"AWS_ALLOW_HTTP": "true"})
+    kept = {row["id"]: row for row in table.to_pyarrow_table().to_pylist()}
+    run(job("s3://followed/in", "s3://followed/anew", output={"path": "s3://followed/anew"}))
+    anew = {row["id"]: row for row in pq.read_table("followed/anew", filesystem=s3).to_pylist()}
+    assert len(kept) == 31
+    for i, row in anew.items():
+        mine = {key: value for key, value in kept[i].items() if key not in ("row_source", "score")}
+        assert mine == {key: value for key, value in row.items() if key != "score"}
+        assert kept[i]["score"] == (row["score"] and pytest.approx(row["score"], abs=1e-4))
+    database = duckdb.connect()
+    database.register("scores", table.to_pyarrow_dataset())
+    assert database.execute("SELECT count(*), count(score) FROM scores").fetchall() == [(31, 30)]
+    assert table.to_pandas().shape[0] == 31
+    earlier = DeltaTable("s3://followed/out", version=first.version, storage_options={"AWS_ALLOW_HTTP": "true"})
+    assert earlier.to_pyarrow_table().num_rows == 30
+
+    view = look_at("s3://followed/out", config.storage)
+    assert (view.summary["rows_in"], view.rejected) == (31, {"image_unsupported": 1})
+    kept_rows = filter_table(
+        FilterConfig.checked(
+            {
+                "input": {"path": "s3://followed/in", "id": "id"},
+                "scores": "s3://followed/out",
+                "keep": {"top": 0.5},
+                "output": {"path": "s3://followed/good"},
+            }
+        )
+    )
+    assert kept_rows.kept == 15
+
+
+def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Any) -> None:
+    rows: Rows = [{**row, "texts": [row["caption"], row["question"]]} for row in scene_rows(12)]
+    rows[3]["texts"] = []
+    table, out = write_table(rows, 2), str(tmp_path / "out")
+    spec = {"path": table, "text": "texts", "id": "id", "columns": ["id", "texts"]}
+    config = job(table, out, input=spec)
+    commit, new = reindex(config, follow=False)
+    assert new
+    assert (commit.counts["rows_in"], commit.counts["rows_out"]) == (12, 23)
+    assert reindex(config, follow=False) == (commit, False)
+    (tmp_path / "table" / "000.parquet").unlink()
+    with pytest.raises(ConfigError, match="holds the results of another config or input; choose another folder"):
+        reindex(config, follow=False)
+    fresh = job(table, out, input=spec, output={"path": out, "format": "delta", "overwrite": True})
+    commit, new = reindex(fresh, follow=False)
+    assert (commit.version, commit.counts["rows_read"], commit.counts["rows_out"]) == (1, 6, 12)
+    found = DeltaTable(out).to_pyarrow_table()
+    assert set(found.column_names) == {
+        "id",
+        "texts",
+        "row_source",
+        "row_id",
+        "text_index",
+        "score",
+        "error",
+        "error_detail",
+    }
+
+
+def test_what_stands_in_the_way(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Any) -> None:
+    table = write_table(scene_rows(4))
+    out = tmp_path / "out"
+    out.mkdir()
+    pq.write_table(pa.table({"x": [1]}), out / "a.parquet")
+    with pytest.raises(ConfigError, match="holds Parquet files that are no Delta table; choose another folder"):
+        reindex(job(table, str(out)))
+    with opened(str(tmp_path / "busy"), job(table, "x").storage), pytest.raises(BusyError, match="is at work"):
+        reindex(job(table, str(tmp_path / "busy")))
+    with pytest.raises(ConfigError, match="'row_source', a name that the job needs"):
+        reindex(job(write_table([{**scene_rows(1)[0], "row_source": 1}], name="named"), str(tmp_path / "named-out")))
+    with pytest.raises(ConfigError, match="does not exist"):
+        reindex(job(str(tmp_path / "none"), str(tmp_path / "new")))

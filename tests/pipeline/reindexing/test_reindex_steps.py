@@ -1,0 +1,290 @@
+"""Reindexing under any order of edits and stops, with a stand-in for the model, on a local table without Ray.
+
+After each run that ends, the table holds the input's rows, each once, with the results of its content; after one that
+is killed, it holds what it held before or what it would have held.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from fsspec.implementations.local import LocalFileSystem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import ConfigError, JobConfig
+from pipeline.cluster.actor_pool import Pool
+from pipeline.reindexing.reindex import rollback
+from pipeline.results.delta_table import ResultTable
+from pipeline.results.progress import Progress
+from pipeline.results.publishing import Publishing
+from pipeline.stages.checkpoints import Models
+from tests.pipeline.killed import the_dead_are_dead
+from tests.pipeline.reindexing.world import World, score
+
+assert the_dead_are_dead  # a fixture of every test here
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
+    """A new world, and no other one."""
+    now: list[World] = []
+    commit = ResultTable.commit
+
+    def committed(self: ResultTable, *args: Any) -> int:
+        now[-1].storage.step()
+        version = commit(self, *args)
+        now[-1].storage.step()
+        return version
+
+    def lineage(config: JobConfig) -> Models:
+        names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
+        return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
+
+    monkeypatch.setattr(ResultTable, "commit", committed)
+    monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
+    monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
+    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
+    monkeypatch.setattr("pipeline.reindexing.reindex.ray_session", lambda *_: tempfile.TemporaryDirectory())
+    monkeypatch.setattr("pipeline.reindexing.changes.read", lambda *args: now[-1].read(*args[:4]))
+    monkeypatch.setattr("pipeline.reindexing.changes.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
+    monkeypatch.setattr(
+        "pipeline.reindexing.reindex.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys)
+    )
+
+    def make() -> World:
+        now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
+        return now[-1]
+
+    return make
+
+
+def steady(rows: Counter[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
+    """Without what depends on whether a server was up when a row was read."""
+    return Counter({row if row[1] != "flaky" else (row[0], row[1], *row[4:]): n for row, n in rows.items()})
+
+
+CAPTIONS = st.sampled_from(["a", "bb", "flaky", "dd"])
+EDITS = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.lists(st.tuples(st.integers(0, 5), CAPTIONS), max_size=7)), max_size=3
+)
+STEPS = st.lists(
+    st.tuples(EDITS, st.sampled_from([0, 0, *range(1, 25)]), st.sampled_from("mmmmn"), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_any_edits_and_stops(world: Callable[[], World], steps: list[Any]) -> None:
+    here = world()
+    try:
+        here.put("z", [(9, "z")])  # an input without a file is refused
+        states = [steady(here.held())]
+        for edits, kill_at, model, up, retry in steps:
+            for name, rows in edits:
+                here.put(name, rows)
+            here.model, here.up = model, up
+            here.run(kill_at, retry_errors=retry)
+            states.append(steady(here.held()))
+            assert states[-1] in (states[-2], steady(here.expected()))
+            assert kill_at or states[-1] == steady(here.expected())
+        here.model, here.up = "m", True
+        here.run()
+        here.run(retry_errors=True)
+        assert here.held() == here.expected()
+        assert here.run() is None
+        assert here.run(retry_errors=True) is None
+    finally:
+        shutil.rmtree(here.folder)
+
+
+def test_killed_before_each_step(world: Callable[[], World]) -> None:
+    """New, changed and gone files in one run, killed at each of its steps in turn."""
+    for step in range(1, 100):
+        here = world()
+        here.put("a", [(1, "a"), (2, "bb"), (3, "dd")])
+        here.put("b", [(4, "a"), (5, "bb")])
+        here.put("c", [(6, "a")])
+        here.run()
+        before = here.held()
+        here.put("a", [(1, "a"), (2, "changed"), (7, "new")])
+        here.put("b", [])
+        here.put("d", [(4, "a"), (8, "e")])
+        here.run(kill_at=step)
+        assert here.held() in (before, here.expected())
+        killed = here.storage.steps >= step
+        here.put("c", [(6, "other")])
+        here.run()
+        assert here.held() == here.expected()
+        assert here.run() is None
+        names = {path.name for path in (here.folder / "out").iterdir()}
+        assert names == {"_delta_log", "_reindex", "parts"}
+        assert (here.folder / "out" / "_reindex" / "lock.json").exists() is False
+        shutil.rmtree(here.folder)
+        if not killed:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_only_what_is_new_is_read(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(i, "a") for i in range(5)])
+    here.put("b", [(i, "bb") for i in range(5, 10)])
+    assert here.run() == counts(files=2, files_new=2, rows_in=10, rows_read=10, rows_out=10)
+    assert here.run() is None
+
+    here.put("c", [(10, "a")])
+    assert here.run() == counts(files=3, files_new=1, rows_in=11, rows_read=1, rows_out=11)
+    here.put("a", [(0, "a"), (1, "other"), (2, "a"), (11, "a")])  # one is as it was, one is not, two are gone, one new
+    assert here.run() == counts(
+        files=3, files_changed=1, rows_in=10, rows_read=2, rows_moved=2, rows_left=3, rows_out=10
+    )
+    here.put("a", [])
+    here.put("c", [])
+    here.put("all", [(10, "a"), (0, "a"), (1, "other"), (2, "a"), (11, "a")])  # two files have become one
+    assert here.run() == counts(files=2, files_new=1, files_gone=2, rows_in=10, rows_moved=5, rows_out=10)
+    here.put("b", [])
+    assert here.run() == counts(files=1, files_gone=1, rows_in=5, rows_left=5, rows_out=5)
+    assert here.held() == here.expected()
+    assert sum(here.held(version=0).values()) == 10
+    shutil.rmtree(here.folder)
+
+
+def counts(**given: int) -> dict[str, int]:
+    names = ("files", "files_new", "files_changed", "files_gone", "rows_in", "rows_read", "rows_moved", "rows_left")
+    return {name: given.get(name, 0) for name in (*names, "rows_out")}
+
+
+def test_doubles_are_read_anew(world: Callable[[], World]) -> None:
+    """Of two rows with one id and one content, none can be told from the other."""
+    here = world()
+    here.put("a", [(1, "a"), (1, "a"), (2, "bb")])
+    here.run()
+    here.put("a", [(1, "a"), (2, "bb"), (2, "bb")])
+    found = here.run()
+    assert found
+    assert (found["rows_read"], found["rows_moved"]) == (3, 0)
+    assert here.held() == here.expected()
+    shutil.rmtree(here.folder)
+
+
+def test_retry_reads_only_errors_that_may_pass(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a"), (2, "flaky"), (3, "flaky")])
+    here.put("b", [(4, "bb")])
+    here.up = False
+    here.run()
+    assert sum(1 for row in here.held() if row[3]) == 2
+    here.up = True
+    assert here.run() is None
+    here.put("b", [(4, "bb"), (5, "flaky")])
+    found = here.run(retry_errors=True)
+    assert found
+    assert (found["rows_read"], found["rows_moved"], found["rows_left"]) == (3, 1, 2)
+    assert here.held() == here.expected()
+    assert here.run(retry_errors=True) is None
+    shutil.rmtree(here.folder)
+
+
+def test_a_new_model_is_seen_when_it_is_whole(world: Callable[[], World]) -> None:
+    here = world()
+    for name in "abc":
+        here.put(name, [(ord(name) * 10 + i, "a") for i in range(6)])
+    here.run()
+    old = here.held()
+    here.model = "another"
+    here.run(kill_at=8)  # after some files of results, before all
+    assert here.held() == old
+    staged = list((here.folder / "out" / "parts").rglob("part-*"))
+    here.put("b", [(1, "bb")])  # meanwhile
+    found = here.run()
+    assert found
+    assert 0 < found["rows_read"] == 13
+    assert here.held() == here.expected()
+    assert here.held(version=0) == old
+    kept = {path.name for path in (here.folder / "out" / "parts").rglob("part-*")}
+    assert any(path.name in kept or f"part-rest-{path.name.removeprefix('part-')}" in kept for path in staged[2:])
+
+    commit = rollback(str(here.folder / "out"), here.config.storage, 0)
+    assert commit.restored == 0
+    assert here.held() == old
+    here.model = "m"
+    found = here.run()  # what has changed since
+    assert found
+    assert (found["files_changed"], found["rows_read"]) == (1, 1)
+    assert here.held() == here.expected()
+    shutil.rmtree(here.folder)
+
+
+def test_retention_removes_old_files(world: Callable[[], World]) -> None:
+    here = world()
+    values = here.config.model_dump() | {"output": {**here.config.output.model_dump(), "retention_days": 0}}
+    here.put("a", [(1, "a"), (2, "bb")])
+    here.run()
+    here.put("a", [(1, "a"), (3, "dd")])
+    here.run()
+    assert sum(here.held(version=0).values()) == 2
+    here.config = JobConfig.checked(values)
+    here.put("a", [(4, "dd")])
+    here.run()
+    assert here.held() == here.expected()
+    files = list((here.folder / "out" / "parts").rglob("*.parquet"))
+    table = DeltaTable(here.folder / "out")
+    assert {Path(uri).name for uri in table.file_uris()} == {path.name for path in files}
+    assert here.run() is None
+    shutil.rmtree(here.folder)
+
+
+def test_the_table_says_where_rows_come_from_and_prunes(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a"), (2, "bb")])
+    here.run()
+    table = DeltaTable(here.folder / "out")
+    actions = pa.table(table.get_add_actions(flatten=True))
+    assert actions["num_records"].to_pylist() == [2]
+    assert actions["min.row_source.file"].to_pylist() == ["a.parquet"]
+    assert actions["min.score"].to_pylist() == [score("a", "m")]
+    rows = table.to_pyarrow_dataset().to_table(filter=pc.field("score") > score("a", "m"))
+    assert rows["id"].to_pylist() == [2]
+    shutil.rmtree(here.folder)
+
+
+def test_folders_names_keep_their_type(world: Callable[[], World]) -> None:
+    """Columns from folders' names are strings where one name is no number, also when only numbers are new."""
+    here = world()
+    here.put("a", [(1, "a")])
+    for year in ("unknown", "2025"):
+        (here.folder / "in" / f"year={year}").mkdir()
+    (here.folder / "in" / "a.parquet").rename(here.folder / "in" / "year=unknown" / "a.parquet")
+    here.files.clear()
+    here.run()
+    table = pa.table({"id": [2], "image": [b"i"], "caption": ["bb"]})
+    pq.write_table(table, here.folder / "in" / "year=2025" / "b.parquet")
+    assert here.run() == counts(files=2, files_new=1, rows_in=2, rows_read=1, rows_out=2)
+    rows = DeltaTable(here.folder / "out").to_pyarrow_table()
+    assert sorted(rows["year"].to_pylist()) == ["2025", "unknown"]
+    shutil.rmtree(here.folder)
+
+
+def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "a")])
+    here.run()
+    out = str(here.folder / "out")
+    with Progress(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
+        score.begin(overwrite=True, retry_errors=False)
+    with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
+        keep.begin(overwrite=True)
+    shutil.rmtree(here.folder)

@@ -1,0 +1,1 @@
+"""Checkpoints: files to `state_dict` and back."""

@@ -1,0 +1,153 @@
+"""PyTorch Lightning's `.ckpt` files, read without running any of the code that is pickled in them.
+
+A file is a zip archive of `data.pkl`, a pickle of nested dicts, and `data/N`, the bytes of each storage. The pickle
+also names classes and functions: of callbacks, optimizers, configs. Those that tensors are made of are known here;
+every other is replaced by `Foreign`, which does nothing. So a pickle can call nothing that was not written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vilt.common.storage import read_file
+
+_DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+class Lightning(NamedTuple):
+    """What a file holds of the model: its tensors by their names there, how it was made, and the file's sha256."""
+
+    tensors: dict[str, Tensor]
+    hyper_parameters: Mapping[Any, Any]
+    sha256: str
+
+
+class Foreign(dict[Any, Any]):
+    """In place of any class or function: takes what a pickle gives it, keeps entries and attributes as entries."""
+
+    def __new__(cls, *_args: Any, **_values: Any) -> Foreign:
+        """An empty one, whatever a class would have been made with."""
+        return super().__new__(cls)
+
+    def __init__(self, *_args: Any, **_values: Any) -> None:
+        super().__init__()
+
+    def __call__(self, *_args: Any, **_values: Any) -> Foreign:
+        """What a foreign function would have made."""
+        return Foreign()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.update(state)
+
+    def append(self, _item: Any) -> None:
+        """Of a foreign list: forgotten."""
+
+    def extend(self, _items: Any) -> None:
+        """Of a foreign list: forgotten."""
+
+
+class _Storage(NamedTuple):
+    dtype: torch.dtype
+    key: str  # its bytes are in data/KEY
+    numel: int
+
+
+class _Stored(NamedTuple):
+    """A tensor that is not read yet."""
+
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives `_Stored` for tensors and `Foreign` for all that is not a tensor, a plain value or a dict."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for `module.name`. Functions are made anew each time: a pickle may set their attributes."""
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *_: _Stored(storage, offset, size, stride)
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        return Foreign
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """A storage: ("storage", type, key, device, number of elements)."""
+        _, dtype, key, _, numel = pid
+        return _Storage(dtype, key, numel)
+
+
+def read(uri: str) -> Lightning:
+    """Read a local file or any URI that fsspec opens.
+
+    Raises FileNotFoundError, and ValueError in one line where the file is damaged, is none of torch's zip files or
+    holds no `state_dict` of tensors.
+    """
+    data = read_file(uri)
+    if not data.startswith(b"PK"):
+        raise ValueError(f"{uri!r} is no zip file as torch writes them since version 1.6; older formats are not read")
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), "data.pkl")
+        content = _Unpickler(io.BytesIO(archive.read(pickled))).load()
+    except Exception as error:  # there is no telling how a damaged pickle fails
+        raise ValueError(f"{uri!r} is truncated or damaged: {_line(error)}") from None
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise ValueError(f"{uri!r} is no Lightning checkpoint: it holds no 'state_dict'")
+    if strange := [name for name, value in state.items() if not isinstance(value, _Stored)]:
+        raise ValueError(f"{uri!r}: {strange[0]!r} in its 'state_dict' is not a tensor")
+    root = pickled.removesuffix("data.pkl")
+    tensors = {str(name): _tensor(archive, root, stored, f"{uri!r}: {name}") for name, stored in state.items()}
+    told = content.get("hyper_parameters")
+    return Lightning(tensors, told if isinstance(told, dict) else {}, hashlib.sha256(data).hexdigest())
+
+
+def _tensor(archive: zipfile.ZipFile, root: str, stored: _Stored, where: str) -> Tensor:
+    """Read one tensor. Raises ValueError, which begins with `where`."""
+    try:
+        dtype, key, numel = stored.storage
+        data = archive.read(f"{root}data/{key}")
+        if len(data) != numel * dtype.itemsize:
+            raise ValueError(f"{len(data)} bytes for {numel} numbers of {dtype}")
+        if not 0 < math.prod(stored.size) <= numel:
+            raise ValueError(f"{numel} numbers for the shape {stored.size}")
+        values = torch.frombuffer(bytearray(data), dtype=dtype)
+        return values.as_strided(stored.size, stored.stride, stored.offset).contiguous()
+    except Exception as error:  # a pickle may say anything of a tensor
+        raise ValueError(f"{where} is damaged: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

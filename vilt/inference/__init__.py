@@ -1,0 +1,1 @@
+"""The fast path: packed batches, fused layers, precisions."""

@@ -1,0 +1,231 @@
+"""Many pairs -> packed batches: the tokens of many pairs in one matrix, no padding and no masks.
+
+Linear layers and norms run over the whole matrix, and so does attention where there is a kernel for it. Elsewhere
+attention runs over pairs of equal length: the pairs are laid out in order of length, so those of one length are one
+contiguous slice that views as a dense batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vilt.inference import attention
+from vilt.processing.grids import Grid
+
+LEAST = 512  # tokens that are worth a thread of their own
+ROWS = (
+    64  # on a CPU, tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows
+)
+
+
+class ImageRows(NamedTuple):
+    """What a model reads of an image: rows of `width` numbers of `dtype`, in a sequence after an image [CLS] where
+    `cls`. Of ViLT and ViT the pixels of patches, of VisualBERT the features of regions."""
+
+    width: int
+    dtype: Any = np.uint8
+    cls: bool = True
+
+    @property
+    def bytes(self) -> int:
+        """Of a row."""
+        return self.width * np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Pairs:
+    """Image-text pairs before packing. Several pairs may read one image; a text may have no tokens, for ViT.
+
+    token_ids: int64 (sum of text lengths,), the texts end to end.
+    text_lengths: int64 (n,).
+    patches: (sum of grid sizes, width), the rows of the images end to end: uint8 patches, see
+    `vilt.processing.images.patchify`,
+    or float32 features of regions.
+    grids: of each image, in the order of `patches`; of regions 1 x their number.
+    image_index: int64 (n,), the image that each pair reads.
+    image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.
+    image_cls: whether an image [CLS] stands before each image's rows.
+    """
+
+    token_ids: np.ndarray
+    text_lengths: np.ndarray
+    patches: np.ndarray
+    grids: Sequence[Grid]
+    image_index: np.ndarray
+    image_types: np.ndarray = None  # type: ignore[assignment]
+    image_cls: bool = True
+
+    def __post_init__(self) -> None:
+        if self.image_types is None:
+            self.image_types = np.ones(len(self.grids), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.text_lengths)
+
+    @property
+    def grid_sizes(self) -> np.ndarray:
+        """Patches of each image, int64."""
+        return np.array([grid.patches for grid in self.grids], dtype=np.int64)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair, int64 (n,): its text, the image [CLS] where there is one, and the image's rows."""
+        return self.text_lengths + self.image_cls + self.grid_sizes[self.image_index]
+
+    def with_texts(
+        self, token_ids: np.ndarray, text_lengths: np.ndarray, text_index: np.ndarray, image_index: np.ndarray
+    ) -> Pairs:
+        """The same images with other texts: pair i is text `text_index[i]` of these and image `image_index[i]`."""
+        lengths = text_lengths[text_index]
+        ids = token_ids[spans(starts(text_lengths)[text_index], lengths)]
+        return replace(self, token_ids=ids, text_lengths=lengths, image_index=image_index)
+
+    def cut(self, token_budget: int, chosen: np.ndarray | None = None, threads: int = 1) -> list[np.ndarray]:
+        """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most
+        `token_budget` tokens (a longer pair alone is a part of its own), and so that as many threads are done at
+        about the same time."""
+        lengths = self.lengths
+        chosen = np.arange(len(self)) if chosen is None else chosen
+        order = chosen[np.lexsort((self.image_index[chosen], lengths[chosen]))]
+        left = int(lengths[chosen].sum())
+        wanted = min(-(-left // (threads * token_budget)) * threads, left // LEAST) if threads > 1 else 0
+        parts: list[np.ndarray] = []
+        begin = total = 0
+        for place, length in enumerate(lengths[order].tolist()):
+            shares = wanted - len(parts)
+            enough = total + length / 2 > left / shares if shares > 0 else False
+            if place > begin and (enough or total + length > token_budget):
+                parts.append(order[begin:place])
+                begin, left, total = place, left - total, 0
+            total += length
+        return [*parts, order[begin:]]
+
+
+def starts(lengths: np.ndarray) -> np.ndarray:
+    """Where each of several runs laid end to end begins: [3, 1, 2] -> [0, 3, 4]."""
+    return np.cumsum(lengths) - lengths
+
+
+def spans(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The indices begin[i] .. begin[i] + lengths[i] - 1 for every i, end to end."""
+    return np.arange(lengths.sum()) + np.repeat(begin - starts(lengths), lengths)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the same memory, which may be read-only: it is only ever read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+class Sequences:
+    """The layout of sequences of these lengths, int64 (n,), end to end on a device: T tokens. Tokens after the last
+    sequence belong to none, read none and are read by none.
+
+    starts: int64 (n,), the row of each sequence's first token.
+    ends: int32 (n + 1,), 0 and the row after each sequence's last token.
+    runs: (length, sequences of that length that stand together), in order.
+    reads: int64 (n,), the row of the token that a head is on; the first unless given.
+    """
+
+    def __init__(self, lengths: np.ndarray, device: torch.device | str, reads: np.ndarray | None = None) -> None:
+        first = starts(lengths)
+        self.starts = torch.from_numpy(first).to(device)
+        self.reads = self.starts if reads is None else torch.from_numpy(first + reads).to(device)
+        self.ends = torch.from_numpy(np.append(0, np.cumsum(lengths)).astype(np.int32)).to(device)
+        self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
+        self.longest = max(length for length, _ in self.runs)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+        """(T, heads, d) each -> (T, heads, d)."""
+        if not dropout and attention.has_packed(q.device, q.dtype):
+            return attention.packed(q, k, v, self.ends, self.ends, (self.longest, self.longest))
+        mixed = self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
+        return torch.cat([*mixed, torch.zeros_like(q[sum(map(len, mixed)) :])])
+
+    def one(self, x: Tensor) -> Tensor:
+        """(T, D) -> (n, D), in packed order."""
+        return x[self.reads]
+
+    def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
+        if attention.has_packed(q.device, q.dtype):
+            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+            return attention.packed(q, k, v, each, self.ends, (1, self.longest))
+        return torch.cat(self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0))
+
+    def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> list[Tensor]:
+        """Attention of each run by itself, where each sequence of run i has `queries[i]` queries."""
+        counts = [count for _, count in self.runs]
+        asked = [many * count for many, count in zip(queries, counts, strict=True)]
+        read = [length * count for length, count in self.runs]
+        mixed = []
+        parts = (t[: sum(sizes)].split(sizes) for t, sizes in ((q, asked), (k, read), (v, read)))
+        for count, *qkv in zip(counts, *parts, strict=True):
+            q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
+            mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
+        return mixed
+
+
+class Packed(Sequences):
+    """Some of `pairs`, packed on a device; also the layout of their T tokens.
+
+    order: numpy int64 (n,), the position in `pairs` of each packed pair, by length.
+    text_lengths: numpy int64 (n,), in packed order.
+    text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
+    token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
+    text_rows: int64 (texts,), where the texts' tokens lie among the T.
+    image_source, image_rows: int64: which row of [a CLS for each modality; all images' rows] goes where.
+    filler: how many of the T tokens, the last ones, belong to no pair.
+
+    last_word: a head is on the last token before each text's [SEP], not on the first of the pair.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        chosen: np.ndarray | None = None,
+        device: torch.device | str = "cpu",
+        last_word: bool = False,
+    ) -> None:
+        chosen = np.arange(len(pairs)) if chosen is None else chosen
+        lengths = pairs.lengths[chosen]
+        by_length = np.argsort(lengths, kind="stable")
+        self.order, lengths = chosen[by_length], lengths[by_length]
+        texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
+        super().__init__(lengths, device, texts - 2 if last_word else None)
+        self.filler = int(-lengths.sum() % ROWS) if torch.device(device).type == "cpu" else 0
+        self.text_lengths = texts
+        first = starts(lengths)
+        types, cls = pairs.image_types, int(pairs.image_cls)
+        kinds = types.max(initial=1) if cls else 0  # rows of [CLS] before the images' own
+        source = spans(starts(pairs.grid_sizes)[images] + kinds - cls, pairs.grid_sizes[images] + cls)
+        if cls:
+            source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
+        first_token = starts(pairs.text_lengths)[self.order]
+
+        def put(index: np.ndarray) -> Tensor:
+            return torch.from_numpy(index).to(device)
+
+        text_order = spans(first_token, texts)
+        self.text_order = put(text_order)
+        self.token_ids = put(pairs.token_ids[text_order])
+        self.positions = put(spans(np.zeros_like(texts), texts))
+        self.text_rows = put(spans(first, texts))
+        self.image_source = put(source)
+        self.image_rows = put(spans(first + texts, lengths - texts))
+
+    def fill(self, text: Tensor, image: Tensor) -> Tensor:
+        """text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
+        x = text.new_zeros(len(self.text_rows) + len(self.image_rows) + self.filler, text.shape[1])
+        x[self.text_rows] = text
+        x[self.image_rows] = image[self.image_source]
+        return x

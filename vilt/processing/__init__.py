@@ -1,0 +1,1 @@
+"""Images to patches, texts to token ids."""
