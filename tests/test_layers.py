@@ -1,6 +1,9 @@
-"""Imports run downward only: jobs -> pipeline -> vilt."""
+"""Imports run downward only: between the packages, and between the rooms inside each package."""
+
+from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +13,66 @@ FORBIDDEN = {
     "vilt": {"pipeline", "jobs", "ray", "pyarrow", "pandas", "yaml", "pydantic", "typer"},
     "pipeline": {"jobs", "typer"},
 }
+# Each package's rooms, bottom up. A module may import from its own room and from rooms further down.
+FLOORS = {
+    "vilt": [{"common"}, {"processing"}, {"checkpoints"}, {"inference"}, {"models"}],
+    "pipeline": [
+        {"common"},
+        {"config"},
+        {"storage"},
+        {"monitoring"},
+        {"cluster"},
+        {"tables"},
+        {"images"},
+        {"stages"},
+        {"results"},
+        {"scoring"},
+        {"filtering", "ranking", "reindexing"},
+        {"evaluation", "planning", "reporting"},
+    ],
+    "jobs": [{"console"}, {"reports", "demo"}, {"commands"}],
+}
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Yield the dotted names of the modules that a file imports, `from package import module` included."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
-def test_imports_run_downward(package: str) -> None:
+def test_packages_import_downward(package: str) -> None:
     files = list((ROOT / package).rglob("*.py"))
     assert files
     for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for name in names:
-                assert name.split(".")[0] not in FORBIDDEN[package], f"{file.name} imports {name}"
+        for name in imports_of(file):
+            assert name.split(".")[0] not in FORBIDDEN[package], f"{file.name} imports {name}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_downward(package: str) -> None:
+    floor_of = {room: floor for floor, rooms in enumerate(FLOORS[package]) for room in rooms}
+    rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(floor_of), "each room has a floor"
+    for room in rooms:
+        for file in (ROOT / package / room).rglob("*.py"):
+            for name in imports_of(file):
+                parts = name.split(".")
+                if parts[0] != package or len(parts) < 2 or parts[1] not in floor_of or parts[1] == room:
+                    continue
+                assert floor_of[parts[1]] < floor_of[room], f"{file.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_room_imports_a_private_name_of_another(package: str) -> None:
+    for file in (ROOT / package).rglob("*.py"):
+        for name in imports_of(file):
+            parts = name.split(".")
+            same_room = parts[:2] == list(file.relative_to(ROOT).parts[:2])
+            if parts[0] in FLOORS and not same_room:
+                assert not parts[-1].startswith("_"), f"{file.relative_to(ROOT)} imports {name}"

@@ -1,5 +1,7 @@
-"""ViLT, ViT and VisualBERT in plain torch: models, processors and predictors. Knows nothing of Ray, of tables or of
-YAML."""
+"""ViLT, ViT and VisualBERT in plain torch: models, processors and predictors.
+
+This package knows nothing of Ray, of tables or of YAML.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
