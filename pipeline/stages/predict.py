@@ -22,7 +22,6 @@ from pipeline.stages.ranker import Ranker
 from pipeline.stages.task_columns import COLUMNS_OF, Work
 from pipeline.storage.filesystem import model_folder
 from vilt.models.registry import open_predictor
-from vilt.models.vilt.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
@@ -52,7 +51,6 @@ class ViltActor:
         self.ranker = None
         if texts is not None:
             predictor = next(iter(self.predictors.values()))
-            assert isinstance(predictor, Predictor)
             read = self.reporter.read if self.reporter else lambda _: None
             self.ranker = Ranker(predictor, ray.get(texts), config.top_k, read)
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR
 from pipeline.tables.rank_texts import RankTexts
+from vilt.inference.engine import Engine
 from vilt.inference.packing import Pairs
-from vilt.models.vilt.predictor import Predictor
 
 BEST_TEXTS = pa.list_(pa.struct([("text_id", pa.int64()), ("score", pa.float32())]))
 CANDIDATES = pa.list_(pa.struct([("text", pa.int32()), ("score", pa.float32())]))  # text: its place in the table
@@ -27,9 +27,9 @@ REPORT_EVERY = 5.0  # seconds
 class Ranker:
     """Of one actor: reads images with texts. read: called with the number of pairs read since the last call."""
 
-    def __init__(self, predictor: Predictor, texts: RankTexts, top_k: int, read: Callable[[int], object]) -> None:
+    def __init__(self, predictor: Engine, texts: RankTexts, top_k: int, read: Callable[[int], object]) -> None:
         self.predictor, self.texts, self.top_k, self.read = predictor, texts, top_k, read
-        self.token_ids, self.lengths = predictor.preprocessor.tokenizer.ragged([text or "" for text in texts.texts])
+        self.token_ids, self.lengths = predictor.preprocessor.tokens([text or "" for text in texts.texts])
         self.readable = texts.readable
         self.seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # the best scores of each text, ascending
         self.pairs = self.tokens = 0  # read in the last call

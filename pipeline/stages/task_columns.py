@@ -14,7 +14,6 @@ from vilt.common.scores import top
 from vilt.inference.engine import Engine
 from vilt.inference.heads import Reads
 from vilt.inference.packing import Pairs
-from vilt.models.vilt.predictor import Predictor
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
 LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
@@ -82,7 +81,6 @@ def embed(work: Work, places: np.ndarray) -> Columns:
 
 def fill(work: Work, places: np.ndarray) -> Columns:
     """`filled_text`: the text with every [MASK] filled; `fills`: each word that was put there, with its probability."""
-    assert isinstance(work.predictor, Predictor)
     found = work.predictor.fill_pairs(_some(work.pairs, places))
     finite = np.array([all(np.isfinite(score) for _, score in row.words) for row in found], dtype=bool)
     words = [[{"token": token, "score": score} for token, score in row.words] for row in found]
@@ -91,7 +89,6 @@ def fill(work: Work, places: np.ndarray) -> Columns:
 
 def tag(work: Work, places: np.ndarray) -> Columns:
     """`tags`: each token of the text, its most likely class and that class's probability."""
-    assert isinstance(work.predictor, Predictor)
     found = work.predictor.tag_pairs(_some(work.pairs, places))
     finite = np.array([all(np.isfinite(tag.score) for tag in row) for row in found], dtype=bool)
     return finite, [pa.array([[tag._asdict() for tag in row] for row in found], TAGS)]
