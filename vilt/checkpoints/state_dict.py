@@ -56,6 +56,8 @@ def read_stored(source: Source, variant: str | None = None, use_safetensors: boo
         ValueError: A file is damaged, or holds more than tensors.
     """
     folder = as_folder(source)
+    if (made := folder.stored()) is not None:
+        return Stored(*made)
     kinds = [SAFETENSORS, BIN] if use_safetensors is None else [SAFETENSORS if use_safetensors else BIN]
     for kind in kinds:
         name = with_variant(kind, variant)

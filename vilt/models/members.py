@@ -19,6 +19,7 @@ class ModelMembers(nn.Module):
     """The members of `PreTrainedModel` that read and write no files."""
 
     config: Any
+    name_or_path: str
     base_model_prefix: ClassVar[str]
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
@@ -43,11 +44,6 @@ class ModelMembers(nn.Module):
     def dtype(self) -> torch.dtype:
         """The dtype of the first floating parameter."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
-
-    @property
-    def name_or_path(self) -> str:
-        """Where the checkpoint was read from; empty for a new model."""
-        return str(self.config.name_or_path)
 
     @property
     def is_gradient_checkpointing(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from vilt.checkpoints.adapters import with_base
 from vilt.checkpoints.loading import Fit, check_fit, check_layers, compare, fill, on_meta
 from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
@@ -61,6 +62,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
                 f"to load a checkpoint: {type(self).__name__}.from_pretrained(...)"
             )
         self.config = config
+        self.name_or_path = config.name_or_path  # an attribute, where peft looks for it
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _blank, (type(self),), self.__dict__.copy()
@@ -137,7 +139,10 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         dtype = _dtype(options.dtype, made, tensors)
         fill(model, fit.tensors, dtype)
         model.tie_weights()
-        made.name_or_path, made.dtype = source, dtype
+        made.name_or_path = source
+        for part in (model, model.base_model):
+            part.name_or_path = source
+        made.dtype = dtype
         model.to(_device(options.device_map))
         fit = model._without_tied(fit)
         _warn(fit, source, cls.__name__)
@@ -152,7 +157,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
             if config is None or options.state_dict is None:
                 raise ValueError("from_pretrained(None) needs config and state_dict")
             return {}, options.state_dict
-        folder = as_folder(source, hub)
+        folder = with_base(as_folder(source, hub))
         if options.state_dict is not None:
             return (cls.config_class.get_config_dict(folder)[0] if config is None else {}), options.state_dict
         if config is not None:

@@ -171,7 +171,7 @@ class ViltPreTrainedModel(PreTrainedModel):
     def read_checkpoint(cls, folder: Folder, **options: Any) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
         """Read a folder or a `.ckpt` file."""
         if original.is_original(folder):
-            found = original.read(str(folder))
+            found = original.read(folder)
             return found.config.to_dict(), found.tensors
         return super().read_checkpoint(folder, **options)
 

@@ -264,7 +264,7 @@ class VisualBertForRegionToPhraseAlignment(VisualBertWithHead):
         self.attention = VisualBertRegionToPhraseAttention(config)
         self.post_init()
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
