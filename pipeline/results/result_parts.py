@@ -76,6 +76,7 @@ class ResultParts:
 
     def load(self) -> None:
         """Read what earlier runs of the job wrote; remove files that do not hold together or are no parts."""
+        self.filesystem.makedirs(self.folder, exist_ok=True)
         names = sorted(name for name in self.work.names() if name.endswith(".parquet"))
         parts = [name for name in names if name.startswith("part-")]
         self.parts, bad = settle(self.work.parts(parts))

@@ -84,7 +84,7 @@ def test_the_best_of_each(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
     assert [(row["best_images"], row["error"]) for row in texts[7:]] == [([], "text_null"), ([], "text_empty")]
     again = rank(config(tmp_path))
     assert again.finished_before
-    with pytest.raises(ConfigError, match=r"already holds 3 \.parquet files"):
+    with pytest.raises(ConfigError, match=r"already holds 4 \.parquet files"):
         rank(config(tmp_path, top_k=2))
 
 
