@@ -11,7 +11,7 @@ from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.table import check_columns
 from vilt.inference.packing import ImageRows
-from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.preprocessor import Preprocessor
 
 PATCHES = ImageRows(3 * 32 * 32)
 
