@@ -31,8 +31,9 @@ from pipeline.stages.checkpoints import Models, check_models, check_precision, f
 from pipeline.stages.predict import ViltActor
 from pipeline.stages.preprocess import Settings, preprocess
 from pipeline.stages.read_task import preprocess_windows
+from pipeline.tables.column_checks import check_columns
 from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.table import InputTable, check_columns, read
+from pipeline.tables.table import InputTable, read
 
 BLOCK_BYTES, KEPT_BLOCK_BYTES = 2**16, 2**22  # less than a micro-batch has: each is on its way as soon as it is made
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them

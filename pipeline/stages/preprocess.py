@@ -22,8 +22,9 @@ from pipeline.images.http import too_large
 from pipeline.monitoring.metrics import FETCHED_BYTES, Meter
 from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.micro_batch import MicroBatch
+from pipeline.tables.column_checks import Columns
 from pipeline.tables.regions import regions_of_rows
-from pipeline.tables.table import Columns, with_row_id
+from pipeline.tables.table import with_row_id
 from vilt.inference.packing import Pairs
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.decoding import ImageError
