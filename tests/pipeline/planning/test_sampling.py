@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import JobConfig
 from pipeline.common.row_ranges import Places
-from pipeline.planning.sampling import PIECES, draw_sample
+from pipeline.planning.sampling import draw_sample
 from pipeline.tables.table import open_table, wanted
 
 
@@ -44,7 +44,7 @@ def test_rows_are_drawn_once_in_order_and_by_the_seed(folder: str) -> None:
     assert len(rows) == len(set(rows)) == 320
     assert rows == sorted(rows) == sampled(folder, 320)
     assert rows != sampled(folder, 320, seed=1)
-    assert len({n // 50 for n in rows}) > PIECES / 2, "from all over the table"
+    assert len({n // 50 for n in rows}) > SPLITS / 2, "from all over the table"
 
 
 def test_every_row_is_about_as_likely(tmp_path: Path) -> None:
