@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipeline.tables.sampling import draw_sample
 
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
@@ -16,7 +17,6 @@ from pipeline.config.job import InputConfig, StorageConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
-from pipeline.tables.sampling import draw_sample
 from pipeline.tables.table import open_files, open_table
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
