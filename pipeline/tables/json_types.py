@@ -100,10 +100,18 @@ class JsonColumns:
 
     columns: dict[str, JsonColumn] = field(default_factory=dict)
 
-    def add_table(self, table: pa.Table, where: str) -> None:
-        """Take in rows that are a table already."""
-        for name in table.column_names:
-            self._column(name).add(table[name].type, *_range(table[name]), where)
+    def add_table(self, table: pa.Table) -> list[str]:
+        """Take in rows that are a table already. Return the columns that cannot be read because of these rows."""
+        readable = [name for name in table.column_names if not self._column(name).fault]
+        for name in readable:
+            self._column(name).add(table[name].type, *_range(table[name]), "")
+        return [name for name in readable if self._column(name).fault]
+
+    def locate(self, names: Iterable[str], rows: Sequence[tuple[str, Row]]) -> None:
+        """Find the first of the rows because of which columns cannot be read, so that the reason names it."""
+        for name in names:
+            self._column(name).fault = None
+            self._add_each(name, [(where, row[name]) for where, row in rows if name in row])
 
     def add_rows(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Take in rows, each with the line or member where it stands."""

@@ -40,7 +40,8 @@ class JsonLinesFormat(RowFormat):
                     columns.add_rows(parsed)
                     rows += len(parsed)
                 else:
-                    columns.add_table(table, f"line {line:,} and below")
+                    if faults := columns.add_table(table):
+                        columns.locate(faults, _parse_lines(block, line))
                     rows += table.num_rows
                 line += block.count(b"\n")
         return Scan(columns.schema, rows, columns)
