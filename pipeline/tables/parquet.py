@@ -29,7 +29,7 @@ from pipeline.tables.format import (
     TableFormat,
 )
 from pipeline.tables.partitions import Partitions, find_partitions
-from pipeline.tables.schemas import as_text, conform, plain, require_column, unify
+from pipeline.tables.schemas import as_text, conform, plain, require_column, unify_readable
 
 COPY_BYTES = 2**24  # of a row group, held at a time while it is copied
 COPY_ROWS = 2**20
@@ -61,10 +61,10 @@ class ParquetFormat(TableFormat):
         footers: list[tuple[pa.Schema, list[RowGroup]]] = []
         for schema, groups in in_threads(lambda file: _footer(file, filesystem, options), files):
             footers.append((schemas.setdefault(schema, schema), groups))
-        schema = unify([file.path for file in files], [found for found, _ in footers])
+        schema, unreadable = unify_readable([file.path for file in files], [found for found, _ in footers])
         partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
         for name in partitions.columns.names:
-            if name in schema.names:
+            if name in schema.names or name in unreadable:
                 raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
         schema = pa.schema([*schema, *partitions.columns])
         condition = None if options.filter is None else _parse_filter(options.filter, schema)
@@ -76,7 +76,7 @@ class ParquetFormat(TableFormat):
                 splits = [_count(files[number], split, reader, schema, condition) for split in splits]
             return OpenedFile(files[number], splits)
 
-        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition)
+        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition, unreadable)
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
