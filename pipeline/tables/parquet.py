@@ -15,8 +15,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.datasource import InputFile, Piece
 from pipeline.tables.files import Found
-from pipeline.tables.filter_expression import Filter
-from pipeline.tables.schemas import require_column, unify
+from pipeline.tables.filter_expression import Filter, parse_filter
+from pipeline.tables.schemas import unify
 
 FORMAT = ds.ParquetFileFormat()
 EVERYWHERE = ds.scalar(True)
@@ -47,7 +47,7 @@ def open_parquet(
     schema = unify(paths, [own for own, _ in footers])
     keys = _partitions(all_paths, folder, schema)
     schema, hive = pa.schema([*schema, *keys]), ds.HivePartitioning(keys)
-    condition = None if keep is None else _parse_filter(keep, schema)
+    condition = None if keep is None else parse_filter(keep, schema)
 
     def pieces(number: int) -> InputFile:
         file, groups = files[number], footers[number][1]
@@ -100,16 +100,6 @@ def _windows(
     )
     for batch in scanner.to_batches():
         yield pa.Table.from_batches([batch])
-
-
-def _parse_filter(text: str, schema: pa.Schema) -> Filter:
-    try:
-        keep = Filter(text)
-    except ValueError as error:
-        raise ConfigError(f"input.filter: {error}") from None
-    for name in keep.columns():
-        require_column(schema, "input.filter", name)
-    return keep
 
 
 def _count(fragment: ds.ParquetFileFragment, schema: pa.Schema, keep: Filter) -> int:
