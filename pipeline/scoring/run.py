@@ -22,6 +22,7 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import tell_finished
 from pipeline.monitoring.progress_reporter import LINE_EVERY
 from pipeline.results.file_footer import Written
+from pipeline.results.input_files import InputFiles
 from pipeline.results.progress import Progress
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
@@ -89,6 +90,7 @@ def _run_rest(
             seconds = time.monotonic() - started
     progress.audit(table.rows)
     summary = _summarise(config, table, models, progress, before, resumed, seconds)
+    InputFiles.of(table.fingerprint, (file.found for file in table.files)).write(progress.filesystem, progress.path)
     progress.publish(asdict(summary))
     return summary
 
