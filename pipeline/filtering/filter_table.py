@@ -17,12 +17,13 @@ from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedErro
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
 from pipeline.filtering.copying import CopiedFile, copy_file
 from pipeline.filtering.same_input import check_same_input
-from pipeline.filtering.scoring_job import ScoringJob
+from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
-from pipeline.monitoring.events import tell
-from pipeline.results.publishing import Publishing
+from pipeline.monitoring.events import emit
+from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import Results, open_results, read_summary
+from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
 from pipeline.tables.table import TableFiles, check_id, open_files, read_columns, with_row_id
 
@@ -46,7 +47,7 @@ class PreparedFilter:
 
     config: FilterConfig
     table: TableFiles
-    job: ScoringJob | None
+    job: PreparedJob | None
     results: Results | None
     identity: dict[str, str]
     scored_input: dict[str, Any]
@@ -71,7 +72,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
         ConfigError: Something does not fit.
     """
     if config.run is not None:
-        job = ScoringJob.prepare(config.scoring_job(overwrite=False))
+        job = prepare(config.scoring_job(overwrite=False))
         _check_table(config, job.table)
         identity = {**job.identity, "config": config.sha256 + job.identity["config"]}
         return PreparedFilter(
@@ -91,10 +92,11 @@ def run_filter(prepared: PreparedFilter) -> FilterSummary:
     """Do the work of a prepared filter and publish its files; see `filter_table`."""
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED), resumable=False)
     with ExitStack() as stack:
         try:
-            publishing = stack.enter_context(Publishing(filesystem, path, (KEPT, DROPPED), prepared.identity))
-            finished = publishing.begin(config.output.overwrite)
+            stack.enter_context(folder)
+            finished = folder.begin(config.output.overwrite)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
@@ -102,8 +104,8 @@ def run_filter(prepared: PreparedFilter) -> FilterSummary:
         else:
             _emit_started(prepared)
             try:
-                summary = _select_and_copy(prepared, publishing)
-                publishing.publish(asdict(summary))
+                summary, files = _select_and_copy(prepared, folder)
+                folder.publish(asdict(summary), files)
             except STORAGE_ERRORS as error:
                 raise StorageFailedError(
                     f"the storage failed: {first_line(error)}; run the same command again"
@@ -129,24 +131,20 @@ def _summary_of(uri: str, config: FilterConfig) -> dict[str, Any]:
         return {}
 
 
-def _select_and_copy(prepared: PreparedFilter, publishing: Publishing) -> FilterSummary:
-    """Do all work but to publish it."""
+def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[FilterSummary, list[str]]:
+    """Do all work but to publish it; return the names of all files as well."""
     started = time.monotonic()
     config, table = prepared.config, prepared.table
     with Selection() as selection:
         selection.add_rows(_row_ids(table, config.input.id), config.input.id)
         results = prepared.results or _score(prepared)
         selection.decide(config.keep, results)
-        copied = _copy(table, selection, publishing)
+        copied = _copy(table, selection, folder)
         _check_rows(table, copied)
         summary = summarise(config, table, results, selection, copied)
     scored = {key: value for key, value in prepared.scored_input.items() if key in SCORED_COLUMNS}
-    return replace(
-        summary,
-        input={**scored, **summary.input},
-        seconds=round(time.monotonic() - started, 3),
-        identity=prepared.identity,
-    )
+    seconds, files = round(time.monotonic() - started, 3), [name for file in copied for name in file[:2]]
+    return replace(summary, input={**scored, **summary.input}, seconds=seconds, identity=prepared.identity), files
 
 
 def _row_ids(table: TableFiles, id_column: str | None) -> Iterator[pa.Table]:
@@ -158,15 +156,15 @@ def _row_ids(table: TableFiles, id_column: str | None) -> Iterator[pa.Table]:
 def _score(prepared: PreparedFilter) -> Results:
     """Return the results of `run`, which are made now or are there from an earlier run."""
     assert prepared.job is not None
-    prepared.job.run(overwrite=prepared.config.output.overwrite)
+    score(prepared.job, prepared.config.output.overwrite)
     return open_results(prepared.job.config.output.path, f"output.path/{SCORES}", prepared.config.storage)
 
 
-def _copy(table: TableFiles, selection: Selection, publishing: Publishing) -> list[CopiedFile]:
+def _copy(table: TableFiles, selection: Selection, folder: OutputFolder) -> list[CopiedFile]:
     """Copy the kept rows of all files, some files at a time, with retries."""
 
     def attempt(number: int) -> Iterator[CopiedFile]:
-        yield copy_file(table, number, selection, publishing.filesystem, publishing.folder)
+        yield copy_file(table, number, selection, folder.filesystem, folder.work.path)
 
     def copy(number: int) -> CopiedFile:
         return next(iter(patiently(partial(attempt, number), table.files[number].found.name)))
@@ -193,11 +191,11 @@ def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
 def _emit_started(prepared: PreparedFilter) -> None:
     config, rows = prepared.config, prepared.table.rows
     fields = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
-    tell("job_started", f"filter: {rows:,} rows", **fields, rows=rows)
+    emit("job_started", f"filter: {rows:,} rows", **fields, rows=rows)
 
 
 def _emit_finished(summary: FilterSummary) -> None:
     dropped = sum(summary.dropped.values())
     text = f"{summary.kept:,} of {summary.rows_in:,} rows kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
     names = ("tasks", "output", "rows_in", "kept", "dropped", "seconds", "finished_before")
-    tell("job_finished", text, **{name: getattr(summary, name) for name in names}, files=len(summary.files))
+    emit("job_finished", text, **{name: getattr(summary, name) for name in names}, files=len(summary.files))

@@ -29,8 +29,9 @@ from pipeline.results.delta_types import delta_schema
 from pipeline.results.file_footer import Written, done_places
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import each
-from pipeline.scoring.dataflow import write_rest
-from pipeline.scoring.run import storage_told
+from pipeline.scoring.dataflow import score_rows
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.scoring.run import storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
 from pipeline.tables.table import InputTable, Listing, list_table, open_table
 
@@ -51,7 +52,7 @@ def reindex(
     config = fit_inputs(config)
     models = check_models(config)
     listing = list_table(config.input, config.storage)
-    with opened(config.output.path, config.storage) as folder, storage_told():
+    with opened(config.output.path, config.storage) as folder, storage_failures():
         return _Run(config, models, listing, folder, every).run(retry_errors, follow)
 
 
@@ -60,7 +61,7 @@ def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Co
 
     Raises ConfigError where there is no such version, or its files are gone; BusyError.
     """
-    with opened(uri, storage) as folder, storage_told():
+    with opened(uri, storage) as folder, storage_failures():
         return folder.restore(version)
 
 
@@ -118,7 +119,8 @@ class _Run:
                 moved = Places.of(changes.moved["place"].to_numpy())
                 staging.known = Places.union([staging.known, moved])
             if len(staging.done) < table.rows:
-                staging.parts += write_rest(self.config, table, self.models, staging, before, self.every, types=types)
+                job = PreparedJob(self.config, table, self.models)
+                staging.parts += score_rows(job, staging, before, self.every, types)
         staging.audit(table.rows)
         return changes
 
