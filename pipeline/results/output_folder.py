@@ -122,7 +122,7 @@ class OutputFolder:
         return None
 
     def results(self) -> list[str]:
-        """Return the Parquet files of earlier results, relative to the folder, sorted; those in `folders` at any depth."""
+        """Return the Parquet files of earlier results, relative to the folder; in `folders` below it at any depth."""
         names = [f"{folder}/{name}" if folder else name for folder in self.folders for name in self._names(folder)]
         return sorted(name for name in names if name.endswith(".parquet"))
 
