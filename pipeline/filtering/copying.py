@@ -14,27 +14,13 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.row_ranges import place_of
 from pipeline.config.filter import DROPPED, KEPT
-from pipeline.filtering.parquet_copy import GroupWriter, ParquetSource
+from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.format import StoredRows
 from pipeline.tables.table import TableFiles
 
-READ_BYTES = 2**24  # of the table, held at a time
-READ_ROWS = 2**20
-
-
-class Span(NamedTuple):
-    """Some rows of a file.
-
-    Attributes:
-        first: The number of the first row in the file.
-        rows: How many rows there are.
-        read: Reads them; only called if one of them is kept.
-    """
-
-    first: int
-    rows: int
-    read: Callable[[], Iterable[pa.Table]]
+WINDOW_ROWS = 2**20  # of a file whose rows are copied as they are read
 
 
 class CopiedFile(NamedTuple):
@@ -56,57 +42,43 @@ def copy_file(
     Raises:
         ConfigError: The file holds values that cannot be copied as they are.
     """
-    name = table.files[number].found.name
-    name = name if name.endswith(".parquet") else f"{name}.parquet"
+    file = table.files[number].file
+    name = file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
     names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
     for path in names:
         filesystem.makedirs(f"{folder}/{path}".rpartition("/")[0], exist_ok=True)
     with ExitStack() as stack:
-        if table.format == "parquet":
-            path = table.files[number].found.path
-            source = stack.enter_context(ParquetSource(path, arrow_filesystem(table.filesystem)))
-            kept = stack.enter_context(GroupWriter.like(source, arrow, f"{folder}/{names[0]}"))
-            spans = _row_groups(source)
-        else:
-            kept = stack.enter_context(GroupWriter(arrow, f"{folder}/{names[0]}", table.schema))
-            spans = _windows(table, number)
-        dropped = stack.enter_context(GroupWriter(arrow, f"{folder}/{names[1]}", selection.dropped_schema))
-        _copy_spans(spans, place_of(number), selection, kept, dropped)
-    rows = [pq.read_metadata(f"{folder}/{path}", filesystem=arrow).num_rows for path in names]
-    return CopiedFile(*names, *rows)
+        stored = table.format.stored_rows(file, table.filesystem)
+        rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", _windows(table, number))
+        kept = GroupWriter(arrow, f"{folder}/{names[0]}", rows.schema, rows.compression, rows.int96)
+        dropped = GroupWriter(arrow, f"{folder}/{names[1]}", selection.dropped_schema)
+        with kept, dropped:
+            _copy_rows(rows, place_of(number), selection, kept, dropped)
+    counts = [pq.read_metadata(f"{folder}/{path}", filesystem=arrow).num_rows for path in names]
+    return CopiedFile(*names, *counts)
 
 
-def _copy_spans(
-    spans: Iterable[Span], file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter
+def _copy_rows(
+    rows: StoredRows, file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter
 ) -> None:
-    """Write the kept rows and the list of the others; of spans without a kept row nothing is read."""
-    for span in spans:
-        begin = file_begin + span.first
-        places, others = selection.verdicts(begin, begin + span.rows)
+    """Write the kept rows and the list of the others; of ranges without a kept row nothing is read."""
+    for first, count, read in rows.ranges:
+        begin = file_begin + first
+        places, others = selection.verdicts(begin, begin + count)
         dropped.write(others)
         if len(places):
-            keep = np.zeros(span.rows, bool)
+            keep = np.zeros(count, bool)
             keep[places - begin] = True
-            for part in span.read():
+            for part in read():
                 kept.write(part.filter(pa.array(keep[: part.num_rows])))
                 keep = keep[part.num_rows :]
 
 
-def _row_groups(source: ParquetSource) -> Iterator[Span]:
-    """Yield a span for each row group."""
-    first = 0
-    for number in range(source.metadata.num_row_groups):
-        group = source.metadata.row_group(number)
-        row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
-        rows = min(max(1, READ_BYTES // row_bytes), READ_ROWS)
-        yield Span(first, group.num_rows, partial(source.read, number, rows))
-        first += group.num_rows
-
-
-def _windows(table: TableFiles, number: int) -> Iterator[Span]:
-    """Yield a span for each window of a file without row groups, which is read in any case."""
-    for piece in table.files[number].pieces:
-        first = piece.first
-        for window in piece.windows(table.schema, READ_ROWS):
-            yield Span(first, window.num_rows, partial(list, [window]))
+def _windows(table: TableFiles, number: int) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
+    """Yield a range for each window of a file whose rows are copied as they are read."""
+    opened = table.files[number]
+    for split in opened.splits:
+        first = split.first_row
+        for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
+            yield first, window.num_rows, partial(list, [window])
             first += window.num_rows

@@ -25,7 +25,8 @@ from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
-from pipeline.tables.table import TableFiles, check_id, open_files, read_columns, with_row_id
+from pipeline.tables.column_checks import check_id
+from pipeline.tables.table import TableFiles, open_files, read_columns, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
@@ -116,11 +117,10 @@ def run_filter(prepared: PreparedFilter) -> FilterSummary:
 
 def _check_table(config: FilterConfig, table: TableFiles) -> None:
     check_id(table.schema, config.input.id)
-    if table.format == "webdataset":
-        raise ConfigError(
-            f"input.path: {config.input.path!r} is webdataset, whose samples may have members that a table cannot "
-            "hold; vilt filter copies Parquet as it is, and CSV and JSON lines as Parquet"
-        )
+    if table.format.not_copied:
+        raise ConfigError(f"input.path: {config.input.path!r} is {table.format.name}, {table.format.not_copied}")
+    for name, why in table.unreadable.items():
+        raise ConfigError(f"input.path: column {name!r} of {config.input.path!r} cannot be copied: {why}")
 
 
 def _summary_of(uri: str, config: FilterConfig) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _copy(table: TableFiles, selection: Selection, folder: OutputFolder) -> list
         yield copy_file(table, number, selection, folder.filesystem, folder.work.path)
 
     def copy(number: int) -> CopiedFile:
-        return next(iter(patiently(partial(attempt, number), table.files[number].found.name)))
+        return next(iter(patiently(partial(attempt, number), table.files[number].name)))
 
     with ThreadPoolExecutor(COPIERS) as pool:
         return list(pool.map(copy, range(len(table.files))))
@@ -180,10 +180,9 @@ def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
         RowsLostError: Not so.
     """
     for file, out in zip(table.files, copied, strict=True):
-        rows = sum(piece.rows for piece in file.pieces)
-        if rows != out.kept + out.dropped:
+        if file.rows != out.kept + out.dropped:
             raise RowsLostError(
-                f"{file.found.name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
+                f"{file.name}: {file.rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
                 "was the table changed meanwhile? run the same command again"
             )
 

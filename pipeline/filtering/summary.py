@@ -98,5 +98,5 @@ def _examples(
     for rows in found.values():
         for row in rows:
             place = row.pop("place")
-            row |= {"file": table.files[place >> ROW_BITS].found.name, "row": place & (1 << ROW_BITS) - 1}
+            row |= {"file": table.files[place >> ROW_BITS].name, "row": place & (1 << ROW_BITS) - 1}
     return found

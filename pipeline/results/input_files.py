@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 INPUT_FILES = "_input.json"
 MOST_NAMES = 3  # in a message
@@ -28,9 +28,9 @@ class InputFiles:
     versions: Mapping[str, str]
 
     @classmethod
-    def of(cls, fingerprint: str, files: Iterable[Found]) -> InputFiles:
+    def of(cls, fingerprint: str, files: Iterable[InputFile]) -> InputFiles:
         """Return the files of a table as they are now."""
-        return cls(fingerprint, {file.name: file.edition for file in files})
+        return cls(fingerprint, {file.name: file.version for file in files})
 
     def write(self, filesystem: AbstractFileSystem, folder: str) -> None:
         """Write them beside results."""

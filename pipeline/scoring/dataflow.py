@@ -33,8 +33,9 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.checkpoints import check_models, check_precision, fit_inputs
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.column_checks import check_columns
 from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.table import check_columns, read
+from pipeline.tables.table import read
 
 # Blocks are smaller than a micro-batch, so that each is on its way as soon as it is made.
 BLOCK_BYTES, BLOCK_BYTES_WITH_IMAGES = 2**16, 2**22

@@ -186,7 +186,7 @@ class ParquetOutput:
         more = self.write_more(summary)
         summary = replace(summary, files=[*self.parts.names(), *more])
         table, folder = self.job.table, self.folder
-        InputFiles.of(table.fingerprint, (file.found for file in table.files)).write(folder.filesystem, folder.path)
+        InputFiles.of(table.fingerprint, (opened.file for opened in table.files)).write(folder.filesystem, folder.path)
         self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
         return summary, {}
 

@@ -35,6 +35,15 @@ _MIRRORED: dict[type[exp.Expression], type[exp.Expression]] = {
     exp.GT: exp.LT,
     exp.GTE: exp.LTE,
 }
+# Not `~(a > b)`, which is true for a NaN that the statistics of a row group do not show.
+_OPPOSITE: dict[type[exp.Expression], type[exp.Expression]] = {
+    exp.EQ: exp.NEQ,
+    exp.NEQ: exp.EQ,
+    exp.LT: exp.GTE,
+    exp.LTE: exp.GT,
+    exp.GT: exp.LTE,
+    exp.GTE: exp.LT,
+}
 _ARGUMENTS = {"this", "expression", "expressions", "low", "high", "negate", "table"}  # of nodes, that are understood
 _ALLOWED = (
     "a filter compares columns with numbers, 'texts', DATE '2026-01-31' and TIMESTAMP '2026-01-31 12:00:00' by "
@@ -86,6 +95,10 @@ class _Builder:
             return self._is(node, negated)
         if isinstance(node, exp.In):
             return self._in(node, negated)
+        if type(node) in _COMPARISONS:
+            return self._compare(node, _OPPOSITE[type(node)] if negated else type(node))
+        if isinstance(node, exp.Between):
+            return self._between(node, negated)
         plain = self._plain(node)
         return ~plain if negated else plain
 
@@ -93,12 +106,6 @@ class _Builder:
         """Return the expression of a node for which pyarrow's `~` is SQL's NOT."""
         if isinstance(node, exp.Column):
             return self._boolean(node)
-        if type(node) in _COMPARISONS:
-            return self._compare(node)
-        if isinstance(node, exp.Between):
-            column = self._column(node.this, node)
-            low, high = (self._value(node.args[side], column, node) for side in ("low", "high"))
-            return (pc.field(column.name) >= low) & (pc.field(column.name) <= high)
         if isinstance(node, (exp.Like, exp.ILike)):
             column, pattern = self._column(node.this, node), node.expression
             if not _is_text(_decoded(column.type)) or not pattern.is_string:
@@ -112,8 +119,14 @@ class _Builder:
             raise _refused(node, f"is {column.type}, not true or false")
         return pc.field(column.name)
 
-    def _compare(self, node: exp.Expression) -> pc.Expression:
-        kind, left, right = type(node), node.this.unnest(), node.expression.unnest()
+    def _between(self, node: exp.Between, negated: bool) -> pc.Expression:
+        column = self._column(node.this, node)
+        low, high = (self._value(node.args[side], column, node) for side in ("low", "high"))
+        found = pc.field(column.name)
+        return (found < low) | (found > high) if negated else (found >= low) & (found <= high)
+
+    def _compare(self, node: exp.Expression, kind: type[exp.Expression]) -> pc.Expression:
+        left, right = node.this.unnest(), node.expression.unnest()
         if type(left) in _COMPARISONS:
             raise _refused(node, "compares twice: join two comparisons by AND")
         if not isinstance(left, exp.Column):

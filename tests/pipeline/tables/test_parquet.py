@@ -109,6 +109,18 @@ def test_columns_and_row_groups_that_nobody_needs_are_not_read(tmp_path: Path) -
         rows_of(config(file))
 
 
+def test_row_groups_whose_statistics_rule_the_filter_out_are_not_read(tmp_path: Path) -> None:
+    columns = {"n": range(10), "image": ["a.png"] * 10, "text": ["a"] * 10}
+    folder = tmp_path / "year=2024"
+    folder.mkdir()
+    pq.write_table(pa.table({k: list(v) for k, v in columns.items()}), folder / "0.parquet", row_group_size=5)
+    spoil(folder / "0.parquet", "n")
+    assert [split.rows for split in open_table(config(tmp_path, filter="n > 100")).files[0].splits] == [0, 0]
+    assert [split.rows for split in open_table(config(tmp_path, filter="year < 2000")).files[0].splits] == [0, 0]
+    with pytest.raises(Exception, match=r"(?i)page|thrift|parquet"):
+        open_table(config(tmp_path, filter="n > 6"))
+
+
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
