@@ -27,7 +27,8 @@ Source = tuple[str, str]  # the name of a file of the input, and its edition
 
 class Staging:
     """The folder of a run, whose name is its token. parts: its whole files of results. known: places whose results the
-    table has already."""
+    table has already.
+    """
 
     def __init__(self, filesystem: AbstractFileSystem, folder: str) -> None:
         self.filesystem, self.folder = filesystem, folder
@@ -119,12 +120,12 @@ def renumbered(written: Written, numbers: dict[Source, int]) -> Written:
 
 
 def is_of(table: pa.Table, sources: Collection[Source]) -> pa.Array:
-    """bool (rows,): which rows of results come from one of these editions."""
+    """Bool (rows,): which rows of results come from one of these editions."""
     return pc.is_in(source_keys(table), pa.array([source_key(source) for source in sources], pa.string()))
 
 
 def source_keys(table: pa.Table) -> pa.Array:
-    """string (rows,): the `source_key` of the file that each row of results comes from."""
+    """String (rows,): the `source_key` of the file that each row of results comes from."""
     source = table[ROW_SOURCE].combine_chunks()
     return pc.binary_join_element_wise(source.field("file"), source.field("edition"), "\0")
 
