@@ -16,7 +16,8 @@ from pipeline.config.job import StorageConfig
 from pipeline.monitoring.events import tell
 from pipeline.monitoring.progress_reporter import LINE_EVERY
 from pipeline.reindexing.reindex import reindex, rollback
-from pipeline.results.delta_table import Commit, ResultTable
+from pipeline.results.delta_commit import Commit
+from pipeline.results.delta_table import ResultTable
 
 PREVIOUS = "previous"
 
@@ -39,7 +40,7 @@ def reindex_file(
     def job() -> str:
         config = load(path, overrides)
         if back_to is None:
-            commit, new = reindex(config, retry_errors, every=every)
+            commit, new, _ = reindex(config, retry_errors, every=every)
             done = f"{commit.counts['rows_read']:,} rows read" if new else "nothing to do"
             tell("job_finished", f"{done}; version {commit.version}", **as_values(commit))
         else:

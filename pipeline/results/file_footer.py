@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, STATS, TEXTS
-from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, Places
 
 FOOTER = "vilt.written"
@@ -56,7 +56,7 @@ class Written:
         texts = table[TEXTS].to_numpy()[first]
         whole = counts == texts
         failed = table[ERROR].to_pylist()
-        may_pass = np.array([error in RETRYABLE for error in failed], dtype=bool)
+        may_pass = np.array([error in TRIED_BY_NEXT_RUN for error in failed], dtype=bool)
         sources: dict[int, tuple[str, str]] = {}
         if ROW_SOURCE in blocks[0].column_names:
             known = pa.concat_arrays([c for b in blocks for c in b[ROW_SOURCE].chunks])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from operator import attrgetter
@@ -273,15 +273,23 @@ def _build(
     )
 
 
-def _carried(window: pa.Table, config: JobConfig) -> pa.Table:
-    """The columns that go on to the output: the user's, without images and regions unless asked for, and `row_id`."""
+def carried_names(config: JobConfig, names: Sequence[str]) -> list[str]:
+    """Return which of the columns that are read go on to the output.
+
+    They are the user's, without images and regions unless asked for, and without those that only the job needs.
+    """
     spec = config.input
-    rows = with_row_id(window, spec.id)
     images = {*config.image_columns, *config.region_columns}
     used = {*images, *config.text_columns, spec.id}
     read_only = used - set(spec.columns) if spec.columns is not None else set()
     dropped = read_only if config.output.keep_image else read_only | images
-    return rows.drop_columns([name for name in rows.column_names if name in dropped])
+    return [name for name in names if name not in dropped]
+
+
+def _carried(window: pa.Table, config: JobConfig) -> pa.Table:
+    """Return the columns that go on to the output, and `row_id`."""
+    rows = with_row_id(window, config.input.id)
+    return rows.select(carried_names(config, rows.column_names))
 
 
 def _rows(rows: pa.Table, items: list[Item], places: list[list[int]], settings: Settings) -> pa.Table:
