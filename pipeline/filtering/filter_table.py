@@ -24,7 +24,8 @@ from pipeline.monitoring.events import tell
 from pipeline.results.distribution import distribution, examples
 from pipeline.results.publishing import Publishing
 from pipeline.results.reader import Results, open_results, read_summary
-from pipeline.scoring.run import job_identity, run
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.scoring.run import run
 from pipeline.stages.checkpoints import check_models, fit_inputs
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
 from pipeline.tables.table import TableFiles, check_id, open_files, open_table, read_columns, with_row_id
@@ -116,7 +117,7 @@ def _identity(config: FilterConfig, table: TableFiles) -> dict[str, str]:
         scores = {"scores": open_results(config.scores, "scores", config.storage).fingerprint}
     else:
         job = fit_inputs(config.scoring_job(False))
-        scores = job_identity(open_table(job), check_models(job))
+        scores = PreparedJob(job, open_table(job), check_models(job)).identity
     return {**scores, "config": config.sha256 + scores.get("config", ""), "input": table.fingerprint}
 
 
@@ -156,7 +157,7 @@ def _is_made(job: JobConfig) -> bool:
         made = read_summary(job.output.path, "output.path", job.storage).get("identity")
     except ConfigError:  # there are none
         return False
-    return made == job_identity(open_table(job), check_models(job))
+    return made == PreparedJob(job, open_table(job), check_models(job)).identity
 
 
 def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: str) -> list[Copied]:

@@ -10,21 +10,30 @@ import pyarrow as pa
 
 from pipeline.common.errors import RowsLostError
 from pipeline.common.tasks import added_columns
-from pipeline.reindexing.apply import ReindexJob, StagedResults
 from pipeline.reindexing.plan import TableState
+from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.table_folder import TableFolder
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, DataFile
 from pipeline.results.file_footer import done_places
+from pipeline.scoring.prepare import PreparedJob
 
 
-def commit(staged: StagedResults, state: TableState, job: ReindexJob, folder: TableFolder, started: float) -> Commit:
+def commit(
+    staged: StagedResults,
+    state: TableState,
+    job: PreparedJob,
+    identity: dict[str, str],
+    folder: TableFolder,
+    started: float,
+) -> Commit:
     """Commit, then remove what nobody needs.
 
     Args:
         staged: What is written.
         state: The table before.
-        job: The run.
+        job: The job.
+        identity: See `identity_of`.
         folder: The table's folder.
         started: When the run began, by `time.monotonic`.
 
@@ -44,7 +53,7 @@ def commit(staged: StagedResults, state: TableState, job: ReindexJob, folder: Ta
     removed = [*staged.plan.remove, *(file.old for file in staged.rewritten)]
     entry = Commit(
         token=staged.token,
-        identity=job.identity,
+        identity=identity,
         counts=_counts(staged, state, removed, results, rewritten),
         rejected=dict(total.errors.most_common()),
         standing=_standing(staged, state),

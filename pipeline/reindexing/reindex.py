@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig, StorageConfig
-from pipeline.monitoring.progress_reporter import LINE_EVERY
-from pipeline.reindexing.apply import ReindexJob, apply
-from pipeline.reindexing.commit import commit
+from pipeline.monitoring.events import emit_finished
+from pipeline.monitoring.progress_reporter import LOG_EVERY
+from pipeline.reindexing.delta_output import DeltaOutput, allow_failures, summary_of
 from pipeline.reindexing.input_snapshot import diff
-from pipeline.reindexing.plan import plan
-from pipeline.reindexing.table_columns import identity_of
+from pipeline.reindexing.plan import ReindexPlan, TableState, plan
+from pipeline.reindexing.rewriting import check_rewrite
+from pipeline.reindexing.table_columns import check_values, identity_of, table_columns
 from pipeline.reindexing.table_folder import TableFolder, open_folder
 from pipeline.results.delta_commit import Commit
-from pipeline.scoring.run import storage_told
-from pipeline.stages.checkpoints import check_models, fit_inputs
-from pipeline.tables.table import list_table
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.scoring.run import run_job, storage_failures
+from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.storage.filesystem import full_uri
+from pipeline.tables.table import Columns, InputTable, Listing, list_table, open_table
 
-MOST_TRIES = 10
+MOST_TRIES = 10  # of a row whose error may pass, after the first
 
 
 class Reindexed(NamedTuple):
@@ -36,7 +42,30 @@ class Reindexed(NamedTuple):
     retried: int
 
 
-def reindex(config: JobConfig, retry_errors: bool = False, follow: bool = True, every: float = LINE_EVERY) -> Reindexed:
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for.
+
+    Attributes:
+        config: The job, with the columns that its family of models reads.
+        models: Its checkpoints.
+        listing: The files of the input.
+        most_tries: How often a row whose error may pass is read again; None: in each run.
+        follow: Whether a table of another input is to be brought up to date.
+        log_every: Seconds between two events of progress.
+    """
+
+    config: JobConfig
+    models: Models
+    listing: Listing
+    most_tries: int | None
+    follow: bool
+    log_every: float
+
+
+def reindex(
+    config: JobConfig, retry_errors: bool = False, follow: bool = True, log_every: float = LOG_EVERY
+) -> Reindexed:
     """Bring the table at `output.path` up to date with the input: one commit, or none if nothing has changed.
 
     With another model, config or set of columns than the last commit's, everything is read anew, and readers see the
@@ -46,7 +75,7 @@ def reindex(config: JobConfig, retry_errors: bool = False, follow: bool = True, 
         config: The job.
         retry_errors: Read all rows again whose error may pass, also those that were tried `output.retry_errors` times.
         follow: If false, the table must not exist yet, or have just these results, unless `output.overwrite` is set.
-        every: Seconds between two events of progress.
+        log_every: Seconds between two events of progress.
 
     Raises:
         ConfigError: Something is wrong with the config, or the input does not fit the table; nothing was done.
@@ -61,39 +90,34 @@ def reindex(config: JobConfig, retry_errors: bool = False, follow: bool = True, 
             "output.overwrite: true, but reindex keeps the table and brings it up to date: leave the key out"
         )
     config = fit_inputs(config)
-    models = check_models(config)
-    listing = list_table(config.input, config.storage)
-    job = ReindexJob(config, models, listing, identity_of(config, models), every)
-    with open_folder(config.output.path, config.storage) as folder, storage_told():
-        return _run(job, folder, retry_errors, follow, started)
+    tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
+    models, listing = check_models(config), list_table(config.input, config.storage)
+    request = Request(config, models, listing, None if retry_errors else tries, follow, log_every)
+    with open_folder(config.output.path, config.storage) as folder, storage_failures():
+        return _reindex(request, folder, started)
 
 
-def _run(job: ReindexJob, folder: TableFolder, retry_errors: bool, follow: bool, started: float) -> Reindexed:
-    """Diff, plan, apply, commit."""
-    output = job.config.output
-    state = folder.state(job.identity, overwrite=output.overwrite)
-    changes = diff(state.snapshot, job.listing.found)
-    todo = plan(changes, state, None if retry_errors else most_tries(job.config))
+def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed:
+    """Compare, plan, and carry out the plan in the folder, which is locked."""
+    output, identity = request.config.output, identity_of(request.config, request.models)
+    state = folder.state(identity, output.overwrite)
+    todo = plan(diff(state.snapshot, request.listing.found), state, request.most_tries)
     if state.latest and todo.is_empty:
+        emit_finished(summary_of(state.latest, folder, output.path), version=state.latest.version, committed=False)
         return Reindexed(state.latest, False, 0)
-    if state.latest and not (follow or output.overwrite or todo.retries_only):
+    if state.latest and not (request.follow or output.overwrite or todo.retries_only):
         raise ConfigError(
             f"output.path: {output.path!r} holds the results of another config or input; choose "
             "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
         )
-    staged = apply(todo, state, job, folder)
-    if staged.failed_as_before:
-        assert state.latest is not None
-        folder.write_failed(state.latest, staged.failed)
-        folder.drop_staging(job.identity)
-        return Reindexed(state.latest, False, len(todo.retry))
-    return Reindexed(commit(staged, state, job, folder, started), True, len(todo.retry))
-
-
-def most_tries(config: JobConfig) -> int:
-    """Return how often a row whose error may pass is read again."""
-    wanted = config.output.retry_errors
-    return MOST_TRIES if wanted is None else wanted
+    table = _open(todo, request)
+    columns = _columns(todo, state, table, request.config, folder)
+    job = PreparedJob(allow_failures(request.config, todo, table), table, request.models)
+    results = DeltaOutput(todo, state, columns, job, identity, folder, started)
+    run_job(job, results, request.log_every)
+    commit = results.commit or state.latest
+    assert commit is not None
+    return Reindexed(commit, results.commit is not None, len(todo.retry))
 
 
 def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:
@@ -108,5 +132,33 @@ def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Co
         ConfigError: There is no such version, or its files are gone.
         BusyError: Another run is at work.
     """
-    with open_folder(uri, storage) as folder, storage_told():
+    with open_folder(uri, storage) as folder, storage_failures():
         return folder.restore(version)
+
+
+def _open(todo: ReindexPlan, request: Request) -> InputTable:
+    """Open the files of which rows are read, if there are any."""
+    names = {file.name for file in todo.read} | {file.name for file in todo.retry.files}
+    listing = request.listing
+    listed = [file for file in listing.found if file.name in names]
+    if listed:
+        return open_table(request.config, replace(listing, found=listed))
+    base = full_uri(listing.filesystem, listing.folder)
+    return InputTable([], listing.filesystem, base, listing.format, pa.schema([]), None, Columns([], False))
+
+
+def _columns(
+    todo: ReindexPlan, state: TableState, table: InputTable, config: JobConfig, folder: TableFolder
+) -> pa.Schema:
+    """Return the columns of the table after the run; check that all values fit before any is read.
+
+    Raises:
+        ConfigError: A value does not.
+    """
+    if not table.files:
+        return state.columns
+    columns = table_columns(table, config, todo.diff.unchanged, pa.schema([]) if todo.replaced else state.columns)
+    check_values(table, config, columns)
+    if not todo.replaced:
+        check_rewrite(folder, state.data_files, todo.outdated, columns)
+    return columns

@@ -37,6 +37,11 @@ class StoredRows:
 
     rows: pa.Table
 
+    @classmethod
+    def none(cls) -> StoredRows:
+        """Return no row."""
+        return cls(pa.table({"source": [], "row": [], ROW_ID: [], "hash": [], "errors": []}))
+
     def places(self, numbers: Mapping[FileVersion, int]) -> np.ndarray:
         """Return int64 (rows,): the places of the rows; numbers: see `file_numbers`."""
         by_key = {version.key: number for version, number in numbers.items()}

@@ -17,7 +17,7 @@ from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.results.delta_types import delta_schema, evolve, holds
 from pipeline.results.delta_values import convert
 from pipeline.stages.checkpoints import Models
-from pipeline.stages.preprocess import carried_names
+from pipeline.stages.output_rows import carried_names
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import InputTable, read_columns, with_row_id
 
@@ -42,7 +42,7 @@ def carried_columns(table: InputTable, config: JobConfig) -> pa.Schema:
         ConfigError: Some columns do not fit; the message names all of them.
     """
     lists = config.text_columns if table.columns.text_is_list else []
-    names = carried_names(config, table.columns.names)
+    names = carried_names(table.columns.names, config)
     kinds = [(name, pa.string() if name in lists else table.schema.field(name).type) for name in names]
     added = [name for name in added_columns(config.tasks) if name not in names]
     return delta_schema(pa.schema(kinds), (*added, ROW_SOURCE), null=pa.null())
@@ -92,7 +92,7 @@ def check_values(table: InputTable, config: JobConfig, columns: pa.Schema) -> No
     """
     names = [
         name
-        for name in carried_names(config, table.columns.names)
+        for name in carried_names(table.columns.names, config)
         if name not in config.text_columns and not holds(columns.field(name).type, table.schema.field(name).type)
     ]
     if not names:

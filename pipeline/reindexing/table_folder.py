@@ -28,7 +28,7 @@ from pipeline.reindexing.plan import TableState, why_replaced
 from pipeline.reindexing.retries import FailedRows
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, ResultTable, add_action
-from pipeline.results.progress import LOCK
+from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec

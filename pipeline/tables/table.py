@@ -187,9 +187,10 @@ def read(
     return ray.data.read_datasource(source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=on)
 
 
-def wanted(table: InputTable, window_rows: int) -> Wanted:
-    """What the job reads of a table, about `window_rows` rows at a time."""
-    names, keep = table.columns.names, table.keep
+def wanted(table: InputTable, window_rows: int, names: list[str] | None = None) -> Wanted:
+    """What the job reads of a table, or these columns, about `window_rows` rows at a time."""
+    keep = table.keep
+    names = table.columns.names if names is None else names
     needed = list(dict.fromkeys([*names, *(keep.columns() if keep else ())]))
     schema = pa.schema([table.schema.field(name) for name in needed])
     return Wanted(schema, names, keep.pyarrow() if keep else None, window_rows)

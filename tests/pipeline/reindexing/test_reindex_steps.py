@@ -26,7 +26,7 @@ from pipeline import ConfigError, JobConfig
 from pipeline.cluster.actor_pool import Pool
 from pipeline.reindexing.reindex import rollback
 from pipeline.results.delta_table import ResultTable
-from pipeline.results.progress import Progress
+from pipeline.results.output_folder import OutputFolder
 from pipeline.results.publishing import Publishing
 from pipeline.stages.checkpoints import Models
 from tests.pipeline.killed import the_dead_are_dead
@@ -55,10 +55,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
     monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
     monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
-    monkeypatch.setattr("pipeline.reindexing.apply.ray_session", lambda *_: tempfile.TemporaryDirectory())
+    monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
     monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
     monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
-    monkeypatch.setattr("pipeline.reindexing.apply.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys))
+    monkeypatch.setattr("pipeline.scoring.dataflow.score_rows", lambda *args: now[-1].score_rows(*args))
 
     def make() -> World:
         now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
@@ -99,6 +99,7 @@ def test_any_edits_and_stops(world: Callable[[], World], steps: list[Any]) -> No
             assert states[-1] in (states[-2], steady(here.expected()))
             assert kill_at or states[-1] == steady(here.expected())
         here.model, here.up = "m", True
+        here.run()  # which may resume one that was killed while the server was down
         here.run()
         assert here.held() == here.expected()
         errors = Counter(row[3] for row in here.expected().elements() if row[3])
@@ -129,7 +130,7 @@ def test_killed_before_each_step(world: Callable[[], World]) -> None:
         assert here.held() == here.expected()
         assert here.run() is None
         names = {path.name for path in (here.folder / "out").iterdir()}
-        assert names == {"_delta_log", "_reindex", "parts"}
+        assert names == {"_delta_log", "_reindex", "_summary.json", "parts"}
         assert (here.folder / "out" / "_reindex" / "lock.json").exists() is False
         shutil.rmtree(here.folder)
         if not killed:
@@ -331,7 +332,7 @@ def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> Non
     here.put("a", [(1, "a")])
     here.run()
     out = str(here.folder / "out")
-    with Progress(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
+    with OutputFolder(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
         score.begin(overwrite=True, retry_errors=False)
     with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
         keep.begin(overwrite=True)

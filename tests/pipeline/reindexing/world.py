@@ -20,8 +20,8 @@ from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import Written
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
-from pipeline.stages.checkpoints import Models
-from pipeline.stages.micro_batch import STATS_TYPE
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.stages.batch_stats import BatchStats
 from pipeline.tables.datasource import Unread, windows_of
 from pipeline.tables.table import InputTable, wanted
 from tests.pipeline.killed import Killed, Storage
@@ -120,14 +120,16 @@ class World:
         unread: list[Unread] = table.unread(done)
         yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
 
-    def write_rest(
-        self, config: JobConfig, table: InputTable, models: Models, work: Staging, *_: Any, types: Any
+    def score_rows(
+        self, job: PreparedJob, work: Staging, before: Written, log_every: float, types: Any
     ) -> list[Written]:
+        del before, log_every
+        config, table, models = job.config, job.table, job.models
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
             found = [self.result(caption) for caption in window["caption"].to_pylist()]
-            stats = {"pairs": len(found), "tokens": 1, "seconds": 0.0, "precision": "float32", "device": "cpu"}
+            stats = BatchStats(pairs=len(found), tokens=1, precision="float32", device="cpu")
             block = window.drop_columns(["image", "row_hash"])
             for name, values, kind in (
                 ("row_id", window["id"].to_pylist(), pa.int64()),
@@ -135,10 +137,9 @@ class World:
                 ("error", [e for _, e in found], pa.string()),
                 ("error_detail", [None] * len(found), pa.string()),
                 ("__texts", [1] * len(found), pa.int32()),
-                ("__stats", [stats] + [None] * (len(found) - 1), STATS_TYPE),
             ):
                 block = block.append_column(name, pa.array(values, kind))
-            written = sink.write([block], TaskContext(task_idx=number, op_name="write"))
+            written = sink.write([stats.attach(block)], TaskContext(task_idx=number, op_name="write"))
             assert written
             out.append(written)
         return out
