@@ -19,7 +19,7 @@ from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.common.tasks import Task
 from pipeline.planning.estimate import Estimate
 from pipeline.planning.plan import Plan, PlanRequest, make_plan
-from pipeline.planning.sampling import PIECES
+from pipeline.planning.sampling import SPLITS
 from pipeline.planning.trial import Trial
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, write_whole
 
@@ -59,7 +59,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
     return {
         "rows": table.rows,
         "files": len(table.files),
-        "bytes": sum(file.found.size for file in table.files),
+        "bytes": sum(one.file.size for one in table.files),
         "sample": {
             "rows": trial.rows,
             "pairs": trial.pairs,
@@ -81,17 +81,17 @@ def to_dict(plan: Plan) -> dict[str, Any]:
 def to_text(plan: Plan, seed: int, price: float | None) -> str:
     """The plan as lines for a person."""
     trial, table = plan.trial, plan.table
-    size = sum(file.found.size for file in table.files)
+    size = sum(one.file.size for one in table.files)
     wrong = sum(trial.rejected.values())
     low, high = _wilson(wrong, trial.pairs)
-    pieces = sum(len(file.pieces) for file in table.files)
+    pieces = sum(len(one.splits) for one in table.files)
     pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
     grids = sum(trial.grids.values())
     common = ", ".join(f"{g.rows}x{g.cols} {n / grids:.0%}" for g, n in trial.grids.most_common(5))
     lines = [
         f"table       {table.rows:,} rows in {len(table.files):,} files, {_size(size)}; "
         f"opened in {plan.prepare_seconds:.1f} s",
-        f"sample      {trial.rows:,} rows{pairs} of {min(pieces, PIECES):,} of {pieces:,} pieces, seed {seed}",
+        f"sample      {trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}",
         f"rejected    {wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})",
         *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in trial.rejected.most_common()),
     ]

@@ -28,7 +28,8 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run
 from pipeline.stages.checkpoints import check_models, fit_inputs
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
-from pipeline.tables.table import TableFiles, check_id, open_files, open_table, read_columns, with_row_id
+from pipeline.tables.column_checks import check_id
+from pipeline.tables.table import TableFiles, open_files, open_table, read_columns, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
@@ -102,11 +103,8 @@ def _open(config: FilterConfig) -> TableFiles:
     job = fit_inputs(config.scoring_job(False)) if config.run else None
     table = open_table(job) if job else open_files(config.input, config.storage)
     check_id(table.schema, config.input.id)
-    if table.format == "webdataset":
-        raise ConfigError(
-            f"input.path: {config.input.path!r} is webdataset, whose samples may have members that a table cannot "
-            "hold; vilt filter copies Parquet as it is, and CSV and JSON lines as Parquet"
-        )
+    if table.format.not_copied:
+        raise ConfigError(f"input.path: {config.input.path!r} is {table.format.name}, {table.format.not_copied}")
     return table
 
 
@@ -165,7 +163,7 @@ def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: s
         yield copy_file(table, number, cut, filesystem, folder)
 
     def copy(number: int) -> Copied:
-        return next(iter(patiently(partial(again, number), table.files[number].found.name)))
+        return next(iter(patiently(partial(again, number), table.files[number].name)))
 
     with ThreadPoolExecutor(COPIERS) as pool:
         return list(pool.map(copy, range(len(table.files))))
@@ -174,10 +172,10 @@ def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: s
 def _audit(table: TableFiles, copied: list[Copied]) -> None:
     """Check that each row of each file was written, once. Raises RowsLostError."""
     for file, out in zip(table.files, copied, strict=True):
-        rows = sum(piece.rows for piece in file.pieces)
+        rows = file.rows
         if rows != out.kept + out.dropped:
             raise RowsLostError(
-                f"{file.found.name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
+                f"{file.name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
                 "was the table changed meanwhile? run the same command again"
             )
 
@@ -210,7 +208,7 @@ def _summarise(
     for rows in shown.values():
         for row in rows:
             place = row.pop("place")
-            row |= {"file": table.files[place >> ROW_BITS].found.name, "row": place & (1 << ROW_BITS) - 1}
+            row |= {"file": table.files[place >> ROW_BITS].name, "row": place & (1 << ROW_BITS) - 1}
     return FilterSummary(
         output=config.output.path,
         rows_in=table.rows,

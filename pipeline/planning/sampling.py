@@ -8,9 +8,9 @@ import numpy as np
 
 from pipeline.common.columns import PLACE
 from pipeline.common.row_ranges import Places, place_of
-from pipeline.tables.table import InputTable, wanted
+from pipeline.tables.table import InputTable
 
-PIECES = 32  # row groups of the table that a sample is drawn from at most
+SPLITS = 32  # row groups of the table that a sample is drawn from at most
 SCAN_ROWS = 10_000  # read at a time to find the rows that pass the filter
 
 
@@ -32,7 +32,7 @@ class Sample:
 def draw_sample(table: InputTable, count: int, seed: int) -> Sample:
     """Draw `count` rows, or all if the table has fewer.
 
-    Up to `PIECES` row groups (or files, in formats without row groups) are drawn, each as likely as it has rows, and
+    Up to `SPLITS` row groups (or files, in formats without row groups) are drawn, each as likely as it has rows, and
     the same number of rows from each. From a table with fewer row groups the rows are drawn from all of them.
 
     Args:
@@ -43,17 +43,17 @@ def draw_sample(table: InputTable, count: int, seed: int) -> Sample:
     Raises:
         OSError: A file cannot be read; the text names it.
     """
-    pieces = [(number, piece) for number, file in enumerate(table.files) for piece in file.pieces if piece.rows]
+    splits = [(number, split) for number, file in enumerate(table.files) for split in file.splits if split.rows]
     ranges = [
-        Places.of_range(place_of(number, piece.first), place_of(number, piece.first + piece.all_rows))
-        for number, piece in pieces
+        Places.of_range(place_of(number, split.first_row), place_of(number, split.first_row + split.all_rows))
+        for number, split in splits
     ]
     everything = Places.union(ranges)
-    drawn = _draw(np.array([piece.rows for _, piece in pieces], np.int64), count, np.random.default_rng(seed))
+    drawn = _draw(np.array([split.rows for _, split in splits], np.int64), count, np.random.default_rng(seed))
     chosen, passing = [], dict(enumerate(ranges))
     for index, numbers in drawn.items():
-        piece, begin = pieces[index][1], int(ranges[index].begins[0])
-        if piece.rows < piece.all_rows:
+        split, begin = splits[index][1], int(ranges[index].begins[0])
+        if split.rows < split.all_rows:
             rows = _passing_rows(table, everything, ranges[index])
             passing[index] = Places.of(rows)
             chosen.append(rows[numbers])
@@ -61,7 +61,7 @@ def draw_sample(table: InputTable, count: int, seed: int) -> Sample:
             chosen.append(begin + numbers)
     sample = Places.of(np.concatenate(chosen))
     others = Places.union(passing.values()).minus(sample)
-    return Sample(sample, others, sum(pieces[index][1].all_rows for index in drawn))
+    return Sample(sample, others, sum(splits[index][1].all_rows for index in drawn))
 
 
 def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> dict[int, np.ndarray]:
@@ -73,18 +73,18 @@ def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> dict[int, n
         rng: The source of randomness.
     """
     count = min(count, int(rows.sum()))
-    if len(rows) <= PIECES:
+    if len(rows) <= SPLITS:
         ends = np.cumsum(rows)
         numbers = np.sort(rng.choice(int(ends[-1]), count, replace=False))
-        piece = np.searchsorted(ends, numbers, "right")
-        return {int(p): numbers[piece == p] - (ends[p] - rows[p]) for p in np.unique(piece)}
-    chosen = np.sort(rng.choice(len(rows), PIECES, replace=False, p=rows / rows.sum()))
-    share = -(-count // PIECES)
+        split = np.searchsorted(ends, numbers, "right")
+        return {int(i): numbers[split == i] - (ends[i] - rows[i]) for i in np.unique(split)}
+    chosen = np.sort(rng.choice(len(rows), SPLITS, replace=False, p=rows / rows.sum()))
+    share = -(-count // SPLITS)
     return {int(p): np.sort(rng.choice(rows[p], min(share, int(rows[p])), replace=False)) for p in chosen}
 
 
 def _passing_rows(table: InputTable, everything: Places, rows: Places) -> np.ndarray:
     """Return which of these rows pass the table's filter, int64."""
-    spec = wanted(table, SCAN_ROWS, [])
-    tables = [part for unread in table.unread(everything.minus(rows)) for part in unread.read(spec)]
+    plan = table.plan([], SCAN_ROWS)
+    tables = [part for unread in table.unread(everything.minus(rows)) for part in unread.read(plan)]
     return np.concatenate([np.empty(0, np.int64), *(part[PLACE].to_numpy() for part in tables)])

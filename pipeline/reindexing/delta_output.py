@@ -169,7 +169,7 @@ class DeltaOutput:
 def allow_failures(config: JobConfig, plan: ReindexPlan, table: InputTable) -> JobConfig:
     """Return the config with a `max_error_rate` by which all rows that had failed may fail again."""
     read = {file.name for file in plan.read}
-    rows = sum(piece.rows for file in table.files if file.found.name in read for piece in file.pieces)
+    rows = sum(file.rows for file in table.files if file.name in read)
     again = len(plan.retry)
     rate = min(1.0, (config.max_error_rate * rows + again) / max(1, rows + again))
     return config.model_copy(update={"max_error_rate": rate}) if again else config
@@ -213,9 +213,8 @@ def _snapshot(plan: ReindexPlan, table: InputTable, config: JobConfig) -> InputS
     files, columns = dict(plan.diff.unchanged.files), carried_columns(table, config)
     read = {file.name for file in plan.read}
     for file in table.files:
-        if file.found.name in read:
-            rows = sum(piece.rows for piece in file.pieces)
-            files[file.found.name] = SnapshotFile(file.found.edition, rows, columns)
+        if file.name in read:
+            files[file.name] = SnapshotFile(file.file.version, file.rows, columns)
     return InputSnapshot(files)
 
 

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
 
@@ -86,8 +86,8 @@ class InputDiff:
         outdated: Versions in the snapshot that the input no longer has.
     """
 
-    new: tuple[Found, ...]
-    changed: tuple[Found, ...]
+    new: tuple[InputFile, ...]
+    changed: tuple[InputFile, ...]
     unchanged: InputSnapshot
     outdated: frozenset[FileVersion]
 
@@ -106,10 +106,10 @@ class InputDiff:
         return f"{len(self.new):,} new, {len(self.changed):,} changed, {len(self.gone):,} gone"
 
 
-def diff(before: InputSnapshot, listed: Iterable[Found]) -> InputDiff:
+def diff(before: InputSnapshot, listed: Iterable[InputFile]) -> InputDiff:
     """Return how the files that are listed now differ from a snapshot."""
     now = {file.name: file for file in listed}
-    same = [name for name, file in before.files.items() if name in now and now[name].edition == file.version]
+    same = [name for name, file in before.files.items() if name in now and now[name].version == file.version]
     unchanged = before.only(same)
     return InputDiff(
         new=tuple(file for name, file in now.items() if name not in before.files),

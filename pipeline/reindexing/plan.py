@@ -13,7 +13,7 @@ from pipeline.reindexing.retries import FailedRows
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {
@@ -59,7 +59,7 @@ class ReindexPlan:
     """
 
     diff: InputDiff
-    read: tuple[Found, ...]
+    read: tuple[InputFile, ...]
     retry: FailedRows
     reuse: tuple[DataFile, ...]
     rewrite: tuple[DataFile, ...]

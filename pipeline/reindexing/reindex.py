@@ -22,8 +22,8 @@ from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
-from pipeline.storage.filesystem import full_uri
-from pipeline.tables.table import Columns, InputTable, Listing, list_table, open_table
+from pipeline.tables.format import Listing
+from pipeline.tables.table import InputTable, list_table, open_table
 
 MOST_TRIES = 10  # of a row whose error may pass, after the first
 
@@ -101,7 +101,7 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
     """Compare, plan, and carry out the plan in the folder, which is locked."""
     output, identity = request.config.output, identity_of(request.config, request.models)
     state = folder.state(identity, output.overwrite)
-    todo = plan(diff(state.snapshot, request.listing.found), state, request.most_tries)
+    todo = plan(diff(state.snapshot, request.listing.files), state, request.most_tries)
     if state.latest and todo.is_empty:
         emit_finished(summary_of(state.latest, folder, output.path), version=state.latest.version, committed=False)
         return Reindexed(state.latest, False, 0)
@@ -140,11 +140,9 @@ def _open(todo: ReindexPlan, request: Request) -> InputTable:
     """Open the files of which rows are read, if there are any."""
     names = {file.name for file in todo.read} | {file.name for file in todo.retry.files}
     listing = request.listing
-    listed = [file for file in listing.found if file.name in names]
-    if listed:
-        return open_table(request.config, replace(listing, found=listed))
-    base = full_uri(listing.filesystem, listing.folder)
-    return InputTable([], listing.filesystem, base, listing.format, pa.schema([]), None, Columns([], False))
+    listed = [file for file in listing.files if file.name in names]
+    table = open_table(request.config, replace(listing, files=listed or listing.files[:1]))
+    return table if listed else replace(table, files=[])
 
 
 def _columns(

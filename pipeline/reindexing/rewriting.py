@@ -134,7 +134,7 @@ def _moved(table: pa.Table, change: Rewrite) -> pa.Table:
     out = table.take(found["at"])
     assert change.table is not None
     places = found["place"].to_numpy()
-    files = [change.table.files[number].found for number in places >> ROW_BITS]
+    files = [change.table.files[number].file for number in places >> ROW_BITS]
     rows = places & (1 << ROW_BITS) - 1
-    moved = row_sources([file.name for file in files], [file.edition for file in files], rows, found["hash"].to_numpy())
+    moved = row_sources([file.name for file in files], [file.version for file in files], rows, found["hash"].to_numpy())
     return out.set_column(out.column_names.index(ROW_SOURCE), pa.field(ROW_SOURCE, TYPE), moved)

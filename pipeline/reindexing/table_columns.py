@@ -64,7 +64,7 @@ def table_columns(table: InputTable, config: JobConfig, before: InputSnapshot, s
         ConfigError: A column does not fit.
     """
     new = carried_columns(table, config)
-    in_folders = _folder_columns([*(file.found.name for file in table.files), *before.files])
+    in_folders = _folder_columns([*(file.name for file in table.files), *before.files])
     schemas, names = [new], ["the new files"]
     for name, file in before.files.items():
         if file.columns not in schemas:
@@ -107,7 +107,7 @@ def check_values(table: InputTable, config: JobConfig, columns: pa.Schema) -> No
 
 def _misfit(table: InputTable, rows: pa.Table, name: str, kind: pa.DataType, why: str) -> str:
     """Return the message about a column of a window in which a value does not fit."""
-    file = table.files[rows[PLACE][0].as_py() >> ROW_BITS].found.name
+    file = table.files[rows[PLACE][0].as_py() >> ROW_BITS].name
     return (
         f"input.columns: column {name!r} holds a value, in {file!r}, that is not exact as the {kind} of a Delta table: "
         f"{why}. List the columns to carry without it in input.columns, or set output.format=parquet"

@@ -21,9 +21,10 @@ from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, Written
 from pipeline.results.output_folder import SUMMARY
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile, Listing, OpenOptions
+from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import unify
-from pipeline.tables.table import MAX_BYTES, Listing, TableFiles, open_files, open_listed
+from pipeline.tables.table import TableFiles, open_files, open_listed
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # of which the first that is there ranks the rows
 
@@ -120,10 +121,10 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     if not table.exists:
         images = _images_of_rank(filesystem, path)
         return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
-    found = [Found(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
+    found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     found.sort(key=lambda file: file.name)
-    listing = Listing(filesystem, found, path.rstrip("/"), "parquet", [file.path for file in found])
-    return open_listed(listing, spec, MAX_BYTES)
+    listing = Listing(filesystem, found, path.rstrip("/"), format_named("parquet"), [file.path for file in found])
+    return open_listed(listing, OpenOptions())
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:

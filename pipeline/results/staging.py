@@ -123,7 +123,7 @@ class Staging:
 
 def file_numbers(table: TableFiles) -> dict[FileVersion, int]:
     """Return the number of each file in the table, by which the places of its rows are made."""
-    return {FileVersion(file.found.name, file.found.edition): number for number, file in enumerate(table.files)}
+    return {FileVersion(file.name, file.file.version): number for number, file in enumerate(table.files)}
 
 
 def renumber(written: Written, numbers: Mapping[FileVersion, int]) -> Written:

@@ -33,8 +33,9 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.checkpoints import check_models, check_precision, fit_inputs
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.column_checks import check_columns
 from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.table import check_columns, read
+from pipeline.tables.table import read
 
 # Blocks are smaller than a micro-batch, so that each is on its way as soon as it is made.
 BLOCK_BYTES, BLOCK_BYTES_WITH_IMAGES = 2**16, 2**22
@@ -216,6 +217,8 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:
         schema = dataset.schema().base_schema
+        if not isinstance(schema, pa.Schema):  # of blocks of pandas: what their first rows are in Arrow
+            schema = dataset.take_batch(config.batch.window_rows, batch_format="pyarrow").schema
         if config.input.id is None and ROW_HASH not in schema.names:
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
         pool = plan_pool(config)

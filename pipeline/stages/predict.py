@@ -24,7 +24,6 @@ from pipeline.stages.task_columns import COLUMNS_OF, BatchFeatures, TaskColumns
 from pipeline.storage.filesystem import model_folder
 from vilt.inference.engine import Engine
 from vilt.models.registry import open_predictor
-from vilt.models.vilt.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
@@ -62,7 +61,6 @@ class PredictActor:
         self.ranker: Ranker | None = None
         if texts is not None:
             predictor = next(iter(self.predictors.values()))
-            assert isinstance(predictor, Predictor)
             count_pairs = self.reporter.count_pairs if self.reporter else None
             self.ranker = Ranker(predictor, ray.get(texts), config.top_k, count_pairs)
             self.columns_of["rank"] = self.ranker

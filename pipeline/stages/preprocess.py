@@ -19,7 +19,7 @@ from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.image_cells import attach_images, images_of_rows
 from pipeline.stages.micro_batch import MicroBatch, Prepared
 from pipeline.stages.output_rows import carried_columns, expand_texts, to_table, tokenize
-from pipeline.tables.table import Columns
+from pipeline.tables.column_checks import Columns
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from pipeline.stages.task_columns import BatchFeatures, Columns
 from pipeline.tables.rank_texts import RankTexts
+from vilt.inference.engine import Engine
 from vilt.inference.packing import Pairs
-from vilt.models.vilt.predictor import Predictor
 
 BEST_TEXTS = pa.list_(pa.struct([("text_id", pa.int64()), ("score", pa.float32())]))
 CANDIDATES = pa.list_(pa.struct([("text", pa.int32()), ("score", pa.float32())]))  # text: its index in the table
@@ -33,7 +33,7 @@ class Ranker:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Engine,
         texts: RankTexts,
         top_k: int,
         count_pairs: Callable[[int], object] | None = None,
@@ -48,7 +48,7 @@ class Ranker:
         """
         self.predictor, self.texts, self.top_k = predictor, texts, top_k
         self.count_pairs = count_pairs or (lambda _: None)
-        self.token_ids, self.lengths = predictor.preprocessor.tokenizer.ragged([text or "" for text in texts.texts])
+        self.token_ids, self.lengths = predictor.preprocessor.tokens([text or "" for text in texts.texts])
         self.readable = texts.readable
         self.best_seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # of each text, ascending
         self.pairs = self.tokens = 0

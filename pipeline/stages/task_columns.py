@@ -14,7 +14,6 @@ from vilt.common.scores import top
 from vilt.inference.engine import Engine
 from vilt.inference.heads import Reads
 from vilt.inference.packing import Pairs
-from vilt.models.vilt.predictor import Predictor
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
 LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
@@ -91,7 +90,6 @@ def embed(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
 
 def fill(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
     """Return `filled_text`: the text with every [MASK] filled; `fills`: the words put there, with probabilities."""
-    assert isinstance(batch.predictor, Predictor)
     filled = batch.predictor.fill_pairs(_select(batch.pairs, pair_index))
     finite = np.array([all(np.isfinite(score) for _, score in row.words) for row in filled], dtype=bool)
     words = [[{"token": token, "score": score} for token, score in row.words] for row in filled]
@@ -100,7 +98,6 @@ def fill(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
 
 def tag(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
     """Return `tags`: each token of the text, its most likely class and that class's probability."""
-    assert isinstance(batch.predictor, Predictor)
     tagged = batch.predictor.tag_pairs(_select(batch.pairs, pair_index))
     finite = np.array([all(np.isfinite(tag.score) for tag in row) for row in tagged], dtype=bool)
     return finite, [pa.array([[tag._asdict() for tag in row] for row in tagged], TAGS)]

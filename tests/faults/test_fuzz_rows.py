@@ -19,7 +19,7 @@ from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID, TEXT_INDEX
 from pipeline.common.error_codes import REASONS
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
-from pipeline.tables.table import check_columns
+from pipeline.tables.column_checks import check_columns
 from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
 from vilt.inference.packing import ImageRows

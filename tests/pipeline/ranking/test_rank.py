@@ -139,7 +139,7 @@ class Known:
         self.scores = scores
         self.preprocessor = self.tokenizer = self
 
-    def ragged(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(len(texts), np.int64), np.ones(len(texts), np.int64)
 
     def cross_scores(self, images: Any, *args: np.ndarray) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]))
 COLUMNS = pa.schema([("caption", pa.string()), ("none", pa.null())])
@@ -20,7 +20,7 @@ COLUMNS = pa.schema([("caption", pa.string()), ("none", pa.null())])
 @given(before=FILES, now=FILES)
 def test_new_changed_and_gone(before: dict[str, str], now: dict[str, str]) -> None:
     snapshot = InputSnapshot({name: SnapshotFile(f"{version} 10", 1, COLUMNS) for name, version in before.items()})
-    found = [Found(name, name, 10, version) for name, version in now.items()]
+    found = [InputFile(name, name, 10, version) for name, version in now.items()]
     changes = diff(snapshot, found)
     assert {file.name for file in changes.new} == now.keys() - before.keys()
     assert {file.name for file in changes.changed} == {n for n in now.keys() & before.keys() if now[n] != before[n]}
@@ -28,7 +28,7 @@ def test_new_changed_and_gone(before: dict[str, str], now: dict[str, str]) -> No
     assert {version.name for version in changes.gone} == before.keys() - now.keys()
     assert changes.unchanged.files.keys() == {n for n in now if before.get(n) == now[n]}
     assert bool(changes) == (before != now)
-    after = InputSnapshot({file.name: SnapshotFile(file.edition, 1, COLUMNS) for file in found})
+    after = InputSnapshot({file.name: SnapshotFile(file.version, 1, COLUMNS) for file in found})
     assert not diff(after, found)
     assert str(diff(after, found)) == "0 new, 0 changed, 0 gone"
 

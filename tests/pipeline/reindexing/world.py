@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.batch_stats import BatchStats
-from pipeline.tables.datasource import Unread, windows_of
-from pipeline.tables.table import InputTable, wanted
+from pipeline.tables.datasource import windows_of
+from pipeline.tables.table import InputTable, read_plan
 from tests.pipeline.killed import Killed, Storage
 
 UNSTEADY = {"flaky": "fetch_timeout", "late": "image_missing"}  # what these give while a server is down
@@ -116,9 +117,8 @@ class World:
         return iter(self.batches)
 
     def windows(self, table: InputTable, config: JobConfig, done: Places) -> Iterator[pa.Table]:
-        what = vars(wanted(table, config.batch.window_rows)) | {"source": True}
-        unread: list[Unread] = table.unread(done)
-        yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
+        plan = replace(read_plan(table, config.batch.window_rows), row_source=True)
+        yield from windows_of((t for one in table.unread(done) for t in one.read(plan)), 3)
 
     def score_rows(
         self, job: PreparedJob, work: Staging, before: Written, log_every: float, types: Any

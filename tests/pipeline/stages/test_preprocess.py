@@ -9,9 +9,9 @@ import pytest
 from pipeline import JobConfig
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
-from pipeline.tables.table import check_columns
+from pipeline.tables.column_checks import check_columns
 from vilt.inference.packing import ImageRows
-from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.preprocessor import Preprocessor
 
 PATCHES = ImageRows(3 * 32 * 32)
 
