@@ -30,7 +30,8 @@ REASONS = {
     "text_empty": "the text is empty or blank, or the list of texts is",
     "not_finite": "the model's output is not a finite number",
 }
-RETRYABLE = frozenset({"image_fetch_failed", "fetch_throttled", "fetch_timeout"})  # may pass at another time
+RETRYABLE = frozenset({"image_fetch_failed", "fetch_throttled", "fetch_timeout"})  # may pass in a moment
+TRIED_BY_NEXT_RUN = RETRYABLE | {"image_missing", "image_forbidden"}  # may pass by another day
 
 
 class Failure(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, TEXTS
-from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, Places
 from pipeline.stages.batch_stats import BatchStats
 
@@ -75,7 +75,7 @@ class Written:
         texts = table[TEXTS].to_numpy()[first]
         whole = counts == texts
         errors = table[ERROR].to_pylist()
-        may_pass = np.array([error in RETRYABLE for error in errors], dtype=bool)
+        may_pass = np.array([error in TRIED_BY_NEXT_RUN for error in errors], dtype=bool)
         stats = [batch for batch in BatchStats.read(blocks) if batch.pairs]
         return cls(
             name=name,
