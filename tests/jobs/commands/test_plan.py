@@ -62,8 +62,6 @@ def test_all_rows_of_a_small_table(tmp_path: Path, job_file: str) -> None:
     assert set(trial.grids) == set(pairs.grids)
     sizes = [len(image) for image in {row["image"] for row in rows}]
     assert sorted(trial.image_bytes.tolist()) == sorted(sizes), "each distinct image once"
-        "each distinct image once"
-    )
     assert trial.batch_fill == pytest.approx(pairs.lengths.sum() / 16_384)
     assert trial.output_bytes > 0
     assert {stage: int(one.rows.sum()) for stage, one in trial.timings.items()} == dict.fromkeys(
