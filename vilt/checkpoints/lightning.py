@@ -90,7 +90,7 @@ class _Unpickler(pickle.Unpickler):
     """Gives `_Stored` for tensors and `Foreign` for all that is not a tensor, a plain value or a dict."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for `module.name`. Functions are made anew each time: a pickle may set their attributes."""
+        """Return what stands for `module.name`; functions are made anew, as a pickle may set their attributes."""
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         if (module, name) == ("collections", "OrderedDict"):
