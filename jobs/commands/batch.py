@@ -35,13 +35,17 @@ def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
         from jobs.commands.reindex import format_commit
         from pipeline.reindexing.reindex import reindex
 
-        commit, new = reindex(config, retry_errors, follow=False, every=every)
+        commit, new, _ = reindex(config, retry_errors, follow=False, log_every=every)
+        if new and config.output.report:
+            from jobs.commands.report import report_after
+
+            report_after(config.output.path, config.storage)
         return format_commit(commit, config.output.path, new)
     folder = config.output.path.rstrip("/")
     if config.texts:
-        from pipeline.ranking.rank import IMAGES, rank
+        from pipeline.ranking.rank import rank
 
-        summary, folder = rank(config, retry_errors, every), f"{folder}/{IMAGES}"
+        summary = rank(config, retry_errors, every)
     else:
         summary = run(config, retry_errors, every)
     if config.output.report and not summary.finished_before:
