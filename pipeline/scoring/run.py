@@ -24,6 +24,7 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import Written
+from pipeline.results.input_files import InputFiles
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -187,6 +188,8 @@ class ParquetOutput:
         """Move the files to their place and write the summary."""
         more = self.write_more(summary)
         summary = replace(summary, files=[*self.parts.names(), *more])
+        table, folder = self.job.table, self.folder
+        InputFiles.of(table.fingerprint, (opened.file for opened in table.files)).write(folder.filesystem, folder.path)
         self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
         return summary, {}
 

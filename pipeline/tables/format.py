@@ -159,11 +159,13 @@ class StoredRows:
         compression: Of all columns, or of each column by its path.
         ranges: (number of the first row, how many rows, a function that reads them), in order. The function is called
             only if some of the rows are kept.
+        int96: Whether times are stored as INT96.
     """
 
     schema: pa.Schema
     compression: str | dict[str, str]
     ranges: Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]
+    int96: bool = False
 
 
 class TableFormat(ABC):

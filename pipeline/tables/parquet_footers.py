@@ -15,7 +15,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile
 from pipeline.tables.listed import asked_again
-from pipeline.tables.parquet_values import can_fail, int96_columns, int96_unit, outside
+from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside
 from pipeline.tables.schemas import as_text, plain
 
 
@@ -62,9 +62,9 @@ def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Co
 def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
     """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
     stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
-    units = list(in_threads(lambda file: int96_unit(file.path, filesystem), stored))
-    far = [file.path for file, (unit, _) in zip(stored, units, strict=True) if unit == "us"]
-    fine = [file.path for file, (_, is_fine) in zip(stored, units, strict=True) if is_fine]
+    times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
+    far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
+    fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
     if far and fine:
         raise ConfigError(
             f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-INT96_ROWS = 2**16  # compared at a time
+INT96_ROWS = 2**17  # of times, looked at together
+MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
 
 
-def int96_unit(path: str, filesystem: pa.fs.FileSystem) -> tuple[str, bool]:
-    """Return how to read the INT96 times of a file, which hold days and nanoseconds.
+class Int96Times(NamedTuple):
+    """What a file has of INT96 times.
 
-    pyarrow reads them as nanoseconds since 1970, in which years beyond 2262 wrap around without a word.
-
-    Returns:
-        "us" if a time does not fit nanoseconds, else "ns"; and whether a time is finer than microseconds.
+    Attributes:
+        columns: The paths of their columns.
+        too_wide: Whether some are out of the range of nanoseconds since 1970.
+        too_fine: Whether others are finer than microseconds.
     """
-    units = ("ns", "us")
-    readers = [pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) for unit in units]
-    try:
-        wraps = fine = False
-        columns = int96_columns(readers[0].metadata)
+
+    columns: list[str]
+    too_wide: bool = False
+    too_fine: bool = False
+
+
+def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
+    """Look at the INT96 times of a file, which count nanoseconds from a day.
+
+    pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error.
+    """
+    with pq.ParquetFile(path, filesystem=filesystem) as nanos:
+        columns = int96_columns(nanos.metadata)
         if not columns:
-            return "ns", False
-        for batches in zip(*(reader.iter_batches(INT96_ROWS, columns=columns) for reader in readers), strict=True):
-            for nanoseconds, microseconds in zip(*(_times(batch.columns) for batch in batches), strict=True):
-                outside = np.abs(nanoseconds // 1000 - microseconds) > 1
-                wraps = wraps or bool(outside.any())
-                fine = fine or bool((nanoseconds[~outside] % 1000).any())
-    finally:
-        for reader in readers:
-            reader.close()
-    return ("us" if wraps else "ns"), fine
+            return Int96Times([])
+        too_wide = too_fine = False
+        with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit="us") as micros:
+            batches = (file.iter_batches(INT96_ROWS, columns=columns) for file in (nanos, micros))
+            for batch, coerced in zip(*batches, strict=True):
+                for fine, coarse in zip(*(_times(one.to_struct_array()) for one in (batch, coerced)), strict=True):
+                    fits = np.abs(coarse) <= MOST_MICROS
+                    too_wide = too_wide or not fits.all()
+                    too_fine = too_fine or bool((fine[fits] % 1000).any())
+    return Int96Times(columns, too_wide, too_fine)
 
 
 def int96_columns(metadata: pq.FileMetaData) -> list[str]:
@@ -44,15 +55,19 @@ def int96_columns(metadata: pq.FileMetaData) -> list[str]:
     return [column.path for column in columns if column.physical_type == "INT96"]
 
 
-def _times(columns: Sequence[pa.Array]) -> Iterator[np.ndarray]:
-    """Yield the times in columns and their fields as int64."""
-    for column in columns:
-        if pa.types.is_timestamp(column.type):
-            yield column.drop_null().cast(pa.int64()).to_numpy()
-        elif pa.types.is_map(column.type):
-            yield from _times([column.keys, column.items])
-        elif pa.types.is_struct(column.type) or pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            yield from _times(column.flatten() if pa.types.is_struct(column.type) else [column.flatten()])
+def _times(array: pa.Array) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the values of each column of times within an array, int64 (n,), nulls left out."""
+    kind = array.type
+    if pa.types.is_struct(kind):
+        for inner in array.flatten():
+            yield from _times(inner)
+    elif pa.types.is_map(kind):
+        yield from _times(array.keys)
+        yield from _times(array.items)
+    elif pa.types.is_nested(kind):
+        yield from _times(array.flatten())
+    elif pa.types.is_timestamp(kind):
+        yield array.drop_null().cast(pa.int64()).to_numpy()
 
 
 def outside(metadata: pq.FileMetaData, field: pa.Field, target: pa.DataType) -> str | None:

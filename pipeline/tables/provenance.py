@@ -6,11 +6,13 @@ A table of results that follows its input needs it, row by row, to find out what
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class Hash(Protocol):
@@ -46,10 +48,12 @@ def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarr
 
 
 def content_hashes(rows: pa.Table) -> np.ndarray:
-    """Return int64 (rows,), equal for rows whose values are equal in every column, by name."""
+    """Return int64 (rows,): equal for rows whose values are equal in every column, by name."""
     names = sorted(rows.column_names)
+    columns = [_hashable(rows[name]).to_pylist() for name in names]
+    names = [name + _unit(rows.schema.field(name).type) for name in names]
     out = np.empty(rows.num_rows, np.int64)
-    for i, values in enumerate(zip(*(_values(rows[name]) for name in names), strict=True)):
+    for i, values in enumerate(zip(*columns, strict=True)):
         digest = hashlib.blake2b(digest_size=8)
         for name, value in zip(names, values, strict=True):
             _feed(digest, name)
@@ -58,33 +62,37 @@ def content_hashes(rows: pa.Table) -> np.ndarray:
     return out
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values in Python; of a value with a string that is not UTF-8, with bytes for its strings."""
-    try:
-        values: list[Any] = column.to_pylist()
-    except UnicodeDecodeError:
-        values = []
-        for i, value in enumerate(column):
-            try:
-                values.append(value.as_py())
-            except UnicodeDecodeError:
-                values += column.slice(i, 1).cast(_with_bytes(column.type)).to_pylist()
-    return values
+def _hashable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column in types of which Python holds every value.
+
+    Strings may be no UTF-8 and times out of Python's range; both are kept by their bytes.
+    """
+    kind = _hashable_type(column.type)
+    return column if kind == column.type else pc.cast(column, kind)
 
 
-def _with_bytes(kind: pa.DataType) -> pa.DataType:
-    """Return a type with binary for its strings."""
-    if pa.types.is_dictionary(kind):
-        return _with_bytes(kind.value_type)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_with_bytes(field.type)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_with_bytes(kind.key_type), _with_bytes(kind.item_type))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_with_bytes(kind.value_type), kind.list_size)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.large_list(_with_bytes(kind.value_type))
-    return pa.large_binary() if pa.types.is_string(kind) or pa.types.is_large_string(kind) else kind
+def _unit(kind: pa.DataType) -> str:
+    """Return the type, if it has times, which are hashed as numbers: it says in which unit they are."""
+    return f" {kind}" if re.search("time|date|duration", str(kind)) else ""
+
+
+def _hashable_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.large_binary()
+    if types.is_timestamp(kind) or types.is_date64(kind) or types.is_time64(kind) or types.is_duration(kind):
+        return pa.int64()
+    if types.is_date32(kind) or types.is_time32(kind):
+        return pa.int32()
+    if types.is_dictionary(kind):
+        return _hashable_type(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.large_list(_hashable_type(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([pa.field(one.name, _hashable_type(one.type)) for one in kind])
+    if types.is_map(kind):
+        return pa.map_(_hashable_type(kind.key_type), _hashable_type(kind.item_type))
+    return kind
 
 
 def _feed(digest: Hash, value: Any) -> None:

@@ -270,7 +270,7 @@ CASES = [
         lambda f: (f / "a.csv").write_text('image,text\na.png,a\nb.png,"b\nc.png,c\nd.png,d\n'),
         refused=r"a\.csv' is damaged .*a quote in row 2 is never closed: all that follows it is one value",
     ),
-    Case("csv, CRLF in quotes at the edge of a block", quoted_line_ends, rows=[{"x": "x" * (2**24 - 26) + "\r\nend"}]),
+    Case("csv, CRLF in quotes at the edge of a block", quoted_line_ends, rows=[{"x": "x" * (2**24 - 24) + "\r\nend"}]),
     Case(
         "csv, by the csv module",
         lambda f: by_csv_module(
