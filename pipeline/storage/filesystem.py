@@ -86,6 +86,12 @@ def model_folder(uri: str, storage: StorageConfig) -> Folder:
     return open_checkpoint(uri, **storage_options(uri, storage))
 
 
+def make_folder(filesystem: AbstractFileSystem, path: str) -> None:
+    """Make a folder and those above it. Object stores have none, and a bucket that is missing is never made."""
+    if not OBJECT_STORES & set(_protocols(filesystem)):
+        filesystem.makedirs(path, exist_ok=True)
+
+
 def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:
     """As `write_once`; again where the storage fails."""
 
