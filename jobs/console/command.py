@@ -86,7 +86,8 @@ def end_with_error(error: Exception, as_json: bool = False) -> int:
         return end_with(known, str(error) or type(error).__name__, as_json)
     trace = uris.shown("".join(traceback.format_exception(error)))
     file = write_traceback(trace)
-    what = uris.shown(f"{type(error).__name__}: {error}").strip().partition("\n")[0][:LONGEST_TEXT]
+    text = uris.shown(str(error)).strip().partition("\n")[0][:LONGEST_TEXT]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     where = f"the traceback is in {file}" if file else "no log file could be written for the traceback"
     line = f"unexpected error, {what}; {where}; finished parts are kept: run the same command again"
     return end_with(FAILED, line, as_json, {"traceback": trace}, traceback_file=file)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.common.errors import (
     BusyError,
     ConfigError,
+    RayFailedError,
     RowsLostError,
     StorageFailedError,
     TooManyErrorsError,
@@ -36,7 +37,7 @@ FAILED = ExitCode(
     "failed",
     "the storage or Ray failed, rows are missing, or an unexpected error, whose traceback is in the log file that is "
     "named: run the same command again, finished parts are kept",
-    (StorageFailedError, RowsLostError),
+    (StorageFailedError, RayFailedError, RowsLostError),
 )
 BAD_CONFIG = ExitCode(
     2, "bad_config", "the command line, the config or what it points to is wrong; nothing was done", (ConfigError,)

@@ -27,9 +27,9 @@ def facts(rows: Iterable[tuple[str, str]], cut: bool = False, name_width: int = 
     """
     table = _grid()
     table.add_column(min_width=name_width, no_wrap=True, style="bold")
-    table.add_column(overflow="ellipsis" if cut else "fold", no_wrap=cut)
+    table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(_cell(name), _cell(value))
+        table.add_row(_cell(name), _cell(value, cut))
     return table
 
 
@@ -37,9 +37,9 @@ def counts(rows: Iterable[tuple[int, str]], cut: bool = False) -> Table:
     """Lay out numbers, aligned to the right, and what each counts."""
     table = _grid()
     table.add_column(min_width=COUNT_WIDTH, justify="right", no_wrap=True)
-    table.add_column(overflow="ellipsis" if cut else "fold", no_wrap=cut)
+    table.add_column(overflow="fold")
     for count, meaning in rows:
-        table.add_row(f"{count:,}", _cell(meaning))
+        table.add_row(f"{count:,}", _cell(meaning, cut))
     return table
 
 
@@ -62,10 +62,10 @@ def columns(
     if indent:
         table.add_column(width=indent - 2)
     for i in range(width):
-        name = Text(visible(header[i]), no_wrap=True, overflow="ellipsis") if header else ""
+        name = _cell(header[i], cut=True) if header else ""
         table.add_column(name, justify="right" if i in numbers else "left", header_style="bold")
     for row in rows:
-        cells = [Text(visible(cell), no_wrap=True, overflow="ellipsis") for cell in row]
+        cells = [_cell(cell, cut=True) for cell in row]
         table.add_row(*([""] if indent else []), *cells)
     return table
 
@@ -116,5 +116,5 @@ def _grid() -> Table:
     return Table.grid(padding=(0, 2, 0, 0))
 
 
-def _cell(text: str) -> Text:
-    return Text(visible(text))
+def _cell(text: str, cut: bool = False) -> Text:
+    return Text(visible(text), no_wrap=True, overflow="ellipsis") if cut else Text(visible(text))

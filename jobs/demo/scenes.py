@@ -1,6 +1,7 @@
 """Drawn scenes: coloured shapes on plain or textured backgrounds, with captions whose truth is known.
 
-A scene is a grid of cells with one to four objects, no two in the same column, so "left of" is always decided. The same scenes train the shipped model, test it, and fill the table of `vilt demo`.
+A scene is a grid of cells with one to four objects, no two in the same column, so "left of" is always decided. The
+same scenes train the shipped model, test it, and fill the table of `vilt demo`.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def config() -> ViltConfig:
 
 
 def vocabulary() -> list[str]:
-    """Return special tokens, every word of captions and questions, and single characters, so that any text has tokens."""
+    """Return special tokens, every word of captions and questions, and single characters for any other text."""
     words = {*WORDS.split(), *scenes.COLORS, *scenes.SHAPES, *scenes.SIZES, *(f"{shape}s" for shape in scenes.SHAPES)}
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in letters if c.isalnum()]
