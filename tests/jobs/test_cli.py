@@ -101,10 +101,7 @@ def test_as_a_module(tmp_path: Path) -> None:
         (["score"], "vilt score: Missing argument"),
         (["scor", "job.yaml"], "vilt: No such command 'scor'"),
         (["filter", "job.yaml", "--jsn"], "vilt filter: No such option: --jsn"),
-        (
-            ["show", "out", "--rows", "many\x1b[2J"],
-            "vilt show: Invalid value for '--rows': 'many\\x1b[2J' is not a valid int",
-        ),
+        (["s\x1b[2J"], "vilt: No such command 's\\x1b[2J'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
@@ -122,7 +119,7 @@ def test_what_is_asked_first(tmp_path: Path) -> None:
     bare, short, long, one = (vilt(*words, cwd=tmp_path) for words in ([], ["-h"], ["--help"], ["rank", "-h"]))
     assert (bare.returncode, short.returncode, long.returncode, one.returncode) == (2, 0, 0, 0)
     assert short.stdout == long.stdout
-    assert bare.stdout == short.stdout
+    assert bare.stdout.strip() == short.stdout.strip()
     assert bare.stderr == ""
     for name, task in TASKS.items():
         assert name in short.stdout
@@ -154,7 +151,7 @@ def test_shell_completion(tmp_path: Path) -> None:
     ],
     ids=lambda words: words[0],
 )
-def test_every_command_fails_in_one_line_of_json(tmp_path: Path, words: list[str], vilt_here: Command) -> None:
+def test_every_command_fails_in_one_line_of_json(words: list[str], vilt_here: Command) -> None:
     done = vilt_here(*words, "--json")
     assert done.returncode == 2
     assert done.stderr.count("\n") == done.stdout.count("\n") == 1

@@ -109,7 +109,7 @@ def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path) -> No
             page = report(tmp_path / "results", *words)
             assert thumbnails(page) == []
             assert "Pictures are left out: they are in " in page or "Pictures are left out: config: input." in page
-    assert len(thumbnails(report(tmp_path / "results", "--allow", f"{tmp_path}/"))) in (0, 32)
+    assert thumbnails(report(tmp_path / "results", "--allow", f"{tmp_path}/")) == [], "a chain of filesystems"
     summary["input"]["path"] = str(private)
     path.write_text(json.dumps(summary))
     assert len(thumbnails(report(tmp_path / "results", "--allow", f"{private}/"))) == 32

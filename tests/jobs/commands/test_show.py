@@ -30,7 +30,7 @@ def test_the_output_of_a_rank_job(
     """The folder that `vilt rank` prints is the one that show and report take."""
     rows = scene_rows(6)
     values = {
-        "input": {"path": write_table(rows), "id": "id", "text": None},
+        "input": {"path": write_table(rows), "id": "id"},
         "texts": {
             "path": write_table([{"caption": row["caption"]} for row in rows[:3]], name="texts"),
             "text": "caption",

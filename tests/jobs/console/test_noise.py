@@ -5,9 +5,9 @@ import pytest
 from jobs.console.noise import is_noise, without_colors
 
 NOISE = """
-2026-11-26 01:24:39,408	WARNING authentication_token_setup.py:85 -- Token authentication is enabled for this Ray cluster.
-2026-11-26 01:25:14,453	INFO streaming_executor.py:215 -- Starting execution of Dataset dataset_1_0. Full logs are in /tmp
-[2026-11-26 01:25:14,490 E 18205 18205] core_worker.cc:2465: Actor with class name: 'MapWorker' has constructor arguments
+2026-11-26 01:24:39,408	WARNING authentication_token_setup.py:85 -- Token authentication is enabled
+2026-11-26 01:25:14,453	INFO streaming_executor.py:215 -- Starting execution of Dataset dataset_1_0
+[2026-11-26 01:25:14,490 E 18205 18205] core_worker.cc:2465: Actor with class name: 'MapWorker'
 2026-11-26 01:25:14,493	INFO __init__.py:69 -- [dataset]: A new progress UI is available. To enable, set `ray.data
 (raylet) [2026-11-26 01:25:14,490 W 18205 18205] local_object_manager.cc:245: Spilled 2000 MiB
 """
