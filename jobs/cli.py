@@ -293,10 +293,10 @@ def plan(
     """Estimate from a sample, before a job runs, what it will meet and how long it will take."""
 
     def job() -> Outcome:
-        from jobs.commands.plan import Asked, Options, plan_file
+        from jobs.commands.plan import Options, PlanRequest, plan_file
 
-        asked = Asked(sample, seed, actors, gpus, cores_per_actor)
-        return plan_file(task, config, overrides or [], asked, Options(price_per_hour, out))  # type: ignore[arg-type]
+        request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
+        return plan_file(task, config, overrides or [], request, Options(price_per_hour, out))  # type: ignore[arg-type]
 
     _finish(job, as_json)
 

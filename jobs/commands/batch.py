@@ -9,7 +9,7 @@ from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
 from pipeline import JobConfig, Summary, run
 from pipeline.common.tasks import Task
-from pipeline.monitoring.progress_reporter import LINE_EVERY
+from pipeline.monitoring.progress_reporter import LOG_EVERY
 
 
 def run_file(
@@ -17,7 +17,7 @@ def run_file(
     path: str,
     overrides: Sequence[str] = (),
     retry_errors: bool = False,
-    every: float = LINE_EVERY,
+    every: float = LOG_EVERY,
 ) -> Outcome:
     """Run the job that a YAML file describes.
 
@@ -38,17 +38,16 @@ def run_file(
     # What each kind of job needs is imported once it is known which it is: together that takes seconds.
     if config.output.format == "delta":
         return _write_delta(config, retry_errors, every)
-    folder = config.output.path.rstrip("/")
     if config.texts:
-        from pipeline.ranking.rank import IMAGES, rank
+        from pipeline.ranking.rank import rank
 
-        summary, folder = rank(config, retry_errors, every), f"{folder}/{IMAGES}"
+        summary = rank(config, retry_errors, every)
     else:
         summary = run(config, retry_errors, every)
     if config.output.report and not summary.finished_before:
         from jobs.reports.page import report_after
 
-        report_after(folder, config.storage, config.input)
+        report_after(config.output.path, config.storage, config.input)
     return outcome_of(summary, time.monotonic() - started)
 
 
@@ -61,8 +60,7 @@ def outcome_of(summary: Summary, seconds: float | None = None) -> Outcome:
 
 
 def _write_delta(config: JobConfig, retry_errors: bool, every: float) -> Outcome:
-    from jobs.commands.reindex import outcome_of_commit
+    from jobs.commands.reindex import finish
     from pipeline.reindexing.reindex import reindex
 
-    commit, new = reindex(config, retry_errors, follow=False, every=every)
-    return outcome_of_commit(commit, config.output.path, new)
+    return finish(reindex(config, retry_errors, follow=False, log_every=every), config)

@@ -13,10 +13,10 @@ from jobs.console.command import Outcome
 from jobs.console.tables import lines
 from pipeline.common.errors import ConfigError
 from vilt import ViltConfig, ViltImageProcessor, ViltModel, ViltTokenizer
-from vilt.checkpoints import original
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.storage import Folder, read_file
 from vilt.inference.heads import Head
+from vilt.models.vilt import original
 from vilt.models.vilt.heads import ViltWithHead, heads_in
 
 PROCESSOR = "preprocessor_config.json"
@@ -98,13 +98,13 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
         _check_tokenizer(tokenizer, files, config)
     kinds = {type(head) for head in heads.values()}
     classes = [kind.__name__ for kind in ViltWithHead.__subclasses__() if kind.head_class in kinds]
-    config.extra.setdefault("architectures", classes or ["ViltModel"])
+    config.architectures = config.architectures or classes or ["ViltModel"]
     config.save_pretrained(out)
     processor.save_pretrained(out)
     for name, content in files.items():
         Folder(out).write(name, content)
     checkpoint.save(out, model, heads)
-    return Converted(out, config.extra["architectures"], list(left_out), bool(files))
+    return Converted(out, config.architectures, list(left_out), bool(files))
 
 
 def _build(config: ViltConfig, tensors: checkpoint.Tensors, source: str) -> tuple[ViltModel, dict[str, Head]]:

@@ -12,7 +12,7 @@ from pipeline.evaluation.files import Output
 from pipeline.evaluation.nlvr2 import Nlvr2
 from pipeline.evaluation.retrieval import Retrieval
 from pipeline.evaluation.vqa import Vqa
-from pipeline.monitoring.events import tell
+from pipeline.monitoring.events import emit
 from pipeline.storage.filesystem import STORAGE_ERRORS
 
 BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
@@ -35,7 +35,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     output = Output(config.output.path, config.storage)
     names = [name for name in BENCHMARKS if getattr(config, name) is not None]
     chosen = [BENCHMARKS[name](config, output) for name in names]
-    tell("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
+    emit("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
     try:
         measured = [benchmark.measure() for benchmark in chosen]
         files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
@@ -45,6 +45,6 @@ def evaluate(config: EvaluateConfig) -> Outcome:
         raise StorageFailedError(
             f"the storage failed: {first_line(error)}; finished parts are kept: run the same command again"
         ) from None
-    tell("job_finished", f"evaluated: {', '.join(names)}", tasks=["evaluate"], benchmarks=names, files=len(files))
+    emit("job_finished", f"evaluated: {', '.join(names)}", tasks=["evaluate"], benchmarks=names, files=len(files))
     files += [file for one in measured for file in one.files]
     return Outcome(evaluation_table(measured, files), evaluation_values(measured, config.bootstrap, files))

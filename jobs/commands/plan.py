@@ -10,7 +10,7 @@ from jobs.reports.plan import plan_table, plan_values, to_png
 from pipeline import ConfigError, JobConfig
 from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.common.tasks import Task
-from pipeline.planning.plan import Asked, Plan, make_plan
+from pipeline.planning.plan import Plan, PlanRequest, make_plan
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, write_whole
 
 
@@ -27,14 +27,16 @@ class Options:
     out: str | None = None
 
 
-def plan_file(task: Task | None, path: str, overrides: Sequence[str], asked: Asked, options: Options) -> Outcome:
+def plan_file(
+    task: Task | None, path: str, overrides: Sequence[str], request: PlanRequest, options: Options
+) -> Outcome:
     """Plan the job that a YAML file describes.
 
     Args:
         task: What the job does; None if the file says it.
         path: Of the file.
         overrides: `key=value`, over the keys of the file.
-        asked: The sample, and the machines to plan for.
+        request: The sample, and the machines to plan for.
         options: How to report the plan.
 
     Raises:
@@ -43,13 +45,13 @@ def plan_file(task: Task | None, path: str, overrides: Sequence[str], asked: Ask
     """
     config = JobConfig.load(task, path, overrides)
     try:
-        plan = make_plan(config, asked)
+        plan = make_plan(config, request)
     except STORAGE_ERRORS as error:
         raise StorageFailedError(f"the storage failed: {first_line(error)}; run the same command again") from None
     if options.out is not None:
         _write_picture(plan, options.out, config)
-    text = plan_table(plan, asked.seed, options.price)
-    return Outcome(text, plan_values(plan, asked.seed, options.price))
+    text = plan_table(plan, request.seed, options.price)
+    return Outcome(text, plan_values(plan, request.seed, options.price))
 
 
 def _write_picture(plan: Plan, path: str, config: JobConfig) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
 from jobs.reports.commits import commit_table, commit_values
+from jobs.reports.page import report_after
 from pipeline import ConfigError, JobConfig
 from pipeline.config.base import read_values
-from pipeline.monitoring.events import tell
-from pipeline.monitoring.progress_reporter import LINE_EVERY
-from pipeline.reindexing.reindex import reindex, rollback
-from pipeline.results.delta_table import Commit
+from pipeline.monitoring.progress_reporter import LOG_EVERY
+from pipeline.reindexing.reindex import Reindexed, reindex, rollback
 
 PREVIOUS = "previous"
 
@@ -22,7 +21,7 @@ def reindex_file(
     overrides: Sequence[str] = (),
     retry_errors: bool = False,
     back_to: str | None = None,
-    every: float = LINE_EVERY,
+    every: float = LOG_EVERY,
 ) -> Outcome:
     """Run the reindexing that a YAML file describes.
 
@@ -41,11 +40,8 @@ def reindex_file(
     config = load(path, overrides)
     if back_to is not None:
         commit = rollback(config.output.path, config.storage, _version(back_to))
-        return outcome_of_commit(commit, config.output.path, True)
-    commit, new = reindex(config, retry_errors, every=every)
-    done = f"{commit.counts['rows_read']:,} rows read" if new else "nothing to do"
-    tell("job_finished", f"{done}; version {commit.version}", **commit_values(commit, new))
-    return outcome_of_commit(commit, config.output.path, new)
+        return _outcome(Reindexed(commit, True, 0), config.output.path)
+    return finish(reindex(config, retry_errors, log_every=every), config)
 
 
 def load(path: str, overrides: Sequence[str]) -> JobConfig:
@@ -63,10 +59,16 @@ def load(path: str, overrides: Sequence[str]) -> JobConfig:
     return JobConfig.parse(None, values, path)
 
 
-def outcome_of_commit(commit: Commit, uri: str, new: bool) -> Outcome:
-    """Return what a run has done; see `jobs.reports.commits`."""
-    status = DONE.status if new else NOTHING_TO_DO
-    return Outcome(commit_table(commit, uri, new), commit_values(commit, new), status)
+def finish(done: Reindexed, config: JobConfig) -> Outcome:
+    """Write the report of a run if it has changed the table, and return what it has done."""
+    if done.new and config.output.report:
+        report_after(config.output.path, config.storage, config.input)
+    return _outcome(done, config.output.path)
+
+
+def _outcome(done: Reindexed, uri: str) -> Outcome:
+    status = DONE.status if done.new else NOTHING_TO_DO
+    return Outcome(commit_table(done, uri), commit_values(done.commit, done.new, done.retried), status)
 
 
 def _version(text: str) -> int | None:

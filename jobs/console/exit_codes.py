@@ -21,38 +21,61 @@ class ExitCode:
     Attributes:
         code: What the process exits with.
         status: The value of `status` in the line that `--json` prints.
-        meaning: When the command ends in this way, and what to do next; for the documents.
+        cause: When the command ends in this way.
+        action: What to do next.
         errors: The exceptions that end a command in this way.
     """
 
     code: int
     status: str
-    meaning: str
+    cause: str
+    action: str
     errors: tuple[type[BaseException], ...] = ()
 
 
-DONE = ExitCode(0, "done", "done, or nothing to do (`nothing_to_do`)")
+DONE = ExitCode(0, "done", "Done, or nothing to do (status `nothing_to_do`)", "Nothing. The results are in place.")
 FAILED = ExitCode(
     1,
     "failed",
-    "the storage or Ray failed, rows are missing, or an unexpected error, whose traceback is in the log file that is "
-    "named: run the same command again, finished parts are kept",
+    "The storage or Ray failed, rows are missing, or an unexpected error, whose traceback is in the log file that the "
+    "line names",
+    "Run the same command again. Finished files are kept, so it resumes where it stopped.",
     (StorageFailedError, RayFailedError, RowsLostError),
 )
 BAD_CONFIG = ExitCode(
-    2, "bad_config", "the command line, the config or what it points to is wrong; nothing was done", (ConfigError,)
+    2,
+    "bad_config",
+    "The command line, the config or what it points to is wrong; nothing was done",
+    "Correct it. The line on stderr names the key, the value, and what would be right.",
+    (ConfigError,),
 )
 TOO_MANY_ERRORS = ExitCode(
     3,
     "too_many_errors",
-    "more rows are rejected than `max_error_rate` allows; finished parts are kept",
+    "More rows are rejected than `max_error_rate` allows",
+    "Look at the reasons. Finished files are kept: raise `max_error_rate`, or repair the table and run again.",
     (TooManyErrorsError,),
 )
-BUSY = ExitCode(4, "busy", "another run is at work on the output", (BusyError,))
-INTERRUPTED = ExitCode(
-    130, "interrupted", "stopped by Ctrl-C: run the same command again to resume", (KeyboardInterrupt,)
+BUSY = ExitCode(
+    4,
+    "busy",
+    "Another run is at work on the output",
+    "Wait. Another run holds the lock of the output, and this one has changed nothing.",
+    (BusyError,),
 )
-BROKEN_PIPE = ExitCode(141, "broken_pipe", "the program that reads stdout, such as `head`, ended first")
+INTERRUPTED = ExitCode(
+    130,
+    "interrupted",
+    "Stopped by Ctrl-C",
+    "Run the same command again if you want the job finished. It resumes where it stopped.",
+    (KeyboardInterrupt,),
+)
+BROKEN_PIPE = ExitCode(
+    141,
+    "broken_pipe",
+    "The program that reads stdout, such as `head`, ended first",
+    "Nothing. The results of a job are in place.",
+)
 
 EXIT_CODES = (DONE, FAILED, BAD_CONFIG, TOO_MANY_ERRORS, BUSY, INTERRUPTED, BROKEN_PIPE)
 

@@ -17,8 +17,8 @@ from jobs.console.tables import facts, stacked
 from jobs.reports.summary import rejected_table
 from pipeline.planning.estimate import Estimate
 from pipeline.planning.plan import Plan
+from pipeline.planning.sampling import SPLITS
 from pipeline.planning.trial import Trial
-from pipeline.tables.sampling import PIECES
 
 Z = 1.96  # standard deviations of a 95 % interval
 Facts = list[tuple[str, str]]
@@ -33,15 +33,15 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
         price: Of an actor with its GPUs and cores, for an hour; None if it is not known.
     """
     trial, table = plan.trial, plan.table
-    size = sum(file.found.size for file in table.files)
+    size = sum(one.file.size for one in table.files)
     wrong = sum(trial.rejected.values())
     low, high = _wilson(wrong, trial.pairs)
-    pieces = sum(len(file.pieces) for file in table.files)
+    pieces = sum(len(one.splits) for one in table.files)
     pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
-    opened = f"{table.rows:,} rows in {len(table.files):,} files, {_size(size)}; opened in {plan.open_seconds:.1f} s"
+    opened = f"{table.rows:,} rows in {len(table.files):,} files, {_size(size)}; opened in {plan.prepare_seconds:.1f} s"
     head = [
         ("table", opened),
-        ("sample", f"{trial.rows:,} rows{pairs} of {min(pieces, PIECES):,} of {pieces:,} pieces, seed {seed}"),
+        ("sample", f"{trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}"),
         ("rejected", f"{wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})"),
     ]
     limit = f"more than max_error_rate, {plan.max_error_rate:.0%}: the job would end with exit code 3"
@@ -60,7 +60,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
     return {
         "rows": table.rows,
         "files": len(table.files),
-        "bytes": sum(file.found.size for file in table.files),
+        "bytes": sum(one.file.size for one in table.files),
         "sample": {
             "rows": trial.rows,
             "pairs": trial.pairs,
@@ -70,7 +70,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
             "tokens": _quantiles(trial.tokens),
             "micro_batches": trial.micro_batches,
             "batch_fill": round(trial.batch_fill, 4),
-            "seconds_per_row": {stage: one.per_row for stage, one in trial.timed.items()},
+            "seconds_per_row": {stage: one.per_row for stage, one in trial.timings.items()},
             "precision": trial.precision,
         },
         "machines": {**asdict(plan.machines), "gpus": plan.pool.gpus * plan.pool.count},
@@ -93,9 +93,8 @@ def _sample_facts(plan: Plan) -> Facts:
             ("tokens", f"{_range(trial.tokens, lambda n: f'{n:,.0f}')} per pair"),
             ("batches", f"{trial.batch_fill:.0%} full, of {plan.pool.tokens:,} tokens"),
         ]
-    for stage, one in trial.timed.items():
+    for stage, one in trial.timings.items():
         how = {"decoding": " on one core", "model": f" on {_actor(plan)}, {trial.precision}"}.get(stage, "")
-        how += ", while both are running" if how and plan.machines.shared else ""
         found.append((stage, f"{1000 * one.per_row:.2f} ms per row{how}"))
     return found
 
@@ -106,8 +105,10 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
     faster = ", ".join(f"{name} {rate:,.0f}" for name, rate in others)
     unit = "GPU" if plan.pool.gpus else "actor"
     span = f"{_duration(found.seconds)} ({_duration(found.low)} to {_duration(found.high)})"
+    on = f", on {machines.cores:,} cores" if machines.shared else ""
+    pool = f"{machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode{on}"
     out = [
-        ("machines", f"{machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode"),
+        ("machines", pool),
         ("limit", f"{found.limit}: {slowest[1]:,.0f} rows/s; the others allow {faster}"),
         (
             "cores",

@@ -16,8 +16,6 @@ from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from vilt.processing.decoding import MAX_PIXELS
 
-Format = Literal["parquet", "csv", "jsonl", "webdataset"]
-
 
 class InputConfig(Section):
     """The table to read, and which of its columns are what."""
@@ -39,7 +37,7 @@ class InputConfig(Section):
     )
     id: str | None = Field(None, description="integer column that becomes row_id; default: a hash of file and place")
     columns: list[str] | None = Field(None, description="columns to carry into the output; default: all")
-    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     filter: str | None = Field(None, description="rows to take: source == 'coco' and width > 100 (Parquet only)")
     allow: list[str] = Field([], description="more URI prefixes that images may be read from")
     allow_private: bool = Field(False, description="let http(s):// prefixes be at private addresses")
@@ -69,7 +67,7 @@ class TextsConfig(Section):
     path: str = Field(description="table of texts: a file, folder or glob")
     text: str = Field("text", description="column of texts")
     id: str | None = Field(None, description="integer column that names a text; default: its number in the table")
-    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     candidates: str | None = Field(
         None, description="table of the pairs to read, text_id and image_id; default: every text with every image"
     )
@@ -85,6 +83,9 @@ class OutputConfig(Section):
     format: Literal["parquet", "delta"] = Field("parquet", description="files, or a Delta Lake table of them")
     retention_days: float | None = Field(
         None, ge=0, description="how long earlier versions of a Delta table stay; default: forever"
+    )
+    retry_errors: int | None = Field(
+        None, ge=0, description="how many later runs try a row of a Delta table again whose error may pass; default: 10"
     )
     rows_per_file: int | None = Field(
         None, ge=1, description="write a file, from which a stopped job goes on, once so many rows are ready"
@@ -199,6 +200,11 @@ class JobConfig(Section):
             )
         if self.output.retention_days is not None and self.output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if self.output.retry_errors is not None and self.output.format != "delta":
+            raise ValueError(
+                "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
+                "output.format=delta"
+            )
         if "rank" in self.tasks and self.output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
         if len(set(self.tasks)) < len(self.tasks):

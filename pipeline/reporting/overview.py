@@ -12,10 +12,9 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR, PLACE, ROW_ID
-from pipeline.common.errors import ConfigError
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.job import InputConfig, StorageConfig
-from pipeline.filtering.selection import open_database
+from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import SCORE_COLUMNS, read_summary, result_files
 from pipeline.tables.table import TableFiles, open_files, read_columns
@@ -57,12 +56,14 @@ class Overview:
 def look_at(uri: str, storage: StorageConfig) -> Overview:
     """Read the output of a finished job once, in parts.
 
-    Of a rank job, whose output has no summary itself, the images with their best texts are read.
+    Of a rank job the images with their best texts are read.
 
     Raises:
         ConfigError: If there is no such output.
     """
-    folder, summary = _read_summary(uri.rstrip("/"), storage)
+    summary, folder = read_summary(uri, "OUT", storage), uri.rstrip("/")
+    if summary["tasks"] == ["rank"]:
+        folder = f"{folder}/{RANKED_IMAGES}"
     view = Overview(folder, summary)
     with tempfile.TemporaryDirectory(prefix="vilt-view-") as temporary:
         database = open_database(f"{temporary}/view.duckdb", temporary)
@@ -74,21 +75,6 @@ def look_at(uri: str, storage: StorageConfig) -> Overview:
         finally:
             database.close()
     return view
-
-
-def _read_summary(folder: str, storage: StorageConfig) -> tuple[str, dict[str, Any]]:
-    """Return the folder of the rows, and the summary in it."""
-    try:
-        return folder, read_summary(folder, "OUT", storage)
-    except ConfigError as error:
-        images = f"{folder}/{RANKED_IMAGES}"
-        try:
-            summary = read_summary(images, "OUT", storage)
-        except ConfigError:
-            raise error from None
-        if summary["tasks"] != ["rank"]:
-            raise
-        return images, summary
 
 
 def _look_at_results(view: Overview, folder: str, storage: StorageConfig, database: duckdb.DuckDBPyConnection) -> None:

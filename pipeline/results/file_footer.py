@@ -1,4 +1,4 @@
-"""What one file of results holds: which rows of the input, and counts. It stands in the file's own footer."""
+"""The footer of a file of results: which rows of the input the file holds, and counts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, STATS, TEXTS
-from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, TEXTS
+from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, Places
+from pipeline.stages.batch_stats import BatchStats
 
 FOOTER = "vilt.written"
 
 
 @dataclass(eq=False)
 class Written:
-    """One file, or the counts of several.
+    """One file of results, or the counts of several.
 
-    places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
-    a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
-    file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
-    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. editions: number of a file in the places -> its
-    name and edition, where the rows tell. at: when it was written, in seconds since 1970. replaces: the file of an
-    earlier run whose other rows these are.
+    Attributes:
+        name: The name of the file.
+        places: The rows of the input whose results are all in the file.
+        split: The other rows of the input: row key -> (output rows here, output rows in all); a row whose texts are a
+            list has several.
+        retryable: The rows of the input whose error may pass.
+        rows: Rows of the file.
+        errors: Error code -> rows of the file.
+        micro_batches: Micro-batches with pairs.
+        pairs: Pairs that the model read.
+        tokens: Tokens that the model read.
+        capacity: Tokens that the micro-batches could have held.
+        model_seconds: Seconds in the model.
+        devices: "bfloat16 on cpu" -> micro-batches.
+        grids: "4x6" -> images.
+        editions: Number of a file in the row keys -> its name and version, if the rows tell.
+        at: When it was written, seconds since 1970.
+        replaces: The file of an earlier run whose other rows these are.
     """
 
     name: str = ""
@@ -49,42 +62,45 @@ class Written:
     replaces: str | None = None
 
     @classmethod
-    def of(cls, name: str, blocks: Sequence[pa.Table], budget: int) -> Written:
-        """Of the blocks of a file, with their hidden columns. budget: tokens of a full micro-batch."""
-        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR, STATS]) for block in blocks])
+    def of(cls, name: str, blocks: Sequence[pa.Table], full_batch_tokens: int) -> Written:
+        """Return what a file of these blocks holds.
+
+        Args:
+            name: The name of the file.
+            blocks: Its rows, with their hidden columns.
+            full_batch_tokens: Tokens of a full micro-batch.
+        """
+        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR]) for block in blocks])
         places, first, counts = np.unique(table[PLACE].to_numpy(), return_index=True, return_counts=True)
         texts = table[TEXTS].to_numpy()[first]
         whole = counts == texts
-        failed = table[ERROR].to_pylist()
-        may_pass = np.array([error in RETRYABLE for error in failed], dtype=bool)
-        sources: dict[int, tuple[str, str]] = {}
-        if ROW_SOURCE in blocks[0].column_names:
-            known = pa.concat_arrays([c for b in blocks for c in b[ROW_SOURCE].chunks])
-            files, at = np.unique(table[PLACE].to_numpy() >> ROW_BITS, return_index=True)
-            rows = known.take(pa.array(at)).to_pylist()
-            sources = {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
-        stats = [value for value in table[STATS].drop_null().to_pylist() if value["pairs"]]
+        errors = table[ERROR].to_pylist()
+        may_pass = np.array([error in TRIED_BY_NEXT_RUN for error in errors], dtype=bool)
+        stats = [batch for batch in BatchStats.read(blocks) if batch.pairs]
         return cls(
-            name,
-            Places.of(places[whole]),
-            {int(p): (int(c), int(t)) for p, c, t in zip(places[~whole], counts[~whole], texts[~whole], strict=True)},
-            Places.of(table[PLACE].to_numpy()[may_pass]),
-            table.num_rows,
-            Counter(error for error in failed if error),
-            len(stats),
-            sum(value["pairs"] for value in stats),
-            sum(value["tokens"] for value in stats),
-            len(stats) * budget,
-            sum(value["seconds"] for value in stats),
-            Counter(f"{value['precision']} on {value['device']}" for value in stats),
-            Counter(grid for value in stats for grid in value["grids"] or ()),
-            sources,
-            time.time(),
+            name=name,
+            places=Places.of(places[whole]),
+            split={
+                int(place): (int(here), int(of))
+                for place, here, of in zip(places[~whole], counts[~whole], texts[~whole], strict=True)
+            },
+            retryable=Places.of(table[PLACE].to_numpy()[may_pass]),
+            rows=table.num_rows,
+            errors=Counter(error for error in errors if error),
+            micro_batches=len(stats),
+            pairs=sum(batch.pairs for batch in stats),
+            tokens=sum(batch.tokens for batch in stats),
+            capacity=len(stats) * full_batch_tokens,
+            model_seconds=sum(batch.seconds for batch in stats),
+            devices=Counter(f"{batch.precision} on {batch.device}" for batch in stats),
+            grids=Counter(grid for batch in stats for grid in batch.grids),
+            editions=_file_versions(blocks, table[PLACE].to_numpy()),
+            at=time.time(),
         )
 
     @classmethod
     def total(cls, parts: Iterable[Written]) -> Written:
-        """The sums of several files' counts."""
+        """Return the sums of several files' counts."""
         parts, out = list(parts), cls()
         for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
             setattr(out, name, sum(getattr(part, name) for part in parts))
@@ -95,13 +111,13 @@ class Written:
         return out
 
     def to_json(self) -> str:
-        """For the footer."""
+        """Encode for the footer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps({key: v.encode() if isinstance(v, Places) else v for key, v in values.items()})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Written:
-        """What `to_json` wrote."""
+        """Decode what `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
         for name in ("places", "retryable"):
             values[name] = Places.decode(values[name])
@@ -113,10 +129,23 @@ class Written:
         return cls(**values)
 
 
+def _file_versions(blocks: Sequence[pa.Table], places: np.ndarray) -> dict[int, tuple[str, str]]:
+    """Return the number of each input file in `places` -> its name and version, if the rows tell."""
+    if ROW_SOURCE not in blocks[0].column_names:
+        return {}
+    sources = pa.concat_arrays([chunk for block in blocks for chunk in block[ROW_SOURCE].chunks])
+    files, first = np.unique(places >> ROW_BITS, return_index=True)
+    rows = sources.take(pa.array(first)).to_pylist()
+    return {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
+
+
 def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
-    """The files that together hold every row of theirs once and whole, in order, and those that do not fit in.
+    """Separate files that together hold each of their rows once and whole from those that do not fit in.
 
     A stop can leave a file with some of a row's texts without the file with the others.
+
+    Returns:
+        The files that fit, in order; the others.
     """
     good, bad = list(parts), list[Written]()
     while True:
@@ -133,7 +162,7 @@ def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
 
 
 def _overlapping(parts: list[Written]) -> list[Written]:
-    """Files with rows that a file before them holds too."""
+    """Return the files with rows that a file before them holds too."""
     seen = Places.union(part.places for part in parts)
     if len(seen) == sum(len(part.places) for part in parts):
         return []
@@ -148,7 +177,7 @@ def _overlapping(parts: list[Written]) -> list[Written]:
 
 
 def done_places(parts: Iterable[Written]) -> Places:
-    """The rows of the input that these files hold, those that are split between files included."""
+    """Return the rows of the input that these files hold, those split between files included."""
     parts = list(parts)
     split = np.array([place for part in parts for place in part.split], np.int64)
     return Places.union([*(part.places for part in parts), Places.of(split)])

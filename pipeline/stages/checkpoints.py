@@ -1,4 +1,4 @@
-"""The checkpoints of a job, checked before anything starts: what they can do, and what the footers say of them."""
+"""The checkpoints of a job, checked before anything starts: their families, heads, and lineage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import platform
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -16,73 +15,82 @@ from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig, StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.checkpoints import state_dict as checkpoint
-from vilt.common.configuration import Config, read_config
+from vilt.common.configuration import Config
 from vilt.inference.precision import resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
-from vilt.models.registry import NAMES, PREDICTORS, open_preprocessor
+from vilt.models.family import ModelFamily
+from vilt.models.registry import families_with, family_of_config, open_preprocessor, read_config
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Models:
-    """lineage: key -> value for the footers. images: how many the model reads with a text."""
+    """What a job needs to know about its checkpoints.
+
+    Attributes:
+        lineage: Keys and values for the footers of results.
+        images: How many images the model reads with a text.
+    """
 
     lineage: dict[str, str]
     images: int
 
 
 def fit_inputs(config: JobConfig) -> JobConfig:
-    """The job with the columns that its kind of model reads: ViT reads no text, VisualBERT no image but regions.
+    """Return the job with the columns that its model family reads.
 
-    Raises ConfigError where the config names others, or models that do not go together.
+    Raises:
+        ConfigError: The config names columns that the family does not read, or checkpoints of several families.
     """
-    kinds = {uri: _config_of(uri, config).model_type for uri in config.models}
-    (first, kind), *others = kinds.items()
-    name = NAMES[kind]
+    found = {uri: _family_of(uri, config) for uri in config.models}
+    (first, family), *others = found.items()
     for uri, other in others:
-        if other != kind:
-            raise ConfigError(f"model: {first!r} is {name} and {uri!r} is {NAMES[other]}; give them jobs of their own")
+        if other != family:
+            raise ConfigError(
+                f"model: {first!r} is {family.name} and {uri!r} is {other.name}; give them jobs of their own"
+            )
     for task in config.tasks:
-        if kind not in TASKS[task].kinds:
-            able = " or ".join(NAMES[one] for one in TASKS[task].kinds)
-            raise ConfigError(f"model: {first!r} is {name}, which cannot {task}; name a checkpoint of {able}")
+        if task not in family.tasks:
+            able = " or ".join(one.name for one in families_with(task))
+            raise ConfigError(f"model: {first!r} is {family.name}, which cannot {task}; name a checkpoint of {able}")
     spec = config.input
-    changes: dict[str, Any] = {}
-    if kind == "visual_bert":
-        if spec.features is None:
-            raise ConfigError(
-                f"input.features: missing; {first!r} is VisualBERT, which reads the features of an image's regions: "
-                "name their column"
-            )
-        changes["image"] = None
-    elif spec.features is not None:
-        raise ConfigError(f"input.features: {first!r} is {name}, which reads images; leave the key out")
-    elif spec.image is None:
-        raise ConfigError(f"input.image: null, but {first!r} is {name}, which reads images: name their column")
-    if kind == "vit":
-        changes["text"] = None
-    elif spec.text is None:
-        raise ConfigError(f"input.text: null, but {first!r} is {name}, which reads texts: name their column")
-    for key in changes:
+    what = f"{first!r} is {family.name}"
+    if "regions" in family.reads and spec.features is None:
+        raise ConfigError(
+            f"input.features: missing; {what}, which reads the features of an image's regions: name their column"
+        )
+    if "regions" not in family.reads and spec.features is not None:
+        reads = "images" if "image" in family.reads else "no regions"
+        raise ConfigError(f"input.features: {what}, which reads {reads}; leave the key out")
+    if "image" in family.reads and spec.image is None:
+        raise ConfigError(f"input.image: null, but {what}, which reads images: name their column")
+    if "text" in family.reads and spec.text is None:
+        raise ConfigError(f"input.text: null, but {what}, which reads texts: name their column")
+    unread = [key for key in ("image", "text") if key not in family.reads]
+    for key in unread:
         if key in spec.model_fields_set and getattr(spec, key) is not None:
-            reads = "images alone" if kind == "vit" else "the regions in input.features, not images"
+            if "regions" in family.reads:
+                reads = "the regions in input.features, not images" if key == "image" else "regions, not texts"
+            else:
+                reads = "images alone" if key == "text" else "texts alone"
             raise ConfigError(
-                f"input.{key}: {getattr(spec, key)!r}, but {first!r} is {name}, which reads {reads}: leave the key out"
+                f"input.{key}: {getattr(spec, key)!r}, but {what}, which reads {reads}: leave the key out"
             )
-    return config.model_copy(update={"input": spec.model_copy(update=changes)}) if changes else config
+    return config.model_copy(update={"input": spec.model_copy(update=dict.fromkeys(unread))}) if unread else config
 
 
 def check_models(config: JobConfig) -> Models:
-    """Read every checkpoint's files; check that each has the heads of its tasks and that all preprocess alike.
+    """Read and hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
-    Raises ConfigError where anything is missing or does not fit.
+    Raises:
+        ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
         shape = _config_of(uri, config)
-        predictor = PREDICTORS[shape.model_type]
+        predictor = family_of_config(shape).predictor_class
         try:
             folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
@@ -91,8 +99,8 @@ def check_models(config: JobConfig) -> Models:
             raise _unreadable(uri, error) from None
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
-    for uri, own in zip(others, preprocessors[1:], strict=True):
-        if own.settings() != preprocessors[0].settings():
+    for uri, preprocessor in zip(others, preprocessors[1:], strict=True):
+        if preprocessor.settings() != preprocessors[0].settings():
             raise ConfigError(f"model: {uri!r} and {first!r} preprocess differently; give them jobs of their own")
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
@@ -101,7 +109,11 @@ def check_models(config: JobConfig) -> Models:
 
 
 def check_precision(config: JobConfig) -> None:
-    """Whether this machine's CPU computes in the job's precision. Raises ConfigError."""
+    """Check that this machine's CPU computes in the job's precision.
+
+    Raises:
+        ConfigError: It does not.
+    """
     try:
         resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:
@@ -109,27 +121,32 @@ def check_precision(config: JobConfig) -> None:
 
 
 def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
-    """What all models of the job preprocess with."""
+    """Return what all models of the job preprocess with."""
     return _preprocessor(next(iter(config.models)), config.storage, config.tokenizer)
 
 
 @lru_cache(maxsize=4)
 def _preprocessor(model: str, storage: StorageConfig, tokenizer: str | None) -> AnyPreprocessor:
-    """One a worker process, not one a task."""
+    """Load a preprocessor once a worker process, not once a task."""
     words = None if tokenizer is None else model_folder(tokenizer, storage)
     return open_preprocessor(model_folder(model, storage), words)
 
 
 def _config_of(uri: str, config: JobConfig) -> Config:
-    """Of a checkpoint of any kind."""
+    """Return the config of a checkpoint of any family."""
     try:
         return read_config(model_folder(uri, config.storage))
     except (*STORAGE_ERRORS, ValueError, ImportError) as error:
         raise _unreadable(uri, error) from None
 
 
+def _family_of(uri: str, config: JobConfig) -> ModelFamily:
+    """Return the family of a checkpoint."""
+    return family_of_config(_config_of(uri, config))
+
+
 def _unreadable(uri: str, error: Exception) -> ConfigError:
-    """The line for a checkpoint that cannot be read; what storages say does not always name it."""
+    """Return the error for a checkpoint that cannot be read; what storages say does not always name it."""
     text = first_line(error)
     return ConfigError(f"model: {text}" if uri in text else f"model: cannot use {uri!r}: {text}")
 
@@ -142,7 +159,7 @@ def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
 
 def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     def of_each(values: dict[str, str]) -> str:
-        """One value, or with several checkpoints each one's tasks and value."""
+        """Return the one value, or, with several checkpoints, each one's tasks and value."""
         if len(values) == 1:
             return next(iter(values.values()))
         return json.dumps({",".join(config.models[uri]): value for uri, value in values.items()})

@@ -15,7 +15,7 @@ from jobs.commands.history import read_history
 from jobs.commands.reindex import reindex_file
 from jobs.console.command import run_command
 from pipeline.config.job import StorageConfig
-from pipeline.reindexing.table_folder import opened
+from pipeline.reindexing.table_folder import open_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Print = pytest.CaptureFixture[str]
@@ -122,7 +122,7 @@ def test_bad_input_is_code_2(config: str, overrides: list[str], back_to: str | N
 
 
 def test_too_many_errors_is_code_3_and_busy_code_4(config: str, tmp_path: Path, capsys: Print) -> None:
-    with opened(str(tmp_path / "out"), StorageConfig()):
+    with open_folder(str(tmp_path / "out"), StorageConfig()):
         assert one_line(run_reindex(config, [], as_json=True), capsys)["status"] == "busy"
     table = tmp_path / "table"
     for copy in range(150):

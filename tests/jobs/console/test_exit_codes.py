@@ -8,7 +8,7 @@ from pipeline.common import errors
 
 def test_each_code_has_one_meaning() -> None:
     assert len({one.code for one in EXIT_CODES}) == len({one.status for one in EXIT_CODES}) == len(EXIT_CODES)
-    assert all(one.meaning for one in EXIT_CODES)
+    assert all(one.cause and one.action for one in EXIT_CODES)
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ SCRIPT = """
 import os, subprocess, sys, time
 from jobs.console.command import Outcome, run_command
 from jobs.console.tables import lines
-from pipeline.monitoring.events import tell
+from pipeline.monitoring.events import emit
 import logging
 
 def job():
-    tell("job_started", "score: 40 of 40 rows to do")
+    emit("job_started", "score: 40 of 40 rows to do")
     subprocess.run(["sh", "-c", "echo '[2026-11-26 01:25:14,490 E 1 2] core_worker.cc:2465: noise' >&2"], check=True)
     subprocess.run(["sh", "-c", "echo 'a warning of a library' >&2"], check=True)
-    tell("progress", "half", rows_done=20, rows=40, share=0.5, rate=2.0, unit="rows", seconds_left=10, limiting="model")
+    emit("progress", "half", rows_done=20, rows=40, share=0.5, rate=2.0, unit="rows", seconds_left=10, limiting="model")
     logging.getLogger("pipeline").warning("file \\x1b]0;title\\x07 is odd")
     time.sleep(0.5)
-    tell("job_finished", "done")
+    emit("job_finished", "done")
     if sys.argv[1] == "fail":
         raise KeyError("unknown")
     return Outcome(lines("rows in     40"), {})

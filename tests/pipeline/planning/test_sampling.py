@@ -1,0 +1,76 @@
+"""Rows of a sample: seeded, from all over the table, read as the job reads them."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import JobConfig
+from pipeline.common.row_ranges import Places
+from pipeline.planning.sampling import SPLITS, draw_sample
+from pipeline.tables.table import open_table, read_plan
+
+
+def sampled(path: str, count: int, seed: int = 0, **inputs: Any) -> list[int]:
+    """The column `n` of a sample."""
+    values = {"input": {"path": path, **inputs}, "model": "zoo://scenes", "output": {"path": "out"}}
+    config = JobConfig.parse("score", values)
+    table = open_table(config)
+    sample = draw_sample(table, count, seed)
+    assert sample.rows_read >= len(sample.rows)
+    assert not len(Places.union([sample.others]).minus(sample.others))
+    parts = [part for unread in table.unread(sample.others) for part in unread.read(read_plan(table, 100))]
+    rows = [int(n) for part in parts for n in part["n"].to_pylist()]
+    assert len(rows) == len(sample.rows), "all pass the filter"
+    return rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """5,000 rows in three files, the second of one row group, the others of many."""
+    (tmp_path / "t").mkdir()
+    for i, (first, last, group) in enumerate([(0, 2000, 100), (2000, 3000, 1000), (3000, 5000, 50)]):
+        n = list(range(first, last))
+        table = pa.table({"n": n, "image": ["x"] * len(n), "text": ["a"] * len(n)})
+        pq.write_table(table, tmp_path / "t" / f"{i}.parquet", row_group_size=group)
+    return str(tmp_path / "t")
+
+
+def test_rows_are_drawn_once_in_order_and_by_the_seed(folder: str) -> None:
+    rows = sampled(folder, 320)
+    assert len(rows) == len(set(rows)) == 320
+    assert rows == sorted(rows) == sampled(folder, 320)
+    assert rows != sampled(folder, 320, seed=1)
+    assert len({n // 50 for n in rows}) > SPLITS / 2, "from all over the table"
+
+
+def test_every_row_is_about_as_likely(tmp_path: Path) -> None:
+    """Of files of different sizes, with row groups of different sizes."""
+    sizes = [5, 10, 40, 20, 25]
+    for i, size in enumerate(sizes):
+        table = pa.table({"n": [i] * size, "image": ["x"] * size, "text": ["a"] * size})
+        pq.write_table(table, tmp_path / f"{i}.parquet")
+    counts = Counter(n for seed in range(100) for n in sampled(str(tmp_path), 20, seed))
+    for i, size in enumerate(sizes):
+        assert counts[i] / 2000 == pytest.approx(size / 100, abs=0.04)
+
+
+def test_a_small_table_is_taken_whole(folder: str) -> None:
+    assert sampled(f"{folder}/1.parquet", 10_000) == list(range(2000, 3000))
+
+
+def test_only_rows_that_pass_the_filter(folder: str) -> None:
+    rows = sampled(folder, 100, filter="n >= 1950 and n < 2080")
+    assert len(rows) == 100
+    assert min(rows) >= 1950
+    assert max(rows) < 2080
+
+
+def test_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n,image,text\n" + "".join(f"{i},x,a\n" for i in range(300)))
+    rows = sampled(str(tmp_path / "a.csv"), 50)
+    assert len(set(rows)) == 50
+    assert rows == sorted(rows)
