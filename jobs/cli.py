@@ -28,10 +28,7 @@ RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="read again on
 AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON, also if the command fails")]
 LogFormat = Annotated[
     Log,
-    typer.Option(
-        "--log",
-        help="stderr: lines, in a terminal one live line; verbose: with all that Ray writes; json: an object a line",
-    ),
+    typer.Option("--log", help="on stderr: text, in a terminal one live line; verbose, with Ray's own lines; or json"),
 ]
 LogEvery = Annotated[
     float | None, typer.Option("--log-every", min=0.1, help="seconds between two reports of progress [default: 60]")
