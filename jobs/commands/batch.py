@@ -35,7 +35,11 @@ def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
         from jobs.commands.reindex import format_commit
         from pipeline.reindexing.reindex import reindex
 
-        commit, new = reindex(config, retry_errors, follow=False, every=every)
+        commit, new, _ = reindex(config, retry_errors, follow=False, log_every=every)
+        if new and config.output.report:
+            from jobs.commands.report import report_after
+
+            report_after(config.output.path, config.storage)
         return format_commit(commit, config.output.path, new)
     folder = config.output.path.rstrip("/")
     if config.texts:

@@ -7,16 +7,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.commands.report import report_after
 from jobs.console.exits import ended
 from jobs.console.log import Log
 from pipeline import ConfigError, JobConfig
 from pipeline.common.error_codes import REASONS
 from pipeline.config.base import read_values
 from pipeline.config.job import StorageConfig
-from pipeline.monitoring.events import tell
 from pipeline.monitoring.progress_reporter import LINE_EVERY
 from pipeline.reindexing.reindex import reindex, rollback
-from pipeline.results.delta_table import Commit, ResultTable
+from pipeline.results.delta_commit import Commit
+from pipeline.results.delta_table import ResultTable
 
 PREVIOUS = "previous"
 
@@ -39,9 +40,9 @@ def reindex_file(
     def job() -> str:
         config = load(path, overrides)
         if back_to is None:
-            commit, new = reindex(config, retry_errors, every=every)
-            done = f"{commit.counts['rows_read']:,} rows read" if new else "nothing to do"
-            tell("job_finished", f"{done}; version {commit.version}", **as_values(commit))
+            commit, new, _ = reindex(config, retry_errors, log_every=every)
+            if new and config.output.report:
+                report_after(config.output.path, config.storage)
         else:
             commit, new = rollback(config.output.path, config.storage, _version(back_to)), True
         if as_json:

@@ -12,15 +12,17 @@ WEB = ("http", "https")
 
 
 def scheme(uri: str) -> str:
-    """The scheme in lower case; of a local path, ""."""
+    """Return the scheme in lower case; "" for a local path."""
     return uri.partition("://")[0].lower() if "://" in uri else ""
 
 
 def normal(uri: str) -> str:
-    """A URI in one spelling: `.` and `..` resolved, `file://` gone, an http(s) URL as it will be sent.
+    """Return a URI in one spelling: `.` and `..` resolved, `file://` gone, an http(s) URL as it will be sent.
 
-    Empty segments of keys in an object store are kept: there `a//b` is not `a/b`. Raises ValueError for an http(s)
-    URL with credentials, without a host, or with `..` in its path in any encoding.
+    Empty segments of keys in an object store are kept: there `a//b` is not `a/b`.
+
+    Raises:
+        ValueError: An http(s) URL has credentials, no host, or `..` in its path in any encoding.
     """
     kind = scheme(uri)
     if kind in WEB:
@@ -51,11 +53,11 @@ def _normal_web(uri: str) -> str:
 
 
 def as_prefix(uri: str) -> str:
-    """The prefix of all that is below `uri`."""
+    """Return the prefix of all URIs below `uri`."""
     return uri.rstrip("/") + "/"
 
 
 def shown(text: str) -> str:
-    """A text for logs and error details: without the queries and the credentials of the URLs in it."""
+    """Return a text for logs and error details: without the queries and the credentials of the URLs in it."""
     text = re.sub(r"(://)[^/\s@'\"]*@", r"\1", text)
     return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)

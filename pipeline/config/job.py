@@ -84,6 +84,9 @@ class OutputConfig(Section):
     retention_days: float | None = Field(
         None, ge=0, description="how long earlier versions of a Delta table stay; default: forever"
     )
+    retry_errors: int | None = Field(
+        None, ge=0, description="how many later runs try a row of a Delta table again whose error may pass; default: 10"
+    )
     rows_per_file: int | None = Field(
         None, ge=1, description="write a file, from which a stopped job goes on, once so many rows are ready"
     )
@@ -197,6 +200,11 @@ class JobConfig(Section):
             )
         if self.output.retention_days is not None and self.output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if self.output.retry_errors is not None and self.output.format != "delta":
+            raise ValueError(
+                "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
+                "output.format=delta"
+            )
         if "rank" in self.tasks and self.output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
         if len(set(self.tasks)) < len(self.tasks):

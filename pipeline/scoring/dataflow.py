@@ -217,6 +217,8 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:
         schema = dataset.schema().base_schema
+        if not isinstance(schema, pa.Schema):  # of blocks of pandas: what their first rows are in Arrow
+            schema = dataset.take_batch(config.batch.window_rows, batch_format="pyarrow").schema
         if config.input.id is None and ROW_HASH not in schema.names:
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
         pool = plan_pool(config)

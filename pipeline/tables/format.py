@@ -190,6 +190,14 @@ class TableFormat(ABC):
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
         return [path for path in paths if path.lower().endswith(self.extensions)]
 
+    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
+        """Return the files of a table in whose folder `marker` was found.
+
+        Raises:
+            ConfigError: Tables of this format are not read.
+        """
+        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder}")
+
     @abstractmethod
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Read what the files say about themselves: schemas, splits and exact counts of rows.

@@ -28,7 +28,7 @@ from pipeline.tables.format import (
     TableFormat,
 )
 from pipeline.tables.partitions import Partitions, find_partitions
-from pipeline.tables.schemas import as_text, conform, plain, unify
+from pipeline.tables.schemas import as_text, conform, plain, unify_readable
 from pipeline.tables.stored_parquet import stored_parquet
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
@@ -60,10 +60,10 @@ class ParquetFormat(TableFormat):
         footers: list[tuple[pa.Schema, list[RowGroup]]] = []
         for schema, groups in in_threads(lambda file: _footer(file, filesystem, options), files):
             footers.append((schemas.setdefault(schema, schema), groups))
-        schema = unify([file.path for file in files], [found for found, _ in footers])
+        schema, unreadable = unify_readable([file.path for file in files], [found for found, _ in footers])
         partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
         for name in partitions.columns.names:
-            if name in schema.names:
+            if name in schema.names or name in unreadable:
                 raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
         schema = pa.schema([*schema, *partitions.columns])
         condition = None if options.filter is None else parse_filter(options.filter, schema)
@@ -75,7 +75,7 @@ class ParquetFormat(TableFormat):
                 splits = _counted(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
 
-        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition)
+        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition, unreadable)
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from jobs.commands.reindex import history, reindex_file
 from pipeline.config.job import StorageConfig
-from pipeline.reindexing.table_folder import opened
+from pipeline.reindexing.table_folder import open_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Print = pytest.CaptureFixture[str]
@@ -103,7 +103,7 @@ def test_bad_input_is_code_2(config: str, overrides: list[str], back_to: str | N
 
 
 def test_too_many_errors_is_code_3_and_busy_code_4(config: str, tmp_path: Path, capsys: Print) -> None:
-    with opened(str(tmp_path / "out"), StorageConfig()):
+    with open_folder(str(tmp_path / "out"), StorageConfig()):
         assert one_line(reindex_file(config, [], as_json=True), capsys)["status"] == "busy"
     table = tmp_path / "table"
     for copy in range(150):
