@@ -1,14 +1,17 @@
-"""Checkpoints in the published format: `vilt convert`.
+"""`vilt convert`: checkpoints in the published format.
 
-Reads a `.ckpt` file of the original project, or a published folder, also one with `pytorch_model.bin`. Every head that
-has a published class is written; `itm_score`, the matching head of the pretraining, has none and is left out.
+The source is a `.ckpt` file of the original project, or a published folder, also one with `pytorch_model.bin`. Every
+head that has a published class is written; `itm_score`, the matching head of the pretraining, has none and is left out.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import asdict, dataclass
 
+from jobs.console.command import Outcome
+from jobs.console.tables import lines
+from pipeline.common.errors import ConfigError
 from vilt import ViltConfig, ViltImageProcessor, ViltModel, ViltTokenizer
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.storage import Folder, read_file
@@ -22,21 +25,57 @@ TOKENIZER = (*VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "a
 CONSTANT_OR_TIED = ("embeddings.text_embeddings.position_ids", "mlm_score.decoder.bias")  # in some published files
 
 
-def convert_file(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> int:
-    """Convert and say what was written; the exit code, 2 after one line about what was wrong."""
+def convert_file(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> Outcome:
+    """Convert a checkpoint; see `convert`.
+
+    Raises:
+        ConfigError: If something is wrong with the files; before anything is written.
+    """
     try:
-        print("\n".join(convert(source, out, tokenizer, labels)))
+        written = convert(source, out, tokenizer, labels)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        raise ConfigError(str(error)) from None
+    return Outcome(lines(*written.lines()), asdict(written))
 
 
-def convert(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> list[str]:
-    """Write the folder `out`; lines for a person.
+@dataclass(frozen=True)
+class Converted:
+    """What was converted.
 
-    tokenizer: a folder to take the tokenizer from, the source's own where not given. labels: see `read_labels`.
-    Raises ValueError or OSError in one line, before anything is written.
+    Attributes:
+        output: The new folder.
+        architectures: The published classes that its heads belong to.
+        left_out: Heads of the source that no published class has.
+        has_tokenizer: Whether the folder holds one.
+    """
+
+    output: str
+    architectures: list[str]
+    left_out: list[str]
+    has_tokenizer: bool
+
+    def lines(self) -> list[str]:
+        """Return lines for a person."""
+        lines = [f"{self.output}: {', '.join(self.architectures)}"]
+        if self.left_out:
+            lines.append(f"left out, as no published class has them: {', '.join(self.left_out)}")
+        if not self.has_tokenizer:
+            hint = "copy a vocab.txt there, or convert with --tokenizer FOLDER"
+            lines.append(f"{self.output} has no tokenizer yet: {hint}")
+        return lines
+
+
+def convert(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> Converted:
+    """Write a checkpoint in the published format into a new folder.
+
+    Args:
+        source: A `.ckpt` file of the original project, or a published folder.
+        out: The new folder.
+        tokenizer: A folder to take the tokenizer from; default: the source.
+        labels: A file with the names of the classes, see `read_labels`.
+
+    Raises:
+        ValueError, OSError: If something is wrong with the files, in one line; before anything is written.
     """
     if Folder(out).exists(checkpoint.SAFETENSORS):
         raise ValueError(f"{out!r} already holds a {checkpoint.SAFETENSORS}: give a new folder")
@@ -65,14 +104,15 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     for name, content in files.items():
         Folder(out).write(name, content)
     checkpoint.save(out, model, heads)
-    lines = [f"{out}: {', '.join(config.architectures or [])}"]
-    lines += [f"left out, as no published class has them: {', '.join(left_out)}"] if left_out else []
-    hint = f"{out} has no tokenizer yet: copy a vocab.txt there, or convert with --tokenizer FOLDER"
-    return lines if files else [*lines, hint]
+    return Converted(out, config.architectures, list(left_out), bool(files))
 
 
 def _build(config: ViltConfig, tensors: checkpoint.Tensors, source: str) -> tuple[ViltModel, dict[str, Head]]:
-    """The model and the heads by their names. Raises ValueError where a tensor is missing or has no place."""
+    """Build the model and its heads, by their names.
+
+    Raises:
+        ValueError: If a tensor is missing, or the model has none of its name.
+    """
     found = heads_in(tensors, config)
     heads = {head.name: head for head in found.values() if isinstance(head, Head)}
     model = ViltModel(config, add_pooling_layer="embed" in found)
@@ -85,7 +125,11 @@ def _build(config: ViltConfig, tensors: checkpoint.Tensors, source: str) -> tupl
 
 
 def read_labels(uri: str) -> dict[int, str]:
-    """The names of classes: a text with one a line, a JSON list, or a JSON object {index: label}."""
+    """Read the names of classes: a text with one a line, a JSON list, or a JSON object {index: label}.
+
+    Raises:
+        ValueError, OSError: If the file cannot be read.
+    """
     try:
         text = read_file(uri).decode().strip()
     except UnicodeDecodeError as error:
@@ -98,7 +142,11 @@ def read_labels(uri: str) -> dict[int, str]:
 
 
 def _checked(labels: dict[int, str], uri: str, config: ViltConfig, heads: dict[str, Head]) -> dict[int, str]:
-    """Labels by rising index. Raises ValueError where they are not those of the classifier."""
+    """Return labels by rising index.
+
+    Raises:
+        ValueError: If they are not those of the classifier.
+    """
     if "classifier" not in heads:
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")
     if sorted(labels) != list(range(config.num_labels)):
@@ -113,7 +161,11 @@ def _tokenizer_files(uri: str) -> dict[str, bytes]:
 
 
 def _check_tokenizer(uri: str, files: dict[str, bytes], config: ViltConfig) -> None:
-    """Raises ValueError where a folder has no tokenizer, or one with more words than the model."""
+    """Check that a folder has a tokenizer, with no more words than the model.
+
+    Raises:
+        ValueError: If it has not.
+    """
     if not files.keys() & set(VOCABULARY):
         raise ValueError(f"--tokenizer {uri!r}: the folder has no {' or '.join(VOCABULARY)}")
     words = len(ViltTokenizer.from_pretrained(uri))

@@ -31,7 +31,7 @@ STYLE = {
 
 
 def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
-    """Rows by score: those that were kept below those that were not, and where the cut is."""
+    """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept."""
     figure, axes = _figure(2.4)
     width = scores.edges[1] - scores.edges[0]
     axes.bar(scores.edges[:-1], scores.kept, width, align="edge", color=KEPT, label="kept")
@@ -46,7 +46,7 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
 
 
 def bars(values: Sequence[tuple[str, int]], of: str) -> str:
-    """A horizontal bar for each name, the first on top."""
+    """Draw a horizontal bar for each name, the first on top."""
     figure, axes = _figure(0.5 + 0.22 * len(values))
     names = [name if len(name) <= 28 else f"{name[:27]}…" for name, _ in values]
     axes.barh(range(len(values)), [count for _, count in values], color=KEPT)
@@ -58,7 +58,7 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
 
 
 def progress(parts: Sequence[Written]) -> str:
-    """Rows that were written over time: a step for each file."""
+    """Draw how many rows were written over time, with a step for each file."""
     figure, axes = _figure(2.0)
     first = parts[0].at
     unit, seconds = _unit(parts[-1].at - first)
@@ -74,7 +74,7 @@ def progress(parts: Sequence[Written]) -> str:
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """The unit of time in which a span reads best, and its seconds."""
+    """Return the unit of time in which a span reads best, and its length in seconds."""
     for name, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return name, size
@@ -82,7 +82,7 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
-    """Axes of a size that a phone shows as it is. height: inches."""
+    """Return axes of a width that a phone shows without scaling, and of a height in inches."""
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(4.6, height), layout="constrained")
         axes = figure.subplots()
@@ -90,7 +90,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """As an <svg> element that takes the width there is, with a title for those who cannot see it."""
+    """Return an <svg> element that takes the width there is, with a title for those who cannot see it."""
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)

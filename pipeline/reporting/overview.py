@@ -22,6 +22,7 @@ from pipeline.tables.table import TableFiles, open_files, read_columns
 WINDOW = 2**16  # rows, read at a time
 MOST_ANSWERS = 20
 EXAMPLES = 3  # of each reason
+RANKED_IMAGES = "images"  # folder of a rank job's output
 
 
 @dataclass
@@ -53,10 +54,17 @@ class Overview:
 
 
 def look_at(uri: str, storage: StorageConfig) -> Overview:
-    """Read the output of a finished job once, in parts. Raises ConfigError where there is none."""
-    summary = read_summary(uri, "OUT", storage)
-    folder = uri.rstrip("/")
-    view = Overview(uri, summary)
+    """Read the output of a finished job once, in parts.
+
+    Of a rank job the images with their best texts are read.
+
+    Raises:
+        ConfigError: If there is no such output.
+    """
+    summary, folder = read_summary(uri, "OUT", storage), uri.rstrip("/")
+    if summary["tasks"] == ["rank"]:
+        folder = f"{folder}/{RANKED_IMAGES}"
+    view = Overview(folder, summary)
     with tempfile.TemporaryDirectory(prefix="vilt-view-") as temporary:
         database = open_database(f"{temporary}/view.duckdb", temporary)
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
+from pipeline.common import uris
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.job import InputConfig, JobConfig, StorageConfig
@@ -26,6 +29,33 @@ TEXT_LENGTH = 300
 
 
 @dataclass(frozen=True)
+class Access:
+    """What may be opened for pictures, by the caller's own config or command line.
+
+    Results are data that a stranger may have written: their summary names the table, and never decides this.
+
+    Attributes:
+        prefixes: URIs of files and folders.
+        allow_private: Whether http(s) hosts may be at addresses that are not public.
+    """
+
+    prefixes: Sequence[str] = ()
+    allow_private: bool = False
+
+    def permits(self, uri: str) -> bool:
+        """Return whether a file, folder or glob is one of the prefixes or below one."""
+        if "::" in uri:  # a chain of filesystems
+            return False
+        wanted = _absolute(uri)
+        allowed = [_absolute(prefix) for prefix in self.prefixes]
+        return any(wanted == prefix or wanted.startswith(uris.as_prefix(prefix)) for prefix in allowed)
+
+
+def _absolute(uri: str) -> str:
+    return uris.normal(uri if uris.scheme(uri) else os.path.abspath(uri)).rstrip("/")
+
+
+@dataclass(frozen=True)
 class Picture:
     """A row to show. thumbnail: a JPEG in base64; where there is none, missing says why."""
 
@@ -37,14 +67,24 @@ class Picture:
     missing: str
 
 
-def pictures_of(view: Overview, storage: StorageConfig) -> tuple[dict[str, list[Picture]], str]:
-    """Kind -> pictures of the overview's examples; and why they are left out, "" where they are not."""
+def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
+    """Look up the rows that an overview names, with their texts and pictures.
+
+    Args:
+        view: The overview.
+        storage: How to reach s3://.
+        access: What may be opened beside the output itself.
+
+    Returns:
+        Kind of example -> pictures; and why they are left out, "" if they are not.
+    """
     if not view.examples:
         return {}, ""
     if not view.summary.get("input"):
         return {}, "Pictures are left out: the summary does not name the table."
     try:
-        found = _Finder(view, InputConfig.checked(view.summary["input"]), storage).find()
+        spec = InputConfig.checked({**view.summary["input"], "allow": [], "allow_private": False})
+        found = _Finder(view, spec, storage, access).find()
     except (ConfigError, *STORAGE_ERRORS) as error:
         return {}, f"Pictures are left out: {first_line(error)}"
     return {kind: [_picture(row, *found[_key(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
@@ -62,10 +102,17 @@ class _Finder:
     view: Overview
     spec: InputConfig
     storage: StorageConfig
+    access: Access
 
     @cached_property
     def original(self) -> TableFiles:
-        """The table that the job has read."""
+        """The table that the job has read, if it may be opened."""
+        if not self.access.permits(self.spec.path):
+            table = uris.shown(self.spec.path)
+            raise ConfigError(
+                f"they are in {table!r}, as the results say; to read them there, repeat the command with "
+                f"--allow {table}"
+            )
         return open_files(self.spec, self.storage)
 
     def find(self) -> dict[Any, tuple[str, Any]]:
@@ -104,7 +151,8 @@ class _Finder:
         if not uris:
             return cells
         values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
-        config = JobConfig.checked({**values, "input": self.spec.model_dump()})
+        allowed = {"allow": list(self.access.prefixes), "allow_private": self.access.allow_private}
+        config = JobConfig.checked({**values, "input": {**self.spec.model_dump(), **allowed}})
         fetched = dict(zip(uris, Fetcher(self.original.base, config).fetch(uris), strict=True))
         return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}
 
