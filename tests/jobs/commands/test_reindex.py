@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from jobs.commands.history import read_history
 from jobs.commands.reindex import reindex_file
 from jobs.console.command import run_command
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reindexing.table_folder import open_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

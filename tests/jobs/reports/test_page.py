@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jobs.reports.page import make_report
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.pictures import Access
 from tests.jobs.conftest import thumbnails
 
