@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from vilt.common.storage import Folder
 from vilt.models.registry import open_checkpoint
 
@@ -84,6 +84,12 @@ def open_fsspec(uri: str, key: str, storage: StorageConfig) -> tuple[AbstractFil
 def model_folder(uri: str, storage: StorageConfig) -> Folder:
     """A checkpoint's folder. Raises ValueError where no filesystem knows the URI."""
     return open_checkpoint(uri, **storage_options(uri, storage))
+
+
+def make_folder(filesystem: AbstractFileSystem, path: str) -> None:
+    """Make a folder and those above it. Object stores have none, and a bucket that is missing is never made."""
+    if not OBJECT_STORES & set(_protocols(filesystem)):
+        filesystem.makedirs(path, exist_ok=True)
 
 
 def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:
