@@ -127,12 +127,19 @@ WHY = {
     "[name for name, _ in {m}.named_modules()]": {
         "v": "ours has a module for the dropout of attention; theirs calls a function",
     },
-    "lib.{c}(problem_type='guess')": {},
+    "lib.{c}(hidden_size=30).to_diff_dict()['hidden_size']": {
+        "": "heads that do not share the hidden size are refused by the config, not first by the model",
+    },
+    "files_({m}, tmp, is_main_process=False)": {"": "only the main process writes; theirs writes the weights in all"},
 }
 NAMES = {"m": "ViltForQuestionAnswering", "v": "ViTForImageClassification", "b": "VisualBertForVisualReasoning"}
 PROBES = [
     *POSITIONAL,
-    *(Probe(c, line.replace("{c}", c)) for c in ("ViltConfig", "ViTConfig", "VisualBertConfig") for line in CONFIGS),
+    *(
+        Probe(c, line.replace("{c}", c), WHY.get(line, {}).get("", ""))
+        for c in ("ViltConfig", "ViTConfig", "VisualBertConfig")
+        for line in CONFIGS
+    ),
     *(
         Probe(about, line.replace("{m}", m), WHY.get(line, {}).get(m, WHY.get(line, {}).get("", "")))
         for m, about in NAMES.items()
