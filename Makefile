@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test faults lint parity quality bench clean
+.PHONY: demo test coverage oldest faults lint parity quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -19,6 +19,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m docs.generate --check
 
 # Beside a current release of transformers, which cannot be installed together with the pinned one.
 parity: .venv/dev

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from jobs.console.log import Log, log_to_stderr
 from pipeline import ConfigError
-from pipeline.common.errors import BusyError, RowsLostError, StorageFailedError, TooManyErrorsError
+from pipeline.common.errors import BusyError, RayFailedError, RowsLostError, StorageFailedError, TooManyErrorsError
 from pipeline.monitoring.events import tell
 
 BAD_CONFIG, INTERRUPTED = 2, 130
 EXIT_CODES: dict[type[Exception], int] = {
     RowsLostError: 1,
     StorageFailedError: 1,
+    RayFailedError: 1,
     ConfigError: BAD_CONFIG,
     TooManyErrorsError: 3,
     BusyError: 4,

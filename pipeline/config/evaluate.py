@@ -25,7 +25,7 @@ class RetrievalConfig(BenchmarkConfig):
     """Recall of texts by images and of images by texts, on a split of Karpathy and Fei-Fei."""
 
     annotations: str = Field(description="dataset_coco.json or dataset_flickr30k.json")
-    split: str = "test"
+    split: str = Field("test", description="the part of the annotations to measure on: train, val or test")
 
 
 class VqaConfig(BenchmarkConfig):
@@ -77,7 +77,9 @@ class EvaluateConfig(Section):
     nlvr2: Nlvr2Config | None = None
     bootstrap: BootstrapConfig = BootstrapConfig()
     max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
-    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = Field(
+        "auto", description="what the model computes in; auto: bfloat16 if the device does so natively, else float32"
+    )
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()

@@ -172,7 +172,9 @@ class JobConfig(Section):
     output: OutputConfig
     max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
     top_k: int = Field(5, ge=1, description="answers kept; of `rank` the best of each text and image")
-    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = Field(
+        "auto", description="what the model computes in; auto: bfloat16 if the device does so natively, else float32"
+    )
     tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()

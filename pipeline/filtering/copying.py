@@ -17,7 +17,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.row_ranges import place_of
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.selection import Cut
-from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.table import TableFiles
 
 READ_BYTES = 2**24  # of the table, held at a time
@@ -51,7 +51,7 @@ def copy_file(table: TableFiles, number: int, cut: Cut, filesystem: AbstractFile
     name = name if name.endswith(".parquet") else f"{name}.parquet"
     names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
     for path in names:
-        filesystem.makedirs(f"{folder}/{path}".rpartition("/")[0], exist_ok=True)
+        make_folder(filesystem, f"{folder}/{path}".rpartition("/")[0])
     with ExitStack() as stack:
         if table.format == "parquet":
             source = stack.enter_context(

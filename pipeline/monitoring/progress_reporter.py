@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import ray
 import ray.exceptions
 
+from pipeline.common.ray_compat import ECHOING_LOGGERS
 from pipeline.monitoring.error_budget import Counts
 from pipeline.monitoring.events import tell
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
@@ -20,7 +21,6 @@ from pipeline.monitoring.stage_timing import STAGES, Stage, Watch, limiting
 
 LINE_EVERY = 60.0  # seconds
 GAUGES_EVERY = 5.0  # seconds; Ray forgets a gauge that is not set for 20
-RAISED_TOO = ("ray.data.exceptions", "ray.data._internal.execution.streaming_executor_state")  # loggers
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def without_echoes() -> Iterator[None]:
     def unseen_or_milder(record: logging.LogRecord) -> bool:
         return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for its log file
 
-    loggers = [logging.getLogger(name) for name in RAISED_TOO]
+    loggers = [logging.getLogger(name) for name in ECHOING_LOGGERS]
     for logger in loggers:
         logger.addFilter(unseen_or_milder)
     try:

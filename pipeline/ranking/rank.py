@@ -18,7 +18,7 @@ from pipeline.monitoring.progress_reporter import LINE_EVERY
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.run import run
 from pipeline.stages.ranker import best_images
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
+from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, make_folder, open_fsspec
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import open_table
 
@@ -38,7 +38,7 @@ def rank(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVER
     files = [f"{path}/{IMAGES}/{name}" for name in summary.files]
     try:
         table = best_images(_candidates(filesystem, files), texts, config.top_k)
-        filesystem.makedirs(f"{path}/{TEXTS}", exist_ok=True)
+        make_folder(filesystem, f"{path}/{TEXTS}")
         write_parquet(filesystem, f"{path}/{TEXTS}/part-0.parquet", [table], summary.lineage)
     except STORAGE_ERRORS as error:
         raise StorageFailedError(

@@ -19,7 +19,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.results.progress import FOLDER as PROGRESS
 from pipeline.results.progress import JOB, LOCK, LOCKS, PUBLISH, SUMMARY, differs
 from pipeline.results.work_folder import WorkFolder, each, refuse_delta
-from pipeline.storage.filesystem import STORAGE_ERRORS, write_whole
+from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
 FOLDER = "_making"
@@ -100,7 +100,7 @@ class Publishing:
         for names in ([SUMMARY], plan["old"]):  # where there is no summary, nobody takes the files for whole
             each(self._remove, [name for name in names if name in there - done])
         for parent in {f"{self.path}/{name}".rpartition("/")[0] for name in moves}:
-            self.filesystem.makedirs(parent, exist_ok=True)
+            make_folder(self.filesystem, parent)
         each(lambda name: self.filesystem.mv(f"{self.folder}/{name}", f"{self.path}/{name}"), moves)
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
