@@ -11,6 +11,14 @@ demo: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
 
+# The share of lines that the tests run in their own processes; Ray's workers are not measured.
+coverage: .venv/dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+
+# On the oldest releases that pyproject.toml allows.
+oldest: .venv-oldest/dev
+	.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
+
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
 	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
@@ -34,7 +42,7 @@ quality: .venv/run
 	$(BIN)/vilt quality
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-oldest demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -46,4 +54,10 @@ clean:
 
 .venv/dev: .venv/run
 	$(INSTALL) .[test]
+	@touch $@
+
+.venv-oldest/dev: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable .[test]
 	@touch $@

@@ -90,7 +90,7 @@ def measure(table: str) -> None:
     whole = time.perf_counter() - started
     peaks = [
         max((mib for kind, mib in memory.peak.items() if part in kind), default=0.0)
-        for part in ("driver", "ReadTable", "ViltActor", "Write")
+        for part in ("driver", "ReadTable", "PredictActor", "Write")
     ]
     print(
         f"| {summary.rows_in:,} | {summary.rows_in / whole:.0f} | {summary.pairs_per_second:.0f} | "

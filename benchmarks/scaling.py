@@ -23,8 +23,8 @@ from ray.cluster_utils import Cluster
 from benchmarks import machine
 from benchmarks.scale import write_table
 from pipeline import JobConfig, run
-from pipeline.common.columns import PAIR, ROW_ID, STATS
-from pipeline.stages.micro_batch import STATS_TYPE
+from pipeline.common.columns import PAIR, ROW_ID
+from pipeline.stages.batch_stats import BatchStats
 from vilt.inference.packing import ImageRows
 
 SECONDS_PER_PAIR = 0.2
@@ -45,8 +45,8 @@ class Stub:
             time.sleep(SECONDS_PER_PAIR * pairs)
             rows = rows.drop_columns([name for name in rows.column_names if name.startswith(PAIR)])
             rows = rows.append_column("score", pc.cast(rows[ROW_ID], pa.float32(), safe=False))
-            stats = {"pairs": pairs, "tokens": 0, "seconds": 0.0, "grids": [], "precision": "none", "device": "stub"}
-            out.append(rows.append_column(STATS, pa.array([stats] + [None] * (rows.num_rows - 1), STATS_TYPE)))
+            stats = BatchStats(pairs=pairs, precision="none", device="stub")
+            out.append(stats.attach(rows))
             with self.log.open("a") as log:
                 log.write(f"{begin} {time.time()} {pairs}\n")
             begin = time.time()
@@ -81,7 +81,7 @@ def main(actors: list[int], seconds: float, decoders: int) -> None:
     print(f"{machine.describe()}; a pair takes {SECONDS_PER_PAIR * 1000:.0f} ms, decoding has {decoders} cores\n")
     print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |")
-    import_module("pipeline.scoring.dataflow").ViltActor = Stub  # type: ignore[attr-defined]
+    import_module("pipeline.scoring.dataflow").PredictActor = Stub  # type: ignore[attr-defined]
     for count in actors:
         table = str(folder / f"table{count}")
         write_table(table, round(count * seconds / SECONDS_PER_PAIR))

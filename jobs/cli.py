@@ -190,11 +190,11 @@ def plan(
     out: Annotated[str | None, typer.Option(help="PNG file for a picture of grids and lengths")] = None,
 ) -> None:
     """Tell, from a sample, what a job will meet and how long it will take, before it runs."""
-    from jobs.commands.plan import Asked, Options, plan_file
+    from jobs.commands.plan import Options, PlanRequest, plan_file
 
-    asked = Asked(sample, seed, actors, gpus, cores_per_actor)
+    request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
     options = Options(price_per_hour, as_json, out)
-    raise typer.Exit(plan_file(task, config, overrides or [], asked, options))  # type: ignore[arg-type]
+    raise typer.Exit(plan_file(task, config, overrides or [], request, options))  # type: ignore[arg-type]
 
 
 def main() -> None:

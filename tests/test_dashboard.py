@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.monitoring.metrics import METRICS, PREFIX, SHARED, Metric
+from pipeline.monitoring.metrics import METRICS, PREFIX, SHARED_LABELS, Metric
 from pipeline.monitoring.stage_timing import STAGES
 from tests.prometheus import Prometheus
 
@@ -28,7 +28,7 @@ def test_the_table_of_metrics() -> None:
 
     text = (DEPLOY.parents[1] / "docs" / "reference" / "metrics.md").read_text()
     assert [row for row in text.splitlines() if row.startswith("| `")] == [line(metric) for metric in METRICS]
-    assert all(f"`{label}`" in text for label in SHARED)
+    assert all(f"`{label}`" in text for label in SHARED_LABELS)
 
 
 def test_names_are_as_prometheus_wants_them() -> None:
@@ -40,7 +40,7 @@ def test_names_are_as_prometheus_wants_them() -> None:
             assert metric.unit in metric.name
         assert bool(metric.boundaries) == (metric.kind == "histogram")
         assert list(metric.boundaries) == sorted(set(metric.boundaries))
-        assert not set(metric.labels) & {*SHARED, "job", "instance", "le"}
+        assert not set(metric.labels) & {*SHARED_LABELS, "job", "instance", "le"}
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -49,7 +49,7 @@ def test_an_expression_names_metrics_and_labels_that_exist(expression: str) -> N
     assert found
     for metric, end in ((SERIES[name], name.rpartition("_")[2]) for name in NAMES.findall(expression)):
         assert (end in ("bucket", "count", "sum")) == (metric.kind == "histogram"), metric.name
-    known = {*SHARED, "le", *(label for metric in found for label in metric.labels)}
+    known = {*SHARED_LABELS, "le", *(label for metric in found for label in metric.labels)}
     used = re.findall(r"(\w+)\s*!?=~?\s*\"", expression)
     used += [label for group in re.findall(r"by \(([\w, ]+)\)", expression) for label in group.split(", ")]
     assert set(used) <= known

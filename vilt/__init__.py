@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vilt.common.configuration import ViltConfig, VisualBertConfig, ViTConfig
     from vilt.models.registry import open_predictor
+    from vilt.models.vilt.configuration import ViltConfig
     from vilt.models.vilt.heads import (
         ViltForImageAndTextRetrieval,
         ViltForImagesAndTextClassification,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from vilt.models.vilt.modeling import ViltModel
     from vilt.models.vilt.predictor import Filled, Predictor, Tag
+    from vilt.models.visual_bert.configuration import VisualBertConfig
     from vilt.models.visual_bert.heads import (
         VisualBertForMultipleChoice,
         VisualBertForPreTraining,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from vilt.models.visual_bert.modeling import VisualBertModel
     from vilt.models.visual_bert.predictor import VisualBertPredictor
+    from vilt.models.vit.configuration import ViTConfig
     from vilt.models.vit.modeling import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
     from vilt.models.vit.predictor import ViTPredictor
     from vilt.processing.decoding import ImageError
@@ -71,12 +73,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "common.configuration": (
-        "ViTConfig",
-        "ViltConfig",
-        "VisualBertConfig",
-    ),
     "models.registry": ("open_predictor",),
+    "models.vilt.configuration": ("ViltConfig",),
+    "models.visual_bert.configuration": ("VisualBertConfig",),
+    "models.vit.configuration": ("ViTConfig",),
     "models.vilt.heads": (
         "ViltForImageAndTextRetrieval",
         "ViltForImagesAndTextClassification",

@@ -39,9 +39,9 @@ def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
         return format_commit(commit, config.output.path, new)
     folder = config.output.path.rstrip("/")
     if config.texts:
-        from pipeline.ranking.rank import IMAGES, rank
+        from pipeline.ranking.rank import rank
 
-        summary, folder = rank(config, retry_errors, every), f"{folder}/{IMAGES}"
+        summary = rank(config, retry_errors, every)
     else:
         summary = run(config, retry_errors, every)
     if config.output.report and not summary.finished_before:

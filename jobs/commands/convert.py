@@ -10,10 +10,10 @@ import json
 import sys
 
 from vilt import ViltConfig, ViltImageProcessor, ViltModel, ViltTokenizer
-from vilt.checkpoints import original
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.storage import Folder, read_file
 from vilt.inference.heads import Head
+from vilt.models.vilt import original
 from vilt.models.vilt.heads import ViltWithHead, heads_in
 
 PROCESSOR = "preprocessor_config.json"
@@ -59,13 +59,13 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
         _check_tokenizer(tokenizer, files, config)
     kinds = {type(head) for head in heads.values()}
     classes = [kind.__name__ for kind in ViltWithHead.__subclasses__() if kind.head_class in kinds]
-    config.extra.setdefault("architectures", classes or ["ViltModel"])
+    config.architectures = config.architectures or classes or ["ViltModel"]
     config.save_pretrained(out)
     processor.save_pretrained(out)
     for name, content in files.items():
         Folder(out).write(name, content)
     checkpoint.save(out, model, heads)
-    lines = [f"{out}: {', '.join(config.extra['architectures'])}"]
+    lines = [f"{out}: {', '.join(config.architectures or [])}"]
     lines += [f"left out, as no published class has them: {', '.join(left_out)}"] if left_out else []
     hint = f"{out} has no tokenizer yet: copy a vocab.txt there, or convert with --tokenizer FOLDER"
     return lines if files else [*lines, hint]

@@ -18,10 +18,10 @@ from pipeline.common.error_codes import REASONS
 from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.common.tasks import Task
 from pipeline.planning.estimate import Estimate
-from pipeline.planning.plan import Asked, Plan, make_plan
+from pipeline.planning.plan import Plan, PlanRequest, make_plan
+from pipeline.planning.sampling import SPLITS
 from pipeline.planning.trial import Trial
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, write_whole
-from pipeline.tables.sampling import PIECES
 
 Z = 1.96  # standard deviations of a 95 % interval
 
@@ -35,20 +35,20 @@ class Options:
     out: str | None = None
 
 
-def plan_file(task: Task | None, path: str, overrides: Sequence[str], asked: Asked, options: Options) -> int:
+def plan_file(task: Task | None, path: str, overrides: Sequence[str], request: PlanRequest, options: Options) -> int:
     """Plan the job that a YAML file describes and print what came out; the exit code."""
 
     def job() -> str:
         config = JobConfig.load(task, path, overrides)
         try:
-            plan = make_plan(config, asked)
+            plan = make_plan(config, request)
         except STORAGE_ERRORS as error:
             raise StorageFailedError(f"the storage failed: {first_line(error)}") from None
         if options.out is not None:
             _write_picture(plan, options.out, config)
         if options.as_json:
-            return json.dumps({**to_dict(plan), "seed": asked.seed, "cost": _cost(plan, options.price)})
-        return to_text(plan, asked.seed, options.price)
+            return json.dumps({**to_dict(plan), "seed": request.seed, "cost": _cost(plan, options.price)})
+        return to_text(plan, request.seed, options.price)
 
     return ended(job)
 
@@ -59,7 +59,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
     return {
         "rows": table.rows,
         "files": len(table.files),
-        "bytes": sum(file.found.size for file in table.files),
+        "bytes": sum(one.file.size for one in table.files),
         "sample": {
             "rows": trial.rows,
             "pairs": trial.pairs,
@@ -69,7 +69,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
             "tokens": _quantiles(trial.tokens),
             "micro_batches": trial.micro_batches,
             "batch_fill": round(trial.batch_fill, 4),
-            "seconds_per_row": {stage: one.per_row for stage, one in trial.timed.items()},
+            "seconds_per_row": {stage: one.per_row for stage, one in trial.timings.items()},
             "precision": trial.precision,
         },
         "machines": {**asdict(plan.machines), "gpus": plan.pool.gpus * plan.pool.count},
@@ -81,17 +81,17 @@ def to_dict(plan: Plan) -> dict[str, Any]:
 def to_text(plan: Plan, seed: int, price: float | None) -> str:
     """The plan as lines for a person."""
     trial, table = plan.trial, plan.table
-    size = sum(file.found.size for file in table.files)
+    size = sum(one.file.size for one in table.files)
     wrong = sum(trial.rejected.values())
     low, high = _wilson(wrong, trial.pairs)
-    pieces = sum(len(file.pieces) for file in table.files)
+    pieces = sum(len(one.splits) for one in table.files)
     pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
     grids = sum(trial.grids.values())
     common = ", ".join(f"{g.rows}x{g.cols} {n / grids:.0%}" for g, n in trial.grids.most_common(5))
     lines = [
         f"table       {table.rows:,} rows in {len(table.files):,} files, {_size(size)}; "
-        f"opened in {plan.open_seconds:.1f} s",
-        f"sample      {trial.rows:,} rows{pairs} of {min(pieces, PIECES):,} of {pieces:,} pieces, seed {seed}",
+        f"opened in {plan.prepare_seconds:.1f} s",
+        f"sample      {trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}",
         f"rejected    {wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})",
         *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in trial.rejected.most_common()),
     ]
@@ -106,9 +106,8 @@ def to_text(plan: Plan, seed: int, price: float | None) -> str:
             f"tokens      {_range(trial.tokens, lambda n: f'{n:,.0f}')} a pair",
             f"batches     {trial.batch_fill:.0%} full, of {plan.pool.tokens:,} tokens",
         ]
-    for stage, one in trial.timed.items():
+    for stage, one in trial.timings.items():
         how = {"decoding": " on one core", "model": f" on {_actor(plan)}, {trial.precision}"}.get(stage, "")
-        how += ", while both go on" if how and plan.machines.shared else ""
         lines.append(f"{stage:<11} {1000 * one.per_row:.2f} ms a row{how}")
     if plan.estimate is None:
         return "\n".join([*lines, "model       not timed: the job asks for GPUs, and this machine has none"])
@@ -121,7 +120,8 @@ def _estimate_lines(plan: Plan, found: Estimate, price: float | None) -> list[st
     faster = ", ".join(f"{name} {rate:,.0f}" for name, rate in others)
     here = os.cpu_count() or 1
     lines = [
-        f"machines    {machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode",
+        f"machines    {machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode"
+        f"{f', on {machines.cores:,} cores' if machines.shared else ''}",
         f"limit       {found.limit}: {slowest[1]:,.0f} rows/s; the others allow {faster}",
         f"cores       {found.cores_per_actor:.1f} for each {'GPU' if plan.pool.gpus else 'actor'}, its own included, "
         "and decoding keeps up with the model",

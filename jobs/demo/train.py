@@ -19,13 +19,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jobs.demo import questions, scenes
 from vilt.checkpoints import state_dict as checkpoint
-from vilt.common.configuration import ViltConfig
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.heads import MaskedWordHead, initialise
 from vilt.inference.packing import Packed, Pairs, starts
-from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.heads import AnswerHead, RetrievalHead
 from vilt.models.vilt.modeling import ViltModel
+from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.grids import Grid
 from vilt.processing.images import ViltImageProcessor
 from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer

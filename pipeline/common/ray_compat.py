@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ray.data._internal.execution.interfaces import TaskContext as TaskContext  # what a Datasink is handed
 
 # Loggers of Ray Data that print an exception which Ray raises as well. Fallback: it is printed twice.
 ECHOING_LOGGERS = ("ray.data.exceptions", "ray.data._internal.execution.streaming_executor_state")

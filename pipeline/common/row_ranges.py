@@ -41,6 +41,11 @@ class Places:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
     @classmethod
+    def of_range(cls, begin: int, end: int) -> Places:
+        """Return the rows from `begin` up to, not including, `end`."""
+        return cls(np.array([begin] if begin < end else [], np.int64), np.array([end] if begin < end else [], np.int64))
+
+    @classmethod
     def file(cls, file: int, rows: int) -> Places:
         """All rows of a file."""
         ends = np.array([place_of(file, rows)] if rows else [], np.int64)

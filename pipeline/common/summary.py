@@ -12,9 +12,26 @@ from pipeline.common.tasks import Task
 class Summary:
     """What a job did, over all its runs.
 
-    seconds: of the run that finished it, from the start of the flow to its end, model loading included;
-    `pairs_per_second` is that run's. resumed_rows: of the input, that earlier runs had done. input: the section of the
-    config. finished_before: nothing was left to do.
+    Attributes:
+        tasks: The tasks of the job.
+        output: The output folder.
+        rows_in: Rows of the input.
+        rows_out: Rows of the input that have results.
+        pairs: Rows of the output; for a rank job the pairs that were scored.
+        scored: Rows of the output that are not rejected.
+        rejected: Error code -> rows of the output.
+        seconds: Time of the run that finished the job, from the start of the flow to its end, model loading included.
+        pairs_per_second: Rate of that run.
+        model_seconds: Seconds in the model, summed over actors and runs.
+        micro_batches: Number of micro-batches.
+        tokens: Tokens that the model read.
+        batch_fill: Tokens by those that the micro-batches could have held, 0 to 1.
+        files: Files of the results, relative to the output folder.
+        lineage: What made the results, as in the footer of every file.
+        identity: What makes it the same job: key -> hash.
+        resumed_rows: Rows of the input that earlier runs had done.
+        input: The section `input` of the config.
+        finished_before: Nothing was left to do.
     """
 
     tasks: list[Task]

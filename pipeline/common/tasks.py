@@ -21,14 +21,12 @@ class TaskSpec:
         verb: What was done to a row, for summaries and reports.
         columns: Names of the columns that the task adds, in the order in which they are written.
         head: The head of the checkpoint that the task reads.
-        kinds: The `model_type`s that have such a head.
     """
 
     help: str
     verb: str
     columns: tuple[str, ...]
     head: str
-    kinds: tuple[str, ...] = ("vilt",)
 
 
 TASKS: dict[Task, TaskSpec] = {
@@ -38,7 +36,6 @@ TASKS: dict[Task, TaskSpec] = {
         "answered",
         ("answer", "answer_score", "answers"),
         "answer",
-        ("vilt", "visual_bert"),
     ),
     "fill": TaskSpec("Fill every [MASK] of each text, most certain first.", "filled", ("filled_text", "fills"), "fill"),
     "reason": TaskSpec(
@@ -46,7 +43,6 @@ TASKS: dict[Task, TaskSpec] = {
         "reasoned",
         ("label", "label_score"),
         "reason",
-        ("vilt", "visual_bert"),
     ),
     "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag"),
     "embed": TaskSpec(
@@ -54,11 +50,8 @@ TASKS: dict[Task, TaskSpec] = {
         "embedded",
         ("embedding",),
         "embed",
-        ("vilt", "vit", "visual_bert"),
     ),
-    "classify": TaskSpec(
-        "Classify each image (ViT).", "classified", ("label", "label_score", "labels"), "classify", ("vit",)
-    ),
+    "classify": TaskSpec("Classify each image (ViT).", "classified", ("label", "label_score", "labels"), "classify"),
     "rank": TaskSpec(
         "Score every text of one table with every image of another; keep the best of each.",
         "ranked",

@@ -16,8 +16,6 @@ from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from vilt.processing.decoding import MAX_PIXELS
 
-Format = Literal["parquet", "csv", "jsonl", "webdataset"]
-
 
 class InputConfig(Section):
     """The table to read, and which of its columns are what."""
@@ -39,7 +37,7 @@ class InputConfig(Section):
     )
     id: str | None = Field(None, description="integer column that becomes row_id; default: a hash of file and place")
     columns: list[str] | None = Field(None, description="columns to carry into the output; default: all")
-    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     filter: str | None = Field(None, description="rows to take: source == 'coco' and width > 100 (Parquet only)")
     allow: list[str] = Field([], description="more URI prefixes that images may be read from")
     allow_private: bool = Field(False, description="let http(s):// prefixes be at private addresses")
@@ -69,7 +67,7 @@ class TextsConfig(Section):
     path: str = Field(description="table of texts: a file, folder or glob")
     text: str = Field("text", description="column of texts")
     id: str | None = Field(None, description="integer column that names a text; default: its number in the table")
-    format: Format | None = Field(None, description="default: what the file names' extensions say")
+    format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     candidates: str | None = Field(
         None, description="table of the pairs to read, text_id and image_id; default: every text with every image"
     )

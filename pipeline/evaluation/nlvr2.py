@@ -18,7 +18,7 @@ from pipeline.evaluation.layouts import read_file
 from pipeline.evaluation.metrics import Metric, share
 from pipeline.stages.checkpoints import check_models
 from pipeline.storage.filesystem import model_folder
-from vilt.common.configuration import ViltConfig
+from vilt.models.vilt.configuration import ViltConfig
 
 CLASSES = {"true": True, "false": False}
 

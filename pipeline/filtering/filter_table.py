@@ -24,10 +24,12 @@ from pipeline.monitoring.events import tell
 from pipeline.results.distribution import distribution, examples
 from pipeline.results.publishing import Publishing
 from pipeline.results.reader import Results, open_results, read_summary
-from pipeline.scoring.run import job_identity, run
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.scoring.run import run
 from pipeline.stages.checkpoints import check_models, fit_inputs
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
-from pipeline.tables.table import TableFiles, check_id, open_files, open_table, read_columns, with_row_id
+from pipeline.tables.column_checks import check_id
+from pipeline.tables.table import TableFiles, open_files, open_table, read_columns, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
@@ -101,11 +103,8 @@ def _open(config: FilterConfig) -> TableFiles:
     job = fit_inputs(config.scoring_job(False)) if config.run else None
     table = open_table(job) if job else open_files(config.input, config.storage)
     check_id(table.schema, config.input.id)
-    if table.format == "webdataset":
-        raise ConfigError(
-            f"input.path: {config.input.path!r} is webdataset, whose samples may have members that a table cannot "
-            "hold; vilt filter copies Parquet as it is, and CSV and JSON lines as Parquet"
-        )
+    if table.format.not_copied:
+        raise ConfigError(f"input.path: {config.input.path!r} is {table.format.name}, {table.format.not_copied}")
     return table
 
 
@@ -116,7 +115,7 @@ def _identity(config: FilterConfig, table: TableFiles) -> dict[str, str]:
         scores = {"scores": open_results(config.scores, "scores", config.storage).fingerprint}
     else:
         job = fit_inputs(config.scoring_job(False))
-        scores = job_identity(open_table(job), check_models(job))
+        scores = PreparedJob(job, open_table(job), check_models(job)).identity
     return {**scores, "config": config.sha256 + scores.get("config", ""), "input": table.fingerprint}
 
 
@@ -156,7 +155,7 @@ def _is_made(job: JobConfig) -> bool:
         made = read_summary(job.output.path, "output.path", job.storage).get("identity")
     except ConfigError:  # there are none
         return False
-    return made == job_identity(open_table(job), check_models(job))
+    return made == PreparedJob(job, open_table(job), check_models(job)).identity
 
 
 def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: str) -> list[Copied]:
@@ -164,7 +163,7 @@ def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: s
         yield copy_file(table, number, cut, filesystem, folder)
 
     def copy(number: int) -> Copied:
-        return next(iter(patiently(partial(again, number), table.files[number].found.name)))
+        return next(iter(patiently(partial(again, number), table.files[number].name)))
 
     with ThreadPoolExecutor(COPIERS) as pool:
         return list(pool.map(copy, range(len(table.files))))
@@ -173,10 +172,10 @@ def _copy(table: TableFiles, cut: Cut, filesystem: AbstractFileSystem, folder: s
 def _audit(table: TableFiles, copied: list[Copied]) -> None:
     """Check that each row of each file was written, once. Raises RowsLostError."""
     for file, out in zip(table.files, copied, strict=True):
-        rows = sum(piece.rows for piece in file.pieces)
+        rows = file.rows
         if rows != out.kept + out.dropped:
             raise RowsLostError(
-                f"{file.found.name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
+                f"{file.name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
                 "was the table changed meanwhile? run the same command again"
             )
 
@@ -209,7 +208,7 @@ def _summarise(
     for rows in shown.values():
         for row in rows:
             place = row.pop("place")
-            row |= {"file": table.files[place >> ROW_BITS].found.name, "row": place & (1 << ROW_BITS) - 1}
+            row |= {"file": table.files[place >> ROW_BITS].name, "row": place & (1 << ROW_BITS) - 1}
     return FilterSummary(
         output=config.output.path,
         rows_in=table.rows,

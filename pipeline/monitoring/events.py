@@ -1,13 +1,13 @@
-"""What happens in a job, told as log records with fields, for whoever listens to the logger `pipeline`.
+"""The events of a job: log records with fields, of the logger `pipeline`.
 
 | event | when |
 | --- | --- |
 | `job_started` | the config is right, and rows are left to do |
-| `progress` | every minute: how far, how fast, what is limiting |
-| `rejected` | a reason is seen for the first time, with an example |
+| `progress` | every minute: rows done, rate, time left, which stage limits |
+| `rejected` | an error code is seen for the first time, with an example |
 | `warning` | something may be wrong |
 | `job_finished` | the results are in their place; counts |
-| `failed` | the job has ended without, and why, in one line |
+| `failed` | the job has ended without results, and why, in one line |
 """
 
 from __future__ import annotations
@@ -27,27 +27,50 @@ FINISHED = (
 )
 
 
-def tell(event: str, text: str, level: int = logging.INFO, **fields: Any) -> None:
-    """Log an event. text: for a person, the message. fields: JSON values, for programs."""
+def emit(event: str, text: str, level: int = logging.INFO, **fields: Any) -> None:
+    """Log an event.
+
+    Args:
+        event: Its name.
+        text: The message for a person.
+        level: A level of `logging`.
+        fields: JSON values, for programs.
+    """
     LOGGER.log(level, text, extra={"event": event, "fields": fields})
 
 
-def tell_started(config: JobConfig, run: str, rows: int, done: int, actors: int) -> None:
-    """`job_started`. run: the id of the run, as in the metrics. rows: of the table. done: by earlier runs."""
-    text = f"{', '.join(config.tasks)}: {rows - done:,} of {rows:,} rows to do"
+def emit_started(config: JobConfig, run_id: str, rows: int, rows_done: int, actors: int) -> None:
+    """Emit `job_started`.
+
+    Args:
+        config: The job.
+        run_id: The id of the run, as in the metrics.
+        rows: Rows of the table.
+        rows_done: Rows that earlier runs have done.
+        actors: The size of the pool.
+    """
+    text = f"{', '.join(config.tasks)}: {rows - rows_done:,} of {rows:,} rows to do"
     fields: dict[str, Any] = {
-        "run": run,
+        "run": run_id,
         "tasks": list(config.tasks),
         "input": config.input.path,
         "output": config.output.path,
     }
-    tell("job_started", text, **fields, rows=rows, rows_done=done, actors=actors)
+    emit("job_started", text, **fields, rows=rows, rows_done=rows_done, actors=actors)
 
 
-def tell_finished(summary: Summary) -> Summary:
-    """`job_finished`; the summary."""
+def emit_finished(summary: Summary, **fields: Any) -> Summary:
+    """Emit `job_finished` and return the summary.
+
+    Args:
+        summary: The finished job.
+        fields: More JSON values; they take precedence over the summary's.
+    """
     rejected = sum(summary.rejected.values())
     text = f"{summary.rows_out:,} rows done, {rejected:,} rejected, in {summary.seconds:.1f} s"
     values = {name: getattr(summary, name) for name in FINISHED}
-    tell("job_finished", text, **values, files=len(summary.files))
+    emit("job_finished", text, **{**values, "files": len(summary.files), **fields})
     return summary
+
+
+tell = emit

@@ -1,7 +1,7 @@
-"""What a job counts while it runs, for Prometheus: every metric's name, type, unit and labels, and how to count.
+"""Metrics of a running job for Prometheus: every metric's name, type, unit and labels, and how to count.
 
-Ray's agent on each node exports them, with `ray_` before the name; a counter goes on after its process has ended, a
-gauge goes with it. They count work: what a killed task did, and the task that replaced it does again, counts twice.
+Ray's agent on each node exports them with the prefix `ray_`; a counter survives its process, a gauge does not. They
+count work: what a killed task did, and the task that replaced it does again, counts twice.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from typing import Any, Literal
 
 from ray.util import metrics as ray_metrics
 
-SHARED = ("task", "run")  # labels of all; Prometheus keeps the name `job` for itself
+SHARED_LABELS = ("task", "run")  # Prometheus keeps the name `job` for itself
 PREFIX = "ray_"
 OK = "ok"  # the outcome of a pair that was not rejected
 
 
 @dataclass(frozen=True)
 class Metric:
-    """labels: besides `SHARED`. boundaries: upper ends of a histogram's buckets."""
+    """One metric.
+
+    Attributes:
+        name: Its name, without `PREFIX`.
+        kind: Its type.
+        unit: Its unit.
+        labels: Its labels besides `SHARED_LABELS`.
+        meaning: What it counts, for documents.
+        boundaries: Upper ends of a histogram's buckets.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -83,22 +92,27 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Meter:
-    """Counts for one run of a job, in whatever process it is. task: the names of the job's tasks. run: its id."""
+    """Count for one run of a job, in any process.
+
+    Attributes:
+        task: The names of the job's tasks.
+        run: The id of the run.
+    """
 
     task: str
     run: str
 
     def add(self, counter: Metric, value: float, **labels: str) -> None:
-        """Count `value` more, where it is more than 0."""
+        """Add to a counter if the value is more than 0."""
         if value > 0:
             _instrument(counter).inc(value, self._tags(labels))
 
     def set(self, gauge: Metric, value: float, **labels: str) -> None:
-        """Set a gauge, which is forgotten unless it is set again within two export intervals, 20 seconds by default."""
+        """Set a gauge; Ray forgets it unless it is set again within two export intervals, 20 seconds by default."""
         _instrument(gauge).set(value, self._tags(labels))
 
     def observe(self, histogram: Metric, value: float, **labels: str) -> None:
-        """Note one value."""
+        """Add a value to a histogram."""
         _instrument(histogram).observe(value, self._tags(labels))
 
     def _tags(self, labels: dict[str, str]) -> dict[str, str]:
@@ -107,8 +121,8 @@ class Meter:
 
 @cache
 def _instrument(metric: Metric) -> Any:
-    """Ray's own, one a process: tasks come and go in it."""
-    tags = (*SHARED, *metric.labels)
+    """Return Ray's metric, one a process: tasks come and go in it."""
+    tags = (*SHARED_LABELS, *metric.labels)
     if metric.kind == "histogram":
         return ray_metrics.Histogram(metric.name, metric.meaning, list(metric.boundaries), tags)
     kind = ray_metrics.Counter if metric.kind == "counter" else ray_metrics.Gauge

@@ -1,4 +1,4 @@
-"""What the driver tells while a job runs: how far it is, what is rejected, what limits it."""
+"""What the driver reports while a job runs: how far it is, what is rejected, which stage limits it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,42 @@ import ray.exceptions
 
 from pipeline.common.ray_compat import ECHOING_LOGGERS
 from pipeline.monitoring.error_budget import Counts
-from pipeline.monitoring.events import tell
+from pipeline.monitoring.events import emit
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
 from pipeline.monitoring.stage_timing import STAGES, Stage, Watch, limiting
 
-LINE_EVERY = 60.0  # seconds
+LOG_EVERY = LINE_EVERY = 60.0  # seconds
 GAUGES_EVERY = 5.0  # seconds; Ray forgets a gauge that is not set for 20
 
 
 @dataclass(frozen=True)
-class Work:
-    """rows: of the whole table. pairs: that are left to read, where a row has many; then these are what is counted."""
+class Goal:
+    """How much there is to do.
+
+    Attributes:
+        rows: Rows of the whole table.
+        pairs: Pairs that are left to read, if each row has many; then pairs are counted, not rows.
+    """
 
     rows: int
     pairs: int | None = None
 
 
 @contextmanager
-def reported(watch: Watch, work: Work, every: float = LINE_EVERY) -> Iterator[None]:
-    """While it is open: in a terminal Ray Data's progress bars; elsewhere, as from cron, events `progress`.
+def reported(watch: Watch, goal: Goal, log_every: float = LOG_EVERY) -> Iterator[None]:
+    """Report progress while it is open: Ray Data's progress bars in a terminal, else events `progress`.
 
-    every: seconds between two. They come in a terminal too where pairs are counted: the bars know only rows.
+    Events come in a terminal too when pairs are counted: the bars know only rows.
+
+    Args:
+        watch: The run.
+        goal: How much there is to do.
+        log_every: Seconds between two events.
     """
-    bars = work.pairs is None and sys.stderr.isatty()
+    bars = goal.pairs is None and sys.stderr.isatty()
     ended = threading.Event()
-    thread = threading.Thread(target=Heartbeat(watch, work, every, not bars).run, args=(ended,), daemon=True)
+    reporter = ProgressReporter(watch, goal, log_every, emits_progress=not bars)
+    thread = threading.Thread(target=reporter.run, args=(ended,), daemon=True)
     thread.start()
     try:
         with nullcontext() if bars else quiet():
@@ -51,7 +62,7 @@ def reported(watch: Watch, work: Work, every: float = LINE_EVERY) -> Iterator[No
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While it is open, Ray Data says nothing of what it does."""
+    """Keep Ray Data from reporting what it does while it is open."""
     from ray.data import DataContext
 
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
@@ -65,91 +76,104 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class Heartbeat:
-    """Sets the gauges, and tells the events `rejected`, once a reason, and, with `lines`, `progress`."""
+class ProgressReporter:
+    """Sets the gauges, and emits the events `rejected`, once an error code, and `progress`."""
 
-    def __init__(self, watch: Watch, work: Work, every: float, lines: bool) -> None:
-        self.watch, self.work, self.every, self.lines = watch, work, every, lines
-        self.told: set[str] = set()
+    def __init__(self, watch: Watch, goal: Goal, log_every: float, emits_progress: bool) -> None:
+        """Report on a run; see `reported`."""
+        self.watch, self.goal, self.log_every, self.emits_progress = watch, goal, log_every, emits_progress
+        self.reasons_seen: set[str] = set()
 
     def run(self, ended: threading.Event) -> None:
-        """Until `ended`, or until the job's Ray is gone: the job itself tells what is wrong."""
-        tick = min(self.every, GAUGES_EVERY)
+        """Report until `ended`, or until the job's Ray is gone: the job itself reports what is wrong."""
+        tick = min(self.log_every, GAUGES_EVERY)
         with suppress(ray.exceptions.RayError):
             first = last = self._counts()
-            started = since = time.monotonic()
+            started = last_at = time.monotonic()
             while not ended.wait(tick):
                 counts, now = self._counts(), time.monotonic()
-                spent = {
-                    stage: max(0.0, seconds - last.spent.get(stage, 0.0)) for stage, seconds in counts.spent.items()
-                }
-                limit = limiting(spent, counts.actors, now - since)
-                self._set_gauges(counts, limit)
-                self._tell_rejected(counts)
-                if now - since > self.every - tick / 2:
-                    if self.lines:
-                        busy = spent.get("model", 0.0) / (counts.actors * (now - since)) if counts.actors else 0.0
-                        self._tell_progress(first, counts, now - started, limit, busy, spent)
-                    last, since = counts, now
-            self._tell_rejected(self._counts())
+                interval = Interval.between(last, counts, now - last_at)
+                self._set_gauges(counts, interval.limit)
+                self._emit_rejected(counts)
+                if now - last_at > self.log_every - tick / 2:
+                    if self.emits_progress:
+                        self._emit_progress(first, counts, now - started, interval)
+                    last, last_at = counts, now
+            self._emit_rejected(self._counts())
 
     def _counts(self) -> Counts:
-        return ray.get(self.watch.monitor.counts.remote())
+        counts: Counts = ray.get(self.watch.monitor.counts.remote())
+        return counts
 
     def _set_gauges(self, counts: Counts, limit: Stage | None) -> None:
         meter = self.watch.meter
         meter.set(ACTORS, counts.actors)
-        meter.set(INPUT_ROWS, self.work.rows)
+        meter.set(INPUT_ROWS, self.goal.rows)
         meter.set(DONE_ROWS, counts.rows)
         for stage in STAGES:
             meter.set(LIMITING, float(stage == limit), stage=stage)
 
-    def _tell_rejected(self, counts: Counts) -> None:
-        """Each reason, when it is first seen."""
-        new = {reason: example for reason, example in counts.examples.items() if reason not in self.told}
-        self.told.update(new)
+    def _emit_rejected(self, counts: Counts) -> None:
+        """Emit each error code when it is first seen."""
+        new = {reason: example for reason, example in counts.examples.items() if reason not in self.reasons_seen}
+        self.reasons_seen.update(new)
         for reason, example in new.items():
             text = f"rejected with {reason}, as {example}"
-            tell("rejected", text, reason=reason, pairs=counts.errors[reason], example=example)
+            emit("rejected", text, reason=reason, pairs=counts.errors[reason], example=example)
 
-    def _tell_progress(
-        self,
-        first: Counts,
-        counts: Counts,
-        seconds: float,
-        limit: Stage | None,
-        busy: float,
-        spent: Mapping[str, float],
-    ) -> None:
-        """seconds: since the start. busy: the actors' share of their time in the model. spent: since the last line."""
-        rows, pairs = self.work.rows, self.work.pairs
+    def _emit_progress(self, first: Counts, counts: Counts, seconds: float, interval: Interval) -> None:
+        """Emit `progress`. first: the counts at the start of the run, `seconds` ago."""
+        rows, pairs = self.goal.rows, self.goal.pairs
         done, of = (counts.rows - first.rows, rows - first.rows) if pairs is None else (counts.read_pairs, pairs)
         rate = done / seconds
         left = max(0, of - done) / rate if rate else None
         share = counts.rows / rows if pairs is None else done / of if of else 1.0
+        unit = "rows" if pairs is None else "pairs"
         text = (
-            f"{counts.rows:,} of {rows:,} rows ({share:.1%}), {rate:,.1f} {'rows' if pairs is None else 'pairs'}/s, "
+            f"{counts.rows:,} of {rows:,} rows ({share:.1%}), {rate:,.1f} {unit}/s, "
             f"{'nothing done yet' if left is None else f'{_duration(left)} left'}, {counts.rejected:,} rejected, "
-            f"limiting: {limit or 'not known yet'} (model {min(busy, 1):.0%} busy)"
+            f"limiting: {interval.limit or 'not known yet'} (model {interval.model_busy:.0%} busy)"
         )
-        tell(
+        emit(
             "progress",
             text,
             rows_done=counts.rows,
             rows=rows,
             share=round(share, 4),
             rate=round(rate, 3),
-            unit="rows" if pairs is None else "pairs",
+            unit=unit,
             seconds_left=None if left is None else round(left),
             rejected=counts.rejected,
-            limiting=limit,
-            model_busy=round(min(busy, 1), 3),
-            stage_seconds={stage: round(value, 3) for stage, value in spent.items()},
+            limiting=interval.limit,
+            model_busy=round(interval.model_busy, 3),
+            stage_seconds={stage: round(value, 3) for stage, value in interval.spent.items()},
         )
 
 
+@dataclass(frozen=True)
+class Interval:
+    """What the processes of a run did between two looks at it.
+
+    Attributes:
+        spent: Seconds at each stage, summed over processes.
+        limit: The stage that limits; None if nothing is known.
+        model_busy: The actors' share of their time in the model, 0 to 1.
+    """
+
+    spent: Mapping[str, float]
+    limit: Stage | None
+    model_busy: float
+
+    @classmethod
+    def between(cls, before: Counts, now: Counts, seconds: float) -> Interval:
+        """Return what happened between two counts, `seconds` apart."""
+        spent = {stage: max(0.0, value - before.spent.get(stage, 0.0)) for stage, value in now.spent.items()}
+        busy = spent.get("model", 0.0) / (now.actors * seconds) if now.actors else 0.0
+        return cls(spent, limiting(spent, now.actors, seconds), min(busy, 1.0))
+
+
 def _duration(seconds: float) -> str:
-    """In the unit that a person would use."""
+    """Return a duration in the unit that a person would use."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -157,16 +181,16 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def without_echoes() -> Iterator[None]:
-    """While it is open, Ray Data shows no errors that it raises as well: what ends a job is told once."""
+    """Hide the errors that Ray Data logs and raises as well while it is open: what ends a job is reported once."""
 
-    def unseen_or_milder(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for its log file
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for Ray's log file
 
     loggers = [logging.getLogger(name) for name in ECHOING_LOGGERS]
     for logger in loggers:
-        logger.addFilter(unseen_or_milder)
+        logger.addFilter(is_shown)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(unseen_or_milder)
+            logger.removeFilter(is_shown)

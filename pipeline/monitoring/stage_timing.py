@@ -1,4 +1,4 @@
-"""What the processes of a job report while it runs: to Prometheus, and to the driver, which tells what is limiting."""
+"""Stage timings: what the processes of a job report while it runs, and which stage limits it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ BUSY = 0.8  # share of its time in which an actor that limits is at work
 
 @dataclass(frozen=True)
 class Watch:
-    """A run that is watched. tokens: of a full micro-batch; 0 where that says nothing."""
+    """Where the processes of a run report.
+
+    Attributes:
+        monitor: The run's `RunMonitor`.
+        meter: The run's metrics.
+        full_batch_tokens: Tokens of a full micro-batch; 0 if the fill of batches says nothing.
+    """
 
     monitor: ActorHandle
     meter: Meter
-    tokens: int = 0
+    full_batch_tokens: int = 0
 
     def spent(self, **seconds: float) -> None:
-        """Count seconds at stages: those of `STAGES`, and `waiting`, of read tasks that are held back."""
+        """Count seconds at stages: those of `STAGES`, and `waiting`, when read tasks are held back."""
         for stage, value in seconds.items():
             self.meter.add(STAGE_SECONDS, value, stage=stage)
-        self.monitor.spent.remote(seconds)
+        self.monitor.add_seconds.remote(seconds)
 
     def wrote(self, rows: int, size: int, seconds: float) -> None:
-        """Count a file of results; size: bytes."""
+        """Count a file of results: its rows, its bytes, the seconds that writing took."""
         self.meter.add(WRITTEN_ROWS, rows)
         self.meter.add(WRITTEN_FILES, 1)
         self.meter.add(WRITTEN_BYTES, size)
@@ -39,23 +45,29 @@ class Watch:
 
 
 class Stopwatch:
-    """Seconds, piece by piece."""
+    """A clock that is read lap by lap."""
 
     def __init__(self) -> None:
-        self.since = time.monotonic()
+        """Start the first lap."""
+        self.lap_started = time.monotonic()
 
     def lap(self) -> float:
-        """Seconds since the last lap, or since it was made."""
-        before, self.since = self.since, time.monotonic()
-        return self.since - before
+        """Return the seconds of this lap, and start the next."""
+        started, self.lap_started = self.lap_started, time.monotonic()
+        return self.lap_started - started
 
 
 def limiting(spent: Mapping[str, float], actors: int, seconds: float) -> Stage | None:
-    """The stage that limits a job, by what its processes did during the last `seconds`; None where nothing is known.
+    """Return the stage that limits a job, from what its processes did lately; None if nothing is known.
 
-    spent: seconds at each stage, summed over processes. Actors that are at work nearly all the time limit. Where they
-    are not, files do that take longer than either the model or all that comes before it; or, where read tasks are
-    mostly held back, actors that are still loading; else what takes most of the read tasks' time.
+    Actors that work nearly all the time limit. If they do not, writing limits if it takes longer than either the model
+    or all stages before it. If read tasks are mostly held back, actors that are still loading limit. Else it is the
+    stage that takes most of the read tasks' time.
+
+    Args:
+        spent: Seconds at each stage, summed over processes.
+        actors: How many actors there are.
+        seconds: The length of the period.
     """
     reading: dict[Stage, float] = {name: spent.get(name, 0.0) for name in STAGES[:3]}
     model, writing, waiting = (spent.get(name, 0.0) for name in ("model", "writing", "waiting"))

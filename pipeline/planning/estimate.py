@@ -1,4 +1,4 @@
-"""How long a job will take: the stages' seconds a row, from a sample, and the machines that they share."""
+"""Estimate how long a job will take, from the stages' seconds a row in a sample, and from the machines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.tables.sampling import Timed
+from pipeline.planning.timings import Timings
 
 Stage = Literal["reading", "fetching", "decoding", "model", "writing"]
 BEFORE_MODEL: tuple[Stage, ...] = ("reading", "fetching", "decoding")
@@ -19,8 +19,11 @@ RESAMPLES = 1000
 class Machines:
     """What a job runs on.
 
-    actors; threads: cores that each holds; slots: tasks of reading and decoding at a time; cores: all that there are.
-    Where they are `shared`, decoding and the model must have been timed together.
+    Attributes:
+        actors: Actors that host the model.
+        threads: Cores of each actor.
+        slots: Tasks of reading and decoding at a time.
+        cores: All cores.
     """
 
     actors: int
@@ -30,29 +33,22 @@ class Machines:
 
     @property
     def shared(self) -> bool:
-        """Whether decoding runs on the model's cores, too."""
+        """Return whether reading and decoding run on the model's cores, too."""
         return self.actors * self.threads + self.slots > self.cores
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """What the job's own shape adds. import_seconds, load_seconds: of a process, and of the model. window_rows,
-    batch_rows: rows of a window, and of a micro-batch."""
-
-    import_seconds: float
-    load_seconds: float
-    window_rows: int
-    batch_rows: int
-
-
-@dataclass(frozen=True)
 class Estimate:
-    """seconds: of the whole job, from the start of the flow; low, high: what 95 % of resamples of the timed pieces
-    give, which says nothing of other machines; start: what of it is over
-    when the first row comes.
+    """How long a job takes.
 
-    limit: the stage that decides. rates: the rows a second that each stage allows, those before the model together.
-    cores_per_actor: with so many cores for each actor, its own included, reading and decoding keep up with the model.
+    Attributes:
+        seconds: The whole job, from the start of the flow to its end.
+        low: Lower end of a 95 % interval over resamples of the timings; it says nothing of other machines.
+        high: Upper end.
+        start: Seconds of it that are over when the model begins.
+        limit: The stage that decides.
+        rates: The rows a second that each stage allows, those before the model together.
+        cores_per_actor: With so many cores for each actor, its own included, reading and decoding keep up.
     """
 
     seconds: float
@@ -65,62 +61,61 @@ class Estimate:
 
 
 def estimate(
-    timed: Mapping[Stage, Timed], rows: int, pipeline: Pipeline, machines: Machines, seed: int = 0
+    timings: Mapping[Stage, Timings], rows: int, start_seconds: float, machines: Machines, seed: int = 0
 ) -> Estimate:
-    """The time of a job over `rows` rows.
+    """Estimate the time of a job.
 
-    The stages work at once, so the slowest decides; before it comes the start, and the first window on its way to the
-    model and the last micro-batch in it are worked on alone. The range: for each stage the timed pieces of work are
-    drawn again with replacement, `RESAMPLES` times; it knows how rows differ, not how this machine differs from others.
+    The stages work at the same time, so the slowest decides. The interval comes from drawing each stage's timings again
+    with replacement, `RESAMPLES` times: it knows how rows differ, not how other machines differ from this one.
+
+    Args:
+        timings: What each stage took in the sample.
+        rows: Rows of the job.
+        start_seconds: Time until the model begins.
+        machines: What the job will run on.
+        seed: The seed of the resampling.
     """
-    per_row = {stage: one.per_row for stage, one in timed.items()}
+    per_row = {stage: one.per_row for stage, one in timings.items()}
     bounds = _bounds(per_row, machines)
-    limit = max(bounds, key=lambda name: bounds[name])
+    limit = max(bounds, key=lambda stage: bounds[stage])
     rng = np.random.default_rng(seed)
-    drawn = [
-        _seconds({stage: _again(one, rng) for stage, one in timed.items()}, rows, pipeline, machines)
+    resamples = [
+        start_seconds
+        + rows * max(_bounds({stage: one.resampled(rng).per_row for stage, one in timings.items()}, machines).values())
         for _ in range(RESAMPLES)
     ]
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    needed = machines.threads + (_before_model(per_row) / per_row["model"] if per_row["model"] else 0.0)
-    rates = {name: 1 / seconds if seconds else float("inf") for name, seconds in bounds.items()}
-    total = _seconds(per_row, rows, pipeline, machines)
-    return Estimate(total, float(low), float(high), _start(pipeline, machines), limit, rates, needed)
-
-
-def _seconds(per_row: Mapping[Stage, float], rows: int, pipeline: Pipeline, machines: Machines) -> float:
-    alone = min(rows, pipeline.window_rows) * _before_model(per_row) + min(rows, pipeline.batch_rows) * per_row["model"]
-    return _start(pipeline, machines) + alone + rows * max(_bounds(per_row, machines).values())
-
-
-def _start(pipeline: Pipeline, machines: Machines) -> float:
-    """Every process imports torch, on a core each: the actors', and those that read and decode. Those that only watch
-    have less to import, together about as much as one more."""
-    processes = machines.actors + machines.slots + 1
-    return pipeline.import_seconds * max(1.0, processes / machines.cores) + pipeline.load_seconds
+    low, high = np.percentile(resamples, (2.5, 97.5))
+    return Estimate(
+        seconds=start_seconds + rows * bounds[limit],
+        low=float(low),
+        high=float(high),
+        start=start_seconds,
+        limit=limit,
+        rates={stage: 1 / seconds if seconds else float("inf") for stage, seconds in bounds.items()},
+        cores_per_actor=machines.threads + (_before_model(per_row) / per_row["model"] if per_row["model"] else 0.0),
+    )
 
 
 def _before_model(per_row: Mapping[Stage, float]) -> float:
-    """Seconds a row."""
+    """Return the seconds a row before the model."""
     return sum(per_row[stage] for stage in BEFORE_MODEL)
 
 
 def _bounds(per_row: Mapping[Stage, float], machines: Machines) -> dict[Stage, float]:
-    """The least seconds a row that the stages allow.
+    """Return the least seconds a row that the stages allow.
 
-    Reading, fetching and decoding run in the same slots; what is named is the largest of them.
+    Reading, fetching and decoding run in the same slots; the largest of them gives its name to all. If they share cores
+    with the model, no schedule is faster than all their work spread over all cores, and the larger of the two limits.
     """
     largest = max(BEFORE_MODEL, key=lambda stage: per_row[stage])
-    return {
-        largest: _before_model(per_row) / machines.slots,
-        "model": per_row["model"] / machines.actors,
+    before, model = _before_model(per_row), per_row["model"]
+    bounds: dict[Stage, float] = {
+        largest: before / machines.slots,
+        "model": model / machines.actors,
         "writing": per_row["writing"],
     }
-
-
-def _again(timed: Timed, rng: np.random.Generator) -> float:
-    """Seconds a row of as many pieces of work, drawn again."""
-    if not len(timed.rows):
-        return 0.0
-    drawn = rng.integers(len(timed.rows), size=len(timed.rows))
-    return Timed(timed.rows[drawn], timed.seconds[drawn]).per_row
+    if machines.shared:
+        core_seconds = before + model * machines.threads
+        busiest: Stage = "model" if model * machines.threads >= before else largest
+        bounds[busiest] = max(bounds[busiest], core_seconds / machines.cores)
+    return bounds

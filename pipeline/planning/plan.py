@@ -1,28 +1,36 @@
-"""Before a job runs: what it will meet and how long it will take, from a sample of its rows."""
+"""Plan a job: what it will meet and how long it will take, from a sample of its rows."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from dataclasses import dataclass
-
-import torch
+from dataclasses import dataclass, replace
 
 from pipeline.cluster.actor_pool import Pool, fit_pool, one_machine
+from pipeline.cluster.nodes import Nodes, running_nodes
+from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig
-from pipeline.planning.estimate import Estimate, Machines, Pipeline, estimate
+from pipeline.planning.estimate import Estimate, Machines, estimate
+from pipeline.planning.sampling import draw_sample
 from pipeline.planning.trial import Trial, try_out
-from pipeline.stages.checkpoints import check_models, fit_inputs
-from pipeline.tables.sampling import draw_sample
-from pipeline.tables.table import InputTable, open_table
+from pipeline.scoring.dataflow import Run
+from pipeline.scoring.prepare import prepare
+from pipeline.tables.table import InputTable
 
 
 @dataclass(frozen=True)
-class Asked:
-    """sample: rows to read. actors; gpus, of an actor; cores_per_actor, its own included: the machines to plan for;
-    without all three, this one."""
+class PlanRequest:
+    """What to plan for. Without actors, gpus and cores_per_actor it is the Ray that the job would run on.
+
+    Attributes:
+        sample: Rows to read.
+        seed: The seed of the sample.
+        actors: Actors of the cluster to plan for.
+        gpus: GPUs of an actor.
+        cores_per_actor: Cores for each actor, its own included.
+    """
 
     sample: int = 1000
     seed: int = 0
@@ -30,13 +38,28 @@ class Asked:
     gpus: float | None = None
     cores_per_actor: int | None = None
 
+    @property
+    def names_machines(self) -> bool:
+        """Return whether it asks for other machines than those at hand."""
+        return (self.actors, self.gpus, self.cores_per_actor) != (None, None, None)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """A sample of a job, and what follows for the whole. estimate: None where the model could not be timed."""
+    """A sample of a job, and what follows for the whole.
+
+    Attributes:
+        table: The input.
+        prepare_seconds: Time to open the table and the checkpoints.
+        trial: What the sample showed.
+        pool: The actors of the job.
+        machines: What it will run on.
+        max_error_rate: The job's error budget.
+        estimate: None if the model could not be timed here.
+    """
 
     table: InputTable
-    open_seconds: float
+    prepare_seconds: float
     trial: Trial
     pool: Pool
     machines: Machines
@@ -45,47 +68,61 @@ class Plan:
 
     @property
     def output_bytes(self) -> int:
-        """Of the whole job's Parquet files."""
+        """Return the size of the whole job's Parquet files."""
         return round(self.trial.output_bytes / self.trial.rows * self.table.rows)
 
 
-def make_plan(config: JobConfig, asked: Asked) -> Plan:
-    """Read a sample, time it and estimate. Raises ConfigError, and OSError where the table cannot be read."""
-    config = fit_inputs(config)
-    pool, machines = _machines(config, asked)
-    since = time.perf_counter()
-    table = open_table(config)
-    open_seconds = time.perf_counter() - since
-    models = check_models(config)
-    if not table.rows:
-        raise ConfigError(f"input.path: {config.input.path!r} has no rows that pass: there is nothing to plan")
-    sample = draw_sample(table, config, asked.sample, asked.seed)
-    runs_here = not pool.gpus or torch.cuda.is_available()
-    trial = try_out(sample, table, config, models, pool, runs_here, machines.slots if machines.shared else 0)
+def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
+    """Run a sample through the job's own flow, and estimate the whole job.
+
+    Args:
+        config: The job.
+        request: What to plan for.
+
+    Raises:
+        ConfigError: The config is wrong, the table is empty, or the actors do not fit.
+        OSError: The table cannot be read.
+    """
+    started = time.perf_counter()
+    job = prepare(config)
+    prepare_seconds = time.perf_counter() - started
+    if not job.table.rows:
+        raise ConfigError(f"input.path: {job.config.input.path!r} has no rows that pass: there is nothing to plan")
+    texts = len(job.texts.ids) if job.texts else 1
+    sample = draw_sample(job.table, request.sample, request.seed)
+    with ray_session(job.config.ray.address):
+        nodes = running_nodes()
+        pool, machines = _machines(job.config, request, nodes, texts)
+        with_model = pool.gpus <= max(node.gpus for node in nodes.now)
+        run = Run(job, _pool_here(pool, nodes, request.names_machines), f"plan-{os.getpid()}")
+        trial = try_out(run, sample, with_model)
     found = None
-    if runs_here:
-        batch_rows = round(trial.rows / max(1, trial.micro_batches))
-        shape = Pipeline(trial.import_seconds, trial.load_seconds, config.batch.window_rows, batch_rows)
-        found = estimate(trial.timed, table.rows, shape, machines, asked.seed)
-    return Plan(table, open_seconds, trial, pool, machines, config.max_error_rate, found)
+    if with_model:
+        found = estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
+    return Plan(job.table, prepare_seconds, trial, pool, machines, job.config.max_error_rate, found)
 
 
-def _machines(config: JobConfig, asked: Asked) -> tuple[Pool, Machines]:
-    """The pool of actors on the machines that are asked for, or on this one. Raises ConfigError."""
-    gpus = config.actors.gpus if asked.gpus is None else asked.gpus
-    if gpus == 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # as Ray does for actors without GPUs
-    own_cores, own_gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    if (asked.actors, asked.gpus, asked.cores_per_actor) == (None, None, None):
-        try:  # a local Ray is started with one core more than there are
-            pool, slots, cores = fit_pool(config, one_machine(own_cores + 1, own_gpus)), own_cores + 1, own_cores
+def _machines(config: JobConfig, request: PlanRequest, nodes: Nodes, texts: int) -> tuple[Pool, Machines]:
+    """Return the pool of actors and the machines: those that are asked for, or those of the running Ray."""
+    if not request.names_machines:
+        try:
+            pool = fit_pool(config, nodes, texts)
         except ConfigError as error:
             raise ConfigError(f"{error}; to plan for other machines, ask for their actors, GPUs and cores") from None
-    else:
-        count = asked.actors or config.actors.count or 1
-        each = asked.cores_per_actor or max(2, own_cores // max(1, own_gpus if gpus else 1))
-        actors = config.actors.model_copy(update={"count": count, "gpus": gpus or 0.0})
-        slots = cores = count * each
-        nodes = one_machine(cores, math.ceil(count * (gpus or 0.0)))
-        pool = fit_pool(config.model_copy(update={"actors": actors}), nodes)
-    return pool, Machines(pool.count, pool.cpus, slots - pool.count * pool.cpus, cores)
+        cores = min(nodes.cores, os.cpu_count() or 1) if len(nodes.now) == 1 else nodes.cores
+        return pool, Machines(pool.count, pool.cpus, max(1, nodes.cores - pool.count * pool.cpus), cores)
+    gpus = (config.actors.gpus if request.gpus is None else request.gpus) or 0.0
+    count = request.actors or config.actors.count or 1
+    cores_per_actor = request.cores_per_actor or max(2, nodes.cores // max(1, int(nodes.gpus) if gpus else 1))
+    cores = count * cores_per_actor
+    actors = config.actors.model_copy(update={"count": count, "gpus": gpus, "min": None, "max": None})
+    pool = fit_pool(config.model_copy(update={"actors": actors}), one_machine(cores, math.ceil(count * gpus)), texts)
+    return pool, Machines(pool.count, pool.cpus, cores - pool.count * pool.cpus, cores)
+
+
+def _pool_here(pool: Pool, nodes: Nodes, elsewhere: bool) -> Pool:
+    """Return the pool that runs the sample: the job's own, or one actor of it as far as the running Ray has room."""
+    if not elsewhere:
+        return pool
+    cpus = max(1, min(pool.cpus, max(node.cores for node in nodes.now) - 1))
+    return replace(pool, count=1, least=None, cpus=cpus, decode_on=None)

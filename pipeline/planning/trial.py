@@ -1,45 +1,117 @@
-"""A sample of a job's rows through the job's own stages, one after the other in this process, each of them timed."""
+"""A trial: a sample of a job's rows through the job's own flow, with its results measured and thrown away."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray.data
+from ray.data.block import Block, BlockAccessor
+from ray.data.datasource.datasink import Datasink, WriteResult
 
-from pipeline.cluster.actor_pool import Pool
-from pipeline.common.columns import ERROR, PLACE, STATS, without_hidden
-from pipeline.config.job import JobConfig
+from pipeline.common.columns import ERROR, without_hidden
+from pipeline.monitoring.error_budget import end_actors, start_monitor
+from pipeline.monitoring.metrics import Meter
+from pipeline.monitoring.progress_reporter import quiet, without_echoes
+from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.planning.estimate import Stage
-from pipeline.planning.together import time_together
-from pipeline.stages.checkpoints import Models, preprocessor_of
+from pipeline.planning.sampling import Sample
+from pipeline.planning.timings import Timings
+from pipeline.scoring.dataflow import Run, data_context, predict, read_micro_batches
+from pipeline.stages.batch_stats import BatchStats
+from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.micro_batch import MicroBatch
-from pipeline.stages.predict import ViltActor
-from pipeline.stages.preprocess import Settings, images_of_rows, micro_batches
-from pipeline.tables.sampling import Sample, Timed
-from pipeline.tables.table import InputTable
 from vilt.processing.grids import Grid
 
-WARM_UP_ROWS = 8
-KEPT_BYTES = 2**28  # of micro-batches, for the model to read again
+if TYPE_CHECKING:
+    from pipeline.common.ray_compat import TaskContext
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of some rows: one file's worth, or, without the model, one block of micro-batches.
+
+    Attributes:
+        batches: The figures of their micro-batches.
+        pairs: Rows of the output.
+        rejected: Error code -> rows of the output.
+        output_bytes: Size as Parquet.
+        write_seconds: Time to make the Parquet file.
+    """
+
+    batches: list[BatchStats]
+    pairs: int
+    rejected: Counter[str]
+    output_bytes: int = 0
+    write_seconds: float = 0.0
+
+    @property
+    def input_rows(self) -> int:
+        """Return the rows of the input."""
+        return sum(batch.input_rows for batch in self.batches)
+
+
+class MeasuringSink(Datasink[Measured | None]):
+    """Makes each file of results in memory, measures it, and drops it.
+
+    Attributes:
+        measured: What every write task measured, once all are done.
+    """
+
+    def __init__(self, rows_per_file: int) -> None:
+        """Measure files of so many rows."""
+        self.rows_per_file = rows_per_file
+        self.measured: list[Measured] = []
+
+    @property
+    def min_rows_per_write(self) -> int | None:
+        """Return the rows that a write task waits for."""
+        return self.rows_per_file
+
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> Measured | None:
+        """Measure the blocks of one write task."""
+        del ctx
+        tables = [table for block in blocks if (table := BlockAccessor.for_block(block).to_arrow()).num_rows]
+        if not tables:
+            return None
+        clock, out = Stopwatch(), pa.BufferOutputStream()
+        pq.write_table(pa.concat_tables([without_hidden(table) for table in tables]), out, compression="zstd")
+        return Measured(
+            BatchStats.read(tables),
+            sum(table.num_rows for table in tables),
+            Counter(error for table in tables for error in table[ERROR].drop_null().to_pylist()),
+            output_bytes=out.getvalue().size,
+            write_seconds=clock.lap(),
+        )
+
+    def on_write_complete(self, write_result: WriteResult[Measured | None]) -> None:
+        """Keep what the tasks measured."""
+        self.measured = [measured for measured in write_result.write_returns if measured is not None]
 
 
 @dataclass
 class Trial:
     """What the sample showed.
 
-    rows: of the input. pairs: rows of the output. rejected: reason -> rows of the output. grids: of the images that
-    were decoded, each micro-batch's own. image_bytes, tokens: int64, of each image and each pair that the model read.
-    micro_batches, capacity: their number, and the tokens that they could have held.
-    timed: see `pipeline.planning.estimate`.
-    Where the model was run: import_seconds, load_seconds: of a new process that imports all that an actor needs, and of
-    the model's loading; output_bytes: of the output as Parquet; precision: as "float32 on cpu".
+    Attributes:
+        rows: Rows of the input.
+        pairs: Rows of the output.
+        rejected: Error code -> rows of the output.
+        grids: Patch grid -> images that were decoded, counted in each micro-batch.
+        image_bytes: int64, encoded size of each image.
+        tokens: int64, tokens of each pair that the model read.
+        micro_batches: Micro-batches with pairs.
+        capacity: Tokens that these could have held.
+        timings: Seconds of each stage, micro-batch by micro-batch.
+        start_seconds: From the start of the flow to the model's first micro-batch.
+        output_bytes: Size of the output as Parquet.
+        precision: As "float32 on cpu"; empty if the model was not run.
     """
 
     rows: int
@@ -50,116 +122,79 @@ class Trial:
     tokens: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     micro_batches: int = 0
     capacity: int = 0
-    import_seconds: float = 0.0
-    load_seconds: float = 0.0
+    timings: dict[Stage, Timings] = field(default_factory=dict)
+    start_seconds: float = 0.0
     output_bytes: int = 0
-    timed: dict[Stage, Timed] = field(default_factory=dict)
     precision: str = ""
 
     @property
     def batch_fill(self) -> float:
-        """0 to 1."""
+        """Return how full the micro-batches were, 0 to 1."""
         return float(self.tokens.sum() / self.capacity) if self.capacity else 0.0
 
 
-@dataclass
-class _Clock:
-    """Pieces of work: (rows, seconds) of each stage."""
+def try_out(run: Run, sample: Sample, with_model: bool = True) -> Trial:
+    """Run a sample through the job's flow on the running Ray, and measure it.
 
-    seen: dict[Stage, list[tuple[int, float]]] = field(default_factory=dict)
-
-    def add(self, stage: Stage, rows: int, since: float) -> None:
-        self.seen.setdefault(stage, []).append((rows, time.perf_counter() - since))
-
-
-def try_out(
-    sample: Sample,
-    table: InputTable,
-    config: JobConfig,
-    models: Models,
-    pool: Pool,
-    with_model: bool = True,
-    beside: int = 0,
-) -> Trial:
-    """Fetch, decode, predict and write the sample. Decoding runs on one core, the model on `pool.cpus` threads; both
-    do a first piece of work once more beforehand, to warm up. with_model: whether to predict and
-    write. beside: the processes that decode on the cores that the model uses, too; with any, the seconds of both are
-    those while both go on.
+    Args:
+        run: The job and its actors.
+        sample: Its rows.
+        with_model: False only reads and preprocesses the rows.
     """
-    settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
-    trial, clock = Trial(sample.rows.num_rows), _Clock()
-    actor = None
-    if with_model:
-        trial.import_seconds = _import_seconds()
-        since = time.perf_counter()
-        actor = ViltActor(config, pool.cpus)
-        trial.load_seconds = time.perf_counter() - since
-    image_rows = preprocessor_of(config).rows
-    sizes: list[int] = []
-    lengths: list[np.ndarray] = []
-    out: list[pa.Table] = []
-    kept: list[tuple[int, pa.Table]] = []
-    _decode(sample.rows.slice(0, WARM_UP_ROWS), settings)
-    for window in sample.windows(config.batch.window_rows):
-        since = time.perf_counter()
-        fetched = images_of_rows(window, settings)
-        clock.add("fetching", window.num_rows, since)
-        sizes += [len(image) for row in fetched for image in row if isinstance(image, bytes)]
-        for batch, seconds in _timed_each(micro_batches(window, fetched, settings)):
-            [decoded] = MicroBatch.from_arrow(batch, image_rows)
-            rows = len(set(decoded.rows[PLACE].to_pylist()))
-            clock.seen.setdefault("decoding", []).append((rows, seconds))
-            lengths.append(decoded.pairs.lengths if len(decoded.pairs) else np.empty(0, np.int64))
-            trial.grids.update(decoded.pairs.grids)
-            if len(decoded.pairs):
-                trial.micro_batches += 1
-            if actor is None:
-                out.append(decoded.rows.select([ERROR]))
-                continue
-            if not out:
-                actor(batch)
-            since = time.perf_counter()
-            out.append(actor(batch))
-            clock.add("model", rows, since)
-            if sum(table.nbytes for _, table in kept) + batch.nbytes < KEPT_BYTES or not kept:
-                kept.append((rows, batch))
-    trial.capacity = trial.micro_batches * pool.tokens
-    trial.image_bytes, trial.tokens = np.array(sizes, np.int64), np.concatenate([np.empty(0, np.int64), *lengths])
-    results = pa.concat_tables(out)
-    trial.pairs = results.num_rows
-    trial.rejected = Counter(error for error in results[ERROR].to_pylist() if error)
-    if actor is not None:
-        since = time.perf_counter()
-        sink = pa.BufferOutputStream()
-        pq.write_table(without_hidden(results), sink, compression="zstd")
-        trial.output_bytes = sink.getvalue().size
-        clock.add("writing", trial.rows, since)
-        stats = next(value for value in results[STATS].to_pylist() if value)
-        trial.precision = f"{stats['precision']} on {stats['device']}"
-    trial.timed = {"reading": sample.reading, **{stage: Timed.of(seen) for stage, seen in clock.seen.items()}}
-    if actor is not None and beside:
-        decoding, model = time_together(actor, kept, sample.rows, settings, image_rows, beside)
-        trial.timed |= {"decoding": decoding, "model": model}
+    monitor = start_monitor(1.0, 0, 0, {})  # a trial has no error budget
+    watch = Watch(monitor, Meter("plan", run.run_id))
+    started = time.time()
+    try:
+        with quiet(), without_echoes(), data_context(keep_image=False):
+            micro_batches = read_micro_batches(run, sample.others, watch)
+            if with_model:
+                sink = MeasuringSink(run.pool.rows_per_file)
+                job = run.job
+                predict(micro_batches, job.config, run.pool, watch, job.texts).write_datasink(
+                    sink, ray_remote_args={"num_cpus": 0}
+                )
+                measured = sink.measured
+            else:
+                measured = list(_measure_unpredicted(micro_batches, run))
+    finally:
+        end_actors(monitor)
+    return _summarise(measured, run, sample, started if with_model else None)
+
+
+def _measure_unpredicted(micro_batches: ray.data.Dataset, run: Run) -> Iterator[Measured]:
+    """Measure micro-batches that no model has read."""
+    layout = preprocessor_of(run.job.config).rows
+    for block in micro_batches.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in MicroBatch.from_arrow(block, layout):
+            errors = Counter(error for error in batch.rows[ERROR].to_pylist() if error)
+            yield Measured([BatchStats.of(batch)], batch.rows.num_rows, errors)
+
+
+def _summarise(measured: list[Measured], run: Run, sample: Sample, started: float | None) -> Trial:
+    batches = sorted((batch for one in measured for batch in one.batches), key=lambda batch: batch.began)
+    with_pairs = [batch for batch in batches if batch.pairs]
+    rows = sum(batch.input_rows for batch in batches)
+    trial = Trial(
+        rows=rows,
+        pairs=sum(one.pairs for one in measured),
+        rejected=sum((one.rejected for one in measured), Counter[str]()),
+        grids=Counter(Grid(*map(int, grid.split("x"))) for batch in batches for grid in batch.grids),
+        image_bytes=np.array([size for batch in batches for size in batch.image_bytes], np.int64),
+        tokens=np.array([tokens for batch in batches for tokens in batch.pair_tokens], np.int64),
+        micro_batches=len(with_pairs),
+        capacity=len(with_pairs) * run.pool.tokens,
+        output_bytes=sum(one.output_bytes for one in measured),
+    )
+    read_more = sample.rows_read / max(1, len(sample.rows))  # rows that are read for each row of the sample
+    trial.timings = {
+        "reading": Timings.of((batch.input_rows, batch.reading / read_more) for batch in batches),
+        "fetching": Timings.of((batch.input_rows, batch.fetching) for batch in batches),
+        "decoding": Timings.of((batch.input_rows, batch.decoding) for batch in batches),
+    }
+    if started is not None and batches:
+        warm = batches[1:] or batches  # the first micro-batch of an actor prepares its kernels
+        trial.timings["model"] = Timings.of((batch.input_rows, batch.seconds) for batch in warm)
+        trial.timings["writing"] = Timings.of((one.input_rows, one.write_seconds) for one in measured)
+        trial.start_seconds = batches[0].began - started
+        trial.precision = f"{batches[0].precision} on {batches[0].device}"
     return trial
-
-
-def _decode(rows: pa.Table, settings: Settings) -> None:
-    for _ in micro_batches(rows, images_of_rows(rows, settings), settings):
-        pass
-
-
-def _timed_each(tables: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, float]]:
-    """Each with the seconds that it took to come."""
-    while True:
-        since = time.perf_counter()
-        table = next(tables, None)
-        if table is None:
-            return
-        yield table, time.perf_counter() - since
-
-
-def _import_seconds() -> float:
-    """Of a new process that imports what an actor needs."""
-    since = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import ray.data, pipeline.stages.predict"], check=True, capture_output=True)
-    return time.perf_counter() - since

@@ -1,53 +1,56 @@
-"""`rank`: a job over the table of images, and from what its files say the best images of each text."""
+"""Rank: score every text of one table with every image of another, and keep the best of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_ID
-from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
-from pipeline.monitoring.progress_reporter import LINE_EVERY
+from pipeline.monitoring.progress_reporter import LOG_EVERY
+from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
-from pipeline.scoring.run import run
-from pipeline.stages.ranker import best_images
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, make_folder, open_fsspec
-from pipeline.tables.rank_texts_reader import read_texts
-from pipeline.tables.table import open_table
+from pipeline.scoring.prepare import PreparedJob, prepare
+from pipeline.scoring.run import ParquetOutput, run_job
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 
 
-def rank(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVERY) -> Summary:
-    """Run the job over the images, then write the best images of each text: OUT/images/ and OUT/texts/.
+def rank(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EVERY) -> Summary:
+    """Run a rank job: OUT/images/ holds the best texts of each image, OUT/texts/ the best images of each text.
 
-    Resumes, and raises, as `pipeline.scoring.run`.
+    Resumes, and raises, as `pipeline.run`.
     """
-    out = config.output.path.rstrip("/")
-    images = config.model_copy(update={"output": config.output.model_copy(update={"path": f"{out}/{IMAGES}"})})
-    summary = run(images, retry_errors, every)
-    texts = read_texts(config, open_table(config))
-    filesystem, path = open_fsspec(out, "output.path", config.storage)
-    files = [f"{path}/{IMAGES}/{name}" for name in summary.files]
-    try:
-        table = best_images(_candidates(filesystem, files), texts, config.top_k)
-        make_folder(filesystem, f"{path}/{TEXTS}")
-        write_parquet(filesystem, f"{path}/{TEXTS}/part-0.parquet", [table], summary.lineage)
-    except STORAGE_ERRORS as error:
-        raise StorageFailedError(
-            f"the storage failed: {first_line(error)}; the images are done, and the same command goes on"
-        ) from None
-    return replace(summary, output=config.output.path)
+    job = prepare(config)
+    return run_job(job, RankOutput(job, retry_errors), log_every)
 
 
-def _candidates(filesystem: AbstractFileSystem, files: list[str]) -> Iterator[tuple[np.ndarray, pa.ListArray]]:
-    for file in files:
-        table = pq.read_table(file, columns=[ROW_ID, "candidates"], filesystem=arrow_filesystem(filesystem))
-        yield table[ROW_ID].to_numpy(), table["candidates"].combine_chunks()
+class RankOutput(ParquetOutput):
+    """The two tables of a rank job, published together."""
+
+    def __init__(self, job: PreparedJob, retry_errors: bool) -> None:
+        """Describe the output."""
+        super().__init__(job, retry_errors, subfolder=IMAGES, folders=("", IMAGES, TEXTS))
+
+    def write_more(self, summary: Summary) -> list[str]:
+        """Write the table of the best images of each text; return its name."""
+        texts, folder, name = self.job.texts, self.folder, f"{TEXTS}/part-0.parquet"
+        assert texts is not None
+        table = best_images(self._candidates(), texts, self.job.config.top_k)
+        make_folder(folder.filesystem, f"{folder.work.path}/{TEXTS}")
+        write_parquet(folder.filesystem, f"{folder.work.path}/{name}", [table], summary.lineage)
+        folder.replaced = sorted({*folder.replaced, *(old for old in folder.results() if old.startswith(f"{TEXTS}/"))})
+        return [name]
+
+    def _candidates(self) -> Iterator[tuple[np.ndarray, pa.ListArray]]:
+        """Yield the row ids, int64, and the candidates of every file of images."""
+        folder = self.folder
+        kept = [f"{folder.path}/{IMAGES}/{part.name}" for part in self.parts.kept]
+        for file in [*kept, *(f"{self.parts.folder}/{part.name}" for part in self.parts.parts)]:
+            table = pq.read_table(file, columns=[ROW_ID, "candidates"], filesystem=arrow_filesystem(folder.filesystem))
+            yield table[ROW_ID].to_numpy(), table["candidates"].combine_chunks()

@@ -49,7 +49,7 @@ class Changes:
     def numbers(self) -> dict[str, int]:
         """`source_key` -> the number of the file among those being read."""
         files = self.table.files if self.table else ()
-        return {source_key((file.found.name, file.found.edition)): number for number, file in enumerate(files)}
+        return {source_key((file.name, file.file.version)): number for number, file in enumerate(files)}
 
 
 def files_with(files: Sequence[DataFile], names: Collection[str]) -> list[DataFile]:
@@ -153,10 +153,10 @@ def _moved(table: pa.Table, changes: Changes) -> pa.Table:
         return out
     assert changes.table is not None
     places = found["place"].to_numpy()
-    files = [changes.table.files[number].found for number in places >> ROW_BITS]
+    files = [changes.table.files[number].file for number in places >> ROW_BITS]
     numbers = places & (1 << ROW_BITS) - 1
     moved = row_sources(
-        [file.name for file in files], [file.edition for file in files], numbers, found["hash"].to_numpy()
+        [file.name for file in files], [file.version for file in files], numbers, found["hash"].to_numpy()
     )
     return out.set_column(out.column_names.index(ROW_SOURCE), out.schema.field(ROW_SOURCE), moved)
 

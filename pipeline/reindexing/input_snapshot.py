@@ -11,7 +11,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 SCHEMA = pa.schema([("file", pa.string()), ("edition", pa.string()), ("rows", pa.int64())])
 
@@ -32,13 +32,13 @@ class Editions:
         """(name, edition) of each file."""
         return {(name, edition) for name, (edition, _) in self.files.items()}
 
-    def new(self, found: Iterable[Found]) -> list[Found]:
+    def new(self, found: Iterable[InputFile]) -> list[InputFile]:
         """Of the files that the input has now, those that are not in here as they are."""
-        return [file for file in found if self.files.get(file.name, ("",))[0] != file.edition]
+        return [file for file in found if self.files.get(file.name, ("",))[0] != file.version]
 
-    def gone(self, found: Iterable[Found]) -> Editions:
+    def gone(self, found: Iterable[InputFile]) -> Editions:
         """Those that the input no longer has as they are in here."""
-        now = {file.name: file.edition for file in found}
+        now = {file.name: file.version for file in found}
         return Editions({name: own for name, own in self.files.items() if now.get(name) != own[0]})
 
     def write(self, filesystem: AbstractFileSystem, path: str) -> None:

@@ -29,10 +29,12 @@ from pipeline.results.delta_types import delta_schema
 from pipeline.results.file_footer import Written, done_places
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import each
-from pipeline.scoring.dataflow import write_rest
-from pipeline.scoring.run import storage_told
+from pipeline.scoring.dataflow import score_rows
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.scoring.run import storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
-from pipeline.tables.table import InputTable, Listing, list_table, open_table
+from pipeline.tables.format import Listing
+from pipeline.tables.table import InputTable, list_table, open_table
 
 
 def reindex(
@@ -51,7 +53,7 @@ def reindex(
     config = fit_inputs(config)
     models = check_models(config)
     listing = list_table(config.input, config.storage)
-    with opened(config.output.path, config.storage) as folder, storage_told():
+    with opened(config.output.path, config.storage) as folder, storage_failures():
         return _Run(config, models, listing, folder, every).run(retry_errors, follow)
 
 
@@ -60,7 +62,7 @@ def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Co
 
     Raises ConfigError where there is no such version, or its files are gone; BusyError.
     """
-    with opened(uri, storage) as folder, storage_told():
+    with opened(uri, storage) as folder, storage_failures():
         return folder.restore(version)
 
 
@@ -75,7 +77,7 @@ class _Run:
         self.data = folder.table.files()
 
     def run(self, retry_errors: bool, follow: bool) -> tuple[Commit, bool]:
-        fresh, found = not follow and self.config.output.overwrite, self.listing.found
+        fresh, found = not follow and self.config.output.overwrite, self.listing.files
         same = self.before is not None and self.before.identity == self.identity and not fresh
         self.known = self.folder.editions() if same else Editions.none()
         new, gone = self.known.new(found), self.known.gone(found)
@@ -91,7 +93,7 @@ class _Run:
         changes = Changes(gone.pairs, NO_MOVES, retry, Places.none(), None)
         if new or retry:
             names = {file.name for file in new} | {name for name, _ in retry}
-            listing = replace(self.listing, found=[file for file in found if file.name in names])
+            listing = replace(self.listing, files=[file for file in found if file.name in names])
             changes = self._read(staging, changes, open_table(self.config, listing))
         else:
             staging.discard()
@@ -118,7 +120,8 @@ class _Run:
                 moved = Places.of(changes.moved["place"].to_numpy())
                 staging.known = Places.union([staging.known, moved])
             if len(staging.done) < table.rows:
-                staging.parts += write_rest(self.config, table, self.models, staging, before, self.every, types=types)
+                job = PreparedJob(self.config, table, self.models)
+                staging.parts += score_rows(job, staging, before, self.every, types)
         staging.audit(table.rows)
         return changes
 
@@ -138,9 +141,9 @@ class _Run:
         written = sum(part.rows for part in staging.parts)
         if sum(add.rows for add in adds[: len(staging.parts)]) != written:
             raise RowsLostError(f"{staging.folder}: the files hold other rows than were written; run it again")
-        files = {file.name: self.known.files.get(file.name, ("", 0)) for file in self.listing.found}
+        files = {file.name: self.known.files.get(file.name, ("", 0)) for file in self.listing.files}
         for file in table.files if table else ():
-            files[file.found.name] = (file.found.edition, sum(piece.rows for piece in file.pieces))
+            files[file.name] = (file.file.version, file.rows)
         editions = Editions(files)
         total, left = Written.total(staging.parts), sum(file.rows for file in replaced)
         counts = {

@@ -24,7 +24,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.job import StorageConfig
 from pipeline.reindexing.input_snapshot import Editions
 from pipeline.results.delta_table import Added, Commit, DataFile, ResultTable, add_action
-from pipeline.results.progress import LOCK
+from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec

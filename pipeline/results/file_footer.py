@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, STATS, TEXTS
+from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, TEXTS
 from pipeline.common.error_codes import RETRYABLE
 from pipeline.common.row_ranges import ROW_BITS, Places
+from pipeline.stages.batch_stats import BatchStats
 
 FOOTER = "vilt.written"
 
@@ -49,37 +50,40 @@ class Written:
     replaces: str | None = None
 
     @classmethod
-    def of(cls, name: str, blocks: Sequence[pa.Table], budget: int) -> Written:
-        """Of the blocks of a file, with their hidden columns. budget: tokens of a full micro-batch."""
-        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR, STATS]) for block in blocks])
+    def of(cls, name: str, blocks: Sequence[pa.Table], full_batch_tokens: int) -> Written:
+        """Return what a file of these blocks holds.
+
+        Args:
+            name: The name of the file.
+            blocks: Its rows, with their hidden columns.
+            full_batch_tokens: Tokens of a full micro-batch.
+        """
+        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR]) for block in blocks])
         places, first, counts = np.unique(table[PLACE].to_numpy(), return_index=True, return_counts=True)
         texts = table[TEXTS].to_numpy()[first]
         whole = counts == texts
-        failed = table[ERROR].to_pylist()
-        may_pass = np.array([error in RETRYABLE for error in failed], dtype=bool)
-        sources: dict[int, tuple[str, str]] = {}
-        if ROW_SOURCE in blocks[0].column_names:
-            known = pa.concat_arrays([c for b in blocks for c in b[ROW_SOURCE].chunks])
-            files, at = np.unique(table[PLACE].to_numpy() >> ROW_BITS, return_index=True)
-            rows = known.take(pa.array(at)).to_pylist()
-            sources = {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
-        stats = [value for value in table[STATS].drop_null().to_pylist() if value["pairs"]]
+        errors = table[ERROR].to_pylist()
+        may_pass = np.array([error in RETRYABLE for error in errors], dtype=bool)
+        stats = [batch for batch in BatchStats.read(blocks) if batch.pairs]
         return cls(
-            name,
-            Places.of(places[whole]),
-            {int(p): (int(c), int(t)) for p, c, t in zip(places[~whole], counts[~whole], texts[~whole], strict=True)},
-            Places.of(table[PLACE].to_numpy()[may_pass]),
-            table.num_rows,
-            Counter(error for error in failed if error),
-            len(stats),
-            sum(value["pairs"] for value in stats),
-            sum(value["tokens"] for value in stats),
-            len(stats) * budget,
-            sum(value["seconds"] for value in stats),
-            Counter(f"{value['precision']} on {value['device']}" for value in stats),
-            Counter(grid for value in stats for grid in value["grids"] or ()),
-            sources,
-            time.time(),
+            name=name,
+            places=Places.of(places[whole]),
+            split={
+                int(place): (int(here), int(of))
+                for place, here, of in zip(places[~whole], counts[~whole], texts[~whole], strict=True)
+            },
+            retryable=Places.of(table[PLACE].to_numpy()[may_pass]),
+            rows=table.num_rows,
+            errors=Counter(error for error in errors if error),
+            micro_batches=len(stats),
+            pairs=sum(batch.pairs for batch in stats),
+            tokens=sum(batch.tokens for batch in stats),
+            capacity=len(stats) * full_batch_tokens,
+            model_seconds=sum(batch.seconds for batch in stats),
+            devices=Counter(f"{batch.precision} on {batch.device}" for batch in stats),
+            grids=Counter(grid for batch in stats for grid in batch.grids),
+            editions=_file_versions(blocks, table[PLACE].to_numpy()),
+            at=time.time(),
         )
 
     @classmethod
@@ -111,6 +115,16 @@ class Written:
         for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)
+
+
+def _file_versions(blocks: Sequence[pa.Table], places: np.ndarray) -> dict[int, tuple[str, str]]:
+    """Return the number of each input file in `places` -> its name and version, if the rows tell."""
+    if ROW_SOURCE not in blocks[0].column_names:
+        return {}
+    sources = pa.concat_arrays([chunk for block in blocks for chunk in block[ROW_SOURCE].chunks])
+    files, first = np.unique(places >> ROW_BITS, return_index=True)
+    rows = sources.take(pa.array(first)).to_pylist()
+    return {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
 
 
 def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:

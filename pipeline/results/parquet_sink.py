@@ -1,4 +1,4 @@
-"""Ray Data's write stage: each task writes one Parquet file into the job's hidden folder, whole or not at all."""
+"""Ray Data's write stage: each task writes one Parquet file into the job's work folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from pipeline.results.file_footer import FOOTER, Written
 from pipeline.results.work_folder import write_parquet
 
 if TYPE_CHECKING:
-    from ray.data._internal.execution.interfaces import TaskContext  # what Ray hands to a Datasink
+    from pipeline.common.ray_compat import TaskContext
 
-KEPT_BYTES = 2**28  # of a file that carries images
+BYTES_PER_FILE_WITH_IMAGES = 2**28
 
 
 class ParquetSink(Datasink[Written | None]):
     """Writes `part-RUN-TASK.parquet`; a task that is retried writes the same file again.
 
-    lineage: key -> value for the footers. budget: tokens of a full micro-batch. rows: of a file; None where images are
-    kept, whose bytes decide. types: of the columns of a Delta table, where it is one. watch: is told of each file.
-    `parts`: what was written, when all is.
+    Attributes:
+        parts: What was written, once all is.
     """
 
     def __init__(
@@ -36,39 +35,52 @@ class ParquetSink(Datasink[Written | None]):
         folder: str,
         run_id: str,
         lineage: dict[str, str],
-        budget: int,
-        rows: int | None,
+        full_batch_tokens: int,
+        rows_per_file: int | None,
         types: Mapping[str, pa.DataType] | None = None,
         watch: Watch | None = None,
     ) -> None:
+        """Describe the files.
+
+        Args:
+            filesystem: The storage.
+            folder: The folder on it.
+            run_id: The id of the run, part of every file's name.
+            lineage: Keys and values for the footers.
+            full_batch_tokens: Tokens of a full micro-batch.
+            rows_per_file: Rows of a file; None if images are kept, when bytes decide.
+            types: Column types of a Delta table.
+            watch: Where files are reported; None reports nothing.
+        """
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
-        self.budget, self.rows, self.types, self.watch = budget, rows, types, watch
+        self.full_batch_tokens, self.rows_per_file = full_batch_tokens, rows_per_file
+        self.types, self.watch = types, watch
         self.parts: list[Written] = []
 
     @property
     def min_rows_per_write(self) -> int | None:
-        """Rows that a task waits for."""
-        return self.rows
+        """Return the rows that a write task waits for."""
+        return self.rows_per_file
 
     @property
     def min_bytes_per_write(self) -> int | None:
-        """Bytes that a task waits for."""
-        return None if self.rows else KEPT_BYTES
+        """Return the bytes that a write task waits for."""
+        return None if self.rows_per_file else BYTES_PER_FILE_WITH_IMAGES
 
     def write(self, blocks: Iterable[Block], ctx: TaskContext) -> Written | None:
-        """One task: its blocks -> one file, and what is in it."""
+        """Write the blocks of one task as one file; return what is in it."""
         tables = [table for block in blocks if (table := BlockAccessor.for_block(block).to_arrow()).num_rows]
         if not tables:
             return None
         name = f"part-{self.run_id}-{ctx.task_idx:06d}.parquet"
-        written = Written.of(name, tables, self.budget)
+        written = Written.of(name, tables, self.full_batch_tokens)
         precision = {"vilt.precision": ", ".join(sorted(written.devices))}
         metadata = {**self.lineage, **precision, FOOTER: written.to_json()}
-        shown = [without_hidden(table) for table in tables]
+        visible = [without_hidden(table) for table in tables]
         if self.types is not None:
-            shown = [as_delta(table, self.types) for table in shown]
+            visible = [as_delta(table, self.types) for table in visible]
         clock = Stopwatch()
-        size = write_parquet(self.filesystem, f"{self.folder}/{name}", shown, metadata)
+        size = write_parquet(self.filesystem, f"{self.folder}/{name}", visible, metadata)
         if self.watch:
             self.watch.wrote(written.rows, size, clock.lap())
         return written

@@ -16,8 +16,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.results.progress import FOLDER as PROGRESS
-from pipeline.results.progress import JOB, LOCK, LOCKS, PUBLISH, SUMMARY, differs
+from pipeline.results.output_folder import JOB, LOCK, LOCKS, PROGRESS, PUBLISH, SUMMARY
 from pipeline.results.work_folder import WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_whole
 from pipeline.storage.lock import RunLock
@@ -138,3 +137,12 @@ class Publishing:
             return self.filesystem.cat_file(path)
         except FileNotFoundError:
             return None
+
+
+def differs(path: str, unfinished: dict[str, str], asked: dict[str, str]) -> str:
+    """The line for a folder with the unfinished work of another job."""
+    names = [key for key in asked if unfinished.get(key) != asked[key]]
+    return (
+        f"output.path: {path!r} holds an unfinished job of another {' and '.join(names)}; finish it with that, choose "
+        "another folder, or set output.overwrite=true to discard it"
+    )

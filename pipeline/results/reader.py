@@ -19,11 +19,12 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.job import InputConfig, StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, Written
-from pipeline.results.progress import SUMMARY
+from pipeline.results.output_folder import SUMMARY
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile, Listing, OpenOptions
+from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import unify
-from pipeline.tables.table import MAX_BYTES, Listing, TableFiles, open_files, open_listed
+from pipeline.tables.table import TableFiles, open_files, open_listed
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # of which the first that is there ranks the rows
 
@@ -77,6 +78,8 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if _is_result(info["name"])}
+    if not infos:
+        infos = _images_of_rank(filesystem, path)
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -101,17 +104,27 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers])
 
 
+def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
+    """Return the files of the table of images in the output of a rank job; none if it is not one."""
+    try:
+        found = filesystem.ls(f"{path.rstrip('/')}/images", detail=True)
+    except FileNotFoundError:
+        return {}
+    return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
+
+
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     """The files of results as a table to read. Raises ConfigError."""
     spec = InputConfig(path=uri, format="parquet")
     table = ResultTable(uri, storage)
-    if not table.exists:
-        return open_files(spec, storage)
     filesystem, path = open_fsspec(uri, "OUT", storage)
-    found = [Found(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
+    if not table.exists:
+        images = _images_of_rank(filesystem, path)
+        return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
+    found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     found.sort(key=lambda file: file.name)
-    listing = Listing(filesystem, found, path.rstrip("/"), "parquet", [file.path for file in found])
-    return open_listed(listing, spec, MAX_BYTES)
+    listing = Listing(filesystem, found, path.rstrip("/"), format_named("parquet"), [file.path for file in found])
+    return open_listed(listing, OpenOptions())
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Staging:
 
     def load(self, table: TableFiles) -> None:
         """Take over what earlier runs wrote of the files of `table`; the rest goes."""
-        numbers = {(file.found.name, file.found.edition): number for number, file in enumerate(table.files)}
+        numbers = {(file.name, file.file.version): number for number, file in enumerate(table.files)}
         names = sorted(self.work.names())
         old = [name for name in names if name.startswith("part-")]
         parts = [part for written in self.work.parts(old) for part in self._current(written, numbers)]

@@ -33,8 +33,17 @@ class WorkFolder:
         except FileNotFoundError:
             return set()
 
+    def files(self) -> list[str]:
+        """Return all files below the folder, relative to it; none if it does not exist."""
+        self.filesystem.invalidate_cache()
+        try:
+            found = self.filesystem.find(self.path)
+        except FileNotFoundError:
+            return []
+        return [path.partition(f"{self.path.lstrip('/')}/")[2] for path in found]
+
     def read(self, name: str) -> dict[str, Any] | None:
-        """A JSON file; None where there is none."""
+        """Return a JSON file; None if there is none."""
         self.filesystem.invalidate_cache()
         try:
             return json.loads(self.filesystem.cat_file(f"{self.path}/{name}"))

@@ -4,77 +4,182 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 import ray
 import ray.data
 import ray.exceptions
+from ray.data.datasource import Datasink
 
 from pipeline.cluster.actor_pool import Pool, fit_pool, plan_pool
 from pipeline.cluster.nodes import running_nodes
 from pipeline.cluster.path_checks import check_reach, local_paths, other_machines, with_absolute_models
 from pipeline.common.columns import ROW_HASH, without_hidden
 from pipeline.common.errors import ConfigError, TooManyErrorsError
+from pipeline.common.row_ranges import Places
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.error_budget import end_actors, start_monitor
-from pipeline.monitoring.events import tell_started
+from pipeline.monitoring.events import emit_started
 from pipeline.monitoring.metrics import Meter
-from pipeline.monitoring.progress_reporter import Work, reported, without_echoes
+from pipeline.monitoring.progress_reporter import Goal, reported, without_echoes
 from pipeline.monitoring.stage_timing import Watch
 from pipeline.results.file_footer import Written
 from pipeline.results.parquet_sink import ParquetSink
-from pipeline.results.progress import Progress
-from pipeline.results.staging import Staging
-from pipeline.stages.checkpoints import Models, check_models, check_precision, fit_inputs
-from pipeline.stages.predict import ViltActor
-from pipeline.stages.preprocess import Settings, preprocess
-from pipeline.stages.read_task import preprocess_windows
+from pipeline.results.result_parts import StagedParts
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.stages.checkpoints import check_models, check_precision, fit_inputs
+from pipeline.stages.predict import PredictActor
+from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.column_checks import check_columns
 from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.table import InputTable, check_columns, read
+from pipeline.tables.table import read
 
-BLOCK_BYTES, KEPT_BLOCK_BYTES = 2**16, 2**22  # less than a micro-batch has: each is on its way as soon as it is made
+# Blocks are smaller than a micro-batch, so that each is on its way as soon as it is made.
+BLOCK_BYTES, BLOCK_BYTES_WITH_IMAGES = 2**16, 2**22
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
-def write_rest(
-    config: JobConfig,
-    table: InputTable,
-    models: Models,
-    progress: Progress | Staging,
-    before: Written,
-    every: float,
-    texts: RankTexts | None = None,
-    types: Mapping[str, pa.DataType] | None = None,
-) -> list[Written]:
-    """Score the rows that are not done; the files that hold them. types: of columns of a Delta table."""
-    nodes = running_nodes()
-    pool = fit_pool(config, nodes, len(texts.ids) if texts else 1)
+@dataclass(frozen=True)
+class Run:
+    """One run of a job on the running Ray.
+
+    Attributes:
+        job: The job, whose checkpoints have absolute paths.
+        pool: The actors.
+        run_id: The id of the run, as in file names and metrics.
+    """
+
+    job: PreparedJob
+    pool: Pool
+    run_id: str
+
+    @property
+    def full_batch_tokens(self) -> int:
+        """Return the tokens of a full micro-batch; 0 for a rank job, whose images are read with many texts."""
+        return 0 if self.job.texts else self.pool.tokens
+
+
+def plan_run(job: PreparedJob, output_uri: str) -> Run:
+    """Size the actor pool and check that every node can read and write the job's paths.
+
+    Args:
+        job: The job.
+        output_uri: Where the workers write.
+
+    Raises:
+        ConfigError: The actors do not fit, a precision is not available, or a node cannot reach a path.
+    """
+    config, nodes = job.config, running_nodes()
+    pool = fit_pool(config, nodes, len(job.texts.ids) if job.texts else 1)
     others = other_machines(nodes.now)
-    check_reach(local_paths(config, table.base, progress.uri), others)
+    check_reach(local_paths(config, job.table.base, output_uri), others)
     if not pool.gpus and not others:
         check_precision(config)
-    config = with_absolute_models(config)
-    context = ray.data.DataContext.get_current()
-    context.actor_init_retry_on_errors = True
-    context.target_max_block_size = KEPT_BLOCK_BYTES if config.output.keep_image else BLOCK_BYTES
-    monitor = start_monitor(config.max_error_rate, len(progress.done), before.rows, dict(before.errors))
     run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
-    file_rows = None if config.output.keep_image else pool.rows_per_file
-    budget = 0 if texts else pool.tokens  # how full the batches of images are says nothing of their many pairs
-    watch = Watch(monitor, Meter("+".join(config.tasks), run_id), budget)
-    sink = ParquetSink(progress.filesystem, progress.folder, run_id, models.lineage, budget, file_rows, types, watch)
-    settings = Settings(config, table.base, table.columns, pool.tokens, models.images)
+    job = PreparedJob(with_absolute_models(config), job.table, job.models, job.texts)
+    return Run(job, pool, run_id)
+
+
+def score_rows(
+    job: PreparedJob,
+    staged: StagedParts,
+    before: Written,
+    log_every: float,
+    types: Mapping[str, pa.DataType] | None = None,
+) -> list[Written]:
+    """Score the rows of the input that are not done, and write them as part files.
+
+    Args:
+        job: The job.
+        staged: Where the files go, and which rows are done.
+        before: Counts of what earlier runs of the job wrote.
+        log_every: Seconds between two `progress` events.
+        types: Column types of a Delta table.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ConfigError: See `plan_run`.
+        TooManyErrorsError: More rows are rejected than `max_error_rate` allows.
+    """
+    run = plan_run(job, staged.uri)
+    config, done = run.job.config, staged.done
+    with watched(run, len(done), before, log_every) as watch:
+        sink = ParquetSink(
+            staged.filesystem,
+            staged.folder,
+            run.run_id,
+            lineage=job.models.lineage,
+            full_batch_tokens=run.full_batch_tokens,
+            rows_per_file=None if config.output.keep_image else run.pool.rows_per_file,
+            types=types,
+            watch=watch,
+        )
+        write(run, done, sink, watch)
+    return sink.parts
+
+
+def write(run: Run, done: Places, sink: Datasink, watch: Watch) -> None:
+    """Read, preprocess and predict the rows that are not done, and write them to a sink."""
+    with data_context(run.job.config.output.keep_image):
+        results = predict(read_micro_batches(run, done, watch), run.job.config, run.pool, watch, run.job.texts)
+        # Writing waits for storage, not for a core: a file is there as soon as its rows are.
+        results.write_datasink(sink, ray_remote_args={"num_cpus": 0})
+
+
+def read_micro_batches(run: Run, done: Places, watch: Watch) -> ray.data.Dataset:
+    """Return the micro-batches of the rows of the input that are not done, one Arrow row each."""
+    job = run.job
+    preprocess = Preprocess(job.config, job.table.base, job.table.columns, run.pool.tokens, job.models.images, watch)
+    return read(job.table, job.config, done, preprocess, run.pool.decode_on)
+
+
+def predict(
+    micro_batches: ray.data.Dataset,
+    config: JobConfig,
+    pool: Pool,
+    watch: Watch | None = None,
+    texts: RankTexts | None = None,
+) -> ray.data.Dataset:
+    """Return the rows of micro-batches with their results."""
+    shared_texts = ray.put(texts) if texts else None
+    return micro_batches.map_batches(
+        PredictActor,
+        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "watch": watch, "texts": shared_texts},
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=pool.strategy,
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+        memory=ACTOR_MEMORY,
+    )
+
+
+@contextmanager
+def watched(run: Run, rows_done: int, before: Written, log_every: float) -> Iterator[Watch]:
+    """Count and report a run while it is open: metrics, events, and the error budget.
+
+    Args:
+        run: The run.
+        rows_done: Rows of the input that earlier runs have done.
+        before: Counts of what earlier runs wrote.
+        log_every: Seconds between two `progress` events.
+
+    Raises:
+        TooManyErrorsError: More rows are rejected than `max_error_rate` allows.
+    """
+    job, config = run.job, run.job.config
+    monitor = start_monitor(config.max_error_rate, rows_done, before.rows, dict(before.errors))
+    watch = Watch(monitor, Meter("+".join(config.tasks), run.run_id), run.full_batch_tokens)
+    goal = Goal(job.table.rows, job.texts.pairs(job.table.rows) - before.pairs if job.texts else None)
     try:
-        tell_started(config, run_id, table.rows, len(progress.done), pool.count)
-        work = Work(table.rows, texts.pairs(table.rows) - before.pairs if texts else None)
-        with without_echoes(), reported(watch, work, every):
-            then = partial(preprocess_windows, settings=settings, watch=watch)
-            batches = read(table, config, progress.done, then, pool.decode_on)
-            rows_out = _predict(batches, config, pool, watch, texts)
-            # Writing waits for storage, not for a core: a file is there as soon as its rows are.
-            rows_out.write_datasink(sink, ray_remote_args={"num_cpus": 0})
+        emit_started(config, run.run_id, job.table.rows, rows_done, run.pool.count)
+        with without_echoes(), reported(watch, goal, log_every):
+            yield watch
     except ray.exceptions.RayError:
         verdict = ray.get(monitor.verdict.remote())
         if verdict:
@@ -82,15 +187,30 @@ def write_rest(
         raise
     finally:
         end_actors(monitor)
-    return sink.parts
+
+
+@contextmanager
+def data_context(keep_image: bool) -> Iterator[None]:
+    """Set Ray Data's options for the flow while it is open, and restore the caller's."""
+    context = ray.data.DataContext.get_current()
+    saved = context.actor_init_retry_on_errors, context.target_max_block_size
+    context.actor_init_retry_on_errors = True
+    context.target_max_block_size = BLOCK_BYTES_WITH_IMAGES if keep_image else BLOCK_BYTES
+    try:
+        yield
+    finally:
+        context.actor_init_retry_on_errors, context.target_max_block_size = saved
 
 
 def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.Dataset]:
-    """The job as a step for a graph of your own: a Dataset of images and texts -> the same rows with their results.
+    """Return the job as a step for a Ray Data graph: a Dataset of images and texts -> the same rows with results.
 
-    Ray must be running. The Dataset has the columns that `config.input` names; without `input.id` it must also
-    have `row_hash`, as `ray.data.read_parquet(..., include_row_hash=True)` gives it. `config.input.path` is only
-    the folder to which relative image URIs are relative; `config.output.path` is not used.
+    Ray must be running. The Dataset has the columns that `config.input` names; without `input.id` it must also have
+    `row_hash`, as `ray.data.read_parquet(..., include_row_hash=True)` gives it. `config.input.path` is only the folder
+    to which relative image URIs are relative; `config.output.path` is not used.
+
+    Raises:
+        ConfigError: The config does not fit the checkpoint, or, when called, the Dataset.
     """
     config = fit_inputs(config)
     models = check_models(config)
@@ -102,36 +222,14 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
         if config.input.id is None and ROW_HASH not in schema.names:
             raise ConfigError(f"input.id: missing, and the dataset has no column {ROW_HASH!r} to make row ids from")
         pool = plan_pool(config)
-        settings = Settings(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
-        batches = dataset.map_batches(
-            preprocess,
-            fn_kwargs={"settings": settings},
+        preprocess = Preprocess(config, config.input.path, check_columns(schema, config), pool.tokens, models.images)
+        micro_batches = dataset.map_batches(
+            preprocess.map_batch,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=1,
             label_selector=pool.decode_on,
         )
-        return _predict(batches, config, pool).map_batches(without_hidden, batch_format="pyarrow")
+        return predict(micro_batches, config, pool).map_batches(without_hidden, batch_format="pyarrow")
 
     return process
-
-
-def _predict(
-    batches: ray.data.Dataset,
-    config: JobConfig,
-    pool: Pool,
-    watch: Watch | None = None,
-    texts: RankTexts | None = None,
-) -> ray.data.Dataset:
-    """Micro-batches -> rows with results."""
-    shared = ray.put(texts) if texts else None
-    return batches.map_batches(
-        ViltActor,
-        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "watch": watch, "texts": shared},
-        batch_size=1,
-        batch_format="pyarrow",
-        compute=pool.strategy,
-        num_cpus=pool.cpus,
-        num_gpus=pool.gpus,
-        memory=ACTOR_MEMORY,
-    )

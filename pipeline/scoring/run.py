@@ -1,138 +1,237 @@
-"""A whole job, in order: check, start Ray, let the rows flow, check that none was lost, publish, tell what happened.
+"""Run a whole job: prepare, start Ray, let the rows flow, check that none was lost, publish, emit what happened.
 
-What a process imports takes longer than most of what it does with it: Ray Data and torch are imported where they are
-needed, so that what is wrong with a config is told at once, and processes that only count have neither.
+Ray Data and torch take seconds to import. They are imported where they are needed, so that a wrong config is reported
+at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
 import ray
 import ray.exceptions
+from typing_extensions import Self
 
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
-from pipeline.monitoring.events import tell_finished
-from pipeline.monitoring.progress_reporter import LINE_EVERY
+from pipeline.monitoring.events import emit_finished
+from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import Written
-from pipeline.results.progress import Progress
+from pipeline.results.output_folder import SUMMARY, OutputFolder
+from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
 if TYPE_CHECKING:
-    from pipeline.stages.checkpoints import Models
-    from pipeline.tables.rank_texts import RankTexts
-    from pipeline.tables.table import InputTable
+    from pipeline.scoring.prepare import PreparedJob
 
 
-def run(config: JobConfig, retry_errors: bool = False, every: float = LINE_EVERY) -> Summary:
+class JobOutput(Protocol):
+    """Where a job's results go, and how they become visible: files in a folder, or a commit to a Delta table.
+
+    Attributes:
+        types: Column types of a Delta table.
+    """
+
+    types: Mapping[str, pa.DataType] | None
+
+    @property
+    def staged(self) -> StagedParts:
+        """Return where the part files of a run are written."""
+
+    def __enter__(self) -> Self:
+        """Take the lock of the output."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Release the lock."""
+
+    def begin(self) -> Summary | None:
+        """Find out where the job stands; return the summary if there is nothing left to do."""
+
+    def before_reading(self) -> None:
+        """Do what must be done on the running Ray before rows are read."""
+
+    def files(self) -> list[Written]:
+        """Return every part file that the results will have."""
+
+    def audit(self) -> None:
+        """Check that every row of the input came out once; raise RowsLostError if not."""
+
+    def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
+        """Make the results visible; return the final summary, and more fields for the event `job_finished`."""
+
+
+def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EVERY) -> Summary:
     """Run a whole job: read, fetch, preprocess, predict, write, check that every row came out, publish.
 
-    A job that was stopped goes on where it was. retry_errors: of a finished job, only the rows again whose error may
-    pass. every: seconds between two events `progress`, see `pipeline.monitoring.events`.
+    A job that was stopped resumes where it was.
 
-    Raises ConfigError before anything starts, BusyError where another run is at work on the output;
-    StorageFailedError, TooManyErrorsError and RowsLostError before anything is published.
+    Args:
+        config: The job.
+        retry_errors: Repeat those rows of a finished job whose error may pass.
+        log_every: Seconds between two `progress` events, see `pipeline.monitoring.events`.
+
+    Raises:
+        ConfigError: The config, or what it points to, is wrong; before anything starts.
+        BusyError: Another run is at work on the output.
+        StorageFailedError: The storage failed and did not come back; nothing was published.
+        TooManyErrorsError: More rows are rejected than `max_error_rate` allows; nothing was published.
+        RowsLostError: Rows in and rows out differ; nothing was published.
     """
-    from pipeline.stages.checkpoints import check_models, fit_inputs
-    from pipeline.tables.rank_texts_reader import read_texts
-    from pipeline.tables.table import open_table
+    from pipeline.scoring.prepare import prepare
 
-    config = fit_inputs(config)
-    table = open_table(config)
-    models = check_models(config)
-    texts = read_texts(config, table) if config.texts else None
-    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    job = prepare(config)
+    return run_job(job, ParquetOutput(job, retry_errors), log_every)
+
+
+def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -> Summary:
+    """Run a prepared job into its output; raises as `run`."""
     with ExitStack() as stack:
         try:
-            progress = stack.enter_context(Progress(filesystem, path, job_identity(table, models, texts)))
-            finished = progress.begin(config.output.overwrite, retry_errors)
+            stack.enter_context(output)
+            finished = output.begin()
         except STORAGE_ERRORS as error:
-            raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
+            path = job.config.output.path
+            raise ConfigError(f"output.path: cannot write to {path!r}: {first_line(error)}") from None
         if finished:
-            return tell_finished(replace(Summary(**finished), finished_before=True))
-        with storage_told():
-            return tell_finished(_run_rest(config, table, models, progress, texts, every))
+            return emit_finished(finished)
+        with storage_failures():
+            summary, fields = output.publish(_score_and_audit(job, output, log_every))
+            return emit_finished(summary, **fields)
 
 
 @contextmanager
-def storage_told() -> Iterator[None]:
-    """While it is open, a failure of the storage is raised as StorageFailedError."""
+def storage_failures() -> Iterator[None]:
+    """Raise storage errors as StorageFailedError while it is open."""
     try:
         yield
     except STORAGE_ERRORS as error:
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         raise StorageFailedError(
-            f"the storage failed: {first_line(cause)}; what was written stays, and the same command goes on"
+            f"the storage failed: {first_line(cause)}; finished parts are kept: run the same command to resume"
         ) from None
 
 
-def _run_rest(
-    config: JobConfig, table: InputTable, models: Models, progress: Progress, texts: RankTexts | None, every: float
-) -> Summary:
-    """What is left to do, and publish."""
-    from pipeline.scoring.dataflow import write_rest
+class ParquetOutput:
+    """Parquet files in a folder.
 
-    before = Written.total(progress.total_parts())
-    resumed = len(progress.done)
-    seconds = 0.0
-    if resumed < table.rows:
-        with ray_session(config.ray.address):
+    Attributes:
+        parts: The part files.
+        staged: The same, as `JobOutput` names it.
+    """
+
+    types: Mapping[str, pa.DataType] | None = None
+
+    def __init__(
+        self,
+        job: PreparedJob,
+        retry_errors: bool = False,
+        subfolder: str = "",
+        folders: tuple[str, ...] = ("",),
+    ) -> None:
+        """Describe the output.
+
+        Args:
+            job: The job.
+            retry_errors: Repeat the rows of finished results whose error may pass.
+            subfolder: Below the output folder, for the part files.
+            folders: All folders below the output folder that hold results.
+
+        Raises:
+            ConfigError: The path is not one that a storage opens.
+        """
+        self.job, self.retry_errors = job, retry_errors
+        filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
+        self.folder = OutputFolder(filesystem, path, job.identity, folders)
+        self.parts = self.staged = ResultParts(self.folder, subfolder)
+
+    def __enter__(self) -> Self:
+        """Take the lock of the output."""
+        self.folder.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Release the lock."""
+        self.folder.__exit__(*exception)
+
+    def begin(self) -> Summary | None:
+        """Find out where the job stands; return the summary if there is nothing left to do."""
+        finished = self.folder.begin(self.job.config.output.overwrite, self.retry_errors)
+        if finished is None:
+            self.parts.load()
+            if self.retry_errors and not self.parts.keep_finished():
+                finished = self.folder.out.read(SUMMARY)
+        return replace(Summary(**finished), finished_before=True) if finished else None
+
+    def before_reading(self) -> None:
+        """Do nothing: rows are read as they are."""
+
+    def files(self) -> list[Written]:
+        """Return every part file that the results will have."""
+        return self.parts.all()
+
+    def audit(self) -> None:
+        """Check that every row of the input came out once."""
+        self.parts.audit(self.job.table.rows)
+
+    def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
+        """Move the files to their place and write the summary."""
+        more = self.write_more(summary)
+        summary = replace(summary, files=[*self.parts.names(), *more])
+        self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
+        return summary, {}
+
+    def write_more(self, summary: Summary) -> list[str]:
+        """Write files that follow from the parts into the work folder; return their names, relative to it."""
+        del summary
+        return []
+
+
+def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> Summary:
+    """Score what is left to do; return the summary of the whole job."""
+    before = Written.total(output.files())
+    resumed, seconds = len(output.staged.done), 0.0
+    if resumed < job.table.rows:
+        from pipeline.scoring.dataflow import score_rows
+
+        with ray_session(job.config.ray.address):
             started = time.monotonic()
-            progress.parts += write_rest(config, table, models, progress, before, every, texts)
+            output.before_reading()
+            if len(output.staged.done) < job.table.rows:
+                output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
-    progress.audit(table.rows)
-    summary = _summarise(config, table, models, progress, before, resumed, seconds)
-    progress.publish(asdict(summary))
-    return summary
-
-
-def job_identity(table: InputTable, models: Models, texts: RankTexts | None = None) -> dict[str, str]:
-    """What makes a job the same one: then it goes on where it was stopped."""
-    names = {"model": "vilt.weights_sha256", "config": "vilt.config_sha256"}
-    own = {**{name: models.lineage[key] for name, key in names.items()}, "input": table.fingerprint}
-    return {**own, "texts": texts.fingerprint} if texts else own
+    output.audit()
+    return _summarise(job, Written.total(output.files()), before, len(output.staged.done), resumed, seconds)
 
 
 def _summarise(
-    config: JobConfig,
-    table: InputTable,
-    models: Models,
-    progress: Progress,
-    before: Written,
-    resumed: int,
-    seconds: float,
+    job: PreparedJob, total: Written, before: Written, rows_out: int, resumed: int, seconds: float
 ) -> Summary:
-    total = Written.total(progress.total_parts())
     rejected = dict(total.errors.most_common())
+    pairs, pairs_before = (one.pairs if job.texts else one.rows for one in (total, before))
     return Summary(
-        tasks=list(config.tasks),
-        output=config.output.path,
-        rows_in=table.rows,
-        rows_out=len(progress.done),
-        pairs=_pairs(total, config),
+        tasks=list(job.config.tasks),
+        output=job.config.output.path,
+        rows_in=job.table.rows,
+        rows_out=rows_out,
+        pairs=pairs,
         scored=total.rows - sum(rejected.values()),
         rejected=rejected,
         seconds=round(seconds, 3),
-        pairs_per_second=round((_pairs(total, config) - _pairs(before, config)) / seconds, 2) if seconds else 0.0,
+        pairs_per_second=round((pairs - pairs_before) / seconds, 2) if seconds else 0.0,
         model_seconds=round(total.model_seconds, 3),
         micro_batches=total.micro_batches,
         tokens=total.tokens,
         batch_fill=round(total.tokens / total.capacity, 4) if total.capacity else 0.0,
-        files=sorted(part.name for part in progress.total_parts()),
-        lineage={**models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
-        identity=progress.identity,
+        files=[],
+        lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
+        identity=job.identity,
         resumed_rows=resumed,
-        input=config.input.model_dump(exclude_defaults=True),
+        input=job.config.input.model_dump(exclude_defaults=True),
     )
-
-
-def _pairs(written: Written, config: JobConfig) -> int:
-    """Of images that are ranked, those that the model read; else rejected ones too."""
-    return written.pairs if config.texts else written.rows

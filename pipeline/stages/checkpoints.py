@@ -7,7 +7,6 @@ import json
 import platform
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -16,10 +15,11 @@ from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig, StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.checkpoints import state_dict as checkpoint
-from vilt.common.configuration import Config, read_config
+from vilt.common.configuration import Config
 from vilt.inference.precision import resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
-from vilt.models.registry import NAMES, PREDICTORS, open_preprocessor
+from vilt.models.family import ModelFamily
+from vilt.models.registry import families_with, family_of_config, open_preprocessor, read_config
 
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
@@ -33,44 +33,45 @@ class Models:
 
 
 def fit_inputs(config: JobConfig) -> JobConfig:
-    """The job with the columns that its kind of model reads: ViT reads no text, VisualBERT no image but regions.
+    """Return the job with the columns that its model family reads.
 
-    Raises ConfigError where the config names others, or models that do not go together.
+    Raises ConfigError when the config names others, or models that do not go together.
     """
-    kinds = {uri: _config_of(uri, config).model_type for uri in config.models}
-    (first, kind), *others = kinds.items()
-    name = NAMES[kind]
+    found = {uri: _family_of(uri, config) for uri in config.models}
+    (first, family), *others = found.items()
     for uri, other in others:
-        if other != kind:
-            raise ConfigError(f"model: {first!r} is {name} and {uri!r} is {NAMES[other]}; give them jobs of their own")
+        if other != family:
+            raise ConfigError(
+                f"model: {first!r} is {family.name} and {uri!r} is {other.name}; give them jobs of their own"
+            )
     for task in config.tasks:
-        if kind not in TASKS[task].kinds:
-            able = " or ".join(NAMES[one] for one in TASKS[task].kinds)
-            raise ConfigError(f"model: {first!r} is {name}, which cannot {task}; name a checkpoint of {able}")
+        if task not in family.tasks:
+            able = " or ".join(one.name for one in families_with(task))
+            raise ConfigError(f"model: {first!r} is {family.name}, which cannot {task}; name a checkpoint of {able}")
     spec = config.input
-    changes: dict[str, Any] = {}
-    if kind == "visual_bert":
-        if spec.features is None:
-            raise ConfigError(
-                f"input.features: missing; {first!r} is VisualBERT, which reads the features of an image's regions: "
-                "name their column"
-            )
-        changes["image"] = None
-    elif spec.features is not None:
-        raise ConfigError(f"input.features: {first!r} is {name}, which reads images; leave the key out")
-    elif spec.image is None:
-        raise ConfigError(f"input.image: null, but {first!r} is {name}, which reads images: name their column")
-    if kind == "vit":
-        changes["text"] = None
-    elif spec.text is None:
-        raise ConfigError(f"input.text: null, but {first!r} is {name}, which reads texts: name their column")
-    for key in changes:
+    what = f"{first!r} is {family.name}"
+    if "regions" in family.reads and spec.features is None:
+        raise ConfigError(
+            f"input.features: missing; {what}, which reads the features of an image's regions: name their column"
+        )
+    if "regions" not in family.reads and spec.features is not None:
+        reads = "images" if "image" in family.reads else "no regions"
+        raise ConfigError(f"input.features: {what}, which reads {reads}; leave the key out")
+    if "image" in family.reads and spec.image is None:
+        raise ConfigError(f"input.image: null, but {what}, which reads images: name their column")
+    if "text" in family.reads and spec.text is None:
+        raise ConfigError(f"input.text: null, but {what}, which reads texts: name their column")
+    unread = [key for key in ("image", "text") if key not in family.reads]
+    for key in unread:
         if key in spec.model_fields_set and getattr(spec, key) is not None:
-            reads = "images alone" if kind == "vit" else "the regions in input.features, not images"
+            if "regions" in family.reads:
+                reads = "the regions in input.features, not images" if key == "image" else "regions, not texts"
+            else:
+                reads = "images alone" if key == "text" else "texts alone"
             raise ConfigError(
-                f"input.{key}: {getattr(spec, key)!r}, but {first!r} is {name}, which reads {reads}: leave the key out"
+                f"input.{key}: {getattr(spec, key)!r}, but {what}, which reads {reads}: leave the key out"
             )
-    return config.model_copy(update={"input": spec.model_copy(update=changes)}) if changes else config
+    return config.model_copy(update={"input": spec.model_copy(update=dict.fromkeys(unread))}) if unread else config
 
 
 def check_models(config: JobConfig) -> Models:
@@ -82,7 +83,7 @@ def check_models(config: JobConfig) -> Models:
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
         shape = _config_of(uri, config)
-        predictor = PREDICTORS[shape.model_type]
+        predictor = family_of_config(shape).predictor_class
         try:
             folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
@@ -126,6 +127,11 @@ def _config_of(uri: str, config: JobConfig) -> Config:
         return read_config(model_folder(uri, config.storage))
     except (*STORAGE_ERRORS, ValueError, ImportError) as error:
         raise _unreadable(uri, error) from None
+
+
+def _family_of(uri: str, config: JobConfig) -> ModelFamily:
+    """The family of a checkpoint."""
+    return family_of_config(_config_of(uri, config))
 
 
 def _unreadable(uri: str, error: Exception) -> ConfigError:

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
 
-from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID, STATS
+from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID
 from pipeline.common.error_codes import Failure
 from pipeline.common.tasks import TASKS, Task, added_columns
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.error_budget import Reporter
 from pipeline.monitoring.stage_timing import Watch
-from pipeline.stages.micro_batch import STATS_TYPE, MicroBatch
+from pipeline.stages.batch_stats import BatchStats
+from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.ranker import Ranker
-from pipeline.stages.task_columns import COLUMNS_OF, Work
+from pipeline.stages.task_columns import COLUMNS_OF, BatchFeatures, TaskColumns
 from pipeline.storage.filesystem import model_folder
+from vilt.inference.engine import Engine
 from vilt.models.registry import open_predictor
-from vilt.models.vilt.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
 
 
-class ViltActor:
-    """Loads each checkpoint once, of any kind; each call takes micro-batches and gives their rows with the results of
-    every task."""
+class PredictActor:
+    """Loads each checkpoint of the job once; each call takes micro-batches and returns their rows with all results."""
 
     def __init__(
         self,
@@ -39,6 +39,14 @@ class ViltActor:
         watch: Watch | None = None,
         texts: ray.ObjectRef | None = None,
     ) -> None:
+        """Load the checkpoints.
+
+        Args:
+            config: The job.
+            threads: Cores of the actor.
+            watch: Where counts and timings are reported; None reports nothing.
+            texts: A `RankTexts`, if the job ranks.
+        """
         torch.set_num_threads(threads)
         if ray.is_initialized() and ray.get_gpu_ids() and not torch.cuda.is_available():
             logger.warning("Ray gave this actor a GPU that torch does not see: the model runs on the CPU")
@@ -49,72 +57,87 @@ class ViltActor:
             uri: open_predictor(model_folder(uri, config.storage), precision=config.precision, tokenizer=tokenizer)
             for uri in config.models
         }
-        self.ranker = None
+        self.columns_of: dict[Task, TaskColumns] = {task: COLUMNS_OF[task] for task in config.tasks if task != "rank"}
+        self.ranker: Ranker | None = None
         if texts is not None:
             predictor = next(iter(self.predictors.values()))
-            assert isinstance(predictor, Predictor)
-            read = self.reporter.read if self.reporter else lambda _: None
-            self.ranker = Ranker(predictor, ray.get(texts), config.top_k, read)
+            count_pairs = self.reporter.count_pairs if self.reporter else None
+            self.ranker = Ranker(predictor, ray.get(texts), config.top_k, count_pairs)
+            self.columns_of["rank"] = self.ranker
 
     def __call__(self, batches: pa.Table) -> pa.Table:
-        """A table of schema `BATCH` -> its rows in the output's schema, and the column `__stats`."""
-        rows = next(iter(self.predictors.values())).preprocessor.rows
-        return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, rows)])
+        """Return the rows of a table of schema `BATCH` in the output's schema, with the column `__stats`."""
+        layout = next(iter(self.predictors.values())).preprocessor.rows
+        return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, layout)])
 
     def _predict(self, batch: MicroBatch) -> pa.Table:
-        started, config, rows = time.monotonic(), self.config, batch.rows
+        began, started, config, rows = time.time(), time.monotonic(), self.config, batch.rows
         for uri, tasks in config.models.items():
-            work = Work(self.predictors[uri], batch.pairs, config.top_k)
-            if self.ranker:
-                work.rank = partial(self.ranker.rank, batch.pairs, _row_ids(rows, len(batch.pairs)))
+            row_ids = _pair_row_ids(batch) if self.ranker else None
+            features = BatchFeatures(self.predictors[uri], batch.pairs, config.top_k, row_ids)
             for task in tasks:
-                column = None if self.ranker else config.text_of(task)
-                text = 0 if column is None else config.text_columns.index(column)
-                rows = _with_results(rows, task, work, rows[f"{PAIR}{text}"].to_numpy())
-        seconds = time.monotonic() - started
+                pair_index = rows[f"{PAIR}{self._text_column(task)}"].to_numpy()
+                rows = _with_results(rows, task, self.columns_of[task], features, pair_index)
+        stats = self._stats(batch, features.predictor, began, time.monotonic() - started)
         added = [name for name in added_columns(config.tasks) if name in rows.column_names]
-        own = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
-        predictor = work.predictor
-        pairs = self.ranker.pairs if self.ranker else len(batch.pairs)
-        tokens = self.ranker.tokens if self.ranker else int(batch.pairs.lengths.sum())
-        stats = {
-            "pairs": pairs,
-            "tokens": tokens,
-            "seconds": seconds,
-            "grids": [f"{grid.rows}x{grid.cols}" for grid in batch.pairs.grids],
-            "precision": predictor.precision,
-            "device": str(predictor.device),
-        }
-        rows = rows.select([*own, *added])
+        carried = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
+        rows = rows.select([*carried, *added])
         if self.reporter:
-            self.reporter.report(rows, pairs, tokens, seconds)
-        return rows.append_column(STATS, pa.array([stats] + [None] * (rows.num_rows - 1), STATS_TYPE))
+            self.reporter.report(rows, stats.pairs, stats.tokens, stats.seconds)
+        return stats.attach(rows)
+
+    def _text_column(self, task: Task) -> int:
+        """Return which of the job's text columns a task reads."""
+        column = None if task == "rank" else self.config.text_of(task)
+        return 0 if column is None else self.config.text_columns.index(column)
+
+    def _stats(self, batch: MicroBatch, predictor: Engine, began: float, seconds: float) -> BatchStats:
+        stats = BatchStats.of(batch, with_pair_tokens=self.ranker is None)
+        if self.ranker:
+            stats = replace(stats, pairs=self.ranker.pairs, tokens=self.ranker.tokens)
+        return replace(
+            stats,
+            began=began,
+            seconds=seconds,
+            precision=predictor.precision,
+            device=str(predictor.device),
+        )
 
 
-def _row_ids(rows: pa.Table, pairs: int) -> np.ndarray:
-    """The row id of each pair, int64, where each row has one pair at most."""
-    pair, ids = rows[f"{PAIR}0"].to_numpy(), np.zeros(pairs, np.int64)
-    ids[pair[pair >= 0]] = rows[ROW_ID].to_numpy()[pair >= 0]
-    return ids
+def _pair_row_ids(batch: MicroBatch) -> np.ndarray:
+    """Return the row id of each pair, int64 (pairs,), of rows that have at most one pair each."""
+    first_pairs, row_ids = batch.rows[f"{PAIR}0"].to_numpy(), np.zeros(len(batch.pairs), np.int64)
+    row_ids[first_pairs[first_pairs >= 0]] = batch.rows[ROW_ID].to_numpy()[first_pairs >= 0]
+    return row_ids
 
 
-def _with_results(rows: pa.Table, task: Task, work: Work, pair: np.ndarray) -> pa.Table:
-    """`rows` with a task's columns; `pair`: int64 (rows,), the place of each row's pair, -1 where it has none."""
-    has_pair = np.flatnonzero(pair >= 0)
-    finite, columns = COLUMNS_OF[task](work, pair[has_pair])
-    place = np.full(len(pair), -1)
-    place[has_pair[finite]] = np.flatnonzero(finite)
-    taken = pa.array(place, mask=place < 0)
+def _with_results(
+    rows: pa.Table, task: Task, columns_of: TaskColumns, features: BatchFeatures, pair_index: np.ndarray
+) -> pa.Table:
+    """Return `rows` with a task's columns.
+
+    Args:
+        rows: The rows of a micro-batch.
+        task: The task.
+        columns_of: What computes its columns.
+        features: What the task reads.
+        pair_index: int64 (rows,), the first pair of each row; -1 if it has none.
+    """
+    has_pair = np.flatnonzero(pair_index >= 0)
+    finite, columns = columns_of(features, pair_index[has_pair])
+    result_of_row = np.full(len(pair_index), -1)
+    result_of_row[has_pair[finite]] = np.flatnonzero(finite)
+    indices = pa.array(result_of_row, mask=result_of_row < 0)
     for name, column in zip(TASKS[task].columns, columns, strict=True):
-        rows = rows.append_column(name, column.take(taken))
+        rows = rows.append_column(name, column.take(indices))
     return rows if finite.all() else _fail(rows, has_pair[~finite], NOT_FINITE)
 
 
-def _fail(rows: pa.Table, where: np.ndarray, failure: Failure) -> pa.Table:
-    """`rows` with this failure at the rows in `where`."""
+def _fail(rows: pa.Table, failed: np.ndarray, failure: Failure) -> pa.Table:
+    """Return `rows` with this failure at the row indices in `failed`."""
     for name, value in ((ERROR, failure.reason), (DETAIL, failure.detail)):
         values = rows[name].to_pylist()
-        for i in where:
+        for i in failed:
             values[i] = value
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(values, pa.string()))
     return rows

@@ -1,4 +1,4 @@
-"""The tasks: what each adds to a row, and how it comes from the model."""
+"""What each task computes from the model's output: one function a task, which returns the columns that it adds."""
 
 from __future__ import annotations
 
@@ -14,96 +14,96 @@ from vilt.common.scores import top
 from vilt.inference.engine import Engine
 from vilt.inference.heads import Reads
 from vilt.inference.packing import Pairs
-from vilt.models.vilt.predictor import Predictor
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
 LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 FILLS = pa.list_(pa.struct([("token", pa.string()), ("score", pa.float32())]))
 TAGS = pa.list_(pa.struct([("token", pa.string()), ("label", pa.string()), ("score", pa.float32())]))
 
-
-# A task reads the pairs at `places` and gives, for each, whether its result is finite, and the columns of `TaskSpec`.
-Columns = tuple[np.ndarray, list[pa.Array]]
+Columns = tuple[np.ndarray, list[pa.Array]]  # bool (n,): whether each result is finite; the columns of `TaskSpec`
 
 
 @dataclass
-class Work:
-    """What the tasks of one checkpoint compute from: a micro-batch's pairs, and what heads read of them, computed
-    once for all heads that read the same."""
+class BatchFeatures:
+    """What the tasks of one checkpoint compute from.
+
+    Attributes:
+        predictor: The checkpoint.
+        pairs: The pairs of a micro-batch.
+        top_k: How many answers or labels to keep.
+        row_ids: int64 (pairs,), the row id of each pair, if the job ranks.
+        vectors: float32 (n, D) features, computed once for all heads that read the same.
+    """
 
     predictor: Engine
     pairs: Pairs
     top_k: int
-    rank: Callable[[np.ndarray], Columns] | None = None  # of the actor's `Ranker`, given the places of pairs
-    vectors: dict[Reads, Tensor] = field(default_factory=dict)  # float32 (n, D) each
+    row_ids: np.ndarray | None = None
+    vectors: dict[Reads, Tensor] = field(default_factory=dict)
 
     def features(self, task: str) -> Tensor:
-        """What the head of a task reads of each pair, float32 (n, D)."""
+        """Return what the head of a task reads of each pair, float32 (n, D)."""
         reads = self.predictor.reads(task)
         if reads not in self.vectors:
             self.vectors[reads] = self.predictor.vectors(self.pairs, reads)
         return self.vectors[reads]
 
-    def logits(self, task: str, places: np.ndarray) -> np.ndarray:
-        """The head of a task on the pairs at `places`, float32 (places, outputs)."""
-        return self.predictor.logits(task, self.features(task)[places])
+    def logits(self, task: str, pair_index: np.ndarray) -> np.ndarray:
+        """Return the logits of a task for the pairs at `pair_index`, float32 (pairs, outputs)."""
+        return self.predictor.logits(task, self.features(task)[pair_index])
 
 
-def score(work: Work, places: np.ndarray) -> Columns:
-    """`score`: the retrieval logit."""
-    logits = work.logits("score", places)[:, 0]
+TaskColumns = Callable[[BatchFeatures, np.ndarray], Columns]  # the second: int64 (n,), the pairs to compute for
+
+
+def score(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `score`: the retrieval logit."""
+    logits = batch.logits("score", pair_index)[:, 0]
     return np.isfinite(logits), [pa.array(logits, pa.float32())]
 
 
-def answer(work: Work, places: np.ndarray) -> Columns:
-    """`answer`, `answer_score`: the best answer and its score; `answers`: the best `top_k`."""
-    return _best(work, "answer", work.logits("answer", places), work.top_k, RANKED)
+def answer(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `answer`, `answer_score`: the best answer and its score; `answers`: the best `top_k`."""
+    return _best(batch, "answer", batch.logits("answer", pair_index), batch.top_k, RANKED)
 
 
-def classify(work: Work, places: np.ndarray) -> Columns:
-    """`label`, `label_score`: the most likely class of the image and its probability; `labels`: the best `top_k`."""
-    return _best(work, "classify", work.logits("classify", places), work.top_k, LABELS)
+def classify(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `label`, `label_score`: the most likely class of the image; `labels`: the best `top_k`."""
+    return _best(batch, "classify", batch.logits("classify", pair_index), batch.top_k, LABELS)
 
 
-def reason(work: Work, places: np.ndarray) -> Columns:
-    """`label`, `label_score`: the most likely class of the text and its images, and its probability."""
-    each = work.features("reason")[places[:, None] + np.arange(work.predictor.config.images)]  # (rows, images, D)
-    logits = work.predictor.logits("reason", each.flatten(1))
-    finite, columns = _best(work, "reason", logits, 1, LABELS)
+def reason(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `label`, `label_score`: the most likely class of the text and its images, and its probability."""
+    pairs_of_rows = pair_index[:, None] + np.arange(batch.predictor.config.images)
+    each = batch.features("reason")[pairs_of_rows]  # (rows, images, D)
+    logits = batch.predictor.logits("reason", each.flatten(1))
+    finite, columns = _best(batch, "reason", logits, 1, LABELS)
     return finite, columns[:2]
 
 
-def embed(work: Work, places: np.ndarray) -> Columns:
-    """`embedding`: the vector of the pair, or of the image, a fixed-size list of floats."""
-    vectors = work.logits("embed", places)
+def embed(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `embedding`: the vector of the pair, or of the image, a fixed-size list of floats."""
+    vectors = batch.logits("embed", pair_index)
     flat = pa.array(vectors.ravel(), pa.float32())
     return _all_finite(vectors), [pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])]
 
 
-def fill(work: Work, places: np.ndarray) -> Columns:
-    """`filled_text`: the text with every [MASK] filled; `fills`: each word that was put there, with its probability."""
-    assert isinstance(work.predictor, Predictor)
-    found = work.predictor.fill_pairs(_some(work.pairs, places))
-    finite = np.array([all(np.isfinite(score) for _, score in row.words) for row in found], dtype=bool)
-    words = [[{"token": token, "score": score} for token, score in row.words] for row in found]
-    return finite, [pa.array([row.text for row in found], pa.string()), pa.array(words, FILLS)]
+def fill(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `filled_text`: the text with every [MASK] filled; `fills`: the words put there, with probabilities."""
+    filled = batch.predictor.fill_pairs(_select(batch.pairs, pair_index))
+    finite = np.array([all(np.isfinite(score) for _, score in row.words) for row in filled], dtype=bool)
+    words = [[{"token": token, "score": score} for token, score in row.words] for row in filled]
+    return finite, [pa.array([row.text for row in filled], pa.string()), pa.array(words, FILLS)]
 
 
-def tag(work: Work, places: np.ndarray) -> Columns:
-    """`tags`: each token of the text, its most likely class and that class's probability."""
-    assert isinstance(work.predictor, Predictor)
-    found = work.predictor.tag_pairs(_some(work.pairs, places))
-    finite = np.array([all(np.isfinite(tag.score) for tag in row) for row in found], dtype=bool)
-    return finite, [pa.array([[tag._asdict() for tag in row] for row in found], TAGS)]
+def tag(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `tags`: each token of the text, its most likely class and that class's probability."""
+    tagged = batch.predictor.tag_pairs(_select(batch.pairs, pair_index))
+    finite = np.array([all(np.isfinite(tag.score) for tag in row) for row in tagged], dtype=bool)
+    return finite, [pa.array([[tag._asdict() for tag in row] for row in tagged], TAGS)]
 
 
-def rank(work: Work, places: np.ndarray) -> Columns:
-    """`best_texts`: the best texts of the image; `candidates`: those of whose best images it may be."""
-    assert work.rank is not None
-    return work.rank(places)
-
-
-COLUMNS_OF: dict[Task, Callable[[Work, np.ndarray], Columns]] = {
+COLUMNS_OF: dict[Task, TaskColumns] = {  # but for `rank`, which has a state: see `pipeline.stages.ranker`
     "score": score,
     "answer": answer,
     "fill": fill,
@@ -111,14 +111,13 @@ COLUMNS_OF: dict[Task, Callable[[Work, np.ndarray], Columns]] = {
     "tag": tag,
     "embed": embed,
     "classify": classify,
-    "rank": rank,
 }
 
 
-def _best(work: Work, task: str, logits: np.ndarray, top_k: int, kind: pa.ListType) -> Columns:
-    """The best label of each row, its score, and the best `top_k` as a column of type `kind`."""
-    best, scores = top(work.predictor.scores(task, logits), min(top_k, logits.shape[1]))
-    names = pa.array(work.predictor.labels, pa.string())
+def _best(batch: BatchFeatures, task: str, logits: np.ndarray, top_k: int, kind: pa.ListType) -> Columns:
+    """Return the best label of each row, its score, and the best `top_k` as a column of type `kind`."""
+    best, scores = top(batch.predictor.scores(task, logits), min(top_k, logits.shape[1]))
+    names = pa.array(batch.predictor.labels, pa.string())
     ranked = pa.StructArray.from_arrays(
         [names.take(pa.array(best.ravel())), pa.array(scores.ravel(), pa.float32())], fields=list(kind.value_type)
     )
@@ -131,13 +130,13 @@ def _all_finite(values: np.ndarray) -> np.ndarray:
     return np.isfinite(values).all(axis=1)
 
 
-def _some(pairs: Pairs, places: np.ndarray) -> Pairs:
-    """Some of `pairs`, with their images."""
+def _select(pairs: Pairs, pair_index: np.ndarray) -> Pairs:
+    """Return some of `pairs`, with their images."""
     ends = np.cumsum(pairs.text_lengths)
-    ids = [pairs.token_ids[ends[i] - pairs.text_lengths[i] : ends[i]] for i in places]
+    ids = [pairs.token_ids[ends[i] - pairs.text_lengths[i] : ends[i]] for i in pair_index]
     return replace(
         pairs,
         token_ids=np.concatenate(ids) if ids else pairs.token_ids[:0],
-        text_lengths=pairs.text_lengths[places],
-        image_index=pairs.image_index[places],
+        text_lengths=pairs.text_lengths[pair_index],
+        image_index=pairs.image_index[pair_index],
     )

@@ -1,8 +1,9 @@
-"""The table as Ray Data reads it: every row with its place and a stable hash, finished parts of the table left unread.
+"""The table as Ray Data reads it: every row with its place and a stable hash, without the rows that are done.
 
 Ray Data's own readers do not tell a row's number in its file, which resuming exactly needs; a `Datasource` of read
-tasks is how Ray Data takes in others. A task does what comes next as well, a window of rows at a time: where reading is
-a stage of its own, both ask for the same cores, and on a small machine each can wait minutes for the other.
+tasks is how Ray Data takes in others. A read task hands its windows to `transform`, which preprocesses them in the
+same task: if reading were a stage of its own, both stages would ask for the same cores, and on a small machine each
+can wait minutes for the other.
 """
 
 from __future__ import annotations
@@ -22,150 +23,176 @@ from pipeline.common.columns import PLACE, ROW_HASH, ROW_SOURCE
 from pipeline.common.errors import first_line
 from pipeline.common.row_ranges import Places, place_of
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile, Split, TableReader
 from pipeline.tables.provenance import content_hashes, row_sources
 
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
 TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
 MOST_TASKS = 20_000  # unless there were more than these
-OWN = (PLACE, ROW_HASH)  # columns that every row gets
-Windows = Callable[[pa.Schema, int], Iterator[pa.Table]]
-Then = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
+WINDOW_BYTES = 2**30  # of rows that are bucketed together: more than Arrow's 32-bit offsets hold would fail later
+ADDED = (PLACE, ROW_HASH)  # columns that every row gets
+Transform = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 
-@dataclass(frozen=True, slots=True)  # as the next: of a large table there are millions
-class Piece:
-    """A run of rows of a file that is read together.
+@dataclass(frozen=True)
+class ReadPlan:
+    """What every read task reads.
 
-    first: the number of its first row in the file. rows: those that pass the filter. all_rows: all. size: bytes.
-    windows: reads all rows, in order, given the columns to read and about how many rows to hold.
+    Attributes:
+        reader: Reads the table's splits.
+        columns: The columns to read, those of the filter included, and their types.
+        names: The columns to hand on.
+        filter: The rows to hand on; None: all.
+        window_rows: How many rows to read at a time.
+        row_source: Whether to add the column `row_source`.
     """
 
-    first: int
-    rows: int
-    all_rows: int
-    size: int
-    windows: Windows
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A file of the table and the pieces in which it is read."""
-
-    found: Found
-    pieces: list[Piece]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to read. schema: of the columns to read. names: of those to hand on. keep: the rows that pass. source:
-    whether to tell where each row comes from."""
-
-    schema: pa.Schema
+    reader: TableReader
+    columns: pa.Schema
     names: list[str]
-    keep: pc.Expression | None
+    filter: pc.Expression | None
     window_rows: int
-    source: bool = False
+    row_source: bool = False
 
 
 @dataclass(frozen=True)
-class Unread:
-    """What is left of a piece. number: of the file in the table. done: places to leave out."""
+class UnreadSplit:
+    """What is left to read of a split.
 
-    number: int
-    file: Found
-    piece: Piece
+    Attributes:
+        file_number: Number of the file among the sorted files of the table.
+        file: The file.
+        split: The split.
+        done: The rows to leave out, as places in the table.
+    """
+
+    file_number: int
+    file: InputFile
+    split: Split
     done: Places
 
     @property
     def rows(self) -> int:
-        """How many rows that is."""
-        return self.piece.rows - len(self.done)
+        """Return how many rows are left."""
+        return self.split.rows - len(self.done)
 
-    def read(self, wanted: Wanted) -> Iterator[pa.Table]:
-        """Its rows, with `__place` and `row_hash`. Raises OSError naming the file."""
+    def read(self, plan: ReadPlan) -> Iterator[pa.Table]:
+        """Yield the rows that are left, with `__place` and `row_hash`.
+
+        Raises:
+            OSError: The storage failed; the message names the file.
+        """
         try:
-            yield from self._read(wanted)
+            yield from self._read(plan)
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise OSError(f"{self.file.name}: {first_line(error)}") from None
 
-    def _read(self, wanted: Wanted) -> Iterator[pa.Table]:
-        row = self.piece.first
-        for table in patiently(lambda: self.piece.windows(wanted.schema, wanted.window_rows), self.file.name):
+    def _read(self, plan: ReadPlan) -> Iterator[pa.Table]:
+        def read_split() -> Iterator[pa.Table]:
+            return plan.reader.read(self.file, self.split, plan.columns, plan.window_rows)
+
+        row = self.split.first_row
+        for table in patiently(read_split, self.file.name):
             rows = np.arange(row, row + table.num_rows)
             row += table.num_rows
-            places = place_of(self.number) + rows
+            places = place_of(self.file_number) + rows
             keep = ~self.done.contains(places)
             table = table.append_column(PLACE, pa.array(places))
             table = table.append_column(ROW_HASH, pa.array(row_hashes(self.file.name, rows)))
             table = table if keep.all() else table.filter(pa.array(keep))
-            table = table if wanted.keep is None else table.filter(wanted.keep)
+            table = table if plan.filter is None else table.filter(plan.filter)
             if table.num_rows:
-                out = table.select([*wanted.names, *OWN])
-                yield out.append_column(ROW_SOURCE, self._sources(table, wanted)) if wanted.source else out
+                out = table.select([*plan.names, *ADDED])
+                yield out.append_column(ROW_SOURCE, self._row_sources(table, plan)) if plan.row_source else out
 
-    def _sources(self, table: pa.Table, wanted: Wanted) -> pa.Array:
-        files, editions = ([value] * table.num_rows for value in (self.file.name, self.file.edition))
-        numbers = table[PLACE].to_numpy() - place_of(self.number)
-        return row_sources(files, editions, numbers, content_hashes(table.select(wanted.names)))
+    def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:
+        files, versions = ([value] * table.num_rows for value in (self.file.name, self.file.version))
+        numbers = table[PLACE].to_numpy() - place_of(self.file_number)
+        return row_sources(files, versions, numbers, content_hashes(table.select(plan.names)))
 
 
 class TableSource(Datasource):
-    """Ray Data's first stage: reads windows of about `wanted.window_rows` rows and gives what `then` makes of them."""
+    """Ray Data's first stage: read tasks, each of some splits.
 
-    def __init__(self, unread: Sequence[Unread], wanted: Wanted, then: Then) -> None:
+    Args:
+        unread: The splits to read.
+        plan: What to read of them.
+        transform: Windows of about `plan.window_rows` rows -> the rows that a task gives; it runs in the read task.
+    """
+
+    def __init__(self, unread: Sequence[UnreadSplit], plan: ReadPlan, transform: Transform) -> None:
         super().__init__()
-        self.wanted, self.then = wanted, then
-        self.tasks: list[list[Unread]] = []
-        most = max(TASK_WINDOWS * wanted.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
-        most_bytes = max(TASK_BYTES, sum(one.piece.size for one in unread) // MOST_TASKS)
+        self.plan, self.transform = plan, transform
+        self.tasks: list[list[UnreadSplit]] = []
+        most = max(TASK_WINDOWS * plan.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
+        most_bytes = max(TASK_BYTES, sum(one.split.size for one in unread) // MOST_TASKS)
         rows = size = 0
         for one in unread:
-            if not self.tasks or rows + one.rows > most or size + one.piece.size > most_bytes:
+            if not self.tasks or rows + one.rows > most or size + one.split.size > most_bytes:
                 self.tasks.append([])
                 rows = size = 0
             self.tasks[-1].append(one)
-            rows, size = rows + one.rows, size + one.piece.size
+            rows, size = rows + one.rows, size + one.split.size
 
     def estimate_inmemory_data_size(self) -> int:
-        """Bytes."""
-        return sum(one.piece.size for task in self.tasks for one in task)
+        """Return the bytes of all splits."""
+        return sum(one.split.size for task in self.tasks for one in task)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: object = None
     ) -> list[ReadTask]:
-        """The tasks."""
+        """Return the read tasks."""
         del parallelism, per_task_row_limit, data_context
-        return [ReadTask(partial(_read, task, self.wanted, self.then), _metadata(task)) for task in self.tasks]
+        return [ReadTask(partial(_read, task, self.plan, self.transform), _metadata(task)) for task in self.tasks]
 
 
-def _read(task: Sequence[Unread], wanted: Wanted, then: Then) -> Iterator[pa.Table]:
-    yield from then(windows_of((table for one in task for table in one.read(wanted)), wanted.window_rows))
+def _read(task: Sequence[UnreadSplit], plan: ReadPlan, transform: Transform) -> Iterator[pa.Table]:
+    yield from transform(windows_of((table for one in task for table in one.read(plan)), plan.window_rows))
 
 
 def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The rows of `tables` in tables of exactly `rows` rows, but for the last."""
+    """Yield the rows of `tables` in windows of exactly `rows` rows.
+
+    The last window may be smaller, and so is one that would hold more than `WINDOW_BYTES`.
+    """
     held: list[pa.Table] = []
-    count = 0
+    count = size = 0
     for table in tables:
-        while count + table.num_rows >= rows:
-            yield pa.concat_tables([*held, table.slice(0, rows - count)])
-            table, held, count = table.slice(rows - count), [], 0
-        held, count = [*held, table], count + table.num_rows
+        while table.num_rows:
+            room = min(rows - count, table.num_rows)
+            part = table.slice(0, room)
+            while part.num_rows > 1 and size + part.nbytes > WINDOW_BYTES:
+                part = part.slice(0, part.num_rows // 2)
+            if held and size + part.nbytes > WINDOW_BYTES:
+                yield pa.concat_tables(held)
+                held, count, size = [], 0, 0
+                continue
+            held, count, size = [*held, part], count + part.num_rows, size + part.nbytes
+            table = table.slice(part.num_rows)
+            if count == rows:
+                yield pa.concat_tables(held)
+                held, count, size = [], 0, 0
     if count:
         yield pa.concat_tables(held)
 
 
-def _metadata(task: Sequence[Unread]) -> BlockMetadata:
-    """Of what is read; how much is made of it is not known."""
-    size = sum(one.piece.size for one in task)
+def _metadata(task: Sequence[UnreadSplit]) -> BlockMetadata:
+    """Return what is known of a task before it runs: what it reads, not how much is made of it."""
+    size = sum(one.split.size for one in task)
     return BlockMetadata(num_rows=None, size_bytes=size, input_files=[one.file.name for one in task], exec_stats=None)
 
 
 def row_hashes(name: str, rows: np.ndarray) -> np.ndarray:
-    """int64 (n,): of rows of the file `name`, the same in every run; within a file no two are equal.
+    """Return the hashes of rows of a file, the same in every run; within a file no two are equal.
 
     The finalizer of SplitMix64 (Steele, Lea and Flood 2014), a bijection, on the row's number plus a hash of the name.
+
+    Args:
+        name: Name of the file.
+        rows: int64 (n,), numbers of rows in it.
+
+    Returns:
+        int64 (n,).
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)

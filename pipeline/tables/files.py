@@ -4,80 +4,105 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import Format, InputConfig
+from pipeline.config.job import InputConfig
+from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.tables import registry
+from pipeline.tables.format import InputFile, Listing, TableFormat
 
 _GLOB = re.compile(r"[*?\[]")
-EXTENSIONS: dict[Format, tuple[str, ...]] = {
-    "parquet": (".parquet",),
-    "csv": (".csv", ".csv.gz"),
-    "jsonl": (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz", ".ndjson.gz"),
-    "webdataset": (".tar",),
-}
+LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file. name: relative to the table's folder. size: bytes. version: etag, or the time of the last change."""
+def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> Listing:
+    """Return the files of one format at a file, folder or glob, sorted.
 
-    path: str
-    name: str
-    size: int
-    version: str
+    A path that exists is taken as it stands, also if it has the characters of a glob in it. Hidden files (`_` or `.`
+    in front) are left out.
 
-    @property
-    def edition(self) -> str:
-        """Version and size: another one when the file has changed."""
-        return f"{self.version} {self.size}"
-
-
-def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[list[Found], str, Format]:
-    """The files of one format at a file, folder or glob, sorted; the folder above all of them; their format.
-
-    Hidden files (`_` or `.` in front) are left out. Raises ConfigError where there are none, or where the names tell
-    of several formats.
+    Raises:
+        ConfigError: There are no files of a table, or the files are of several formats.
     """
-    if _GLOB.search(path):
-        found = filesystem.glob(path, detail=True)
-    elif filesystem.isfile(path):
-        found = {path: filesystem.info(path)}
-    elif filesystem.exists(path):
-        found = filesystem.find(path, detail=True)
-    else:
-        raise ConfigError(f"input.path: {spec.path!r} does not exist")
+    found, folder = _find(filesystem, path, spec)
     alone = list(found) == [path]
-    folder = path.rpartition("/")[0] if alone else _above_glob(path)
+    marked = None if alone else _marked(filesystem, folder, found)
+    if marked is not None:
+        return Listing(filesystem, [], folder, marked, [])
     seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
-    by_format = {name: [file for file in seen if file.lower().endswith(ends)] for name, ends in EXTENSIONS.items()}
+    by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
     if spec.format is not None:
-        files = by_format[spec.format] or seen  # names without an extension, as some writers give them
-        if files:
-            return [_file(file, folder, found[file]) for file in files], folder, spec.format
-    present = [name for name, files in by_format.items() if files]
+        chosen = registry.format_named(spec.format)
+        paths = by_format[chosen] or seen  # names without an extension, as some writers give them
+        if paths:
+            return _listing(filesystem, folder, chosen, paths, found)
+    present = [known for known, paths in by_format.items() if paths]
     if len(present) == 1:
-        return [_file(file, folder, found[file]) for file in by_format[present[0]]], folder, present[0]
+        return _listing(filesystem, folder, present[0], by_format[present[0]], found)
     if present:
-        held = ", ".join(f"{len(by_format[name])} {name}" for name in present)
+        held = ", ".join(f"{len(by_format[known])} {known.name}" for known in present)
         raise ConfigError(f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format")
+    known_ends = [known.extensions[0] for known in registry.FORMATS if known.extensions]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
     held = ", ".join(f"{count} {end}" for end, count in others) or "no file at all"
-    raise ConfigError(f"input.path: {spec.path!r} holds no .parquet, .csv, .jsonl or .tar files; it holds {held}")
+    raise ConfigError(
+        f"input.path: {spec.path!r} holds no {', '.join(known_ends[:-1])} or {known_ends[-1]} files; it holds {held}"
+    )
 
 
-def _file(path: str, folder: str, info: dict[str, Any]) -> Found:
-    version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime")).strip('"')
-    return Found(path, path.removeprefix(folder).lstrip("/"), info["size"], version)
+def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
+    """Return what is at a path, by path, and the folder above all of it."""
+    if filesystem.isfile(path):
+        return {path: filesystem.info(path)}, path.rpartition("/")[0]
+    if filesystem.exists(path):
+        return filesystem.find(path, detail=True), path.rstrip("/")
+    if _GLOB.search(path):
+        return filesystem.glob(path, detail=True), _GLOB.split(path, maxsplit=1)[0].rpartition("/")[0]
+    raise ConfigError(f"input.path: {spec.path!r} does not exist")
 
 
-def _above_glob(path: str) -> str:
-    """The folder that holds all that a path or glob can match."""
-    fixed, *wild = _GLOB.split(path, maxsplit=1)
-    return fixed.rpartition("/")[0] if wild else path.rstrip("/")
+def _marked(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any]) -> TableFormat | None:
+    """Return the format whose marker is in a folder or close above it."""
+    formats = [known for known in registry.FORMATS if known.marker is not None]
+    for known in formats:
+        assert known.marker is not None
+        if any(known.marker.search(path.removeprefix(folder)) for path in found):
+            return known
+    above = folder
+    for _ in range(LEVELS_ABOVE):
+        for known in formats:
+            assert known.marker is not None
+            place = f"{above}/{known.marker_folder}"
+            try:
+                held = filesystem.find(place, maxdepth=1)
+            except STORAGE_ERRORS:  # a folder that this user may not list
+                held = []
+            if any(known.marker.search(path.removeprefix(above)) for path in held):
+                return known
+        above = above.rpartition("/")[0]
+        if not above.strip("/"):
+            break
+    return None
+
+
+def _listing(
+    filesystem: AbstractFileSystem, folder: str, chosen: TableFormat, paths: list[str], found: Mapping[str, Any]
+) -> Listing:
+    files = []
+    for path in paths:
+        info, name = found[path], path.removeprefix(folder).lstrip("/")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
+        etag = str(info.get("ETag") or info.get("LastModified") or info.get("mtime")).strip('"')
+        files.append(InputFile(path, name, info["size"], etag))
+    return Listing(filesystem, files, folder, chosen, paths)
 
 
 def _hidden(relative: str) -> bool:

@@ -1,4 +1,4 @@
-"""Some rows of a large table: where the rows of some ids are, and the rows at some places, each with little reading."""
+"""Find some rows of a large table, by id or by place, and read little else."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ ROWS = 64  # of a Parquet row group, held at a time
 
 
 def find_ids(table: TableFiles, id_column: str | None, ids: Collection[int]) -> dict[int, int]:
-    """row_id -> place, of the rows with one of these ids; of each id the first. Only the column of ids is read."""
-    wanted, out = np.array(sorted(ids), np.int64), dict[int, int]()
+    """Return row_id -> place of the rows with one of these ids, the first of each id. Only the ids are read."""
+    asked, out = np.array(sorted(ids), np.int64), dict[int, int]()
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
         found = with_row_id(rows, id_column)
-        own = found[ROW_ID].to_numpy()
-        for i in np.flatnonzero(np.isin(own, wanted)):
-            out.setdefault(int(own[i]), found[PLACE][int(i)].as_py())
-        if len(out) == len(wanted):
+        row_ids = found[ROW_ID].to_numpy()
+        for i in np.flatnonzero(np.isin(row_ids, asked)):
+            out.setdefault(int(row_ids[i]), found[PLACE][int(i)].as_py())
+        if len(out) == len(asked):
             break
     return out
 
 
 def read_places(table: TableFiles, places: Collection[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """place -> the values of these columns. Only pieces of files with one of the places are read, up to the last."""
+    """Return place -> the values of these columns. Only splits with one of the places are read, up to the last."""
     schema = pa.schema([table.schema.field(name) for name in columns])
     out: dict[int, dict[str, Any]] = {}
-    for number, file in enumerate(table.files):
-        for piece in file.pieces:
-            first = place_of(number, piece.first)
-            wanted = sorted(place for place in places if first <= place < first + piece.all_rows)
-            if not wanted:
+    for number, opened in enumerate(table.files):
+        for split in opened.splits:
+            first = place_of(number, split.first_row)
+            left = sorted(place for place in places if first <= place < first + split.all_rows)
+            if not left:
                 continue
-            for window in piece.windows(schema, ROWS):
-                here = [place for place in wanted if place < first + window.num_rows]
+            for window in table.reader.read(opened.file, split, schema, ROWS):
+                here = [place for place in left if place < first + window.num_rows]
                 for place in here:
                     row = window.slice(place - first, 1)
                     out[place] = {name: _value(row[name][0]) for name in columns}
-                wanted, first = wanted[len(here) :], first + window.num_rows
-                if not wanted:
+                left, first = left[len(here) :], first + window.num_rows
+                if not left:
                     break
     return out
 
 
 def by_file(table: TableFiles, rows: Sequence[dict[str, Any]]) -> list[int]:
-    """The places of rows that name their `file` and `row`; of a file that is gone, -1."""
-    numbers = defaultdict(lambda: -1, {file.found.name: number for number, file in enumerate(table.files)})
+    """Return the places of rows that name their `file` and `row`; -1 if the file is gone."""
+    numbers = defaultdict(lambda: -1, {file.name: number for number, file in enumerate(table.files)})
     return [place_of(numbers[row["file"]], row["row"]) if numbers[row["file"]] >= 0 else -1 for row in rows]
 
 
 def _value(value: pa.Scalar) -> Any:
-    """As Python has it; what is not UTF-8, as the bytes that it is."""
+    """Return the value in Python; a string that is not UTF-8 as bytes."""
     try:
         return value.as_py()
     except UnicodeDecodeError as error:

@@ -2,143 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
-from ray.data.datasource.partitioning import Partitioning, PathPartitionParser
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.datasource import InputFile, Piece
-from pipeline.tables.files import Found
+from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
 from pipeline.tables.filter_expression import Filter
-from pipeline.tables.schemas import require_column, unify
+from pipeline.tables.format import (
+    InputFile,
+    Listing,
+    OpenedFile,
+    OpenedTable,
+    OpenOptions,
+    Split,
+    StoredRows,
+    TableFormat,
+)
+from pipeline.tables.partitions import Partitions, find_partitions
+from pipeline.tables.schemas import as_text, conform, plain, require_column, unify
 
-FORMAT = ds.ParquetFileFormat()
-EVERYWHERE = ds.scalar(True)
+COPY_BYTES = 2**24  # of a row group, held at a time while it is copied
+COPY_ROWS = 2**20
+BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group: its number in the file, its rows, its bytes."""
 
-    id: int
+    number: int
     rows: int
     size: int
 
 
-def open_parquet(
-    files: list[Found], folder: str, filesystem: pyarrow.fs.FileSystem, keep: str | None, all_paths: list[str]
-) -> tuple[list[InputFile], pa.Schema, Filter | None]:
-    """Read all footers; the files with a piece for each row group, the schema of all together with the columns of their
-    folders' names (`year=2026`) last, and the filter. all_paths: of the table, whose folders' names decide together of
-    what type these columns are. Raises ConfigError naming the file that is wrong.
+class ParquetFormat(TableFormat):
+    """Parquet."""
 
-    Of a footer the sizes of its row groups stay in memory, and its schema, where no file before it has the same.
-    """
-    paths = [file.path for file in files]
-    schemas: dict[pa.Schema, pa.Schema] = {}
-    footers: list[tuple[pa.Schema, list[Group]]] = []
-    for schema, groups in in_threads(lambda path: _footer(path, filesystem), paths):
-        footers.append((schemas.setdefault(schema, schema), groups))
-    schema = unify(paths, [own for own, _ in footers])
-    keys = _partitions(all_paths, folder, schema)
-    schema, hive = pa.schema([*schema, *keys]), ds.HivePartitioning(keys)
-    condition = None if keep is None else _parse_filter(keep, schema)
+    name = "parquet"
+    extensions = (".parquet",)
 
-    def pieces(number: int) -> InputFile:
-        file, groups = files[number], footers[number][1]
-        where = hive.parse(f"/{file.name.rpartition('/')[0]}/") if len(keys) else EVERYWHERE
-        return InputFile(file, _pieces(file.path, filesystem, groups, where, schema, condition))
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Read all footers; there is a split for each row group.
 
-    return list(in_threads(pieces, range(len(files)))), schema, condition
+        The columns that folders name (`year=2026`) come last. Of a footer the sizes of its row groups stay in memory,
+        and its schema, if no file before it has the same.
+        """
+        files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
+        schemas: dict[pa.Schema, pa.Schema] = {}
+        footers: list[tuple[pa.Schema, list[RowGroup]]] = []
+        for schema, groups in in_threads(lambda file: _footer(file, filesystem, options), files):
+            footers.append((schemas.setdefault(schema, schema), groups))
+        schema = unify([file.path for file in files], [found for found, _ in footers])
+        partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
+        for name in partitions.columns.names:
+            if name in schema.names:
+                raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
+        schema = pa.schema([*schema, *partitions.columns])
+        condition = None if options.filter is None else _parse_filter(options.filter, schema)
+        reader = ParquetReader(filesystem, partitions)
+
+        def opened(number: int) -> OpenedFile:
+            splits = _splits(footers[number][1])
+            if condition is not None:
+                splits = [_count(files[number], split, reader, schema, condition) for split in splits]
+            return OpenedFile(files[number], splits)
+
+        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition)
+
+    def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
+        """Open a file to copy its row groups with its own schema, metadata and compression."""
+        return _stored_rows(file, arrow_filesystem(filesystem))
 
 
-def _footer(path: str, filesystem: pyarrow.fs.FileSystem) -> tuple[pa.Schema, list[Group]]:
-    """What the footer of a file says: its schema without metadata, its row groups."""
+@dataclass(frozen=True)
+class ParquetReader:
+    """Reads row groups in batches."""
+
+    filesystem: pa.fs.FileSystem
+    partitions: Partitions
+
+    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
+        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
+        constants = self.partitions.values(file.name)
+        names = [name for name in columns.names if name not in constants]
+        for table in self._batches(file, split, names, rows):
+            yield conform(table, columns, constants, file.name)
+
+    def _batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.Table]:
+        """Yield a row group; in smaller tables when pyarrow cannot hold so many bytes of a nested column at once."""
+        given = 0
+        with pq.ParquetFile(file.path, filesystem=self.filesystem, pre_buffer=True) as opened:
+            stored = set(opened.schema_arrow.names)
+            names = [name for name in names if name in stored]
+            size = _size(opened.metadata.row_group(split.row_group), set(names))
+            rows = max(1, min(rows, BATCH_BYTES * split.all_rows // max(1, size)))
+            while given < split.all_rows:
+                seen = 0
+                try:
+                    for batch in opened.iter_batches(rows, [split.row_group], names):
+                        seen += batch.num_rows
+                        if seen > given:
+                            fresh = batch.slice(max(0, batch.num_rows - (seen - given)))
+                            given = seen
+                            yield pa.Table.from_batches([fresh])
+                    return
+                except pa.ArrowNotImplementedError:
+                    if rows == 1:
+                        raise
+                    rows = max(1, rows // 8)
+
+
+def _size(group: pq.RowGroupMetaData, names: set[str]) -> int:
+    """Return the uncompressed bytes of some columns of a row group, their fields included."""
+    size = 0
+    for column in map(group.column, range(group.num_columns)):
+        parts = column.path_in_schema.split(".")
+        if any(".".join(parts[:i]) in names for i in range(1, len(parts) + 1)):
+            size += column.total_uncompressed_size
+    return size
+
+
+def _footer(file: InputFile, filesystem: pa.fs.FileSystem, options: OpenOptions) -> tuple[pa.Schema, list[RowGroup]]:
+    """Return what the footer of a file says: its schema, of the types as which it is read, and its row groups."""
     try:
-        fragment = FORMAT.make_fragment(path, filesystem)
+        fragment = ds.ParquetFileFormat().make_fragment(file.path, filesystem)
         fragment.ensure_complete_metadata()
-        groups = [Group(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
-        return fragment.physical_schema.remove_metadata(), groups
+        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
+        schema = fragment.physical_schema.remove_metadata()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {first_line(error)}") from None
+        raise ConfigError(f"input.path: {file.path!r} is not Parquet, or is cut off: {first_line(error)}") from None
     except STORAGE_ERRORS as error:
-        raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+        raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"input.path: {file.path!r} has two columns named {twice[0]!r}; columns have a name each")
+    fields = [field.with_type(plain(field.type)) for field in schema]
+    texts = options.text_columns
+    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields]), groups
 
 
-def _pieces(
-    path: str,
-    filesystem: pyarrow.fs.FileSystem,
-    groups: list[Group],
-    where: ds.Expression,
-    schema: pa.Schema,
-    keep: Filter | None,
-) -> list[Piece]:
-    """A piece for each row group. where: what the folders' names say of the file."""
-    out, first = [], 0
+def _splits(groups: Iterable[RowGroup]) -> list[Split]:
+    splits, first = [], 0
     for group in groups:
-        windows = partial(_windows, path, filesystem, where, group.id)
-        rows = group.rows
-        if keep is not None:
-            rows = _count(FORMAT.make_fragment(path, filesystem, where, [group.id]), schema, keep)
-        out.append(Piece(first, rows, group.rows, group.size, windows))
+        splits.append(Split(first, group.rows, group.rows, group.size, group.number))
         first += group.rows
-    return out
-
-
-def _windows(
-    path: str, filesystem: pyarrow.fs.FileSystem, where: ds.Expression, group: int, schema: pa.Schema, rows: int
-) -> Iterator[pa.Table]:
-    """`Windows` of a row group, once the first four are bound."""
-    fragment = FORMAT.make_fragment(path, filesystem, where, [group])
-    scanner = fragment.scanner(
-        schema=schema, columns=schema.names, batch_size=rows, batch_readahead=1, fragment_readahead=1
-    )
-    for batch in scanner.to_batches():
-        yield pa.Table.from_batches([batch])
+    return splits
 
 
 def _parse_filter(text: str, schema: pa.Schema) -> Filter:
     try:
-        keep = Filter(text)
+        condition = Filter(text)
     except ValueError as error:
         raise ConfigError(f"input.filter: {error}") from None
-    for name in keep.columns():
+    for name in condition.columns():
         require_column(schema, "input.filter", name)
-    return keep
+    return condition
 
 
-def _count(fragment: ds.ParquetFileFragment, schema: pa.Schema, keep: Filter) -> int:
-    """Rows that the filter lets through; only its columns are read."""
+def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> Split:
+    """Return a split with the number of rows that the filter lets through; only its columns are read."""
+    columns = pa.schema([schema.field(name) for name in condition.columns()])
+    passes = condition.pyarrow()
     try:
-        # Not `count_rows`: where a folder's name decides, pyarrow 26 counts all row groups of the file.
-        return sum(b.num_rows for b in fragment.scanner(schema=schema, columns=[], filter=keep.pyarrow()).to_batches())
+        rows = sum(table.filter(passes).num_rows for table in reader.read(file, split, columns, COPY_ROWS))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise ConfigError(f"input.filter: {keep.text!r} does not fit the columns: {first_line(error)}") from None
+        raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None
+    return Split(split.first_row, rows, split.all_rows, split.size, split.row_group)
 
 
-def _partitions(files: list[str], folder: str, schema: pa.Schema) -> pa.Schema:
-    """The columns that are in the names of the files' folders below `folder`: int64 where all values are, else
-    string. Raises ConfigError where they differ from file to file."""
-    parse = PathPartitionParser(Partitioning("hive", base_dir=folder))
-    values = [parse(file) for file in files]
-    for file, found in zip(files, values, strict=True):
-        if found.keys() != values[0].keys():
-            raise ConfigError(
-                f"input.path: the folders of {file!r} name the columns {list(found) or 'none'}, "
-                f"those of {files[0]!r} {list(values[0]) or 'none'}"
-            )
-    for name in values[0]:
-        if name in schema.names:
-            raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
-    whole = {name for name in values[0] if all(_is_int(found[name]) for found in values)}
-    return pa.schema([(name, pa.int64() if name in whole else pa.string()) for name in values[0]])
+@contextmanager
+def _stored_rows(file: InputFile, filesystem: pa.fs.FileSystem) -> Iterator[StoredRows]:
+    with pq.ParquetFile(file.path, filesystem=filesystem) as opened:
+        yield StoredRows(opened.schema_arrow, _compression(opened.metadata), _ranges(opened))
 
 
-def _is_int(text: str) -> bool:
-    """Whether an int64 holds all of a text, which it does not of "007"."""
-    return text.lstrip("-").isdecimal() and len(text) < 19 and str(int(text)) == text
+def _ranges(opened: pq.ParquetFile) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
+    """Yield a range for each row group."""
+    first = 0
+    for number in range(opened.num_row_groups):
+        group = opened.metadata.row_group(number)
+        wide = max(1, group.total_byte_size // max(1, group.num_rows))
+        rows = min(max(1, COPY_BYTES // wide), COPY_ROWS)
+        yield first, group.num_rows, partial(_read_group, opened, number, rows)
+        first += group.num_rows
+
+
+def _read_group(opened: pq.ParquetFile, number: int, rows: int) -> Iterator[pa.Table]:
+    for batch in opened.iter_batches(rows, row_groups=[number]):
+        yield pa.Table.from_batches([batch])
+
+
+def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:
+    """Return the compression of a file's columns: one for all if it is the same."""
+    if not metadata.num_row_groups:
+        return "snappy"
+    group = metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    found = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
+    return next(iter(found.values())) if len(set(found.values())) == 1 else found

@@ -1,19 +1,25 @@
-"""One schema for the files of a table, and what must be in it."""
+"""One schema for the files of a table, and the rows of each file in it."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, first_line
 
 
 def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for all files: a column that a file lacks is null there, numbers take the wider type.
+    """Return one schema for all files: a column that a file lacks is null there, numbers take the wider type.
 
-    Raises ConfigError naming the first file, and its column, that fits none of this.
+    Args:
+        files: The path of each file, for messages.
+        schemas: The schema of each file.
+
+    Raises:
+        ConfigError: A column has types that do not fit together; the message names it and the first such file.
     """
     merged = schemas[0].remove_metadata()
     known = {schemas[0]}
@@ -21,21 +27,141 @@ def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
         if schema in known:
             continue
         known.add(schema)
+        schema = schema.remove_metadata()
         for field in schema:
-            if field.name in merged.names and not _fit(merged.field(field.name), field):
-                before = merged.field(field.name).type
+            if field.name not in merged.names:
+                continue
+            before = merged.field(field.name)
+            if pa.types.is_dictionary(before.type) != pa.types.is_dictionary(field.type):
+                before, field = (one.with_type(decoded(one.type)) for one in (before, field))
+                merged = merged.set(merged.get_field_index(field.name), before)
+                schema = schema.set(schema.get_field_index(field.name), field)
+            if not _fit(before, field):
                 raise ConfigError(
-                    f"input.path: column {field.name!r} is {field.type} in {file!r} and {before} in other files"
+                    f"input.path: column {field.name!r} is {field.type} in {file!r} and {before.type} in other files"
                 )
-        merged = pa.unify_schemas([merged, schema.remove_metadata()], promote_options="permissive")
+        merged = pa.unify_schemas([merged, schema], promote_options="permissive")
     return merged
 
 
+def decoded(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column, dictionary-encoded or not."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type as which values are read: views and fixed lists of strings as everybody else holds them."""
+    types = pa.types
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, plain(kind.value_type), kind.ordered)
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(plain(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(kind.key_field.with_type(plain(kind.key_type)), kind.item_field.with_type(plain(kind.item_type)))
+    if types.is_fixed_size_list(kind):
+        value = kind.value_field.with_type(plain(kind.value_type))
+        return pa.list_(value) if is_text(value.type) or is_bytes(value.type) else pa.list_(value, kind.list_size)
+    if types.is_large_list(kind) or types.is_large_list_view(kind):
+        return pa.large_list(kind.value_field.with_type(plain(kind.value_type)))
+    if types.is_list(kind) or types.is_list_view(kind):
+        return pa.list_(kind.value_field.with_type(plain(kind.value_type)))
+    return kind
+
+
+def as_text(kind: pa.DataType) -> pa.DataType:
+    """Return the type of a column of texts that are stored as binary: the same with strings."""
+    if pa.types.is_binary(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind):
+        return pa.large_string()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, as_text(kind.value_type), kind.ordered)
+    if pa.types.is_list(kind):
+        return pa.list_(as_text(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(as_text(kind.value_type))
+    return kind
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether values are strings."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Return whether values are bytes, of any length each."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def conform(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, Any], file: str) -> pa.Table:
+    """Return rows of one file with the columns of the whole table.
+
+    Args:
+        rows: The rows, with at least those columns of `schema` that the file has.
+        schema: The columns to return.
+        constants: The value of each column that is the same in all rows: those of the folders' names.
+        file: The name of the file.
+
+    Raises:
+        ConfigError: A value does not fit the type that its column has in the whole table.
+    """
+    columns = []
+    for field in schema:
+        if field.name in constants:
+            columns.append(pa.repeat(pa.scalar(constants[field.name], field.type), rows.num_rows))
+        elif field.name not in rows.column_names:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+        else:
+            columns.append(cast(rows[field.name], field, file))
+    if not columns:
+        return rows.select([])
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def cast(values: pa.ChunkedArray | pa.Array, field: pa.Field, file: str) -> pa.ChunkedArray | pa.Array:
+    """Return the values of a column in the type of the whole table. Raises ConfigError as `conform`."""
+    if values.type == field.type:
+        return values
+    try:
+        if _has_binary(values.type) and not _has_binary(field.type):  # what is not UTF-8 fails row by row, later
+            return _view_as_text(values, field.type)
+        return values.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise ConfigError(
+            f"input.path: column {field.name!r} of {file!r} is {values.type}, in other files {field.type}: "
+            f"{first_line(error)}; leave it out of input.columns, or write the files with one type"
+        ) from None
+
+
+def _has_binary(kind: pa.DataType) -> bool:
+    """Return whether a column of texts is stored as binary."""
+    if pa.types.is_dictionary(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _has_binary(kind.value_type)
+    return is_bytes(kind) or bool(pa.types.is_binary_view(kind))
+
+
+def _view_as_text(values: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        return pa.chunked_array([_view_as_text(chunk, kind) for chunk in values.chunks], kind)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_dictionary(kind):
+        return _view_as_text(values, kind.value_type).dictionary_encode().cast(kind)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        stored = values.cast(pa.list_(pa.binary()) if pa.types.is_list(kind) else pa.large_list(pa.binary()))
+        texts = _view_as_text(stored.values, kind.value_type)
+        build = pa.ListArray if pa.types.is_list(kind) else pa.LargeListArray
+        return build.from_arrays(stored.offsets, texts, type=kind, mask=stored.is_null())
+    return values.cast(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()).view(kind)
+
+
 def _fit(a: pa.Field, b: pa.Field) -> bool:
-    """Whether two types have a common one; not so bytes and strings, which pyarrow would take for bytes."""
-    text = [pa.types.is_string(field.type) or pa.types.is_large_string(field.type) for field in (a, b)]
-    data = [pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type) for field in (a, b)]
-    if any(text) and any(data):
+    """Return whether two types have a common one; bytes and strings, which pyarrow would take for bytes, have none."""
+    if (is_text(a.type) and is_bytes(b.type)) or (is_bytes(a.type) and is_text(b.type)):
         return False
     try:
         pa.unify_schemas([pa.schema([a]), pa.schema([b])], promote_options="permissive")
@@ -45,7 +171,16 @@ def _fit(a: pa.Field, b: pa.Field) -> bool:
 
 
 def require_column(schema: pa.Schema, key: str, name: str) -> None:
-    """Raises ConfigError where the table has no such column. key: of the config, that names it."""
+    """Check that a table has a column.
+
+    Args:
+        schema: The schema of the table.
+        key: The key of the config that names the column.
+        name: The column.
+
+    Raises:
+        ConfigError: It has no such column; the message says which it has, and which has nearly this name.
+    """
     if name not in schema.names:
         close = difflib.get_close_matches(name, schema.names, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""

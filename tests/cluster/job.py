@@ -19,11 +19,12 @@ import pyarrow as pa
 import ray
 
 from pipeline import JobConfig
-from pipeline.stages.predict import ViltActor
+from pipeline.stages.predict import PredictActor
+from pipeline.stages.preprocess import Preprocess
 from tests.clusters import Running, cluster_of, remove
 
 
-class NodeActor(ViltActor):
+class NodeActor(PredictActor):
     """Leaves a mark for each micro-batch, with its node; after three it waits until the file `go on` is there."""
 
     def __init__(self, config: JobConfig, *args: Any, **kwargs: Any) -> None:
@@ -39,15 +40,13 @@ class NodeActor(ViltActor):
         return super().__call__(batches)
 
 
-class Windows:
-    """`preprocess_windows`, leaving a mark with the node that decodes."""
+class MarkedPreprocess(Preprocess):
+    """`Preprocess`, leaving a mark with the node that decodes."""
 
-    def __init__(self, marks: Path) -> None:
-        self.marks, self.preprocess = marks, import_module("pipeline.scoring.dataflow").preprocess_windows
-
-    def __call__(self, windows: Iterator[pa.Table], **kwargs: Any) -> Iterator[pa.Table]:
-        (self.marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
-        return self.preprocess(windows, **kwargs)
+    def __call__(self, windows: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        marks = Path(self.config.output.path).with_name("marks")
+        (marks / f"decoded-{ray.get_runtime_context().get_node_id()}-{time.time_ns()}").touch()
+        return super().__call__(windows)
 
 
 def worked(marks: Path) -> Counter[str]:
@@ -62,7 +61,7 @@ def main(config_file: str, how: str) -> None:
     marks.mkdir()
     stages = import_module("pipeline.scoring.dataflow")
     with cluster_of(head_cores=2 if how == "replace" else 0) as cluster:
-        stages.ViltActor, stages.preprocess_windows = NodeActor, Windows(marks)  # type: ignore[attr-defined]
+        stages.PredictActor, stages.Preprocess = NodeActor, MarkedPreprocess  # type: ignore[attr-defined]
         kept, lost = (cluster.add_node(num_cpus=2, num_gpus=1) for _ in range(2))
         nodes = {kept.node_id: "kept", lost.node_id: "lost", cluster.head_node.node_id: "head"}
         job = Running(config)

@@ -20,7 +20,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PLACE = re.compile(
-    r"`((?:vilt|pipeline|jobs|tests|configs|docs|examples|benchmarks)/[\w./-]*|[\w-]+\.(?:md|toml|txt))`"
+    r"`((?:vilt|pipeline|jobs|tests|configs|docs|examples|benchmarks)/[\w./-]*|[\w-]+\.(?:md|toml)|constraints\.txt)`"
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 

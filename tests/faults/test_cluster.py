@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import JobConfig, run
-from pipeline.stages.predict import ViltActor
+from pipeline.stages.predict import PredictActor
 from tests.clusters import job_values, run_script
 from tests.faults.harness import ROWS, TABLE, Outcome
 
@@ -29,12 +29,12 @@ def test_a_node_that_goes(tmp_path: Path) -> None:
     values = job_values(tmp_path, actors={"count": 2, "cpus": 1})
     printed = run_script(Path(__file__).with_name("cluster_job.py"), values, tmp_path, "2")
     [line] = [line for line in printed if line.startswith("node removed")]
-    assert "ViltActor" in line
+    assert "PredictActor" in line
     assert "Monitor" not in line, "it is with the driver"
     outcome(tmp_path / "out", "one of two nodes removed", 1)
 
 
-class LateActor(ViltActor):
+class LateActor(PredictActor):
     """Fails to start, twice."""
 
     def __init__(self, config: JobConfig, *args: Any, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class LateActor(ViltActor):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_an_actor_that_starts_the_third_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("pipeline.scoring.dataflow"), "ViltActor", LateActor)
+    monkeypatch.setattr(import_module("pipeline.scoring.dataflow"), "PredictActor", LateActor)
     run(JobConfig.parse("score", job_values(tmp_path, actors={"count": 1, "cpus": 1})))
     assert len(list((tmp_path / "failures").iterdir())) == 2
     outcome(tmp_path / "out", "an actor's __init__ fails twice", 2)

@@ -18,8 +18,8 @@ from pipeline import JobConfig
 from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID, TEXT_INDEX
 from pipeline.common.error_codes import REASONS
 from pipeline.stages.micro_batch import MicroBatch
-from pipeline.stages.preprocess import Settings, preprocess
-from pipeline.tables.table import check_columns
+from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.column_checks import check_columns
 from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
 from vilt.inference.packing import ImageRows
@@ -76,9 +76,9 @@ def test_every_pair_leaves_once(tmp_path: Path, kind: str, lists: bool) -> None:
         rows = rng.choice((1, 3, 20))
         columns = {"n": pa.array(range(rows)), "image": images(rng, rows, kind), "text": texts(rng, rows, lists)}
         window = through_parquet(pa.table(columns))
-        settings = Settings(config, str(tmp_path), check_columns(window.schema, config), 2048, 1)
+        preprocess = Preprocess(config, str(tmp_path), check_columns(window.schema, config), 2048, 1)
         left: Counter[tuple[int, int | None]] = Counter()
-        for table in preprocess(window, settings):
+        for table in preprocess.map_batch(window):
             for batch in MicroBatch.from_arrow(table, ImageRows(3 * 32 * 32)):
                 count_pairs(batch, left, seen, lists)
         lengths = window["text"].combine_chunks()

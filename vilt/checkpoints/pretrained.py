@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from vilt.checkpoints import original
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.outputs import ModelOutput
@@ -40,20 +39,18 @@ class PretrainedModel(nn.Module):
         return {}
 
     @classmethod
+    def read_checkpoint(cls, uri: str) -> tuple[Config, dict[str, Tensor]]:
+        """The config and the tensors of a checkpoint. Raises ValueError for what is none of this family."""
+        return cls.config_class.from_pretrained(uri), checkpoint.read(uri)[0]
+
+    @classmethod
     def from_pretrained(cls, uri: str, **options: Any) -> Self:
         """Load config and weights from a folder or any URI that fsspec opens; in eval mode, float32.
 
         Also ViLT from a `.ckpt` file of the original project. options: of the class, beside its config; where they are
         left out, as the checkpoint has it. Raises ValueError in one line where it is of another kind, or does not fit.
         """
-        if original.is_original(uri):
-            config, tensors, *_ = original.read(uri)
-            if not isinstance(config, cls.config_class):
-                raise ValueError(
-                    f"{uri!r} is a checkpoint of ViLT; {cls.__name__} reads {cls.config_class.model_type!r}"
-                )
-        else:
-            config, tensors = cls.config_class.from_pretrained(uri), checkpoint.read(uri)[0]  # type: ignore[assignment]
+        config, tensors = cls.read_checkpoint(uri)
         model = cls(config, **{**cls.options(tensors), **options})
         checkpoint.fill(*model.parts(), tensors, uri)
         return model.eval()

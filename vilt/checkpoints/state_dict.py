@@ -28,7 +28,7 @@ _DECODERS = ("mlm_score", "cls.predictions")
 def read(uri: Source) -> tuple[Tensors, str]:
     """The tensors of a checkpoint folder without the model's prefix, as `vilt.`, and the sha256 of their file.
 
-    The files of the original project are read by `vilt.checkpoints.original`.
+    The files of the original project are read by `vilt.models.vilt.original`.
     """
     folder = as_folder(uri)
     if folder.exists(SAFETENSORS):

@@ -1,85 +1,140 @@
-"""The configs of the family: the `config.json` of a ViLT, ViT or VisualBERT checkpoint."""
+"""What the configs of all model families share: the `config.json` of a checkpoint as an object. Imports no torch."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
 from typing_extensions import Self
 
+from vilt.common.hub import split_options
 from vilt.common.storage import Folder, Source, as_folder
+
+if TYPE_CHECKING:
+    import torch
+
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+ATTENTION = ("eager", "sdpa")  # what `attn_implementation` may name
+_NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
 
 
 def _numbered(count: int) -> dict[int, str]:
     return {i: f"LABEL_{i}" for i in range(count)}
 
 
-@dataclass(init=False)
 class Config:
-    """What the configs have in common, key by key as in the published `config.json`.
+    """The keys that all configs have, as attributes.
 
-    `output_attentions`, `output_hidden_states` and `return_dict` hold where a call of `forward` leaves them out. Keys
-    that a class does not name (`architectures`, `transformers_version`, ...) are kept in `extra`, read as attributes,
-    and written back by `save_pretrained`.
+    A key that no class names (`architectures`, `transformers_version`, ...) becomes an attribute too, and
+    `save_pretrained` writes it back. So does an attribute that is set later.
     """
 
     model_type: ClassVar[str]
-    pre_norm: ClassVar[bool] = True  # whether a block's norms come before its layers or after the residuals
+    keys_to_ignore_at_inference: ClassVar[list[str]] = []
 
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str | Callable[[Tensor], Tensor] = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    output_attentions: bool = False
-    output_hidden_states: bool = False
-    return_dict: bool = True
-    id2label: dict[int, str] = field(default_factory=lambda: _numbered(2))
-    extra: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        dtype: str | torch.dtype | None = None,
+        pruned_heads: Mapping[int, list[int]] | None = None,
+        tie_word_embeddings: bool = True,
+        chunk_size_feed_forward: int = 0,
+        architectures: list[str] | None = None,
+        id2label: Mapping[Any, str] | None = None,
+        label2id: Mapping[str, int] | None = None,
+        num_labels: int | None = None,
+        problem_type: str | None = None,
+        pad_token_id: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Set the shared keys.
 
-    def __init__(self, **values: Any) -> None:
-        """Fields by name; `num_labels=n` is short for n labels without names; any other key goes to `extra`."""
-        values.pop("label2id", None)  # the inverse of `id2label`
-        values.pop("model_type", None)  # the class
-        labels, extra = values.pop("num_labels", None), dict(values.pop("extra", {}))
-        if values.get("id2label") is None:
-            values["id2label"] = _numbered(2 if labels is None else labels)
-        for own in fields(self):
-            default = own.default if own.default_factory is MISSING else own.default_factory()
-            setattr(self, own.name, values.pop(own.name, default))
-        self.id2label = {int(k): v for k, v in self.id2label.items()}
-        self.extra = {**extra, **values}
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
+        Args:
+            output_hidden_states: Whether `forward` returns every layer's output unless a call says otherwise.
+            output_attentions: Whether `forward` returns every layer's attention unless a call says otherwise.
+            return_dict: Whether `forward` returns named values, not a tuple, unless a call says otherwise.
+            dtype: The dtype of the stored weights; `torch_dtype` is the same key.
+            pruned_heads: The attention heads that were removed, by layer.
+            tie_word_embeddings: Whether the decoder of words shares the table of words.
+            chunk_size_feed_forward: Read and written back; layers are never chunked here.
+            architectures: The classes that the checkpoint was saved from.
+            id2label: The name of each class of the classifier.
+            label2id: The inverse of `id2label`.
+            num_labels: So many classes without names, when `id2label` is not given.
+            problem_type: One of `PROBLEM_TYPES`; when None, the labels decide which loss is used.
+            pad_token_id: The token whose embedding is not trained.
+            **kwargs: Any other key.
 
-    def __getattr__(self, name: str) -> Any:
-        extra = self.__dict__.get("extra", {})
-        if name not in extra:
+        Raises:
+            ValueError: A value is of no use, or `problem_type` is not known.
+        """
+        for name, labels in (("id2label", id2label), ("label2id", label2id)):
+            if labels is not None and not isinstance(labels, Mapping):
+                raise ValueError(f"{name} is {labels!r:.100}; it is an object of labels")
+        if problem_type is not None and problem_type not in PROBLEM_TYPES:
+            raise ValueError(f"problem_type {problem_type!r} is not one of {', '.join(PROBLEM_TYPES)}")
+        self.output_hidden_states = output_hidden_states
+        self.output_attentions = output_attentions
+        self.return_dict = return_dict
+        self.dtype = dtype if dtype is not None else kwargs.pop("torch_dtype", None)
+        self.pruned_heads = {int(layer): list(heads) for layer, heads in (pruned_heads or {}).items()}
+        self.tie_word_embeddings = tie_word_embeddings
+        self.chunk_size_feed_forward = chunk_size_feed_forward
+        self.architectures = architectures
+        self.id2label = _numbered(2 if num_labels is None else num_labels)
+        if id2label is not None:
+            self.id2label = {int(index): label for index, label in id2label.items()}
+        self.label2id = dict(label2id) if label2id is not None else _inverse(self.id2label)
+        self.problem_type = problem_type
+        self.pad_token_id = pad_token_id
+        self._name_or_path = str(kwargs.pop("name_or_path", ""))
+        self._commit_hash: str | None = kwargs.pop("_commit_hash", None)
+        self._attn_implementation = attention_named(kwargs.pop("attn_implementation", None))
+        kwargs.pop("torch_dtype", None)
+        kwargs.pop("model_type", None)  # the class
+        for key, value in kwargs.items():
+            setattr(self, key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "torch_dtype":
+            name = "dtype"
+        if name == "dtype" and isinstance(value, str):
+            value = dtype_named(value)
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # a type checker sees the attributes that classes set, and no others
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "torch_dtype":
+                return self.dtype
             raise AttributeError(f"{type(self).__name__} has no {name!r}")
-        return extra[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.__dict__
 
     @property
     def num_labels(self) -> int:
-        """How many answers or classes the classifier knows; set it for so many labels without names."""
+        """How many classes the classifier knows; setting another number renames them LABEL_0, LABEL_1, ..."""
         return len(self.id2label)
 
     @num_labels.setter
     def num_labels(self, count: int) -> None:
-        self.id2label = _numbered(count)
-
-    @property
-    def label2id(self) -> dict[str, int]:
-        """The inverse of `id2label`."""
-        return {label: index for index, label in self.id2label.items()}
+        if count != len(self.id2label):
+            self.id2label = _numbered(count)
+            self.label2id = _inverse(self.id2label)
 
     @property
     def use_return_dict(self) -> bool:
@@ -87,129 +142,175 @@ class Config:
         return self.return_dict
 
     @property
+    def name_or_path(self) -> str:
+        """Where the checkpoint was read from; empty for a config made here."""
+        return self._name_or_path
+
+    @name_or_path.setter
+    def name_or_path(self, value: object) -> None:
+        self._name_or_path = str(value)
+
+    @property
     def images(self) -> int:
         """How many images the model reads with a text."""
         return 1
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A config from the keys of a `config.json`; unknown keys go to `extra`."""
-        return cls(**values)
+    def from_dict(cls, config_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """Make a config from the keys of a `config.json`.
 
-    def to_dict(self) -> dict[str, Any]:
-        """The keys of a `config.json`."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
-        own["id2label"] = {str(k): v for k, v in self.id2label.items()}
-        return {"model_type": self.model_type, **self.extra, **own, "label2id": self.label2id}
+        Args:
+            config_dict: The keys and values.
+            return_unused_kwargs: Return those of `kwargs` that are no keys of the config too.
+            **kwargs: Values that replace those of `config_dict`.
+
+        Returns:
+            The config; with `return_unused_kwargs`, the config and a dict.
+
+        Raises:
+            ValueError: `num_labels` and `id2label` disagree, or a value is of no use.
+        """
+        labels, count = kwargs.get("id2label"), kwargs.get("num_labels")
+        if labels is not None and count is not None and len(labels) != count:
+            raise ValueError(f"num_labels is {count}, but id2label names {len(labels)}; leave one of them out")
+        values, implementation = dict(config_dict), kwargs.pop("attn_implementation", None)
+        if implementation is not None:
+            values["attn_implementation"] = implementation
+        config = cls(**values)
+        unused = {}
+        for key, value in kwargs.items():
+            if not hasattr(config, key):
+                unused[key] = value
+                continue
+            setattr(config, key, {int(k): v for k, v in value.items()} if key == "id2label" else value)
+        if "id2label" in kwargs and "label2id" not in kwargs:
+            config.label2id = _inverse(config.id2label)
+        return (config, unused) if return_unused_kwargs else config
 
     @classmethod
-    def from_pretrained(cls, uri: Source) -> Self:
-        """Read `config.json` from a folder or any URI that fsspec opens. Raises ValueError where it is of another
-        kind of model."""
-        values = as_folder(uri).read_json("config.json")
+    def from_json_file(cls, json_file: str) -> Self:
+        """Make a config from a JSON file."""
+        with open(json_file, encoding="utf-8") as file:
+            return cls(**json.load(file))
+
+    @classmethod
+    def get_config_dict(cls, source: Source, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read `config.json`: its keys, and those of `kwargs` that say nothing of where to read it."""
+        hub, unused = split_options(kwargs)
+        folder = as_folder(source, hub)
+        values = folder.read_json("config.json")
+        if folder.commit_hash:
+            values["_commit_hash"] = folder.commit_hash
+        return values, unused
+
+    @classmethod
+    def from_pretrained(cls, source: Source, **kwargs: Any) -> Any:
+        """Read `config.json` from a folder, a repository of the Hugging Face hub, or any URI that fsspec opens.
+
+        Args:
+            source: Where the checkpoint is.
+            **kwargs: How to reach the hub (`revision`, `token`, ...), and values that replace those of the file.
+
+        Returns:
+            The config; with `return_unused_kwargs`, the config and the keywords that were not used.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The checkpoint is of another family.
+        """
+        values, kwargs = cls.get_config_dict(source, **kwargs)
         kind = values.get("model_type", cls.model_type)
         if kind != cls.model_type:
             raise ValueError(
-                f"{str(uri)!r} is a checkpoint of model_type {kind!r}; {cls.__name__} is {cls.model_type!r}"
+                f"{str(source)!r} is a checkpoint of model_type {kind!r}; {cls.__name__} is {cls.model_type!r}"
             )
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict({**values, "name_or_path": str(source)}, **kwargs)
+        except TypeError as error:
+            raise ValueError(f"{str(source)!r}: its config.json is of no use: {error}") from None
 
-    def save_pretrained(self, folder: str) -> None:
-        """Write `config.json` into `folder`."""
-        Folder(folder).write("config.json", json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n")
+    def to_dict(self) -> dict[str, Any]:
+        """Return all keys with values that JSON can hold."""
+        values = {key: value for key, value in copy.deepcopy(self.__dict__).items() if key not in _NOT_WRITTEN}
+        values["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        return {**values, "model_type": self.model_type}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return the keys whose values are not the defaults, and those of the class."""
+        values, shared = self.to_dict(), Config.__new__(Config)
+        Config.__init__(shared)
+        defaults, own = {**shared.__dict__, "dtype": None}, type(self)().to_dict()
+        return {
+            key: value
+            for key, value in values.items()
+            if key not in defaults or value != defaults[key] or value != own.get(key, value)
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return the JSON of `to_diff_dict`, or of `to_dict`."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, json_file_path: str, use_diff: bool = True) -> None:
+        """Write the JSON of `to_diff_dict`, or of `to_dict`, to a file."""
+        with open(json_file_path, "w", encoding="utf-8") as file:
+            file.write(self.to_json_string(use_diff))
+
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set every key of `config_dict`."""
+        for key, value in config_dict.items():
+            setattr(self, key, value)
+
+    def save_pretrained(self, folder: str, push_to_hub: bool = False) -> None:
+        """Write `config.json`, with all keys, into a folder or a URI that fsspec opens."""
+        if push_to_hub:
+            raise ValueError("push_to_hub: not offered here; write a folder and upload it with huggingface_hub")
+        Folder(folder).write("config.json", self.to_json_string(use_diff=False))
 
 
-@dataclass(init=False)
 class PatchConfig(Config):
-    """Of models that cut an image into patches: ViLT and ViT."""
+    """The keys of models that cut an image into patches."""
 
-    image_size: int = 384
-    patch_size: int = 32
-    num_channels: int = 3
-    qkv_bias: bool = True
-
-    def __init__(self, **values: Any) -> None:
-        """As `Config`."""
-        super().__init__(**values)
-        if self.image_size % self.patch_size:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+    image_size: int | tuple[int, int]
+    patch_size: int | tuple[int, int]
+    num_channels: int
 
     @property
-    def patches_per_side(self) -> int:
-        """Side of the square position table: 12 for ViLT-B/32, 14 for ViT-B/16."""
-        return self.image_size // self.patch_size
+    def table_grid(self) -> tuple[int, int]:
+        """Rows and columns of the position table: 12 and 12 for ViLT-B/32, 14 and 14 for ViT-B/16."""
+        height, width = both(self.image_size)
+        rows, cols = both(self.patch_size)
+        return height // rows, width // cols
 
 
-@dataclass(init=False)
-class ViltConfig(PatchConfig):
-    """ViLT reads a text and an image's patches. Defaults are those of ViLT-B/32 (arXiv 2102.03334)."""
-
-    model_type: ClassVar[str] = "vilt"
-
-    vocab_size: int = 30522
-    type_vocab_size: int = 2
-    modality_type_vocab_size: int = 2
-    max_position_embeddings: int = 40
-    max_image_length: int = -1
-    tie_word_embeddings: bool = False
-    num_images: int = -1
-
-    @property
-    def images(self) -> int:
-        """As `num_images`, where it is set."""
-        return max(1, self.num_images)
+def both(size: Any) -> tuple[int, int]:
+    """Return the height and width that a number, for both, or a pair stands for."""
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return height, width
 
 
-@dataclass(init=False)
-class ViTConfig(PatchConfig):
-    """ViT reads an image's patches alone. Defaults are those of ViT-B/16 at 224 pixels (arXiv 2010.11929).
-
-    encoder_stride: pixels that a patch is widened to by the decoder of masked image modelling. pooler_output_size: None
-    for `hidden_size`.
-    """
-
-    model_type: ClassVar[str] = "vit"
-
-    image_size: int = 224
-    patch_size: int = 16
-    encoder_stride: int = 16
-    pooler_output_size: int | None = None
-    pooler_act: str = "tanh"
+def check_heads(hidden_size: int, num_attention_heads: int) -> None:
+    """Raise ValueError unless the heads share the hidden size evenly."""
+    if hidden_size % num_attention_heads:
+        raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}")
 
 
-@dataclass(init=False)
-class VisualBertConfig(Config):
-    """VisualBERT reads a text and the features of an image's regions, which a detector has found. Its blocks are
-    BERT's: norms after the residuals. Defaults are those of visualbert-vqa-coco-pre (arXiv 1908.03557).
-
-    bypass_transformer: text alone goes through the stack; one more block reads it with the regions.
-    special_visual_initialize: a new model's position and token type tables of regions begin as copies of the text's.
-    """
-
-    model_type: ClassVar[str] = "visual_bert"
-    pre_norm: ClassVar[bool] = False
-    qkv_bias: ClassVar[bool] = True
-
-    vocab_size: int = 30522
-    visual_embedding_dim: int = 512
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    bypass_transformer: bool = False
-    special_visual_initialize: bool = True
-    tie_word_embeddings: bool = True
-    pad_token_id: int | None = 1
+def attention_named(name: str | None) -> str | None:
+    """Return a known `attn_implementation`, or None. Raises ValueError for others."""
+    if name is not None and name not in ATTENTION:
+        raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(ATTENTION)}")
+    return name
 
 
-KINDS: tuple[type[Config], ...] = (ViltConfig, ViTConfig, VisualBertConfig)
+def dtype_named(name: str) -> torch.dtype:
+    """Return torch's dtype of this name. Raises ValueError when there is none."""
+    import torch
+
+    dtype = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"dtype {name!r} is no dtype of torch; name one such as float32, float16 or bfloat16")
+    return dtype
 
 
-def read_config(uri: Source) -> Config:
-    """The config of a checkpoint of any kind of the family, by its `model_type`. Raises ValueError for others."""
-    values = as_folder(uri).read_json("config.json")
-    kinds = {kind.model_type: kind for kind in KINDS}
-    name = values.get("model_type", ViltConfig.model_type)
-    if name not in kinds:
-        raise ValueError(f"{str(uri)!r} is a checkpoint of model_type {name!r}, not one of {', '.join(kinds)}")
-    return kinds[name].from_dict(values)
+def _inverse(labels: Mapping[int, str]) -> dict[str, int]:
+    return {label: index for index, label in labels.items()}

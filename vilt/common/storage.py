@@ -1,8 +1,9 @@
-"""A folder of checkpoint files, local or at any URI that fsspec opens."""
+"""A folder of checkpoint files: local, at any URI that fsspec opens, or a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,20 @@ ZOO = Path(__file__).parent.parent / "zoo"  # the models that ship with the pack
 
 
 class Folder:
-    """The files directly below `uri`: a local path, `s3://...`, `hf://owner/name`, any other fsspec URL, or
-    `zoo://name` for a model that ships with the package.
+    """The files directly below a URI.
 
-    options: for the filesystem, as fsspec takes them; without, the environment's.
+    Args:
+        uri: A local path, `s3://...`, any other URL that fsspec opens, or `zoo://name` for a model that ships with the
+            package.
+        **options: For the filesystem, as fsspec takes them; without any, the environment decides.
+
+    Raises:
+        ValueError: No filesystem knows the URI.
     """
 
-    def __init__(self, uri: str, **options: Any) -> None:
+    commit_hash: str | None = None  # the revision that is read, when the folder is one of the hub
+
+    def __init__(self, uri: str | os.PathLike[str], **options: Any) -> None:
         self.uri = str(uri)
         scheme, _, name = self.uri.partition("://")
         location = str(ZOO / name) if scheme == "zoo" else self.uri
@@ -31,45 +39,68 @@ class Folder:
         return self.uri
 
     def exists(self, name: str) -> bool:
-        """Whether the folder holds a file of this name."""
-        return self.fs.isfile(f"{self.path}/{name}")
+        """Tell whether the folder holds a file of this name."""
+        return bool(self.fs.isfile(f"{self.path}/{name}"))
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file. Raises FileNotFoundError naming the folder and the file."""
+        """Return the bytes of one file. Raises FileNotFoundError naming the folder and the file."""
         try:
-            return self.fs.cat_file(f"{self.path}/{name}")
+            data: bytes = self.fs.cat_file(f"{self.path}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             if self.fs.isfile(self.path):
                 here = "this is a file; `vilt convert` makes a folder of an original checkpoint"
             else:
                 here = "the folder has no such file" if self.fs.isdir(self.path) else "no such folder"
             raise FileNotFoundError(f"no {name} in {self.uri!r}: {here}") from None
+        return data
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """One JSON object. Raises ValueError naming the file where it is not one."""
+        """Return one JSON object. Raises ValueError naming the file when it is not one."""
         try:
             value = json.loads(self.read(name))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.uri}/{name} is not JSON: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{self.uri}/{name} is nested too deeply") from None
         if not isinstance(value, dict):
             raise ValueError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
         return value
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write one file, making the folder where it is missing."""
+        """Write one file, making the folder when it is missing."""
         self.fs.makedirs(self.path, exist_ok=True)
         self.fs.pipe_file(f"{self.path}/{name}", content.encode() if isinstance(content, str) else content)
 
+    def local_path(self, name: str) -> str | None:
+        """Return where a file lies on this machine; None when it lies elsewhere."""
+        path = f"{self.path}/{name}"
+        return path if "file" in self.fs.protocol and os.path.isfile(path) else None
 
-Source = str | Folder  # what `from_pretrained` takes: a URI, or a folder opened with options of its own
+
+Source = str | os.PathLike[str] | Folder  # what `from_pretrained` takes: a URI, or a folder with options of its own
 
 
-def as_folder(source: Source) -> Folder:
-    """A folder as it is, or the folder at a URI."""
-    return source if isinstance(source, Folder) else Folder(source)
+def as_folder(source: Source, hub_options: dict[str, Any] | None = None, **options: Any) -> Folder:
+    """Return the folder at a URI, or a folder as it is.
+
+    Args:
+        source: A path or URI. `owner/name` that is no folder on this machine, and `hf://owner/name`, are repositories
+            of the hub.
+        hub_options: Of `vilt.common.hub.HubFolder`.
+        **options: For the filesystem, as fsspec takes them.
+    """
+    if isinstance(source, Folder):
+        return source
+    from vilt.common.hub import HubFolder, is_repository
+
+    uri = str(source)
+    if is_repository(uri) and not os.path.exists(uri):
+        return HubFolder(uri, **(hub_options or {}))
+    subfolder = (hub_options or {}).get("subfolder")
+    return Folder(f"{uri.rstrip('/')}/{subfolder}" if subfolder else uri, **options)
 
 
 def read_file(uri: str) -> bytes:
-    """The bytes of one file, at a path or a URI that fsspec opens."""
+    """Return the bytes of one file, at a path or a URI that fsspec opens."""
     parent, slash, name = uri.rpartition("/")
     return Folder(parent or slash or ".").read(name)

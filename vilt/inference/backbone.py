@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.configuration import Config
 from vilt.common.outputs import EncoderOutput
 from vilt.inference.encoder import Dense, Encoder
 from vilt.inference.linear import activation
@@ -18,7 +17,7 @@ from vilt.inference.packing import Packed, Pairs
 class Pooler(nn.Module):
     """A linear map of [CLS] and its activation, tanh unless the config says otherwise."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         width = getattr(config, "pooler_output_size", None) or config.hidden_size
         self.dense = nn.Linear(config.hidden_size, width)
@@ -35,12 +34,15 @@ class Backbone(PretrainedModel):
     `forward` of each is the published, padded API, and ends in `encode`. `pooled` is the packed path of predictors.
     """
 
-    def __init__(self, config: Config, pooling: bool) -> None:
+    pre_norm: ClassVar[bool] = True
+
+    def __init__(self, config: Any, pooling: bool) -> None:
         super().__init__(config)
-        self.encoder = Encoder(config, config.pre_norm)
+        pre_norm = self.pre_norm
+        self.encoder = Encoder(config, pre_norm)
         # Where norms come before a block's layers, the last output still lacks one.
         last = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.norm = last if config.pre_norm else nn.Identity()
+        self.norm = last if pre_norm else nn.Identity()
         self.pooler = Pooler(config) if pooling else None
 
     @classmethod

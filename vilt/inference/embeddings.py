@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vilt.common.configuration import PatchConfig, ViltConfig, VisualBertConfig
 from vilt.inference.linear import Linear
 from vilt.processing.grids import Grid
 from vilt.processing.images import patchify_pixels
@@ -20,7 +19,7 @@ CPU_ROWS = 1024  # patches that are projected together on a CPU, whose caches ho
 class TextEmbeddings(nn.Module):
     """BERT's: word + token type + position, then a norm. padding: the id of the word that learns nothing."""
 
-    def __init__(self, config: ViltConfig | VisualBertConfig, padding: int | None = None) -> None:
+    def __init__(self, config: Any, padding: int | None = None) -> None:
         super().__init__()
         self.word = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=padding)
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
@@ -44,10 +43,10 @@ class ImageEmbeddings(nn.Module):
     resize: how, as `F.interpolate` takes it.
     """
 
-    def __init__(self, config: PatchConfig, **resize: Any) -> None:
+    def __init__(self, config: Any, **resize: Any) -> None:
         super().__init__()
         self.resize = resize
-        side = config.patches_per_side
+        side = config.table_grid[0]
         self.projection = nn.Linear(config.num_channels * config.patch_size**2, config.hidden_size)
         self.cls = nn.Parameter(torch.zeros(config.hidden_size))
         self.cls_position = nn.Parameter(torch.zeros(config.hidden_size))

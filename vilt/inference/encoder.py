@@ -9,12 +9,11 @@ Linear layers and norms do not care; attention asks the layout.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vilt.common.configuration import Config
 from vilt.inference.linear import Linear, activation
 
 
@@ -68,11 +67,11 @@ class Dense:
 class Attention(nn.Module):
     """Multi-head self-attention, added to a residual."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.heads, size = config.num_attention_heads, config.hidden_size
-        self.q = Linear(size, size, bias=config.qkv_bias)
-        self.kv = Linear(size, 2 * size, bias=config.qkv_bias)  # keys, then values
+        self.q = Linear(size, size, bias=getattr(config, "qkv_bias", True))
+        self.kv = Linear(size, 2 * size, bias=getattr(config, "qkv_bias", True))  # keys, then values
         self.out = Linear(size, size)
         self.attention_dropout, self.dropout = config.attention_probs_dropout_prob, config.hidden_dropout_prob
 
@@ -99,7 +98,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with the configured activation between them, added to a residual."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         activation(config.hidden_act)  # it is known, or the model is refused here
         self.up = Linear(config.hidden_size, config.intermediate_size)
@@ -122,7 +121,7 @@ def add(linear: Linear, x: Tensor, residual: Tensor, dropout: float) -> Tensor:
 class Block(nn.Module):
     """One transformer block. pre_norm: whether its norms come before its layers, or after the residuals."""
 
-    def __init__(self, config: Config, pre_norm: bool) -> None:
+    def __init__(self, config: Any, pre_norm: bool) -> None:
         super().__init__()
         self.pre_norm = pre_norm
         self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -150,7 +149,7 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """The stack of blocks."""
 
-    def __init__(self, config: Config, pre_norm: bool) -> None:
+    def __init__(self, config: Any, pre_norm: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(config, pre_norm) for _ in range(config.num_hidden_layers))
 

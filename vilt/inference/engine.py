@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,21 @@ from vilt.inference.threads import side_by_side
 
 CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
+
+
+class Filled(NamedTuple):
+    """A text with every [MASK] filled, and what was put there, in the order of the text, with its probability."""
+
+    text: str
+    words: list[tuple[str, float]]
+
+
+class Tag(NamedTuple):
+    """A token of a text, the class that is most likely, and its probability."""
+
+    token: str
+    label: str
+    score: float
 
 
 class Engine:
@@ -110,6 +125,25 @@ class Engine:
         if isinstance(head, Head):
             return head.reads
         return "pooled" if self.model.pooler is not None else "cls"
+
+    def cross_scores(
+        self,
+        images: Pairs,
+        token_ids: np.ndarray,
+        text_lengths: np.ndarray,
+        text_index: np.ndarray,
+        image_index: np.ndarray,
+    ) -> Iterator[np.ndarray]:
+        """Score texts with images, for families whose tasks hold `rank`; see `vilt.models.vilt.predictor`."""
+        raise NotImplementedError(f"{type(self).__name__} does not rank")
+
+    def fill_pairs(self, pairs: Pairs) -> list[Filled]:
+        """Fill every [MASK] of the texts of `pairs`, for families whose tasks hold `fill`."""
+        raise NotImplementedError(f"{type(self).__name__} does not fill")
+
+    def tag_pairs(self, pairs: Pairs) -> list[list[Tag]]:
+        """Classify every token of the texts of `pairs`, for families whose tasks hold `tag`."""
+        raise NotImplementedError(f"{type(self).__name__} does not tag")
 
     @torch.inference_mode()
     def vectors(self, pairs: Pairs, reads: Reads, images: Tensor | None = None) -> Tensor:

@@ -3,14 +3,13 @@ its tensors in a checkpoint."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vilt.common.configuration import Config, ViltConfig, VisualBertConfig
 from vilt.common.scores import softmax
 from vilt.inference.linear import activation
 
@@ -43,7 +42,7 @@ class MaskedWordHead(Head):
 
     name = "mlm_score"
 
-    def __init__(self, config: ViltConfig | VisualBertConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.act = activation(config.hidden_act)
@@ -59,7 +58,7 @@ class MaskedWordHead(Head):
         return cross_entropy(logits, labels)
 
 
-def initialise(model: nn.Module, config: Config, generator: torch.Generator) -> None:
+def initialise(model: nn.Module, config: Any, generator: torch.Generator) -> None:
     """Fresh weights for training: normal with `initializer_range`, biases 0, norms 1."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from typing_extensions import Self
 
-from vilt.common.configuration import Config, ViltConfig, VisualBertConfig, ViTConfig
-from vilt.common.storage import Source, as_folder
+from vilt.common.configuration import both
+from vilt.common.storage import Source
 from vilt.inference.packing import ImageRows, Pairs
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode, read_size
 from vilt.processing.grids import Grid
-from vilt.processing.images import PillowProcessor, ViltImageProcessor, ViTImageProcessor, patchify
+from vilt.processing.images import PillowProcessor, patchify
 from vilt.processing.text import ViltTokenizer
-
-KINDS: dict[type[Config], type[PillowProcessor]] = {ViltConfig: ViltImageProcessor, ViTConfig: ViTImageProcessor}
 
 
 class AnyPreprocessor(Protocol):
-    """What a pipeline needs of every kind: an image, as it is stored, as rows on a grid, and texts as tokens."""
+    """What a pipeline needs of every family: an image, as it is stored, as rows on a grid, and texts as tokens."""
 
     @property
     def rows(self) -> ImageRows:
@@ -29,174 +27,94 @@ class AnyPreprocessor(Protocol):
         ...
 
     @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> Self:
-        """Read its files from a checkpoint folder or URI, and those of the tokenizer from its own where given."""
+    def from_pretrained(cls, source: Source, config: Any = None, tokenizer: Source | None = None) -> Self:
+        """Read the preprocessor's files from a checkpoint.
+
+        Args:
+            source: The checkpoint's folder.
+            config: Its config, when it is read already.
+            tokenizer: A folder whose tokenizer takes the place of the checkpoint's.
+        """
         ...
 
     def settings(self) -> tuple[object, ...]:
-        """All that decides rows and tokens: equal for two checkpoints that preprocess alike."""
+        """Return all that decides rows and tokens: equal for two checkpoints that preprocess alike."""
         ...
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Texts -> (ids of all texts end to end, the length of each), int64."""
+        """Return the token ids of all texts end to end, and the length of each, int64."""
         ...
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
-        """The grid of a stored image, without decoding it. Raises `ImageError`."""
+        """Return the grid of a stored image, without decoding it. Raises `ImageError`."""
         ...
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """The rows of a stored image, (rows * cols, width). Raises `ImageError`."""
+        """Return the rows of a stored image, (rows * cols, width). Raises `ImageError`."""
         ...
 
 
 @dataclass
 class ImagePreprocessor:
-    """ViT's: images alone."""
+    """The image half of families that read patches.
+
+    Attributes:
+        images: How a picture is resized and normalised.
+        patch_size: Pixels of a patch's side.
+    """
+
+    images_class: ClassVar[type[PillowProcessor]]
 
     images: PillowProcessor
     patch_size: int
 
-    @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> ImagePreprocessor:
-        """See `AnyPreprocessor`."""
-        del tokenizer
-        config = config or ViTConfig.from_pretrained(uri)
-        return cls(KINDS[type(config)].from_pretrained(uri), config.patch_size)
-
     @property
     def rows(self) -> ImageRows:
-        """Patches."""
+        """What the model reads of an image: patches."""
         return ImageRows(3 * self.patch_size**2)
 
     def settings(self) -> tuple[object, ...]:
-        """All that decides the patches and tokens: equal for two checkpoints that preprocess alike."""
+        """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
         return self.images, self.patch_size
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """None of any text."""
+        """Return no token for any text."""
         return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
 
     def grid(self, height: int, width: int) -> Grid:
-        """The grid of an image of this size in pixels. Raises `ImageError` where none fits."""
+        """Return the grid of an image of this size in pixels. Raises `ImageError` when none fits."""
         height, width = self.images.resized(height, width)
         return Grid(height // self.patch_size, width // self.patch_size)
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
-        """The grid of an encoded image, from its header alone. Raises `ImageError`."""
+        """Return the grid of an encoded image, from its header alone. Raises `ImageError`."""
         return self.grid(*read_size(data, max_pixels, self.images.exif_orientation))
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """The patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
+        """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
         return self.patches(decode(data, max_pixels, self.images.exif_orientation))[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
-        """An image -> uint8 (rows * cols, 3 * patch_size ** 2) and its grid. Raises `ImageError`."""
+        """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
         pixels = self.images.resize(image)  # (height, width, 3)
-        return patchify(pixels, self.patch_size), Grid(
-            pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size
-        )
+        grid = Grid(pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size)
+        return patchify(pixels, self.patch_size), grid
 
     def image_pairs(self, images: Sequence[ImageInput]) -> Pairs:
-        """Every image, with a text that has no tokens."""
+        """Return every image as a pair, with a text that has no tokens."""
         patches, grids = zip(*(self.patches(image) for image in images), strict=True)
         ids, lengths = self.tokens([""] * len(images))
         return Pairs(ids, lengths, np.concatenate(patches), grids, np.arange(len(images)))
 
 
-@dataclass
-class Preprocessor(ImagePreprocessor):
-    """ViLT's: images and texts."""
-
-    tokenizer: ViltTokenizer
-
-    def __init__(self, images: PillowProcessor, tokenizer: ViltTokenizer, patch_size: int) -> None:
-        super().__init__(images, patch_size)
-        self.tokenizer = tokenizer
-
-    @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> Preprocessor:
-        """See `AnyPreprocessor`."""
-        config = config or ViltConfig.from_pretrained(uri)
-        words = ViltTokenizer.from_pretrained(tokenizer or uri, config.max_position_embeddings)
-        return cls(KINDS[type(config)].from_pretrained(uri), words, config.patch_size)
-
-    def settings(self) -> tuple[object, ...]:
-        """All that decides the patches and tokens: equal for two checkpoints that preprocess alike."""
-        return (*super().settings(), *_of(self.tokenizer))
-
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """[CLS] ... [SEP] of each."""
-        return self.tokenizer.ragged(texts)
-
-    def pairs(
-        self, images: Sequence[ImageInput], texts: Sequence[str], image_types: Sequence[int] | None = None
-    ) -> Pairs:
-        """Image i, of modality `image_types[i]` (1 where not given), with text i, for every i.
-
-        An object that stands in `images` several times with one modality is decoded once.
-        """
-        keys = [(id(image), kind) for image, kind in zip(images, image_types or [1] * len(images), strict=True)]
-        distinct = dict(zip(keys, images, strict=True))
-        place = {key: i for i, key in enumerate(distinct)}
-        patches, grids = zip(*(self.patches(image) for image in distinct.values()), strict=True)
-        token_ids, lengths = self.tokenizer.ragged(texts)
-        index = np.array([place[key] for key in keys], dtype=np.int64)
-        types = np.array([kind for _, kind in distinct], dtype=np.int64)
-        return Pairs(token_ids, lengths, np.concatenate(patches), grids, index, types)
+def square_patch(patch_size: int | tuple[int, int]) -> int:
+    """Return the side of a patch. Raises ValueError for patches that are not square, which predictors cannot cut."""
+    height, width = both(patch_size)
+    if height != width:
+        raise ValueError(f"patch_size {height}x{width}: predictors read square patches; use the model's own forward")
+    return height
 
 
-@dataclass
-class RegionPreprocessor:
-    """VisualBERT's: texts, and regions that are stored as the bytes of their features, float32 (regions, width)."""
-
-    tokenizer: ViltTokenizer
-    width: int
-
-    @classmethod
-    def from_pretrained(cls, uri: Source, config: Any = None, tokenizer: Source | None = None) -> RegionPreprocessor:
-        """See `AnyPreprocessor`. Published checkpoints have no tokenizer: they use bert-base-uncased's."""
-        config = config or VisualBertConfig.from_pretrained(uri)
-        folder = as_folder(tokenizer or uri)
-        if not any(folder.exists(name) for name in ("tokenizer.json", "vocab.txt")):
-            hint = "name a tokenizer, as hf://google-bert/bert-base-uncased"
-            raise FileNotFoundError(f"no vocab.txt in {str(folder)!r}; {hint}")
-        return cls(ViltTokenizer.from_pretrained(folder, config.max_position_embeddings), config.visual_embedding_dim)
-
-    @property
-    def rows(self) -> ImageRows:
-        """The features of regions."""
-        return ImageRows(self.width, np.float32, cls=False)
-
-    def settings(self) -> tuple[object, ...]:
-        """All that decides the tokens and the width of features."""
-        return (self.width, *_of(self.tokenizer))
-
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """[CLS] ... [SEP] of each."""
-        return self.tokenizer.ragged(texts)
-
-    def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
-        """One row of as many columns as there are regions."""
-        del max_pixels
-        return Grid(1, len(data) // self.rows.bytes)
-
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """float32 (regions, width)."""
-        del max_pixels
-        return np.frombuffer(data, np.float32).reshape(-1, self.width)
-
-    def pairs(self, features: Sequence[np.ndarray], texts: Sequence[str]) -> Pairs:
-        """features: of each text, float (regions, width)."""
-        for i, own in enumerate(features):
-            if own.ndim != 2 or own.shape[1] != self.width:
-                raise ValueError(f"features {i} are {own.shape}; the model reads (regions, {self.width})")
-        token_ids, lengths = self.tokenizer.ragged(texts)
-        grids = [Grid(1, len(own)) for own in features]
-        rows = np.concatenate(features).astype(np.float32)
-        return Pairs(token_ids, lengths, rows, grids, np.arange(len(texts)), image_cls=False)
-
-
-def _of(tokenizer: ViltTokenizer) -> tuple[object, ...]:
-    """All that decides the tokens."""
+def tokenizer_settings(tokenizer: ViltTokenizer) -> tuple[object, ...]:
+    """Return all that decides the tokens of a text."""
     return tokenizer.max_length, tokenizer.tokenizer.to_str()

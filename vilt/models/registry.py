@@ -1,4 +1,4 @@
-"""The family by `model_type`, as a checkpoint's `config.json` has it.
+"""The model families by `model_type`, as a checkpoint's `config.json` has it. Imports no torch.
 
 | | ViLT | ViT | VisualBERT |
 | --- | --- | --- | --- |
@@ -7,37 +7,96 @@
 | an image's rows | patches: bilinear positions, modality | patches: bicubic positions | regions: token type |
 | norms of a block | before its layers | before its layers | after the residuals |
 | heads read | pooled text [CLS], or the text | image [CLS] | pooled [CLS], or the last word |
+
+An installed package adds a family with an entry point of the group `vilt.families` that names its `ModelFamily`; every
+worker of a cluster finds it as the driver does. In one process, `register` does the same.
 """
 
 from __future__ import annotations
 
-import torch
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from vilt.common.configuration import read_config
-from vilt.common.storage import Source
-from vilt.inference.engine import Engine
-from vilt.inference.preprocessor import AnyPreprocessor
-from vilt.models.vilt.predictor import Predictor
-from vilt.models.visual_bert.predictor import VisualBertPredictor
-from vilt.models.vit.predictor import ViTPredictor
+from vilt.common.configuration import Config
+from vilt.common.storage import Source, as_folder
+from vilt.models import vilt, visual_bert, vit
+from vilt.models.family import ModelFamily
 
-PREDICTORS: dict[str, type[Engine]] = {
-    predictor.config_class.model_type: predictor for predictor in (Predictor, ViTPredictor, VisualBertPredictor)
-}
-NAMES = {"vilt": "ViLT", "vit": "ViT", "visual_bert": "VisualBERT"}
+if TYPE_CHECKING:
+    import torch
+
+    from vilt.inference.engine import Engine
+    from vilt.inference.preprocessor import AnyPreprocessor
+
+ENTRY_POINTS = "vilt.families"
+_FAMILIES: dict[str, ModelFamily] = {}
+
+
+def register(family: ModelFamily) -> None:
+    """Add a family. Raises ValueError when its `model_type` is taken by another."""
+    known = _FAMILIES.setdefault(family.model_type, family)
+    if known != family:
+        raise ValueError(f"model_type {family.model_type!r} is taken by {known.name}")
+
+
+register(vilt.FAMILY)
+register(vit.FAMILY)
+register(visual_bert.FAMILY)
+
+
+def families() -> list[ModelFamily]:
+    """Return all families, those of installed packages last."""
+    for point in entry_points(group=ENTRY_POINTS):
+        register(point.load())
+    return list(_FAMILIES.values())
+
+
+def family_of(model_type: str) -> ModelFamily | None:
+    """Return the family of a `model_type`; None when there is none."""
+    if model_type not in _FAMILIES:  # the search through installed packages takes a moment
+        families()
+    return _FAMILIES.get(model_type)
+
+
+def families_with(task: str) -> list[ModelFamily]:
+    """Return the families that have a task."""
+    return [family for family in families() if task in family.tasks]
+
+
+def read_config(source: Source) -> Config:
+    """Read the config of a checkpoint of any family. Raises ValueError for a `model_type` that no family has."""
+    folder = as_folder(source)
+    name = folder.read_json("config.json").get("model_type", vilt.FAMILY.model_type)
+    family = family_of(name) if isinstance(name, str) else None
+    if family is None:
+        known = ", ".join(family.model_type for family in families())
+        raise ValueError(f"{str(source)!r} is a checkpoint of model_type {name!r}, not one of {known}")
+    config: Config = family.config_class.from_pretrained(folder)
+    return config
+
+
+def family_of_config(config: Config) -> ModelFamily:
+    """Return the family that a config belongs to. Raises ValueError when it is not registered."""
+    family = family_of(config.model_type)
+    if family is None:
+        raise ValueError(f"no family of model_type {config.model_type!r} is registered")
+    return family
 
 
 def open_predictor(
-    uri: Source,
+    source: Source,
     device: str | torch.device | None = None,
     precision: str = "auto",
     tokenizer: Source | None = None,
 ) -> Engine:
-    """The predictor of a checkpoint of any kind. See `Engine.from_pretrained`."""
-    return PREDICTORS[read_config(uri).model_type].from_pretrained(uri, device, precision, tokenizer)
+    """Load a checkpoint of any family; see `Engine.from_pretrained`."""
+    folder = as_folder(source)
+    predictor = family_of_config(read_config(folder)).predictor_class
+    return predictor.from_pretrained(folder, device, precision, tokenizer)
 
 
-def open_preprocessor(uri: Source, tokenizer: Source | None = None) -> AnyPreprocessor:
-    """The preprocessor of a checkpoint of any kind. See `Engine.from_pretrained`."""
-    config = read_config(uri)
-    return PREDICTORS[config.model_type].preprocessor_class.from_pretrained(uri, config, tokenizer)
+def open_preprocessor(source: Source, tokenizer: Source | None = None) -> AnyPreprocessor:
+    """Read the preprocessor of a checkpoint of any family; see `Engine.from_pretrained`."""
+    folder = as_folder(source)
+    config = read_config(folder)
+    return family_of_config(config).preprocessor_class.from_pretrained(folder, config, tokenizer)

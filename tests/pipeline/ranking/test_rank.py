@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
+from pipeline.ranking.best_images import best_images
 from pipeline.ranking.rank import rank
-from pipeline.stages.ranker import Ranker, best_images
+from pipeline.stages.ranker import Ranker
+from pipeline.stages.task_columns import BatchFeatures
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from vilt import Predictor
 
@@ -82,7 +84,7 @@ def test_the_best_of_each(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
     assert [(row["best_images"], row["error"]) for row in texts[7:]] == [([], "text_null"), ([], "text_empty")]
     again = rank(config(tmp_path))
     assert again.finished_before
-    with pytest.raises(ConfigError, match=r"already holds 3 \.parquet files"):
+    with pytest.raises(ConfigError, match=r"already holds 4 \.parquet files"):
         rank(config(tmp_path, top_k=2))
 
 
@@ -137,7 +139,7 @@ class Known:
         self.scores = scores
         self.preprocessor = self.tokenizer = self
 
-    def ragged(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(len(texts), np.int64), np.ones(len(texts), np.int64)
 
     def cross_scores(self, images: Any, *args: np.ndarray) -> list[np.ndarray]:
@@ -180,7 +182,8 @@ def test_no_best_image_is_missed(values: list[list[int]], top_k: int, data: st.D
     files = []
     for image in data.draw(st.permutations(range(count))):
         actor = actors[data.draw(st.integers(0, 1))]
-        finite, (best, candidates) = actor.rank(Images(image, 1), np.array([image]), np.array([0]))  # type: ignore[arg-type]
+        batch = BatchFeatures(None, Images(image, 1), top_k, np.array([image]))  # type: ignore[arg-type]
+        finite, (best, candidates) = actor(batch, np.array([0]))
         assert finite.all()
         own = np.flatnonzero(wanted[image])
         order = own[np.argsort(-scores[image, own], kind="stable")][:top_k]

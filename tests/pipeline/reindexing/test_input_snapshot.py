@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reindexing.input_snapshot import Editions
-from pipeline.tables.files import Found
+from pipeline.tables.format import InputFile
 
 FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]))
 
@@ -17,10 +17,10 @@ FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3
 @given(before=FILES, now=FILES)
 def test_new_and_gone(before: dict[str, str], now: dict[str, str]) -> None:
     editions = Editions({name: (f"{version} 10", 1) for name, version in before.items()})
-    found = [Found(name, name, 10, version) for name, version in now.items()]
+    found = [InputFile(name, name, 10, version) for name, version in now.items()]
     assert {file.name for file in editions.new(found)} == {n for n in now if before.get(n) != now[n]}
     assert editions.gone(found).files.keys() == {n for n in before if now.get(n) != before[n]}
-    again = Editions({file.name: (file.edition, 1) for file in found})
+    again = Editions({file.name: (file.version, 1) for file in found})
     assert not again.new(found)
     assert not again.gone(found).files
 

@@ -26,7 +26,7 @@ from pipeline import ConfigError, JobConfig
 from pipeline.cluster.actor_pool import Pool
 from pipeline.reindexing.reindex import rollback
 from pipeline.results.delta_table import ResultTable
-from pipeline.results.progress import Progress
+from pipeline.results.output_folder import OutputFolder
 from pipeline.results.publishing import Publishing
 from pipeline.stages.checkpoints import Models
 from tests.pipeline.killed import the_dead_are_dead
@@ -59,7 +59,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
     monkeypatch.setattr("pipeline.reindexing.changes.read", lambda *args: now[-1].read(*args[:4]))
     monkeypatch.setattr("pipeline.reindexing.changes.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
     monkeypatch.setattr(
-        "pipeline.reindexing.reindex.write_rest", lambda *args, **keys: now[-1].write_rest(*args, **keys)
+        "pipeline.reindexing.reindex.score_rows", lambda *args, **keys: now[-1].score_rows(*args, **keys)
     )
 
     def make() -> World:
@@ -283,7 +283,7 @@ def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> Non
     here.put("a", [(1, "a")])
     here.run()
     out = str(here.folder / "out")
-    with Progress(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
+    with OutputFolder(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
         score.begin(overwrite=True, retry_errors=False)
     with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
         keep.begin(overwrite=True)

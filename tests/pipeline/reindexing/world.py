@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from pipeline.reindexing.reindex import reindex
 from pipeline.results.file_footer import Written
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
-from pipeline.stages.checkpoints import Models
-from pipeline.stages.micro_batch import STATS_TYPE
-from pipeline.tables.datasource import Unread, windows_of
-from pipeline.tables.table import InputTable, wanted
+from pipeline.scoring.prepare import PreparedJob
+from pipeline.stages.batch_stats import BatchStats
+from pipeline.tables.datasource import windows_of
+from pipeline.tables.table import InputTable, read_plan
 from tests.pipeline.killed import Killed, Storage
 
 Rows = list[tuple[int, str]]  # id and caption
@@ -102,18 +103,19 @@ class World:
         return iter(self.batches)
 
     def windows(self, table: InputTable, config: JobConfig, done: Places) -> Iterator[pa.Table]:
-        what = vars(wanted(table, config.batch.window_rows)) | {"source": True}
-        unread: list[Unread] = table.unread(done)
-        yield from windows_of((t for one in unread for t in one.read(type(wanted(table, 1))(**what))), 3)
+        plan = replace(read_plan(table, config.batch.window_rows), row_source=True)
+        yield from windows_of((t for one in table.unread(done) for t in one.read(plan)), 3)
 
-    def write_rest(
-        self, config: JobConfig, table: InputTable, models: Models, work: Staging, *_: Any, types: Any
+    def score_rows(
+        self, job: PreparedJob, work: Staging, before: Written, log_every: float, types: Any
     ) -> list[Written]:
+        del before, log_every
+        config, table, models = job.config, job.table, job.models
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
             found = [self.result(caption) for caption in window["caption"].to_pylist()]
-            stats = {"pairs": len(found), "tokens": 1, "seconds": 0.0, "precision": "float32", "device": "cpu"}
+            stats = BatchStats(pairs=len(found), tokens=1, precision="float32", device="cpu")
             block = window.drop_columns(["image", "row_hash"])
             for name, values, kind in (
                 ("row_id", window["id"].to_pylist(), pa.int64()),
@@ -121,10 +123,9 @@ class World:
                 ("error", [e for _, e in found], pa.string()),
                 ("error_detail", [None] * len(found), pa.string()),
                 ("__texts", [1] * len(found), pa.int32()),
-                ("__stats", [stats] + [None] * (len(found) - 1), STATS_TYPE),
             ):
                 block = block.append_column(name, pa.array(values, kind))
-            written = sink.write([block], TaskContext(task_idx=number, op_name="write"))
+            written = sink.write([stats.attach(block)], TaskContext(task_idx=number, op_name="write"))
             assert written
             out.append(written)
         return out

@@ -11,6 +11,7 @@ import pytest
 import s3fs
 
 from pipeline import ConfigError, JobConfig, Summary, run
+from pipeline.results.output_folder import OutputFolder
 from tests.parity.checkpoints import write_checkpoint
 from tests.pipeline.stages.test_task_columns import as_png
 from tests.vilt.models.test_predictor import pairs
@@ -85,7 +86,7 @@ def test_a_job_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     rows = image_rows(18)
     config = job("embed", write(tmp_path / "table", rows), tmp_path / "out", tmp_path / "model", actors={"count": 1})
     with monkeypatch.context() as patch:  # all is written, and then the power goes
-        patch.setattr("pipeline.results.progress.Progress.publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(OutputFolder, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(config)
     parts = sorted((tmp_path / "out" / "_progress").glob("part-*.parquet"))

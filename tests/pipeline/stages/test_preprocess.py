@@ -8,10 +8,10 @@ import pytest
 
 from pipeline import JobConfig
 from pipeline.stages.micro_batch import MicroBatch
-from pipeline.stages.preprocess import Settings, preprocess
-from pipeline.tables.table import check_columns
+from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.column_checks import check_columns
 from vilt.inference.packing import ImageRows
-from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.preprocessor import Preprocessor
 
 PATCHES = ImageRows(3 * 32 * 32)
 
@@ -20,8 +20,8 @@ def batches_of(rows: list[dict[str, Any]], tokens: int, **keys: Any) -> list[Mic
     values = {"input": {"path": "/nowhere", "text": "texts", "id": "id"}, "model": "zoo://scenes"}
     config = JobConfig.parse("score", {**values, "output": {"path": "/out"}, **keys})
     window = pa.Table.from_pylist(rows)
-    settings = Settings(config, "/nowhere", check_columns(window.schema, config), tokens, 1)
-    return [batch for table in preprocess(window, settings) for batch in MicroBatch.from_arrow(table, PATCHES)]
+    preprocess = Preprocess(config, "/nowhere", check_columns(window.schema, config), tokens, 1)
+    return [batch for table in preprocess.map_batch(window) for batch in MicroBatch.from_arrow(table, PATCHES)]
 
 
 @pytest.mark.parametrize("tokens", [256, 100_000])

@@ -1,35 +1,48 @@
-"""Windows of exactly so many rows, whatever pieces the table is read in."""
+"""Windows of exactly so many rows, in whatever parts the table is read; read tasks that are not too many."""
 
-from unittest.mock import patch
+from unittest.mock import create_autospec, patch
 
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.row_ranges import Places
-from pipeline.tables.datasource import TASK_BYTES, Piece, TableSource, Unread, Wanted, windows_of
+from pipeline.tables.datasource import TASK_BYTES, ReadPlan, TableSource, UnreadSplit, windows_of
+from pipeline.tables.format import InputFile, Split, TableReader
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 9))
 def test_windows(sizes: list[int], rows: int) -> None:
     numbers = pa.table({"n": range(sum(sizes))})
-    pieces, begin = [], 0
+    parts, begin = [], 0
     for size in sizes:
-        pieces.append(numbers.slice(begin, size))
+        parts.append(numbers.slice(begin, size))
         begin += size
-    windows = list(windows_of(iter(pieces), rows))
+    windows = list(windows_of(iter(parts), rows))
     assert [n for window in windows for n in window["n"].to_pylist()] == list(range(sum(sizes)))
     assert all(window.num_rows == rows for window in windows[:-1])
     assert all(0 < window.num_rows <= rows for window in windows)
 
 
+@given(st.lists(st.integers(0, 300), max_size=20), st.integers(1, 9), st.integers(1, 500))
+def test_windows_of_few_bytes(lengths: list[int], rows: int, most: int) -> None:
+    values = ["x" * length for length in lengths]
+    table = pa.table({"text": pa.array(values, pa.string())})
+    with patch("pipeline.tables.datasource.WINDOW_BYTES", most):
+        windows = list(windows_of(iter([table.slice(0, 7), table.slice(7)]), rows))
+    assert [text for window in windows for text in window["text"].to_pylist()] == values
+    assert all(window.num_rows == 1 or window.nbytes <= most for window in windows)
+    assert all(0 < window.num_rows <= rows for window in windows)
+
+
 @given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 3 * TASK_BYTES)), max_size=200))
-def test_a_large_table_has_a_bounded_number_of_tasks(pieces: list[tuple[int, int]]) -> None:
+def test_a_large_table_has_a_bounded_number_of_tasks(splits: list[tuple[int, int]]) -> None:
     unread = [
-        Unread(i, str(i), Piece(0, rows, rows, size, lambda *_: iter(())), Places.none())
-        for i, (rows, size) in enumerate(pieces)
+        UnreadSplit(i, InputFile(str(i), str(i), size, ""), Split(0, rows, rows, size), Places.none())
+        for i, (rows, size) in enumerate(splits)
     ]
+    plan = ReadPlan(create_autospec(TableReader), pa.schema([]), [], None, 10)
     with patch("pipeline.tables.datasource.MOST_TASKS", 10):
-        tasks = TableSource(unread, Wanted(pa.schema([]), [], None, 10), iter).tasks
+        tasks = TableSource(unread, plan, iter).tasks
     assert [one for task in tasks for one in task] == unread
     assert len(tasks) <= 4 * 10 + 1

@@ -41,7 +41,7 @@ def test_by_id(spec: InputConfig) -> None:
 
 def test_by_hash(spec: InputConfig) -> None:
     table = open_files(spec.model_copy(update={"id": None}), StorageConfig())
-    name = table.files[1].found.name
+    name = table.files[1].name
     wanted = int(row_hashes(name, np.array([4]))[0])
     assert find_ids(table, None, {wanted}) == {wanted: place_of(1, 4)}
     rows: list[dict[str, Any]] = [{"file": name, "row": 4}, {"file": "gone", "row": 4}]

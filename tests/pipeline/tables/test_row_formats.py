@@ -85,7 +85,7 @@ def test_rows_and_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str)
     assert all(row["text"] == given[str(row["n"])]["text"] for row in rows)
     ids = {str(row["n"]): row["row_hash"] for row in rows}
     assert len(set(ids.values())) == 23
-    monkeypatch.setattr("pipeline.tables.row_formats.BLOCK_BYTES", 300)  # several blocks a file
+    monkeypatch.setattr("pipeline.tables.row_format.BLOCK_BYTES", 300)  # several blocks a file
     narrow = config(tmp_path / "a", columns=["n"])
     again = rows_of(open_table(narrow), narrow)
     assert {str(row["n"]): row["row_hash"] for row in again} == ids
@@ -180,7 +180,7 @@ def test_a_job(
     import s3fs
 
     assert s3_server
-    monkeypatch.setattr("pipeline.tables.row_files.SCAN_BYTES", 4096)
+    monkeypatch.setattr("pipeline.tables.row_format.SCAN_BYTES", 4096)
     s3 = s3fs.S3FileSystem()
     bucket = f"formats{end.replace('.', '-')}"
     s3.mkdir(bucket)

@@ -77,7 +77,7 @@ def test_pickled_code_does_not_run(folder: Path, torch_format: bool, monkeypatch
 
 def test_unknown_config_keys_are_kept(folder: Path) -> None:
     config = ViltConfig.from_pretrained(str(folder))
-    assert config.extra["architectures"] == ["ViltForImageAndTextRetrieval"]
+    assert config.architectures == ["ViltForImageAndTextRetrieval"]
     config.save_pretrained(str(folder / "again"))
     assert ViltConfig.from_pretrained(str(folder / "again")) == config
 
@@ -86,7 +86,8 @@ def test_unknown_config_keys_are_kept(folder: Path) -> None:
     ("values", "message"),
     [
         ({"hidden_size": 10, "num_attention_heads": 3}, "hidden_size 10 is not a multiple of num_attention_heads 3"),
-        ({"image_size": 100}, "image_size 100 is not a multiple of patch_size 32"),
+        ({"problem_type": "ranking"}, "problem_type 'ranking' is not one of regression"),
+        ({"id2label": [1]}, r"id2label is \[1\]; it is an object of labels"),
     ],
 )
 def test_an_impossible_config(values: dict[str, int], message: str) -> None:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.configuration import ViltConfig
 from vilt.common.outputs import EncoderOutput, HeadOutput
 from vilt.common.scores import sigmoid
 from vilt.inference.heads import Head, MaskedWordHead, cross_entropy
+from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.modeling import ViltModel
+from vilt.models.vilt.original import ReadsOriginal
 
 
 class RetrievalHead(Head, nn.Linear):
@@ -106,7 +107,7 @@ def heads_in(tensors: Mapping[str, Tensor], config: ViltConfig) -> dict[str, nn.
     return found
 
 
-class ViltWithHead(PretrainedModel):
+class ViltWithHead(ReadsOriginal, PretrainedModel):
     """`ViltModel` and one head: the base of the published classes."""
 
     config: ViltConfig

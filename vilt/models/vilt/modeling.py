@@ -9,17 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from vilt.common.configuration import ViltConfig
 from vilt.common.outputs import EncoderOutput
 from vilt.inference.backbone import Backbone, one_of
 from vilt.inference.embeddings import ImageEmbeddings, TextEmbeddings
 from vilt.inference.packing import Packed, Pairs, as_tensor
+from vilt.models.vilt.configuration import ViltConfig
+from vilt.models.vilt.original import ReadsOriginal
 from vilt.processing.grids import Grid
 
 TEXT, IMAGE = 0, 1  # rows of the modality table
 
 
-class ViltModel(Backbone):
+class ViltModel(ReadsOriginal, Backbone):
     """ViLT without a head. `forward` is the published, padded API; `pooled` the packed path of the `Predictor`."""
 
     config: ViltConfig

@@ -5,41 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vilt.common.configuration import ViltConfig
 from vilt.inference.embeddings import PixelProjection
-from vilt.inference.engine import WINDOW, Engine
+from vilt.inference.engine import WINDOW, Engine, Filled, Tag
 from vilt.inference.packing import Pairs, starts
-from vilt.inference.preprocessor import Preprocessor
+from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.heads import heads_in
 from vilt.models.vilt.modeling import ViltModel
+from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.decoding import ImageInput
 
 IMAGES = 32  # that `rank` holds at a time
 CROSS_PAIRS = 4096  # whose vectors `cross_scores` holds at a time
 Images = ImageInput | Sequence[ImageInput]
 Texts = str | Sequence[str]
-
-
-class Filled(NamedTuple):
-    """A text with every [MASK] filled, and what was put there, in the order of the text, with its probability."""
-
-    text: str
-    words: list[tuple[str, float]]
-
-
-class Tag(NamedTuple):
-    """A token of a text, the class that is most likely, and its probability."""
-
-    token: str
-    label: str
-    score: float
 
 
 class Predictor(Engine):

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.configuration import VisualBertConfig
 from vilt.common.outputs import EncoderOutput, HeadOutput, ModelOutput, PreTrainingOutput
 from vilt.inference.heads import Head, MaskedWordHead, cross_entropy
+from vilt.models.visual_bert.configuration import VisualBertConfig
 from vilt.models.visual_bert.modeling import VisualBertModel
 
 Inputs = dict[str, Tensor]
@@ -282,7 +282,7 @@ def visual_bert_heads_in(tensors: Mapping[str, Tensor], config: VisualBertConfig
     alike, so that `architectures` in its config decides where it names one; and `embed`, which hands on the pooled
     vectors."""
     found: dict[str, nn.Module] = {"embed": nn.Identity()} if "pooler.dense.weight" in tensors else {}
-    named = {task: kind for task, kind in TASKS.items() if kind.__name__ in config.extra.get("architectures", ())}
+    named = {task: kind for task, kind in TASKS.items() if kind.__name__ in (config.architectures or ())}
     weight = tensors.get("cls.weight")
     if weight is not None and weight.shape == (config.num_labels, config.hidden_size):
         found.update({task: kind.head_class(config) for task, kind in (named or TASKS).items()})

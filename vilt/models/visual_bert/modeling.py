@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vilt.common.configuration import VisualBertConfig
 from vilt.common.outputs import EncoderOutput
 from vilt.inference.backbone import Backbone, one_of
 from vilt.inference.embeddings import TextEmbeddings
 from vilt.inference.encoder import Block, Dense
 from vilt.inference.linear import Linear
 from vilt.inference.packing import Packed, Pairs, Sequences, as_tensor
+from vilt.models.visual_bert.configuration import VisualBertConfig
 
 POSITION, TOKEN_TYPE = 0, 1  # of every region, where the caller says nothing else
 
@@ -44,6 +44,7 @@ class RegionEmbeddings(nn.Module):
 class VisualBertModel(Backbone):
     """VisualBERT without a head."""
 
+    pre_norm = False
     config: VisualBertConfig
     config_class = VisualBertConfig
 
@@ -51,7 +52,7 @@ class VisualBertModel(Backbone):
         super().__init__(config, add_pooling_layer)
         self.text = TextEmbeddings(config, config.pad_token_id)
         self.visual = RegionEmbeddings(config, self.text)
-        self.additional = Block(config, config.pre_norm) if config.bypass_transformer else None
+        self.additional = Block(config, self.pre_norm) if config.bypass_transformer else None
 
     def forward(
         self,

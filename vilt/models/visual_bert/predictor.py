@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from vilt.common.configuration import VisualBertConfig
 from vilt.inference.engine import WINDOW, Engine
-from vilt.inference.preprocessor import RegionPreprocessor
+from vilt.models.visual_bert.configuration import VisualBertConfig
 from vilt.models.visual_bert.heads import visual_bert_heads_in
 from vilt.models.visual_bert.modeling import VisualBertModel
+from vilt.models.visual_bert.preprocessor import RegionPreprocessor
 
 
 class VisualBertPredictor(Engine):

@@ -11,13 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.configuration import ViTConfig
+from vilt.common.configuration import both
 from vilt.common.outputs import EncoderOutput, HeadOutput, MaskedImageOutput
 from vilt.common.scores import sigmoid, softmax
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import ImageEmbeddings
 from vilt.inference.heads import Head, cross_entropy
 from vilt.inference.packing import Packed, Pairs, as_tensor
+from vilt.inference.preprocessor import square_patch
+from vilt.models.vit.configuration import ViTConfig
 from vilt.processing.grids import Grid
 
 
@@ -57,7 +59,7 @@ class ViTModel(Backbone):
         if pixel_values is None:
             raise ValueError("pixel_values: missing")
         self._check(pixel_values, bool(interpolate_pos_encoding))
-        patches = self.image.patches(pixel_values, self.config.patch_size)  # (B, rows, cols, D)
+        patches = self.image.patches(pixel_values, square_patch(self.config.patch_size))  # (B, rows, cols, D)
         grid = Grid(*patches.shape[1:3])
         x = patches.flatten(1, 2)
         if bool_masked_pos is not None:
@@ -71,11 +73,12 @@ class ViTModel(Backbone):
     def _check(self, pixel_values: Tensor, any_size: bool) -> None:
         _, channels, height, width = pixel_values.shape
         config = self.config
+        sides = both(config.image_size)
         if channels != config.num_channels:
             raise ValueError(f"pixel_values: {channels} channels; the model reads {config.num_channels}")
-        if not any_size and (height, width) != (config.image_size, config.image_size):
+        if not any_size and (height, width) != both(config.image_size):
             raise ValueError(
-                f"pixel_values: {height}x{width} pixels; the model reads {config.image_size}x{config.image_size}, and "
+                f"pixel_values: {height}x{width} pixels; the model reads {sides[0]}x{sides[1]}, and "
                 "other sizes with interpolate_pos_encoding=True"
             )
 
@@ -100,7 +103,7 @@ class ImageClassHead(Head, nn.Linear):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__(config.hidden_size, config.num_labels)
-        self.problem = config.extra.get("problem_type")
+        self.problem = config.problem_type
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """By `config.problem_type`; where it is not set, mean square error for one label, cross entropy for labels
@@ -222,12 +225,12 @@ class ViTForMaskedImageModeling(ViTWithHead):
             return_dict=True,
         )
         assert pixel_values is not None  # or the model has raised
-        grid = tuple(side // config.patch_size for side in pixel_values.shape[-2:])
+        grid = tuple(side // square_patch(config.patch_size) for side in pixel_values.shape[-2:])
         states = encoded.last_hidden_state[:, 1:].mT.unflatten(2, grid)  # (B, D, rows, cols)
         pixels, loss = self.head(states), None
         if bool_masked_pos is not None:
             masked = bool_masked_pos.view(-1, *grid).to(pixels)
-            loss = self.head.masked_loss(pixel_values, pixels, masked, config.patch_size)
+            loss = self.head.masked_loss(pixel_values, pixels, masked, square_patch(config.patch_size))
         return self.finish(MaskedImageOutput(loss, pixels, encoded.hidden_states, encoded.attentions), return_dict)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from vilt.common.configuration import ViTConfig
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine
 from vilt.inference.packing import Pairs
-from vilt.inference.preprocessor import ImagePreprocessor
+from vilt.models.vit.configuration import ViTConfig
 from vilt.models.vit.modeling import ViTModel, vit_heads_in
+from vilt.models.vit.preprocessor import ViTPreprocessor
 from vilt.processing.decoding import ImageInput
 
 
@@ -25,7 +25,7 @@ class ViTPredictor(Engine):
 
     config_class = ViTConfig
     model_class = ViTModel
-    preprocessor_class = ImagePreprocessor
+    preprocessor_class = ViTPreprocessor
 
     @classmethod
     def heads_in(cls, tensors: Mapping[str, Tensor], config: ViTConfig) -> dict[str, nn.Module]:
@@ -33,7 +33,7 @@ class ViTPredictor(Engine):
         return vit_heads_in(tensors, config)
 
     @staticmethod
-    def make_projection(model: ViTModel, preprocessor: ImagePreprocessor) -> PixelProjection:
+    def make_projection(model: ViTModel, preprocessor: ViTPreprocessor) -> PixelProjection:
         """Of raw pixels."""
         return PixelProjection(model.image.projection, *preprocessor.images.affine())
 

@@ -9,17 +9,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import JobConfig
-from pipeline.tables.sampling import PIECES, draw_sample
-from pipeline.tables.table import open_table
+from pipeline.common.row_ranges import Places
+from pipeline.planning.sampling import SPLITS, draw_sample
+from pipeline.tables.table import open_table, read_plan
 
 
 def sampled(path: str, count: int, seed: int = 0, **inputs: Any) -> list[int]:
     """The column `n` of a sample."""
     values = {"input": {"path": path, **inputs}, "model": "zoo://scenes", "output": {"path": "out"}}
     config = JobConfig.parse("score", values)
-    sample = draw_sample(open_table(config), config, count, seed)
-    assert sample.reading.rows.sum() >= sample.rows.num_rows
-    return [int(n) for n in sample.rows["n"].to_pylist()]
+    table = open_table(config)
+    sample = draw_sample(table, count, seed)
+    assert sample.rows_read >= len(sample.rows)
+    assert not len(Places.union([sample.others]).minus(sample.others))
+    parts = [part for unread in table.unread(sample.others) for part in unread.read(read_plan(table, 100))]
+    rows = [int(n) for part in parts for n in part["n"].to_pylist()]
+    assert len(rows) == len(sample.rows), "all pass the filter"
+    return rows
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def test_rows_are_drawn_once_in_order_and_by_the_seed(folder: str) -> None:
     assert len(rows) == len(set(rows)) == 320
     assert rows == sorted(rows) == sampled(folder, 320)
     assert rows != sampled(folder, 320, seed=1)
-    assert len({n // 50 for n in rows}) > PIECES / 2, "from all over the table"
+    assert len({n // 50 for n in rows}) > SPLITS / 2, "from all over the table"
 
 
 def test_every_row_is_about_as_likely(tmp_path: Path) -> None:

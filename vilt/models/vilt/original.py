@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from vilt.checkpoints import lightning
-from vilt.common.configuration import ViltConfig
+from vilt.checkpoints.pretrained import PretrainedModel
+from vilt.common.configuration import Config
 from vilt.common.storage import Source
+from vilt.models.vilt.configuration import ViltConfig
 
 SUFFIX = ".ckpt"
 
@@ -61,6 +63,18 @@ class Original(NamedTuple):
 def is_original(uri: Source) -> bool:
     """Whether a checkpoint is the original project's, by its name."""
     return str(uri).endswith(SUFFIX)
+
+
+class ReadsOriginal(PretrainedModel):
+    """A ViLT class, which reads the original project's files too."""
+
+    @classmethod
+    def read_checkpoint(cls, uri: str) -> tuple[Config, dict[str, Tensor]]:
+        """Return the config and the tensors of a folder or a `.ckpt` file."""
+        if is_original(uri):
+            found = read(uri)
+            return found.config, found.tensors
+        return super().read_checkpoint(uri)
 
 
 def read(uri: str) -> Original:

@@ -11,7 +11,7 @@ import torch
 import vilt
 from tests.originals import KINDS, inputs_for, largest_difference, original_state, random_model, save
 from vilt import Predictor
-from vilt.checkpoints import original
+from vilt.models.vilt import original
 
 
 @pytest.fixture

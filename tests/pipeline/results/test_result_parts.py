@@ -18,9 +18,10 @@ from ray.data._internal.execution.interfaces import TaskContext
 from pipeline import ConfigError
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import place_of
+from pipeline.results.output_folder import OutputFolder
 from pipeline.results.parquet_sink import ParquetSink
-from pipeline.results.progress import Progress
-from pipeline.stages.micro_batch import STATS_TYPE
+from pipeline.results.result_parts import ResultParts
+from pipeline.stages.batch_stats import BatchStats
 from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 
 assert the_dead_are_dead  # a fixture of every test here
@@ -33,16 +34,16 @@ def results(places: np.ndarray, texts: int = 1, errors: dict[int, str] | None = 
     places = np.repeat(places, texts)
     count = len(places)
     failed = [(errors or {}).get(int(place)) for place in places]
-    stats = {"pairs": count, "tokens": 10 * count, "seconds": 1.0, "precision": "float32", "device": "cpu"}
-    return pa.table(
+    stats = BatchStats(pairs=count, tokens=10 * count, seconds=1.0, precision="float32", device="cpu")
+    table = pa.table(
         {
             "row": places,
             "__place": places,
             "__texts": pa.array([texts] * count, pa.int32()),
             "error": pa.array(failed, pa.string()),
-            "__stats": pa.array([stats] + [None] * (count - 1), STATS_TYPE),
         }
     )
+    return stats.attach(table)
 
 
 def job(
@@ -55,10 +56,15 @@ def job(
     identity: dict[str, str] = IDENTITY,
 ) -> dict[str, Any] | None:
     """Run a whole job as `pipeline.scoring.run` does. blocks: those of each file, for the rows that are left."""
-    progress = Progress(storage, str(out), identity)
-    progress.__enter__()
+    output = OutputFolder(storage, str(out), identity)
+    progress = ResultParts(output)
+    output.__enter__()
     try:
-        finished = progress.begin(overwrite, retry_errors)
+        finished = output.begin(overwrite, retry_errors)
+        if finished is None:
+            progress.load()
+        if finished is None and retry_errors and not progress.keep_finished():
+            finished = output.out.read("_summary.json")
         if finished is None:
             every = np.array([place_of(0, row) for row in range(ROWS)])
             left = every[~progress.done.contains(every)]
@@ -68,11 +74,11 @@ def job(
                 assert written
                 progress.parts.append(written)
             progress.audit(ROWS)
-            progress.publish({"identity": identity, "run": run})
+            output.publish({"identity": identity, "run": run}, progress.new_names())
     except Exception:  # a killed process does nothing any more
-        progress.__exit__()
+        output.__exit__()
         raise
-    progress.__exit__()
+    output.__exit__()
     return finished
 
 

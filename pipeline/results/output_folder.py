@@ -1,0 +1,184 @@
+"""The output folder of a job: begin, resume, publish, discard.
+
+- OUT/...parquet: results, once the job is whole
+- OUT/_summary.json: the summary of the job, written last: a folder without it is not whole
+- OUT/_progress/job.json: the identity of the unfinished job
+- OUT/_progress/...parquet: its finished files, under the names that they will have below OUT
+- OUT/_progress/publish.json: the job is whole; these files are being moved to OUT
+- OUT/_progress/lock.json: the process at work
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from pipeline.common.errors import ConfigError
+from pipeline.results.work_folder import WorkFolder, each, refuse_delta
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
+from pipeline.storage.lock import RunLock
+
+PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
+LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
+
+
+class OutputFolder:
+    """The output folder of one job, locked while the object is open as a context manager.
+
+    Attributes:
+        filesystem: The storage.
+        path: The folder on it.
+        identity: What makes it the same job: key -> hash.
+        folders: Names of the folders below `path` that hold results; "" is `path` itself.
+        resumable: Whether files of an unfinished job are kept for the next run.
+        work: The folder of the unfinished job.
+        replaced: Files of earlier results, relative to `path`, that publishing removes.
+    """
+
+    def __init__(
+        self,
+        filesystem: AbstractFileSystem,
+        path: str,
+        identity: dict[str, str],
+        folders: tuple[str, ...] = ("",),
+        resumable: bool = True,
+    ) -> None:
+        """Describe a folder; nothing is read or written before it is entered."""
+        self.filesystem, self.path, self.identity = filesystem, path.rstrip("/"), identity
+        self.folders, self.resumable = folders, resumable
+        self.out = WorkFolder(filesystem, self.path)
+        self.work = WorkFolder(filesystem, f"{self.path}/{PROGRESS}")
+        self.lock = RunLock(filesystem, f"{self.work.path}/{LOCK}")
+        self.replaced: list[str] = []
+        self._request = identity
+
+    def __enter__(self) -> OutputFolder:
+        """Take the lock.
+
+        Raises:
+            BusyError: Another run is at work on the folder.
+        """
+        self.lock.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Release the lock, and remove what the next run has no use for."""
+        with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
+            if not self.resumable and self.work.read(JOB) == self._request and not self.work.read(PUBLISH):
+                self.discard()
+        self.lock.__exit__(*exception)
+        with suppress(*STORAGE_ERRORS):
+            if set(self.work.files()) <= {JOB, *LOCKS}:  # nothing was written
+                self.work.remove_all()
+
+    @property
+    def uri(self) -> str:
+        """Return the URI of the folder of the unfinished job."""
+        return full_uri(self.filesystem, self.work.path)
+
+    def begin(self, overwrite: bool, retry_errors: bool = False) -> dict[str, Any] | None:
+        """Find out where the job stands, and finish publishing if an earlier run was stopped in the middle of it.
+
+        Args:
+            overwrite: Replace the results, or discard the unfinished work, of another job.
+            retry_errors: The job repeats the rows of finished results whose error may pass.
+
+        Returns:
+            The summary if there is nothing left to do; else None, and the job's files may be written to `work`.
+
+        Raises:
+            ConfigError: The folder holds a Delta table, or the results or unfinished work of another job.
+        """
+        refuse_delta(self.out)
+        self._request = {**self.identity, "retry_errors": str(retry_errors)}
+        plan = self.work.read(PUBLISH)
+        if plan and self._carry_out(plan) and plan["job"] == self._request:
+            return plan["summary"]
+        unfinished, results = self.work.read(JOB), self.results()
+        if unfinished and unfinished != self._request:
+            if not overwrite:
+                raise ConfigError(self._unfinished_line(unfinished))
+            self.discard()
+            unfinished = None
+        if unfinished and not self.resumable:
+            self.discard()
+        summary = self.out.read(SUMMARY) or {}
+        same = summary.get("identity") == self.identity
+        if retry_errors and not unfinished:
+            self._check_retry(results, same)
+        elif same and not unfinished and not overwrite:
+            return summary
+        elif results and not unfinished and not overwrite:
+            raise ConfigError(
+                f"output.path: {self.path!r} already holds {len(results)} .parquet files; "
+                "choose another folder, or set output.overwrite=true to replace them"
+            )
+        self.work.write(JOB, self._request)
+        self.replaced = results
+        return None
+
+    def results(self) -> list[str]:
+        """Return the Parquet files of earlier results, relative to the folder, sorted."""
+        names = [f"{folder}/{name}" if folder else name for folder in self.folders for name in self._names(folder)]
+        return sorted(name for name in names if name.endswith(".parquet"))
+
+    def publish(self, summary: dict[str, Any], files: Iterable[str]) -> None:
+        """Replace earlier results by files of the work folder, and write the summary.
+
+        Once begun, it is finished by the next run if this one is stopped.
+
+        Args:
+            summary: JSON values.
+            files: The files, relative to the work folder, as they will be to the output folder.
+
+        Raises:
+            BusyError: Another run has taken over the job.
+        """
+        self.lock.check()
+        plan = {"job": self._request, "files": sorted(files), "old": self.replaced, "summary": summary}
+        self.work.write(PUBLISH, plan)
+        self._carry_out(plan)
+
+    def discard(self) -> None:
+        """Remove the unfinished job, but not the lock; what is needed to resume is removed last."""
+        names = set(self.work.files()) - LOCKS
+        for some in (names - {JOB, PUBLISH}, names & {PUBLISH}, names & {JOB}):
+            self.work.remove(sorted(some))
+
+    def _carry_out(self, plan: dict[str, Any]) -> bool:
+        """Publish, from wherever it was stopped.
+
+        The summary goes first, so that nobody takes a mixture of files for whole results.
+        """
+        waiting = set(self.work.files())
+        moves = [name for name in plan["files"] if name in waiting]
+        moved = set(plan["files"]) - waiting
+        there = {*self.results(), *(self.out.names() & {SUMMARY})}
+        self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
+        for folder in {name.rpartition("/")[0] for name in moves} - {""}:
+            make_folder(self.filesystem, f"{self.path}/{folder}")
+        each(lambda name: self.filesystem.mv(f"{self.work.path}/{name}", f"{self.path}/{name}"), moves)
+        text = json.dumps(plan["summary"], indent=2)
+        write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
+        self.discard()
+        return True
+
+    def _check_retry(self, results: list[str], same: bool) -> None:
+        if not results:
+            raise ConfigError(f"--retry-errors: {self.path!r} holds no results; run the job without it first")
+        if not same:
+            raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
+
+    def _names(self, folder: str) -> Iterable[str]:
+        return WorkFolder(self.filesystem, f"{self.path}/{folder}".rstrip("/")).names()
+
+    def _unfinished_line(self, unfinished: dict[str, str]) -> str:
+        names = [key for key in self._request if unfinished.get(key) != self._request[key]]
+        return (
+            f"output.path: {self.path!r} holds an unfinished job of another {' and '.join(names)}; finish it with "
+            "that, choose another folder, or set output.overwrite=true to discard it"
+        )

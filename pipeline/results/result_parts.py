@@ -1,0 +1,140 @@
+"""The part files of a job: those that are written, those that earlier runs wrote, those that a retry keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from fsspec import AbstractFileSystem
+
+from pipeline.common.columns import ERROR
+from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.errors import RowsLostError
+from pipeline.common.row_ranges import Places
+from pipeline.results.file_footer import FOOTER, Written, done_places, settle
+from pipeline.results.output_folder import OutputFolder
+from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
+from pipeline.storage.filesystem import make_folder
+
+
+class StagedParts(Protocol):
+    """Where the part files of a run are written, and which rows of the input need not be read again."""
+
+    filesystem: AbstractFileSystem
+    folder: str
+    parts: list[Written]
+
+    @property
+    def uri(self) -> str:
+        """Return the URI of the folder."""
+
+    @property
+    def done(self) -> Places:
+        """Return the rows of the input that need not be read again."""
+
+
+class ResultParts:
+    """The part files of a job in its output folder.
+
+    Attributes:
+        parts: Whole files of this job in the work folder.
+        kept: Files of finished results that stay, when their errors are retried.
+    """
+
+    def __init__(self, output: OutputFolder, subfolder: str = "") -> None:
+        """Name the folder; nothing is read. subfolder: of the output, in which the parts will lie."""
+        self.output, self.subfolder, self.filesystem = output, subfolder, output.filesystem
+        self.work = WorkFolder(output.filesystem, f"{output.work.path}/{subfolder}".rstrip("/"))
+        self.folder = self.work.path
+        self.parts: list[Written] = []
+        self.kept: list[Written] = []
+
+    @property
+    def uri(self) -> str:
+        """Return the URI of the folder that parts are written to."""
+        return f"{self.output.uri}/{self.subfolder}".rstrip("/")
+
+    @property
+    def done(self) -> Places:
+        """Return the rows of the input that need not be read again."""
+        return done_places(self.all())
+
+    def all(self) -> list[Written]:
+        """Return every file that the results will have."""
+        return [*self.kept, *self.parts]
+
+    def names(self) -> list[str]:
+        """Return the names of the files that the results will have, relative to the output folder, sorted."""
+        return sorted(self._below(part.name) for part in self.all())
+
+    def new_names(self) -> list[str]:
+        """Return the names of the files to publish, relative to the work folder and to the output folder."""
+        return [self._below(part.name) for part in self.parts]
+
+    def load(self) -> None:
+        """Read what earlier runs of the job wrote; remove files that do not hold together or are no parts."""
+        make_folder(self.filesystem, self.folder)
+        names = sorted(name for name in self.work.names() if name.endswith(".parquet"))
+        parts = [name for name in names if name.startswith("part-")]
+        self.parts, bad = settle(self.work.parts(parts))
+        self.work.remove([*(part.name for part in bad), *(name for name in names if name not in parts)])
+
+    def keep_finished(self) -> bool:
+        """Keep finished results but for the rows whose error may pass; return whether there are such rows."""
+        folder = WorkFolder(self.filesystem, f"{self.output.path}/{self.subfolder}".rstrip("/"))
+        results = [name.rpartition("/")[2] for name in self.output.results() if name == self._below(name)]
+        replaced, removed = {part.replaces for part in self.parts}, []
+        for written in folder.parts(results):
+            if written.name not in replaced and not len(written.retryable):
+                self.kept.append(written)
+                continue
+            removed.append(self._below(written.name))
+            if written.name not in replaced:
+                self.parts += self._without_retryable(folder, written)
+        self.output.replaced = removed
+        return bool(removed)
+
+    def audit(self, rows: int) -> None:
+        """Check that the files hold all `rows` rows of the input, each once.
+
+        Raises:
+            RowsLostError: Rows are missing, doubled, or split between files that are not all there.
+        """
+        good, bad = settle(self.all())
+        out = sum(len(part.places) for part in good) + len({row for part in good for row in part.split})
+        if bad or out != rows:
+            raise RowsLostError(
+                f"{rows} rows in, {out} rows out, {len(bad)} files that do not hold together: nothing was published to "
+                f"{self.output.path}; run the same command again to finish what is missing"
+            )
+
+    def _below(self, name: str) -> str:
+        """Return a file's path relative to the output folder."""
+        name = name.rpartition("/")[2]
+        return f"{self.subfolder}/{name}" if self.subfolder else name
+
+    def _without_retryable(self, folder: WorkFolder, written: Written) -> list[Written]:
+        """Write a copy of a file of results without the rows whose error may pass; none if no row is left."""
+        table, lineage = read_part(self.filesystem, f"{folder.path}/{written.name}")
+        retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(RETRYABLE))), False)
+        table = table.filter(pc.invert(retried))
+        if not table.num_rows:
+            return []
+        split = np.array(list(written.split), np.int64)
+        rest = replace(
+            written,
+            name=f"part-rest-{written.name.removeprefix('part-')}",
+            places=written.places.minus(written.retryable),
+            split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
+            retryable=Places.none(),
+            rows=table.num_rows,
+            errors=Counter({reason: n for reason, n in written.errors.items() if reason not in RETRYABLE}),
+            replaces=written.name,
+        )
+        metadata = {**lineage, FOOTER: rest.to_json()}
+        write_parquet(self.filesystem, f"{self.folder}/{rest.name}", [table], metadata)
+        return [rest]

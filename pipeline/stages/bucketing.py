@@ -1,0 +1,140 @@
+"""Buckets of rows by patch grid, and the pairs of one bucket in memory."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.common.error_codes import Failure
+from pipeline.stages.image_cells import numbered
+from pipeline.stages.output_rows import OutputRow
+from vilt.inference.packing import Pairs
+from vilt.inference.preprocessor import AnyPreprocessor
+from vilt.processing.decoding import ImageError
+from vilt.processing.grids import Grid
+
+
+class PackedRows(NamedTuple):
+    """The pairs of a micro-batch, and where those of each row begin.
+
+    Attributes:
+        pairs: The pairs, as the model reads them.
+        pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
+    """
+
+    pairs: Pairs
+    pair_index: np.ndarray
+
+
+def measure_images(
+    rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, images_per_row: int, max_pixels: int
+) -> None:
+    """Set the patch grids that the images' headers give, or the failure, of every row that has not failed yet."""
+    for row in rows:
+        if row.failure:
+            continue
+        if len(row.images) != images_per_row:
+            wrong = f"the row has {len(row.images)} images; the model reads {images_per_row}"
+            row.failure = Failure("image_count", wrong)
+            continue
+        for number, image in enumerate(row.images, 1):
+            try:
+                row.grids.append(preprocessor.grid_of_bytes(images[image], max_pixels))
+            except ImageError as error:
+                row.failure = row.failure or numbered(Failure(error.reason, error.detail), number, len(row.images))
+        row.image_tokens = sum(grid.patches + preprocessor.rows.cls for grid in row.grids)
+
+
+def bucket(rows: list[OutputRow], token_budget: int) -> list[list[OutputRow]]:
+    """Sort rows by patch grid and split them into micro-batches of at most `token_budget` tokens.
+
+    The output rows of one window row stay together, even if they alone exceed the budget. Rows that have failed come
+    last.
+    """
+    micro_batches: list[list[OutputRow]] = []
+    total = 0
+    same_window_row = (list(group) for _, group in groupby(rows, attrgetter("window_row")))
+    for group in sorted(same_window_row, key=_sort_key):
+        tokens = sum(row.tokens for row in group)
+        if not micro_batches or total + tokens > token_budget:
+            micro_batches.append([])
+            total = 0
+        micro_batches[-1] += group
+        total += tokens
+    return micro_batches
+
+
+def _sort_key(group: list[OutputRow]) -> tuple[Any, ...]:
+    readable = [row for row in group if not row.failure]
+    if not readable:
+        return (math.inf,)
+    first = readable[0]
+    return first.grids[0].patches, first.grids, first.images, sum(row.tokens for row in group)
+
+
+def pack(rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, max_pixels: int) -> PackedRows:
+    """Decode the images of a micro-batch, each once, and build the pairs of the rows whose images are whole.
+
+    Rows whose images turn out to be broken get their failure.
+    """
+    patches = _decode(rows, images, preprocessor, max_pixels)
+    _fail_broken(rows, patches)
+    return _build_pairs(rows, patches, preprocessor)
+
+
+def _decode(
+    rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, max_pixels: int
+) -> dict[int, np.ndarray | Failure]:
+    """Return the patches, (patches of its grid, width), of every image that a row needs, or why it has none."""
+    patches: dict[int, np.ndarray | Failure] = {}
+    for image in dict.fromkeys(image for row in rows if not row.failure for image in row.images):
+        try:
+            patches[image] = preprocessor.patches_of_bytes(images[image], max_pixels)
+        except ImageError as error:
+            patches[image] = Failure(error.reason, error.detail)
+    return patches
+
+
+def _fail_broken(rows: list[OutputRow], patches: dict[int, np.ndarray | Failure]) -> None:
+    for row in rows:
+        for number, image in enumerate(() if row.failure else row.images, 1):
+            if isinstance(failure := patches[image], Failure):
+                row.failure = row.failure or numbered(failure, number, len(row.images))
+
+
+def _build_pairs(
+    rows: list[OutputRow], patches: dict[int, np.ndarray | Failure], preprocessor: AnyPreprocessor
+) -> PackedRows:
+    image_slots: dict[tuple[int, int], int] = {}  # (image, modality) -> its index among the images of the pairs
+    grids: list[Grid] = []
+    token_ids: list[np.ndarray] = []
+    image_index: list[int] = []
+    pair_index: list[list[int]] = []
+    for row in rows:
+        first_pairs: list[int] = []
+        for ids in row.token_ids:
+            if ids is None or row.failure:
+                first_pairs.append(-1)
+                continue
+            first_pairs.append(len(image_index))
+            for modality, (image, grid) in enumerate(zip(row.images, row.grids, strict=True), 1):
+                if (image, modality) not in image_slots:
+                    grids.append(grid)
+                token_ids.append(ids)
+                image_index.append(image_slots.setdefault((image, modality), len(image_slots)))
+        pair_index.append(first_pairs)
+    layout = preprocessor.rows
+    pairs = Pairs(
+        token_ids=np.concatenate([np.empty(0, np.int64), *token_ids]),
+        text_lengths=np.array([len(ids) for ids in token_ids], dtype=np.int64),
+        patches=np.concatenate([np.empty((0, layout.width), layout.dtype), *(patches[i] for i, _ in image_slots)]),
+        grids=grids,
+        image_index=np.array(image_index, dtype=np.int64),
+        image_types=np.array([modality for _, modality in image_slots], dtype=np.int64),
+        image_cls=layout.cls,
+    )
+    return PackedRows(pairs, np.array(pair_index, dtype=np.int64).reshape(len(rows), -1))

@@ -1,0 +1,152 @@
+"""The rows of the output on their way through preprocessing: one for each row of a window, or each text of its list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS
+from pipeline.common.error_codes import Failure, values_or_failures
+from pipeline.config.job import JobConfig
+from pipeline.tables.table import with_row_id
+from vilt.inference.preprocessor import AnyPreprocessor
+from vilt.processing.grids import Grid
+
+Text = str | Failure
+NO_TEXT = " "  # stands for the text of a row whose texts come from elsewhere
+
+
+@dataclass
+class OutputRow:
+    """One row of the output. Every text of the row is read with every image of the row.
+
+    Attributes:
+        window_row: The row of the window that it comes from.
+        text_index: The position of its text in the window row's list; None if the column holds no lists.
+        texts: One text for each text column, or the reason why it cannot be read.
+        raw_text: The text as the list holds it, for the output.
+        images: Indices among the distinct images of the window.
+        token_ids: int64 ids of each text; None for a text that is not read.
+        grids: The patch grid of each image.
+        image_tokens: Tokens of all images.
+        failure: The reason why nothing can be read for the row.
+    """
+
+    window_row: int
+    text_index: int | None
+    texts: list[Text]
+    raw_text: str | None = None
+    images: list[int] = field(default_factory=list)
+    token_ids: list[np.ndarray | None] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    image_tokens: int = 0
+    failure: Failure | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens the model will read for the row's pairs."""
+        lengths = [len(ids) for ids in self.token_ids if ids is not None]
+        return sum(lengths) * len(self.grids) + len(lengths) * self.image_tokens
+
+    @property
+    def reported_failure(self) -> Failure | None:
+        """Return what `error` and `error_detail` say: the row's failure, else that of its first bad text."""
+        return self.failure or next((text for text in self.texts if isinstance(text, Failure)), None)
+
+
+def expand_texts(window: pa.Table, text_columns: list[str]) -> list[OutputRow]:
+    """Return the output rows of a window: one for each row, or one for each text of its list; at least one."""
+    if not text_columns:
+        return [OutputRow(row, None, [NO_TEXT]) for row in range(window.num_rows)]
+    columns = [values_or_failures(window[name], "text_invalid") for name in text_columns]
+    rows: list[OutputRow] = []
+    for window_row, values in enumerate(zip(*columns, strict=True)):
+        if isinstance(values[0], list):  # lists come from one column alone
+            rows += _rows_of_list(window_row, values[0])
+        else:
+            rows.append(OutputRow(window_row, None, _texts_of_columns(text_columns, values)))
+    for row in rows:
+        if all(isinstance(text, Failure) for text in row.texts):
+            row.failure = row.reported_failure
+    return rows
+
+
+def _rows_of_list(window_row: int, texts: list[str | Failure | None]) -> list[OutputRow]:
+    if not texts:
+        return [OutputRow(window_row, None, [Failure("text_empty", "the list of texts is empty")])]
+    return [
+        OutputRow(window_row, index, [_text_or_failure(text)], None if isinstance(text, Failure) else text)
+        for index, text in enumerate(texts)
+    ]
+
+
+def _texts_of_columns(names: list[str], values: tuple[str | Failure | None, ...]) -> list[Text]:
+    """Check the texts of several columns; a failure names its column if there are several."""
+    texts = [_text_or_failure(value) for value in values]
+    if len(names) == 1:
+        return texts
+    return [
+        Failure(text.reason, f"{name}: {text.detail}") if isinstance(text, Failure) else text
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def _text_or_failure(value: str | Failure | None) -> Text:
+    if value is None:
+        return Failure("text_null", "the text is null")
+    if isinstance(value, str) and not value.strip():
+        return Failure("text_empty", f"the text is {value!r}")
+    return value
+
+
+def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
+    """Set `token_ids` of every row: ids for the texts that will be read, None for the others."""
+    texts = [None if row.failure or isinstance(text, Failure) else text for row in rows for text in row.texts]
+    ids, lengths = preprocessor.tokens([text or "" for text in texts])
+    ids_of_texts = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), strict=False)
+    for row in rows:
+        row.token_ids = [ids if text else None for text, ids in islice(ids_of_texts, len(row.texts))]
+
+
+def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
+    """Return the window's columns that go on to the output, and `row_id`.
+
+    These are the user's columns, without images and regions unless `output.keep_image` asks for them, and without those
+    that are read but not listed in `input.columns`.
+    """
+    spec = config.input
+    rows = with_row_id(window, spec.id)
+    images = {*config.image_columns, *config.region_columns}
+    read = {*images, *config.text_columns, spec.id}
+    not_listed = read - set(spec.columns) if spec.columns is not None else set()
+    dropped = not_listed if config.output.keep_image else not_listed | images
+    return rows.drop_columns([name for name in rows.column_names if name in dropped])
+
+
+def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, list_column: str | None) -> pa.Table:
+    """Return the Arrow rows of a micro-batch.
+
+    Args:
+        carried: The window's carried columns.
+        rows: The output rows of the micro-batch.
+        pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
+        list_column: The column whose lists of texts became rows of their own, if there is one.
+    """
+    table = carried.take(pa.array([row.window_row for row in rows], pa.int64()))
+    if list_column is not None:
+        if list_column in table.column_names:
+            raw_texts = pa.array([row.raw_text for row in rows], pa.string())
+            table = table.set_column(table.column_names.index(list_column), list_column, raw_texts)
+        table = table.append_column(TEXT_INDEX, pa.array([row.text_index for row in rows], pa.int32()))
+    texts = Counter(row.window_row for row in rows)
+    table = table.append_column(TEXTS, pa.array([texts[row.window_row] for row in rows], pa.int32()))
+    failures = [row.reported_failure or (None, None) for row in rows]
+    table = table.append_column(ERROR, pa.array([reason for reason, _ in failures], pa.string()))
+    table = table.append_column(DETAIL, pa.array([detail for _, detail in failures], pa.string()))
+    for column in range(pair_index.shape[1]):
+        table = table.append_column(f"{PAIR}{column}", pa.array(pair_index[:, column], pa.int64()))
+    return table

@@ -1,0 +1,202 @@
+"""What a table format is: how the files of a table are found, opened and read.
+
+A format is one file of this room and one line in `pipeline.tables.registry`. Listing, reading, sampling, filtering and
+the config key `input.format` ask the format; no other list of formats stands anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+from fsspec import AbstractFileSystem
+
+from pipeline.tables.filter_expression import Filter
+
+MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
+
+
+@dataclass(frozen=True, slots=True)  # as the next two: of a large table there are millions
+class InputFile:
+    """One file of a table.
+
+    Attributes:
+        path: Path on the filesystem.
+        name: Path relative to the table's folder.
+        size: Bytes.
+        etag: The etag, or the time of the last change.
+    """
+
+    path: str
+    name: str
+    size: int
+    etag: str
+
+    @property
+    def version(self) -> str:
+        """Return the file version: another string when the file has changed."""
+        return f"{self.etag} {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of one file that are read together: a row group of a Parquet file, or a whole file of another format.
+
+    Attributes:
+        first_row: Number of the first row in the file.
+        rows: How many rows pass `input.filter`.
+        all_rows: How many rows there are.
+        size: Bytes, uncompressed if the format says so.
+        row_group: Number of the row group; 0 for a whole file.
+    """
+
+    first_row: int
+    rows: int
+    all_rows: int
+    size: int
+    row_group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file and its splits, in the order of their rows."""
+
+    file: InputFile
+    splits: list[Split]
+
+    @property
+    def name(self) -> str:
+        """Return the path relative to the table's folder."""
+        return self.file.name
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows pass the filter."""
+        return sum(split.rows for split in self.splits)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files of a table that are not opened yet.
+
+    Attributes:
+        filesystem: Where they are.
+        files: The files to open: all of the table, or some.
+        folder: The folder above all of them.
+        format: Their format.
+        paths: The paths of all files of the table.
+    """
+
+    filesystem: AbstractFileSystem
+    files: list[InputFile]
+    folder: str
+    format: TableFormat
+    paths: list[str]
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """What a config says about opening a table.
+
+    Attributes:
+        id_column: The column of ids; CSV reads it as integers.
+        text_columns: Columns of texts: if they are stored as binary, they are read as strings.
+        filter: Which rows to read, see `pipeline.tables.filter_expression`.
+        image_bytes: Most bytes of an image that is a member of a tar.
+    """
+
+    id_column: str | None = None
+    text_columns: tuple[str, ...] = ()
+    filter: str | None = None
+    image_bytes: int = MAX_IMAGE_BYTES
+
+
+class TableReader(Protocol):
+    """Reads splits of an opened table. It travels to the workers with each read task, so it must pickle."""
+
+    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
+        """Yield all rows of a split, in order.
+
+        Args:
+            file: The file.
+            split: Which of its rows.
+            columns: Columns to read, and of which types; they may be none.
+            rows: About how many rows a table should hold.
+        """
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """What the files of a table say about themselves.
+
+    Attributes:
+        files: The files and their splits.
+        schema: The columns of all files together.
+        reader: Reads the splits.
+        filter: The rows to read, checked against the schema.
+        unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
+            runs without them.
+    """
+
+    files: list[OpenedFile]
+    schema: pa.Schema
+    reader: TableReader
+    filter: Filter | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of one file as the file stores them, for copying.
+
+    Attributes:
+        schema: The file's own schema, with its metadata.
+        compression: Of all columns, or of each column by its path.
+        ranges: (number of the first row, how many rows, a function that reads them), in order. The function is called
+            only if some of the rows are kept.
+    """
+
+    schema: pa.Schema
+    compression: str | dict[str, str]
+    ranges: Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]
+
+
+class TableFormat(ABC):
+    """A table format.
+
+    Attributes:
+        name: What `input.format` calls it.
+        extensions: Ends of the names of its files, in lower case.
+        marker: Matches the path, relative to the table's folder, of a file that only tables of this format have. It
+            counts before all extensions: a folder of Parquet files with a Delta log is a Delta table.
+        marker_folder: The folder in which `marker` finds its files.
+        not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
+    """
+
+    name: str
+    extensions: tuple[str, ...] = ()
+    marker: re.Pattern[str] | None = None
+    marker_folder: str = ""
+    not_copied: str | None = None
+
+    def list(self, paths: Sequence[str]) -> Sequence[str]:
+        """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
+        return [path for path in paths if path.lower().endswith(self.extensions)]
+
+    @abstractmethod
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Read what the files say about themselves: schemas, splits and exact counts of rows.
+
+        Raises:
+            ConfigError: A file is damaged, or does not fit the others; the message names it.
+        """
+
+    def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
+        """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""
+        del file, filesystem
+        return None

@@ -1,0 +1,38 @@
+"""The registered table formats. A new format is one line here."""
+
+from __future__ import annotations
+
+from pipeline.common.errors import ConfigError
+from pipeline.tables.csv import CsvFormat
+from pipeline.tables.format import TableFormat
+from pipeline.tables.jsonl import JsonLinesFormat
+from pipeline.tables.parquet import ParquetFormat
+from pipeline.tables.unreadable import DELTA, HUDI, ICEBERG, LANCE
+from pipeline.tables.webdataset import WebDatasetFormat
+
+FORMATS: list[TableFormat] = [
+    ParquetFormat(),
+    CsvFormat(),
+    JsonLinesFormat(),
+    WebDatasetFormat(),
+    DELTA,
+    ICEBERG,
+    HUDI,
+    LANCE,
+]
+
+
+def format_named(name: str, key: str = "input.format") -> TableFormat:
+    """Return a format by its name.
+
+    Args:
+        name: The name.
+        key: The key of the config that says it.
+
+    Raises:
+        ConfigError: There is no such format.
+    """
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    raise ConfigError(f"{key}: {name!r} is no table format; use {', '.join(known.name for known in FORMATS)}")

@@ -1,0 +1,34 @@
+"""Table formats that are known and not read yet.
+
+Their folders hold Parquet files, but which of these files are the table is written in a log beside them: read as plain
+files they give rows that were overwritten or deleted long ago.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.common.errors import ConfigError
+from pipeline.tables.format import Listing, OpenedTable, OpenOptions, TableFormat
+
+
+class UnreadableFormat(TableFormat):
+    """A format that is recognised by its marker and refused."""
+
+    def __init__(self, name: str, title: str, marker_folder: str, marker: str) -> None:
+        self.name, self.title, self.marker_folder = name, title, marker_folder
+        self.marker = re.compile(rf"(?:^|/){re.escape(marker_folder)}/{marker}")
+
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Refuse the table."""
+        del options
+        raise ConfigError(
+            f"input.path: {listing.folder!r} is {self.title} ({self.marker_folder}/), which is not read yet: its log "
+            "says which of its files are the table; export the rows to a folder of Parquet files and name that folder"
+        )
+
+
+DELTA = UnreadableFormat("delta", "a Delta table", "_delta_log", r".")
+ICEBERG = UnreadableFormat("iceberg", "an Iceberg table", "metadata", r"[^/]*\.metadata\.json(\.gz)?$")
+HUDI = UnreadableFormat("hudi", "a Hudi table", ".hoodie", r".")
+LANCE = UnreadableFormat("lance", "a Lance dataset", "_versions", r"[^/]*\.manifest$")
