@@ -47,8 +47,10 @@ def ray_cluster(s3_server: str) -> Iterator[None]:
     """A local Ray; its workers inherit the S3 server's environment."""
     import ray
 
+    from pipeline.cluster.session import start_local
+
     assert s3_server
-    ray.init(address="local", num_cpus=3, include_dashboard=False, logging_level="warning")
+    start_local(cores=3)
     yield
     ray.shutdown()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import ray
+from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
 from pipeline.common.ray_compat import starting_on_loopback
 
+logger = logging.getLogger(__name__)
+START_ATTEMPTS = 2  # a busy machine may need the second
 CONNECT_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
 
 
@@ -39,23 +43,37 @@ def connect(address: str) -> None:
         raise ConfigError(f"ray.address: no Ray cluster at {address!r}: {first_line(error)}") from None
 
 
-def start_local() -> None:
-    """Start a Ray on this machine that only this machine can reach.
+def start_local(cores: int | None = None) -> None:
+    """Start a Ray on this machine that only this machine can reach; once more if it does not start in time.
 
-    It has one core more than there are: reading and decoding share them with the model.
+    Args:
+        cores: Cores that Ray may use; by default one more than there are: reading and decoding share them with the
+            model.
 
     Raises:
-        RayFailedError: It did not start in time.
+        RayFailedError: It did not start.
     """
-    cores = (os.cpu_count() or 1) + 1
+    cores = cores or (os.cpu_count() or 1) + 1
+    for attempt in Retrying(stop=stop_after_attempt(START_ATTEMPTS), before_sleep=_warn, reraise=True):
+        with attempt, starting_on_loopback():
+            _init_local(cores)
+
+
+def _init_local(cores: int) -> None:
+    """Start a Ray, or raise RayFailedError, within the 30 s that Ray gives itself."""
     try:
-        with starting_on_loopback():
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
     except Exception as error:  # a node that does not start in time is a plain Exception
+        ray.shutdown()
         raise RayFailedError(
-            f"ray: it did not start on this machine: {first_line(error)} The machine may be busy: run the same command "
-            "again; RAY_TMPDIR/session_latest/logs says more"
+            f"ray: it did not start on this machine: {first_line(error).rstrip('.')}; the machine may be busy: run the "
+            "same command again. Ray's own logs are in /tmp/ray/session_latest/logs"
         ) from error
+
+
+def _warn(state: RetryCallState) -> None:
+    assert state.outcome
+    logger.warning("%s; trying again", str(state.outcome.exception()).partition(";")[0])
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     site = next((folder / "venv").glob("lib/python*/site-packages"))
     (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     path = f"{folder / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    pip = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "1", "PIP_NO_INDEX": "1"}
+    # That of the variable is the value of `build_isolation`: 0 is what --no-build-isolation says.
+    pip = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
     left_out = {"PYTHONPATH", "RAY_ADDRESS", "PIP_FIND_LINKS"}
     inherited = {key: value for key, value in os.environ.items() if key not in left_out}
     return folder / "project", {**inherited, "PATH": path, **pip}

@@ -41,8 +41,10 @@ def test_it_listens_on_the_loopback_address_only() -> None:
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[object] = []
+
     def init(**options: object) -> None:
-        del options
+        starts.append(options)
         raise Exception("The current node timed out during startup. This could happen because ...\nmore")
 
     monkeypatch.setattr(ray, "init", init)
@@ -50,3 +52,18 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
         session.start_local()
     assert str(caught.value).startswith("ray: it did not start on this machine: The current node timed out")
     assert "\n" not in str(caught.value)
+    assert len(starts) == session.START_ATTEMPTS
+
+
+def test_a_ray_that_starts_the_second_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    failures = [Exception("The current node timed out during startup.")]
+
+    def init(**options: object) -> None:
+        del options
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(ray, "init", init)
+    session.start_local()
+    (record,) = caplog.records
+    assert record.getMessage().endswith("The current node timed out during startup; trying again")
