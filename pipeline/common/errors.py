@@ -8,7 +8,7 @@ class ConfigError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text: pyarrow adds more."""
+    """Return the first line of an error's text: pyarrow adds more."""
     return str(error).partition("\n")[0]
 
 
@@ -25,7 +25,7 @@ class TooManyErrorsError(RuntimeError):
 
 
 class RayFailedError(RuntimeError):
-    """A Ray of the job's own did not start."""
+    """Ray did not start on this machine."""
 
 
 class StorageFailedError(RuntimeError):

@@ -1,60 +1,119 @@
-"""Which files of the input, in which editions, a table of results was made from."""
+"""Which files of the input, in which versions, a table of results was made from, and how the input differs now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
+from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.format import InputFile
 
-SCHEMA = pa.schema([("file", pa.string()), ("edition", pa.string()), ("rows", pa.int64())])
+STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
+
+
+class SnapshotFile(NamedTuple):
+    """A file of the input.
+
+    Attributes:
+        version: See `FileVersion`.
+        rows: How many rows of it were read.
+        columns: Its columns as results carry them; more if other files were read with it.
+    """
+
+    version: str
+    rows: int
+    columns: pa.Schema
 
 
 @dataclass(frozen=True)
-class Editions:
-    """name of a file -> its edition and its rows."""
+class InputSnapshot:
+    """The files of an input at one time, by name."""
 
-    files: dict[str, tuple[str, int]]
+    files: Mapping[str, SnapshotFile]
 
     @property
     def rows(self) -> int:
-        """Of all files."""
-        return sum(rows for _, rows in self.files.values())
+        """Return the rows of all files."""
+        return sum(file.rows for file in self.files.values())
 
     @property
-    def pairs(self) -> set[tuple[str, str]]:
-        """(name, edition) of each file."""
-        return {(name, edition) for name, (edition, _) in self.files.items()}
+    def versions(self) -> frozenset[FileVersion]:
+        """Return the version of each file."""
+        return frozenset(FileVersion(name, file.version) for name, file in self.files.items())
 
-    def new(self, found: Iterable[InputFile]) -> list[InputFile]:
-        """Of the files that the input has now, those that are not in here as they are."""
-        return [file for file in found if self.files.get(file.name, ("",))[0] != file.version]
-
-    def gone(self, found: Iterable[InputFile]) -> Editions:
-        """Those that the input no longer has as they are in here."""
-        now = {file.name: file.version for file in found}
-        return Editions({name: own for name, own in self.files.items() if now.get(name) != own[0]})
+    def only(self, names: Iterable[str]) -> InputSnapshot:
+        """Return the snapshot of these files alone."""
+        return InputSnapshot({name: self.files[name] for name in names})
 
     def write(self, filesystem: AbstractFileSystem, path: str) -> None:
-        """To a Parquet file."""
-        rows = [(name, edition, count) for name, (edition, count) in self.files.items()]
-        columns = list(zip(*rows, strict=True)) or [(), (), ()]
-        write_parquet(filesystem, path, [pa.table([list(values) for values in columns], schema=SCHEMA)], {})
+        """Write the snapshot to a Parquet file."""
+        rows = [(name, *file[:2], file.columns.serialize().to_pybytes()) for name, file in self.files.items()]
+        columns = list(zip(*rows, strict=True)) or [()] * len(STORED)
+        write_parquet(filesystem, path, [pa.table([list(values) for values in columns], schema=STORED)], {})
 
     @classmethod
-    def read(cls, filesystem: AbstractFileSystem, path: str) -> Editions:
-        """What `write` wrote."""
+    def read(cls, filesystem: AbstractFileSystem, path: str) -> InputSnapshot:
+        """Return the snapshot that `write` wrote."""
         table = pq.read_table(path, filesystem=arrow_filesystem(filesystem))
-        names, editions, rows = (table[name].to_pylist() for name in SCHEMA.names)
-        return cls(dict(zip(names, zip(editions, rows, strict=True), strict=True)))
+        schemas: dict[bytes, pa.Schema] = {}
+        files = {}
+        for name, version, rows, stored in zip(*(table[name].to_pylist() for name in STORED.names), strict=True):
+            columns = schemas.setdefault(stored, pa.ipc.read_schema(pa.py_buffer(stored)))
+            files[name] = SnapshotFile(version, rows, columns)
+        return cls(files)
 
     @classmethod
-    def none(cls) -> Editions:
-        """Of no file."""
+    def empty(cls) -> InputSnapshot:
+        """Return the snapshot of no file."""
         return cls({})
+
+
+@dataclass(frozen=True)
+class InputDiff:
+    """How the input differs from a snapshot.
+
+    Attributes:
+        new: Files that are not in the snapshot.
+        changed: Files that have another version in it.
+        unchanged: The snapshot of the files that are as they were.
+        outdated: Versions in the snapshot that the input no longer has.
+    """
+
+    new: tuple[InputFile, ...]
+    changed: tuple[InputFile, ...]
+    unchanged: InputSnapshot
+    outdated: frozenset[FileVersion]
+
+    @property
+    def gone(self) -> frozenset[FileVersion]:
+        """Return the versions of files that are no longer in the input under any version."""
+        changed = {file.name for file in self.changed}
+        return frozenset(version for version in self.outdated if version.name not in changed)
+
+    def __bool__(self) -> bool:
+        """Return whether anything differs."""
+        return bool(self.new or self.outdated)
+
+    def __str__(self) -> str:
+        """Return the counts of files."""
+        return f"{len(self.new):,} new, {len(self.changed):,} changed, {len(self.gone):,} gone"
+
+
+def diff(before: InputSnapshot, listed: Iterable[InputFile]) -> InputDiff:
+    """Return how the files that are listed now differ from a snapshot."""
+    now = {file.name: file for file in listed}
+    same = [name for name, file in before.files.items() if name in now and now[name].version == file.version]
+    unchanged = before.only(same)
+    return InputDiff(
+        new=tuple(file for name, file in now.items() if name not in before.files),
+        changed=tuple(file for name, file in now.items() if name in before.files and name not in unchanged.files),
+        unchanged=unchanged,
+        outdated=before.versions - unchanged.versions,
+    )

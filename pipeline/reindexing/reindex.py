@@ -1,177 +1,163 @@
-"""Keep a Delta table of results equal to an input that grows and changes: read what is new, drop what is gone."""
+"""Keep a Delta table of results equal to an input that grows and changes: diff, plan, apply, commit."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.cluster.session import ray_session
-from pipeline.common.errors import ConfigError, RowsLostError
-from pipeline.common.row_ranges import Places
-from pipeline.config.job import JobConfig, StorageConfig
-from pipeline.monitoring.progress_reporter import LINE_EVERY
-from pipeline.reindexing.changes import (
-    NO_MOVES,
-    Changes,
-    files_with,
-    find_moved,
-    places_of,
-    results_of,
-    rewrite,
-    sources_to_retry,
-)
-from pipeline.reindexing.input_snapshot import Editions
-from pipeline.reindexing.table_folder import TableFolder, opened
-from pipeline.results.delta_table import Commit, DataFile
-from pipeline.results.delta_types import delta_schema
-from pipeline.results.file_footer import Written, done_places
-from pipeline.results.staging import Staging
-from pipeline.results.work_folder import each
-from pipeline.scoring.dataflow import score_rows
+from pipeline.common.errors import ConfigError
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
+from pipeline.monitoring.events import emit_finished
+from pipeline.monitoring.progress_reporter import LOG_EVERY
+from pipeline.reindexing.delta_output import DeltaOutput, allow_failures, summary_of
+from pipeline.reindexing.input_snapshot import diff
+from pipeline.reindexing.plan import ReindexPlan, TableState, plan
+from pipeline.reindexing.rewriting import check_rewrite
+from pipeline.reindexing.table_columns import check_values, identity_of, table_columns
+from pipeline.reindexing.table_folder import TableFolder, open_folder
+from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
-from pipeline.scoring.run import storage_failures
+from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
 from pipeline.tables.format import Listing
 from pipeline.tables.table import InputTable, list_table, open_table
 
+MOST_TRIES = 10  # of a row whose error may pass, after the first
+
+
+class Reindexed(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        commit: The table's last commit.
+        new: Whether this run made it.
+        retried: How many rows it tried again.
+    """
+
+    commit: Commit
+    new: bool
+    retried: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for.
+
+    Attributes:
+        config: The job, with the columns that its family of models reads.
+        models: Its checkpoints.
+        listing: The files of the input.
+        most_tries: How often a row whose error may pass is read again; None: in each run.
+        follow: Whether a table of another input is to be brought up to date.
+        log_every: Seconds between two events of progress.
+    """
+
+    config: JobConfig
+    models: Models
+    listing: Listing
+    most_tries: int | None
+    follow: bool
+    log_every: float
+
 
 def reindex(
-    config: JobConfig, retry_errors: bool = False, follow: bool = True, every: float = LINE_EVERY
-) -> tuple[Commit, bool]:
-    """Bring the table at `output.path` up to date with the input: one commit, or none where nothing has changed.
+    config: JobConfig, retry_errors: bool = False, follow: bool = True, log_every: float = LOG_EVERY
+) -> Reindexed:
+    """Bring the table at `output.path` up to date with the input: one commit, or none if nothing has changed.
 
-    What the last commit tells, and whether it is new. With another model or config than that commit's, everything is
-    read anew, and readers see the rows before until all are there. retry_errors: read rows again whose error may pass.
-    follow: false: the table must not be there yet, but for `output.overwrite`, or with just these results. every:
-    seconds between two events of progress.
+    With another model, config or set of columns than the last commit's, everything is read anew, and readers see the
+    rows before until all are there. A run that was stopped is resumed by the next.
 
-    A run that was stopped goes on where it was. Raises ConfigError before anything starts, BusyError where another run
-    is at work; StorageFailedError, TooManyErrorsError and RowsLostError before anything is committed.
+    Args:
+        config: The job.
+        retry_errors: Read all rows again whose error may pass, also those that were tried `output.retry_errors` times.
+        follow: If false, the table must not exist yet, or have just these results, unless `output.overwrite` is set.
+        log_every: Seconds between two events of progress.
+
+    Raises:
+        ConfigError: Something is wrong with the config, or the input does not fit the table; nothing was done.
+        BusyError: Another run is at work.
+        StorageFailedError: The storage failed; nothing was committed.
+        TooManyErrorsError: `max_error_rate` is exceeded; nothing was committed.
+        RowsLostError: Rows are missing; nothing was committed.
     """
+    started = time.monotonic()
+    if follow and config.output.overwrite:
+        raise ConfigError(
+            "output.overwrite: true, but reindex keeps the table and brings it up to date: leave the key out"
+        )
     config = fit_inputs(config)
-    models = check_models(config)
-    listing = list_table(config.input, config.storage)
-    with opened(config.output.path, config.storage) as folder, storage_failures():
-        return _Run(config, models, listing, folder, every).run(retry_errors, follow)
+    tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
+    models, listing = check_models(config), list_table(config.input, config.storage)
+    request = Request(config, models, listing, None if retry_errors else tries, follow, log_every)
+    with open_folder(config.output.path, config.storage) as folder, storage_failures():
+        return _reindex(request, folder, started)
+
+
+def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed:
+    """Compare, plan, and carry out the plan in the folder, which is locked."""
+    output, identity = request.config.output, identity_of(request.config, request.models)
+    state = folder.state(identity, output.overwrite)
+    todo = plan(diff(state.snapshot, request.listing.files), state, request.most_tries)
+    if state.latest and todo.is_empty:
+        emit_finished(summary_of(state.latest, folder, output.path), version=state.latest.version, committed=False)
+        return Reindexed(state.latest, False, 0)
+    if state.latest and not (request.follow or output.overwrite or todo.retries_only):
+        raise ConfigError(
+            f"output.path: {output.path!r} holds the results of another config or input; choose "
+            "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
+        )
+    table = _open(todo, request)
+    columns = _columns(todo, state, table, request.config, folder)
+    job = PreparedJob(allow_failures(request.config, todo, table), table, request.models)
+    results = DeltaOutput(todo, state, columns, job, identity, folder, started)
+    run_job(job, results, request.log_every)
+    commit = results.commit or state.latest
+    assert commit is not None
+    return Reindexed(commit, results.commit is not None, len(todo.retry))
 
 
 def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:
-    """Make an earlier version of the table its latest: one commit. version: default: the one before.
+    """Make an earlier version of the table its latest: one commit.
 
-    Raises ConfigError where there is no such version, or its files are gone; BusyError.
+    Args:
+        uri: The table's folder.
+        storage: How to reach it.
+        version: Its number; None: the one before the latest.
+
+    Raises:
+        ConfigError: There is no such version, or its files are gone.
+        BusyError: Another run is at work.
     """
-    with opened(uri, storage) as folder, storage_failures():
+    with open_folder(uri, storage) as folder, storage_failures():
         return folder.restore(version)
 
 
-class _Run:
-    """One run. folder: of the table, locked."""
-
-    def __init__(self, config: JobConfig, models: Models, listing: Listing, folder: TableFolder, every: float) -> None:
-        self.config, self.models, self.listing, self.folder = config, models, listing, folder
-        self.started, self.every = time.monotonic(), every
-        self.before, lineage = folder.latest, models.lineage
-        self.identity = {"model": lineage["vilt.weights_sha256"], "config": lineage["vilt.config_sha256"]}
-        self.data = folder.table.files()
-
-    def run(self, retry_errors: bool, follow: bool) -> tuple[Commit, bool]:
-        fresh, found = not follow and self.config.output.overwrite, self.listing.files
-        same = self.before is not None and self.before.identity == self.identity and not fresh
-        self.known = self.folder.editions() if same else Editions.none()
-        new, gone = self.known.new(found), self.known.gone(found)
-        retry = sources_to_retry(self.folder, self.data) - gone.pairs if retry_errors and same else set()
-        if self.before and same and not (new or gone.files or retry):
-            return self.before, False
-        if self.before and not (follow or fresh):
-            raise ConfigError(
-                f"output.path: {self.config.output.path!r} holds the results of another config or input; choose "
-                "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
-            )
-        staging = self.folder.staging(self.identity)
-        changes = Changes(gone.pairs, NO_MOVES, retry, Places.none(), None)
-        if new or retry:
-            names = {file.name for file in new} | {name for name, _ in retry}
-            listing = replace(self.listing, files=[file for file in found if file.name in names])
-            changes = self._read(staging, changes, open_table(self.config, listing))
-        else:
-            staging.discard()
-        return self._commit(staging, changes, self.data if not same else None), True
-
-    def _read(self, staging: Staging, changes: Changes, table: InputTable) -> Changes:
-        """Read what is new into `staging`; the changes with what was found."""
-        schema = self.folder.table.schema()
-        own = delta_schema(_carried(table, self.config), schema)
-        types = {column.name: column.type for column in (*schema, *own)}
-        staging.load(table)
-        changes = replace(changes, table=table)
-        if changes.revisited:
-            found = results_of(self.folder, self.data, changes.revisited)
-            places, again = places_of(found, changes), found["again"].to_numpy()
-            changes = replace(changes, again=Places.of(places[again]))
-            staging.known = Places.of(places[~again])
-        before = Written.total(staging.parts)
-        with ray_session(self.config.ray.address):
-            if changes.leaving:
-                leaving = results_of(self.folder, self.data, changes.leaving)
-                done = Places.union([staging.done, changes.again])
-                changes = replace(changes, moved=find_moved(table, self.config, done, leaving))
-                moved = Places.of(changes.moved["place"].to_numpy())
-                staging.known = Places.union([staging.known, moved])
-            if len(staging.done) < table.rows:
-                job = PreparedJob(self.config, table, self.models)
-                staging.parts += score_rows(job, staging, before, self.every, types)
-        staging.audit(table.rows)
-        return changes
-
-    def _commit(self, staging: Staging, changes: Changes, replaced: list[DataFile] | None) -> Commit:
-        """Commit. replaced: the data files that leave as a whole; None: what has changed decides."""
-        folder, table = self.folder, changes.table
-        names = {name for name, _ in (*changes.leaving, *changes.revisited)}
-        rest: list[str] = []
-        if replaced is None:
-            touched = files_with(self.data, names)
-            targets = [f"{staging.token}/rest-{number:06d}.parquet" for number in range(len(touched))]
-            pairs = list(zip(touched, targets, strict=True))
-            kept = each(lambda pair: rewrite(folder, pair[0], pair[1], changes), pairs)
-            replaced = [file for file, rows in zip(touched, kept, strict=True) if rows is not None]
-            rest = [target for target, rows in zip(targets, kept, strict=True) if rows]
-        adds = folder.adds([*(f"{staging.token}/{part.name}" for part in staging.parts), *rest])
-        written = sum(part.rows for part in staging.parts)
-        if sum(add.rows for add in adds[: len(staging.parts)]) != written:
-            raise RowsLostError(f"{staging.folder}: the files hold other rows than were written; run it again")
-        files = {file.name: self.known.files.get(file.name, ("", 0)) for file in self.listing.files}
-        for file in table.files if table else ():
-            files[file.name] = (file.file.version, file.rows)
-        editions = Editions(files)
-        total, left = Written.total(staging.parts), sum(file.rows for file in replaced)
-        counts = {
-            "files": len(files),
-            "files_new": len(files.keys() - self.known.files.keys()),
-            "files_changed": len(files.keys() & {name for name, _ in changes.leaving}),
-            "files_gone": len({name for name, _ in changes.leaving} - files.keys()),
-            "rows_in": editions.rows,
-            "rows_read": len(done_places(staging.parts)),
-            "rows_moved": changes.moved.num_rows,
-            "rows_left": left - sum(add.rows for add in adds[len(staging.parts) :]),
-            "rows_out": sum(file.rows for file in self.data) - left + sum(add.rows for add in adds),
-        }
-        lineage = {**self.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))}
-        commit = Commit(
-            token=staging.token,
-            identity=self.identity,
-            counts=counts,
-            rejected=dict(total.errors.most_common()),
-            lineage=lineage,
-            seconds=round(time.monotonic() - self.started, 3),
-            input=self.config.input.model_dump(exclude_defaults=True),
-        )
-        return folder.commit(commit, adds, replaced, editions, self.config.output.retention_days)
+def _open(todo: ReindexPlan, request: Request) -> InputTable:
+    """Open the files of which rows are read, if there are any."""
+    names = {file.name for file in todo.read} | {file.name for file in todo.retry.files}
+    listing = request.listing
+    listed = [file for file in listing.files if file.name in names]
+    table = open_table(request.config, replace(listing, files=listed or listing.files[:1]))
+    return table if listed else replace(table, files=[])
 
 
-def _carried(table: InputTable, config: JobConfig) -> pa.Schema:
-    """The columns of the input as results carry them: of a list of texts, each row has its own."""
-    lists = config.text_columns if table.columns.text_is_list else []
-    kinds = [(name, table.schema.field(name).type) for name in table.columns.names]
-    return pa.schema([(name, pa.string() if name in lists else kind) for name, kind in kinds])
+def _columns(
+    todo: ReindexPlan, state: TableState, table: InputTable, config: JobConfig, folder: TableFolder
+) -> pa.Schema:
+    """Return the columns of the table after the run; check that all values fit before any is read.
+
+    Raises:
+        ConfigError: A value does not.
+    """
+    if not table.files:
+        return state.columns
+    columns = table_columns(table, config, todo.diff.unchanged, pa.schema([]) if todo.replaced else state.columns)
+    check_values(table, config, columns)
+    if not todo.replaced:
+        check_rewrite(folder, state.data_files, todo.outdated, columns)
+    return columns

@@ -2,9 +2,10 @@
 
 - OUT/_delta_log/: which data files make up the table, commit by commit
 - OUT/parts/TOKEN/: the data files of a run
-- OUT/_reindex/editions-TOKEN.parquet: the files of the input that a commit was made from
-- OUT/_reindex/staging.json: the folders whose files are not in the table yet, one for each model and config
-- OUT/_reindex/lock.json: who is at work
+- OUT/_reindex/input-TOKEN.parquet: the files of the input that a commit was made from
+- OUT/_reindex/failed-TOKEN.parquet: the rows of a commit whose error may pass
+- OUT/_reindex/staging.json: the folders with files that are not in the table yet, one for each model and config
+- OUT/_reindex/lock.json: which run is at work
 """
 
 from __future__ import annotations
@@ -13,32 +14,40 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-import pyarrow as pa
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import StorageConfig
-from pipeline.reindexing.input_snapshot import Editions
-from pipeline.results.delta_table import Added, Commit, DataFile, ResultTable, add_action
+from pipeline.config.storage import StorageConfig
+from pipeline.reindexing.input_snapshot import InputSnapshot
+from pipeline.reindexing.plan import TableState, why_replaced
+from pipeline.reindexing.retries import FailedRows
+from pipeline.results.delta_commit import Commit
+from pipeline.results.delta_table import Added, ResultTable, add_action
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
-from pipeline.tables.schemas import unify
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
+LISTS = ("input-", "failed-", "editions-")  # begin the names of the lists of a commit; the last: of earlier releases
 DAY = 86_400.0  # seconds
 
 
 class TableFolder:
-    """The folder `root` of the table at `uri`. table: as it is now. latest: its last commit, None where there is none.
+    """The folder `root` of the table at `uri`.
 
-    Raises ConfigError where the folder holds something else.
+    Attributes:
+        table: The table as it is now.
+        latest: Its last commit; None if there is none.
+
+    Raises:
+        ConfigError: The folder holds something else.
     """
 
     def __init__(
@@ -55,15 +64,20 @@ class TableFolder:
                 other = "Parquet files that are no Delta table"
             if other:
                 raise ConfigError(f"output.path: {uri!r} holds {other}; choose another folder")
-        self._forget(self.latest)
+        self._forget_staging(self.latest)
 
-    def editions(self) -> Editions:
-        """The files of the input that the table was made from."""
-        assert self.latest is not None
-        return Editions.read(self.filesystem, f"{self.work.path}/{self.latest.index}")
+    def state(self, identity: Mapping[str, str], overwrite: bool) -> TableState:
+        """Return the table as a run with this identity finds it; overwrite: whether it is to be made anew."""
+        replaced = why_replaced(self.latest, identity, overwrite)
+        files, columns = tuple(self.table.files()), self.table.schema()
+        if self.latest is None or replaced:
+            return TableState(self.latest, files, columns, InputSnapshot.empty(), FailedRows.none(), replaced)
+        snapshot, failed = (f"{self.work.path}/{name}" for name in _lists(self.latest))
+        read = InputSnapshot.read(self.filesystem, snapshot), FailedRows.read(self.filesystem, failed)
+        return TableState(self.latest, files, columns, *read, None)
 
-    def staging(self, identity: dict[str, str]) -> Staging:
-        """Where the results of this model and config are written: where an earlier run was stopped, its folder."""
+    def staging(self, identity: Mapping[str, str]) -> Staging:
+        """Return where results of this identity are written: the folder of an earlier run, if one was stopped."""
         tokens = self.work.read(STAGING) or {}
         key = _key(identity)
         if key not in tokens:
@@ -73,44 +87,72 @@ class TableFolder:
         make_folder(self.filesystem, folder)
         return Staging(self.filesystem, folder)
 
-    def adds(self, paths: Sequence[str]) -> list[Added]:
-        """Data files for a commit; paths: below PARTS."""
-        return each(lambda path: add_action(self.filesystem, self.root, f"{PARTS}/{path}"), paths)
+    def drop_staging(self, identity: Mapping[str, str]) -> None:
+        """Remove what was written for this identity and is not needed."""
+        tokens = self.work.read(STAGING) or {}
+        if token := tokens.pop(_key(identity), None):
+            self.work.write(STAGING, tokens)
+            WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{token}").remove_all()
 
-    def commit(
-        self, commit: Commit, adds: Sequence[Added], removes: Sequence[DataFile], editions: Editions, days: float | None
-    ) -> Commit:
-        """Commit, then remove what nobody needs: work that other models and configs left unfinished, and versions
-        older than `days`. The commit with its version."""
-        self.lock.check()
-        commit = replace(commit, index=f"editions-{commit.token}.parquet")
-        editions.write(self.filesystem, f"{self.work.path}/{commit.index}")
-        schemas = list(dict.fromkeys(add.schema for add in adds))
-        schema = unify(["the results"] * len(schemas), schemas) if schemas else pa.schema([])
-        version = self.table.commit([add.action for add in adds], removes, schema, commit)
+    def adds(self, paths: Sequence[str], finite: Sequence[str]) -> list[Added]:
+        """Return data files for a commit; paths: below PARTS. finite: see `add_action`."""
+        return each(lambda path: add_action(self.filesystem, self.root, f"{PARTS}/{path}", finite), paths)
+
+    def write_lists(self, commit: Commit, snapshot: InputSnapshot, failed: FailedRows) -> None:
+        """Write what the next run needs to know of a commit."""
+        snapshot.write(self.filesystem, f"{self.work.path}/{_lists(commit)[0]}")
+        self.write_failed(commit, failed)
+
+    def write_failed(self, commit: Commit, failed: FailedRows) -> None:
+        """Replace the rows of a commit whose error may pass."""
+        failed.write(self.filesystem, f"{self.work.path}/{_lists(commit)[1]}")
+
+    def clean(self, commit: Commit, days: float | None) -> None:
+        """Remove what nobody needs after a commit.
+
+        That is unfinished work of other models and configs, and versions older than `days` days.
+        """
         for token in (self.work.read(STAGING) or {}).values():
             if token != commit.token:
                 WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{token}").remove_all()
-        self._forget(commit, others=True)
+        self._forget_staging(commit, others=True)
         if days is not None:
             self.table.vacuum(days)
-            self._forget_editions(days)
-        return replace(commit, version=version, at=time.time())
+            self._remove_lists(days)
 
     def restore(self, version: int | None) -> Commit:
-        """Make an earlier version the latest; version: default: the one before. Raises ConfigError."""
+        """Make an earlier version the latest.
+
+        Args:
+            version: Its number; None: the one before the latest.
+
+        Raises:
+            ConfigError: There is no such version, or its files are gone.
+        """
         commits = self.table.commits()
         if len(commits) < 2 and version is None:
             raise ConfigError(f"--rollback: {self.table.uri!r} has no earlier version")
-        asked = commits[1] if version is None else next((c for c in commits if c.version == version), None)
-        if asked is None or self.latest is None:
+        wanted = commits[1] if version is None else next((c for c in commits if c.version == version), None)
+        if wanted is None or self.latest is None:
             known = ", ".join(str(commit.version) for commit in commits[:10]) or "none"
             raise ConfigError(f"--rollback: {version} is no version of {self.table.uri!r}; it has {known}")
         self.lock.check()
-        commit = replace(asked, restored=asked.version)
-        return replace(commit, version=self.table.restore(asked.version, commit), at=time.time())
+        commit = replace(wanted, restored=wanted.version)
+        return replace(commit, version=self.table.restore(wanted.version, commit), at=time.time())
 
-    def _forget(self, commit: Commit | None, others: bool = False) -> None:
+    def forget_empty_staging(self) -> None:
+        """Remove the folders of runs that were refused before they wrote a file."""
+        tokens = self.work.read(STAGING) or {}
+        folders = {key: WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{token}") for key, token in tokens.items()}
+        left = {key: tokens[key] for key, folder in folders.items() if folder.names()}
+        for key in tokens.keys() - left.keys():
+            folders[key].remove_all()
+        if left:
+            self.work.write(STAGING, left)
+        elif tokens:
+            self.work.remove([STAGING])
+
+    def _forget_staging(self, commit: Commit | None, others: bool = False) -> None:
         """Take from the list of unfinished work what is in the table; with `others`, all."""
         tokens = self.work.read(STAGING)
         if tokens and commit:
@@ -118,28 +160,54 @@ class TableFolder:
             if left != tokens:
                 self.work.write(STAGING, left)
 
-    def _forget_editions(self, days: float) -> None:
-        """Remove the lists of editions that only versions older than `days` days need."""
+    def _remove_lists(self, days: float) -> None:
+        """Remove the lists of the input that only versions older than `days` days need."""
         commits = self.table.commits()
         since = time.time() - days * DAY
-        ended = next((place for place, commit in enumerate(commits) if commit.at < since), len(commits))
-        needed = {commit.index for commit in commits[: ended + 1]}  # the last one was the table when `since` began
-        self.work.remove({name for name in self.work.names() if name.startswith("editions-")} - needed)
+        ended = next((number for number, commit in enumerate(commits) if commit.at < since), len(commits))
+        needed = {name for commit in commits[: ended + 1] for name in _lists(commit)}  # the last was latest at `since`
+        self.work.remove({name for name in self.work.names() if name.startswith(LISTS)} - needed)
 
 
 @contextmanager
-def opened(uri: str, storage: StorageConfig) -> Iterator[TableFolder]:
-    """The folder of a table, locked while this is open. Raises ConfigError, BusyError."""
+def open_folder(uri: str, storage: StorageConfig) -> Iterator[TableFolder]:
+    """Open the folder of a table, and lock it while it is open.
+
+    A run that is refused leaves no empty folders.
+
+    Raises:
+        ConfigError: The folder cannot be used.
+        BusyError: Another run is at work there.
+    """
     filesystem, root = open_fsspec(uri, "output.path", storage)
     root = root.rstrip("/")
+    made = [path for path in (f"{root}/{FOLDER}", f"{root}/{PARTS}", root) if not filesystem.exists(path)]
     with ExitStack() as stack:
+        if isinstance(filesystem, LocalFileSystem):  # object stores have no folders, only buckets
+            stack.callback(_remove_empty, filesystem, made)
         try:
             lock = stack.enter_context(RunLock(filesystem, f"{root}/{FOLDER}/{LOCK}"))
             folder = TableFolder(filesystem, root, uri, storage, lock)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot use {uri!r}: {first_line(error)}") from None
-        yield folder
+        try:
+            yield folder
+        except ConfigError:
+            folder.forget_empty_staging()
+            raise
 
 
-def _key(identity: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+def _remove_empty(filesystem: AbstractFileSystem, folders: Sequence[str]) -> None:
+    """Remove those of the folders that are there and hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            filesystem.rmdir(folder)
+
+
+def _lists(commit: Commit) -> tuple[str, str]:
+    """Return the names of the files with the input's files and the failed rows of a commit."""
+    return f"input-{commit.token}.parquet", f"failed-{commit.token}.parquet"
+
+
+def _key(identity: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:16]

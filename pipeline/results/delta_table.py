@@ -1,80 +1,48 @@
 """A table of results as a Delta Lake table: its versions, and commits that readers see whole or not at all.
 
-Data files lie in OUT/parts/TOKEN/; which of them make up the table, OUT/_delta_log tells.
+Data files lie in OUT/parts/TOKEN/; OUT/_delta_log says which of them make up the table.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable, Schema, TableFeatures
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
-from pipeline.common.errors import BusyError, ConfigError, first_line
-from pipeline.config.job import StorageConfig
+from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
+from pipeline.config.storage import StorageConfig
+from pipeline.results.delta_commit import Commit
+from pipeline.results.delta_statistics import statistics_json
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
 
-KEY = "vilt.commit"  # of what a commit of ours says of itself
-SOURCE_FILE = f"{ROW_SOURCE}.file"
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a commit says of itself.
-
-    token: of the run's folder of data files. identity: of model and config. counts: of files and rows, by what became
-    of them. rejected: reason -> rows, of those that this run read. lineage: key -> value, as in the footers. input: the
-    section of the config. index: the file with the editions of the input. restored: the version that this one is again.
-    """
-
-    token: str
-    identity: dict[str, str]
-    counts: dict[str, int]
-    rejected: dict[str, int]
-    lineage: dict[str, str]
-    seconds: float
-    input: dict[str, Any]
-    index: str = ""
-    restored: int | None = None
-    version: int = field(default=-1, compare=False)
-    at: float = field(default=0.0, compare=False)  # seconds since 1970
-
-    def summary(self, uri: str) -> dict[str, Any]:
-        """What `_summary.json` would say of all rows of the table, as far as a commit knows."""
-        return {
-            "tasks": self.lineage["vilt.task"].split(","),
-            "output": uri,
-            "rows_in": self.counts["rows_in"],
-            "rows_out": self.counts["rows_out"],
-            "pairs": self.counts["rows_out"],
-            "files": [f"version {self.version}"],
-            "seconds": self.seconds,
-            "lineage": self.lineage,
-            "identity": self.identity,
-            "input": self.input,
-        }
-
-    def properties(self) -> CommitProperties:
-        """For the log. A commit of somebody else in between is not merged with: it may have removed our files."""
-        own = {key: value for key, value in asdict(self).items() if key not in ("version", "at")}
-        return CommitProperties(custom_metadata={KEY: json.dumps(own)}, max_commit_retries=0)
+UNREADABLE = (DeltaError, ValueError, TypeError, OSError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of the table. path: below the table's folder. first, last: of its `row_source.file`, where known."""
+    """A file of the table.
+
+    Attributes:
+        path: Its path below the table's folder.
+        size: Bytes.
+        rows: How many rows it has.
+        first: The least name of a file of the input that its rows are from, if known.
+        last: The greatest such name, if known.
+    """
 
     path: str
     size: int
@@ -83,10 +51,23 @@ class DataFile:
     last: str | None
 
 
-class ResultTable:
-    """The Delta table at `uri`, as it is now. table: None where there is none yet.
+@dataclass(frozen=True)
+class Added:
+    """A data file that is to be committed: its entry in the log, its rows and its columns."""
 
-    Raises ConfigError, which names the config's `key`, where it cannot be read.
+    action: AddAction
+    rows: int
+    schema: pa.Schema
+
+
+class ResultTable:
+    """The Delta table at `uri`, as it is now.
+
+    Attributes:
+        table: None if there is none yet.
+
+    Raises:
+        ConfigError: The table cannot be read; the message names the config's `key`.
     """
 
     def __init__(self, uri: str, storage: StorageConfig, key: str = "output.path") -> None:
@@ -100,69 +81,76 @@ class ResultTable:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a Delta table."""
+        """Return whether there is a Delta table."""
         return self.table is not None
 
     def commits(self, limit: int | None = None) -> list[Commit]:
-        """Our commits up to this version, the latest first; of the newest `limit` commits of anybody."""
+        """Return our commits up to this version, the latest first; of the newest `limit` commits of anybody."""
         if self.table is None:
             return []
-        found = [entry for entry in self.table.history(limit) if KEY in entry]
-        return [
-            Commit(**json.loads(entry[KEY]), version=entry["version"], at=entry["timestamp"] / 1000) for entry in found
-        ]
+        found = (Commit.from_log(entry) for entry in self.table.history(limit))
+        return [commit for commit in found if commit is not None]
 
     def latest(self) -> Commit | None:
-        """Our last commit, which says what the table holds."""
+        """Return our last commit, which says what the table holds."""
         return next(iter(self.commits(limit=20) or self.commits()), None)
 
     def files(self) -> list[DataFile]:
-        """The data files of this version."""
-        if self.table is None:
-            return []
-        actions = pa.table(self.table.get_add_actions(flatten=True))
-        count = actions.num_rows
-        names = ("path", "size_bytes", "num_records", f"min.{SOURCE_FILE}", f"max.{SOURCE_FILE}")
-        columns = [actions[n].to_pylist() if n in actions.column_names else [None] * count for n in names]
-        return [DataFile(*values) for values in zip(*columns, strict=True)]
+        """Return the data files of this version."""
+        return [] if self.table is None else _data_files(self.table)
 
     def schema(self) -> pa.Schema:
-        """The table's columns; none where there is no table yet."""
+        """Return the table's columns; none if there is no table yet."""
         return pa.schema([] if self.table is None else self.table.schema().to_arrow())
 
-    def commit(self, adds: Sequence[AddAction], removes: Sequence[DataFile], schema: pa.Schema, commit: Commit) -> int:
-        """Add and remove data files, at once; the new version. Columns that are new are added first.
+    def commit(self, adds: Sequence[Added], removes: Sequence[DataFile], schema: pa.Schema, commit: Commit) -> int:
+        """Add and remove data files, at once, and read the table back.
 
-        Raises BusyError where another program has changed the table meanwhile: the next run goes on.
+        Args:
+            adds: Data files that are written.
+            removes: Data files that leave the table. If all do, the table takes the new columns as they are.
+            schema: All columns that the table has then; those that stay have their types.
+            commit: What the log is to say.
+
+        Returns:
+            The new version.
+
+        Raises:
+            BusyError: Another program has changed the table meanwhile.
+            RowsLostError: The table could not be read with these files; it is as it was.
         """
+        actions = [add.action for add in adds]
+        files = {file.path for file in self.files()}
+        expected = files - {file.path for file in removes} | {action.path for action in actions}
+        rows = sum(file.rows for file in self.files()) - sum(file.rows for file in removes)
+        _rehearse(adds, schema)
         try:
             if self.table is None:
                 create_table_with_add_actions(
                     self.uri,
                     Schema.from_arrow(schema),
-                    list(adds),
+                    actions,
                     configuration=KEEP_ALL,
                     storage_options=self.options,
                     commit_properties=commit.properties(),
                 )
-                self.table = DeltaTable(self.uri, storage_options=self.options)
-                return self.table.version()
-            known = {column.name for column in self.table.schema().fields}
-            fresh = [column for column in Schema.from_arrow(schema).fields if column.name not in known]
-            if fresh:
-                self.table.alter.add_columns(fresh)
-            now = int(time.time() * 1000)
-            gone = [RemoveAction(file.path, True, now, size=file.size, partition_values={}) for file in removes]
-            self.table.create_write_transaction(
-                [*adds, *gone], "append", self.table.schema(), commit_properties=commit.properties()
-            )
-            self.table.update_incremental()
-            return self.table.version()
+            elif files == {file.path for file in removes}:
+                self._replace(actions, Schema.from_arrow(schema), commit)
+            else:
+                self._change(actions, removes, Schema.from_arrow(schema), commit)
         except DeltaError as error:
             raise BusyError(f"{self.uri}: the commit was refused, {first_line(error)}; run it again") from None
+        return self._read_back(expected, rows + sum(add.rows for add in adds))
 
     def restore(self, version: int, commit: Commit) -> int:
-        """Make an earlier version the latest; the new version. Raises ConfigError where its files are gone."""
+        """Make an earlier version the latest.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConfigError: The files of that version are gone.
+        """
         assert self.table is not None
         try:
             self.table.restore(version, commit_properties=commit.properties())
@@ -175,9 +163,102 @@ class ResultTable:
         assert self.table is not None
         self.table.vacuum(retention_hours=math.ceil(days * 24), dry_run=False, enforce_retention_duration=False)
 
+    def _replace(self, actions: list[AddAction], schema: Schema, commit: Commit) -> None:
+        """Replace all data files, and the columns."""
+        assert self.table is not None
+        without_zone = TableFeatures.TimestampWithoutTimezone
+        if "timestamp_ntz" in schema.to_json() and "timestampNtz" not in (self.table.protocol().reader_features or ()):
+            self.table.alter.add_feature(without_zone, allow_protocol_versions_increase=True)
+        self.table.create_write_transaction([*actions], "overwrite", schema, commit_properties=commit.properties())
+
+    def _change(self, actions: list[AddAction], removes: Sequence[DataFile], schema: Schema, commit: Commit) -> None:
+        """Add and remove some data files, once the columns that are new are there."""
+        assert self.table is not None
+        known = {column.name for column in self.table.schema().fields}
+        fresh = [column for column in schema.fields if column.name not in known]
+        if fresh:
+            self.table.alter.add_columns(fresh)
+        now = int(time.time() * 1000)
+        gone = [RemoveAction(file.path, True, now, size=file.size, partition_values={}) for file in removes]
+        self.table.create_write_transaction(
+            [*actions, *gone], "append", self.table.schema(), commit_properties=commit.properties()
+        )
+
+    def _read_back(self, paths: Collection[str], rows: int) -> int:
+        """Read the table as another program would; the version.
+
+        Raises:
+            RowsLostError: It is not what was committed; the version before is the latest again, if there is one.
+        """
+        before = self.table.version() if self.table else None
+        try:
+            table = DeltaTable(self.uri, storage_options=self.options)
+            _check(table, paths, rows)
+        except UNREADABLE as error:
+            raise RowsLostError(
+                f"{self.uri}: the commit cannot be read back: {first_line(error)}; {self._undo(before)}"
+            ) from None
+        self.table = table
+        return table.version()
+
+    def _undo(self, version: int | None) -> str:
+        """Restore the version before a commit; what came of it, for a message."""
+        if version is not None:
+            with suppress(*UNREADABLE):
+                DeltaTable(self.uri, storage_options=self.options).restore(version)
+                return f"version {version} was restored"
+        return "remove the table's folder and run it again" if version is None else f"restore version {version}"
+
+
+def _check(table: DeltaTable, paths: Collection[str], rows: int) -> None:
+    """Check that a table can be read, and has these data files. Raises one of UNREADABLE."""
+    files = _data_files(table)
+    if {file.path for file in files} != set(paths) or sum(file.rows for file in files) != rows:
+        raise ValueError(f"{len(files)} files with other rows than were written")
+    pa.schema(table.schema().to_arrow())
+
+
+def _rehearse(adds: Sequence[Added], schema: pa.Schema) -> None:
+    """Commit the same entries to a table beside, in a temporary folder, and read them.
+
+    An entry that no reader understands would make the table itself unreadable for ever.
+
+    Raises:
+        RowsLostError: They cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="vilt-commit-") as folder:
+        try:
+            create_table_with_add_actions(folder, Schema.from_arrow(schema), [add.action for add in adds])
+            _check(DeltaTable(folder), [add.action.path for add in adds], sum(add.rows for add in adds))
+        except UNREADABLE as error:
+            raise RowsLostError(
+                f"the commit could not be read: {first_line(error)}; nothing was committed, what was written stays"
+            ) from None
+
+
+def _data_files(table: DeltaTable) -> list[DataFile]:
+    """Return the data files of a version of a table."""
+    actions = pa.table(table.get_add_actions(flatten=False))
+    bounds = [_bound(actions, name) for name in ("min", "max")]
+    columns = [actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")]
+    return [DataFile(*values) for values in zip(*columns, *bounds, strict=True)]
+
+
+def _bound(actions: pa.Table, name: str) -> list[str | None]:
+    """Return the least or greatest name of a file of the input in each data file, as far as the log says."""
+    if name in actions.column_names:
+        tree = actions[name].type
+        for key in (ROW_SOURCE, "file"):
+            if not pa.types.is_struct(tree) or tree.get_field_index(key) < 0:
+                break
+            tree = tree.field(key).type
+        else:
+            return pc.struct_field(actions[name], [ROW_SOURCE, "file"]).to_pylist()
+    return [None] * actions.num_rows
+
 
 def delta_options(uri: str, storage: StorageConfig) -> dict[str, str]:
-    """What deltalake needs to open `uri`: for s3:// the config's section `storage`, else nothing."""
+    """Return what deltalake needs to open `uri`: for s3:// the config's section `storage`, else nothing."""
     if urlsplit(uri).scheme not in ("s3", "s3a"):
         return {}
     secrets = {
@@ -195,44 +276,16 @@ def delta_options(uri: str, storage: StorageConfig) -> dict[str, str]:
     return {**options, "AWS_ALLOW_HTTP": "true"}
 
 
-class Added(NamedTuple):
-    """A data file for the log, its rows and its columns."""
+def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Collection[str] = ()) -> Added:
+    """Return the data file at `path` below `root` for a commit, with the statistics of its footer.
 
-    action: AddAction
-    rows: int
-    schema: pa.Schema
-
-
-def add_action(filesystem: AbstractFileSystem, root: str, path: str) -> Added:
-    """The data file that lies at `path` below `root`, with the statistics of its footer."""
+    Args:
+        filesystem: Where the table is.
+        root: The table's folder.
+        path: The file's path below it.
+        finite: See `statistics_json`.
+    """
     metadata = pq.read_metadata(f"{root}/{path}", filesystem=arrow_filesystem(filesystem))
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    nulls: dict[str, Any] = {}
-    for number in range(metadata.num_columns):
-        chunks = [metadata.row_group(group).column(number) for group in range(metadata.num_row_groups)]
-        keys = chunks[0].path_in_schema.split(".")
-        found = [chunk.statistics for chunk in chunks if chunk.statistics is not None]
-        if len(found) < len(chunks) or "list" in keys:
-            continue
-        _put(nulls, keys, sum(one.null_count for one in found))
-        bounds = [one for one in found if one.has_min_max]
-        values = [value for one in bounds for value in (one.min, one.max)]
-        if values and all(_plain(value) for value in values):
-            _put(low, keys, min(one.min for one in bounds))
-            _put(high, keys, max(one.max for one in bounds))
-    stats = {"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
     size = filesystem.size(f"{root}/{path}")
-    action = AddAction(path, size, {}, int(time.time() * 1000), True, json.dumps(stats))
+    action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
     return Added(action, metadata.num_rows, metadata.schema.to_arrow_schema().remove_metadata())
-
-
-def _plain(value: Any) -> bool:
-    """Whether a bound can stand in the log as it is."""
-    return isinstance(value, (int, str)) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _put(tree: dict[str, Any], keys: Sequence[str], value: Any) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[keys[-1]] = value

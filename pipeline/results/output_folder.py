@@ -122,7 +122,7 @@ class OutputFolder:
         return None
 
     def results(self) -> list[str]:
-        """Return the Parquet files of earlier results, relative to the folder, sorted."""
+        """Return the Parquet files of earlier results, relative to the folder; in `folders` below it at any depth."""
         names = [f"{folder}/{name}" if folder else name for folder in self.folders for name in self._names(folder)]
         return sorted(name for name in names if name.endswith(".parquet"))
 
@@ -174,7 +174,7 @@ class OutputFolder:
             raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
 
     def _names(self, folder: str) -> Iterable[str]:
-        return WorkFolder(self.filesystem, f"{self.path}/{folder}".rstrip("/")).names()
+        return WorkFolder(self.filesystem, f"{self.path}/{folder}").files() if folder else self.out.names()
 
     def _unfinished_line(self, unfinished: dict[str, str]) -> str:
         names = [key for key in self._request if unfinished.get(key) != self._request[key]]

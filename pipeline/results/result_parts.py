@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ERROR
-from pipeline.common.error_codes import RETRYABLE
+from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import Places
 from pipeline.results.file_footer import FOOTER, Written, done_places, settle
@@ -120,7 +120,7 @@ class ResultParts:
     def _without_retryable(self, folder: WorkFolder, written: Written) -> list[Written]:
         """Write a copy of a file of results without the rows whose error may pass; none if no row is left."""
         table, lineage = read_part(self.filesystem, f"{folder.path}/{written.name}")
-        retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(RETRYABLE))), False)
+        retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(TRIED_BY_NEXT_RUN))), False)
         table = table.filter(pc.invert(retried))
         if not table.num_rows:
             return []
@@ -132,7 +132,7 @@ class ResultParts:
             split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
             retryable=Places.none(),
             rows=table.num_rows,
-            errors=Counter({reason: n for reason, n in written.errors.items() if reason not in RETRYABLE}),
+            errors=Counter({reason: n for reason, n in written.errors.items() if reason not in TRIED_BY_NEXT_RUN}),
             replaces=written.name,
         )
         metadata = {**lineage, FOOTER: rest.to_json()}

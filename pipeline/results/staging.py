@@ -1,134 +1,150 @@
-"""Results that are written and not yet in the table: a folder of its own, from which the next run goes on.
+"""Results that are written and not yet in the table: a folder of their own, from which the next run resumes.
 
-OUT/parts/TOKEN/part-*.parquet lie where they will stay. A run numbers the files of the input as it finds them: what an
-earlier one wrote is read with its numbers, and rows of files that have changed since are left out.
+OUT/parts/TOKEN/part-*.parquet are written where they will stay. A run numbers the files of the input as it finds them:
+what an earlier one wrote is read with the new numbers, and rows of files that have changed since are left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ERROR, ROW_SOURCE
+from pipeline.common.columns import ERROR
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import ROW_BITS, Places, place_of
+from pipeline.results.delta_values import as_delta
 from pipeline.results.file_footer import FOOTER, Written, done_places, settle
+from pipeline.results.row_source import FileVersion, is_from
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
-from pipeline.storage.filesystem import full_uri
+from pipeline.storage.filesystem import arrow_filesystem, full_uri
 from pipeline.tables.table import TableFiles
 
-Source = tuple[str, str]  # the name of a file of the input, and its edition
+REST = "part-rest-"  # begins the names of files with the rows of another that are still needed
 
 
 class Staging:
-    """The folder of a run, whose name is its token. parts: its whole files of results. known: places whose results the
-    table has already."""
+    """The folder of a run; its name is the token of the commit to come.
+
+    Attributes:
+        parts: The whole files of results that are in it.
+        in_table: Rows of the input, among those of the files being read, whose results the table has already.
+    """
 
     def __init__(self, filesystem: AbstractFileSystem, folder: str) -> None:
         self.filesystem, self.folder = filesystem, folder
         self.token = folder.rpartition("/")[2]
         self.work = WorkFolder(filesystem, folder)
         self.parts: list[Written] = []
-        self.known = Places.none()
+        self.in_table = Places.none()
 
     @property
     def uri(self) -> str:
-        """The folder."""
+        """Return the folder's address."""
         return full_uri(self.filesystem, self.folder)
 
     @property
-    def done(self) -> Places:
-        """The rows of the input that need not be read again."""
-        return Places.union([done_places(self.parts), self.known])
+    def written(self) -> Places:
+        """Return the rows of the input whose results are in the folder."""
+        return done_places(self.parts)
 
-    def load(self, table: TableFiles) -> None:
-        """Take over what earlier runs wrote of the files of `table`; the rest goes."""
-        numbers = {(file.name, file.file.version): number for number, file in enumerate(table.files)}
+    @property
+    def done(self) -> Places:
+        """Return the rows of the input that need not be read again."""
+        return Places.union([self.written, self.in_table])
+
+    def resume(self, table: TableFiles, types: Mapping[str, pa.DataType]) -> None:
+        """Take over what earlier runs wrote of the files of `table`, and remove the rest.
+
+        Args:
+            table: The files being read.
+            types: Types of the columns of the Delta table.
+        """
+        numbers = file_numbers(table)
         names = sorted(self.work.names())
         old = [name for name in names if name.startswith("part-")]
-        parts = [part for written in self.work.parts(old) for part in self._current(written, numbers)]
-        self.parts, bad = settle(parts)
+        parts = [self._take_over(written, numbers, types) for written in self.work.parts(old)]
+        self.parts, bad = settle([part for part in parts if part is not None])
         here = {part.name for part in self.parts}
         self.work.remove({*(part.name for part in bad), *names} - here)
 
     def discard(self) -> None:
-        """Remove what earlier runs wrote."""
+        """Remove what is in the folder."""
         self.work.remove(self.work.names())
+        self.parts = []
 
     def audit(self, rows: int) -> None:
-        """Check that all `rows` rows of the files that were read have results, each once. Raises RowsLostError."""
+        """Check that all `rows` rows of the files being read have results, each once.
+
+        Raises:
+            RowsLostError: They have not.
+        """
         good, bad = settle(self.parts)
         written = done_places(good)
-        if bad or len(written) + len(self.known) != rows or len(self.done) != rows:
+        if bad or len(written) + len(self.in_table) != rows or len(self.done) != rows:
             raise RowsLostError(
                 f"{rows} rows in, {len(self.done)} rows out, {len(bad)} files that do not hold together: nothing was "
                 "committed; run the same command again to finish what is missing"
             )
 
-    def _current(self, written: Written, numbers: dict[Source, int]) -> list[Written]:
-        """The part with the numbers of now. Where some of its files have changed, a copy without their rows."""
-        part = renumbered(written, numbers)
-        if len(part.editions) == len(written.editions):
-            return [part]
+    def _take_over(
+        self, written: Written, numbers: Mapping[FileVersion, int], types: Mapping[str, pa.DataType]
+    ) -> Written | None:
+        """Return a file of an earlier run with the numbers of this one; None if no row of it is needed.
+
+        A file with rows that are not needed, or with columns of other types, is copied without them.
+        """
+        part = renumber(written, numbers)
+        schema = pq.read_schema(f"{self.folder}/{written.name}", filesystem=arrow_filesystem(self.filesystem))
+        fits = all(types.get(column.name, column.type) == column.type for column in schema)
+        if len(part.editions) == len(written.editions) and fits:
+            return part
         table, lineage = read_part(self.filesystem, f"{self.folder}/{written.name}")
-        table = table.filter(is_of(table, numbers))
+        try:
+            table = as_delta(table.filter(is_from(table, numbers.keys())), types)
+        except pa.ArrowInvalid:
+            return None
         if not table.num_rows:
-            return []
-        errors = pc.value_counts(table[ERROR].drop_null()).to_pylist()
-        part = replace(
-            part,
-            name=f"part-rest-{written.name.removeprefix('part-')}",
-            rows=table.num_rows,
-            errors=Counter({one["values"]: one["counts"] for one in errors}),
+            return None
+        errors = Counter(
+            {one["values"]: one["counts"] for one in pc.value_counts(table[ERROR].drop_null()).to_pylist()}
         )
-        left = {number: source for number, source in written.editions.items() if source in numbers}
-        footer = replace(written, name=part.name, rows=part.rows, errors=part.errors, editions=left)  # its own numbers
-        metadata = {**lineage, FOOTER: footer.to_json()}
-        write_parquet(self.filesystem, f"{self.folder}/{part.name}", [table], metadata)
-        return [part]
+        name = f"{REST}{written.name.removeprefix(REST).removeprefix('part-')}"
+        left = {number: source for number, source in written.editions.items() if FileVersion(*source) in numbers}
+        footer = replace(written, name=name, rows=table.num_rows, errors=errors, editions=left)  # with its old numbers
+        write_parquet(self.filesystem, f"{self.folder}/{name}", [table], {**lineage, FOOTER: footer.to_json()})
+        return replace(part, name=name, rows=table.num_rows, errors=errors)
 
 
-def renumbered(written: Written, numbers: dict[Source, int]) -> Written:
-    """`written` with other numbers of the input's files; without the rows of files that have none."""
-    moves = [(old, numbers[source]) for old, source in written.editions.items() if source in numbers]
+def file_numbers(table: TableFiles) -> dict[FileVersion, int]:
+    """Return the number of each file in the table, by which the places of its rows are made."""
+    return {FileVersion(file.name, file.file.version): number for number, file in enumerate(table.files)}
+
+
+def renumber(written: Written, numbers: Mapping[FileVersion, int]) -> Written:
+    """Return what a file holds with other numbers of the input's files, without the rows of files that have none."""
+    versions = {old: FileVersion(*source) for old, source in written.editions.items()}
+    moves = {old: numbers[version] for old, version in versions.items() if version in numbers}
 
     def moved(places: Places) -> Places:
         out = []
-        for old, new in moves:
-            own, shift = places.between(place_of(old), place_of(old + 1)), (new - old) << ROW_BITS
-            out.append(Places(own.begins + shift, own.ends + shift))
+        for old, new in moves.items():
+            rows, shift = places.between(place_of(old), place_of(old + 1)), (new - old) << ROW_BITS
+            out.append(Places(rows.begins + shift, rows.ends + shift))
         return Places.union(out)
 
-    split = {}
-    for old, new in moves:
-        for place, counts in written.split.items():
-            if place >> ROW_BITS == old:
-                split[place + ((new - old) << ROW_BITS)] = counts
+    def renumbered(place: int) -> int:
+        return place + ((moves[place >> ROW_BITS] - (place >> ROW_BITS)) << ROW_BITS)
+
     return replace(
         written,
         places=moved(written.places),
-        split=split,
+        split={renumbered(place): of for place, of in written.split.items() if place >> ROW_BITS in moves},
         retryable=moved(written.retryable),
-        editions={new: written.editions[old] for old, new in moves},
+        editions={new: written.editions[old] for old, new in moves.items()},
     )
-
-
-def is_of(table: pa.Table, sources: Collection[Source]) -> pa.Array:
-    """bool (rows,): which rows of results come from one of these editions."""
-    return pc.is_in(source_keys(table), pa.array([source_key(source) for source in sources], pa.string()))
-
-
-def source_keys(table: pa.Table) -> pa.Array:
-    """string (rows,): the `source_key` of the file that each row of results comes from."""
-    source = table[ROW_SOURCE].combine_chunks()
-    return pc.binary_join_element_wise(source.field("file"), source.field("edition"), "\0")
-
-
-def source_key(source: Source) -> str:
-    """One string, different for each."""
-    return "\0".join(source)

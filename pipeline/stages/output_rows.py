@@ -113,18 +113,23 @@ def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
 
 
 def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
-    """Return the window's columns that go on to the output, and `row_id`.
+    """Return the window's columns that go on to the output, and `row_id`; see `carried_names`."""
+    rows = with_row_id(window, config.input.id)
+    return rows.select(carried_names(rows.column_names, config))
+
+
+def carried_names(names: list[str], config: JobConfig) -> list[str]:
+    """Return which of the columns that are read go on to the output.
 
     These are the user's columns, without images and regions unless `output.keep_image` asks for them, and without those
     that are read but not listed in `input.columns`.
     """
     spec = config.input
-    rows = with_row_id(window, spec.id)
     images = {*config.image_columns, *config.region_columns}
     read = {*images, *config.text_columns, spec.id}
     not_listed = read - set(spec.columns) if spec.columns is not None else set()
     dropped = not_listed if config.output.keep_image else not_listed | images
-    return rows.drop_columns([name for name in rows.column_names if name in dropped])
+    return [name for name in names if name not in dropped]
 
 
 def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, list_column: str | None) -> pa.Table:

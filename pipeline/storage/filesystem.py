@@ -19,8 +19,9 @@ from fsspec import AbstractFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import StorageConfig
-from vilt.common.storage import Folder, as_folder
+from pipeline.config.storage import StorageConfig
+from vilt.common.storage import Folder
+from vilt.models.registry import open_checkpoint
 
 logger = logging.getLogger(__name__)
 # What a filesystem raises: no access, no network, no credentials, no space.
@@ -136,7 +137,7 @@ def open_fsspec(uri: str, key: str, storage: StorageConfig) -> tuple[AbstractFil
 
 def model_folder(uri: str, storage: StorageConfig) -> Folder:
     """Return the folder of a checkpoint. Raises ValueError if no filesystem knows the URI."""
-    return as_folder(uri, **storage_options(uri, storage))
+    return open_checkpoint(uri, **storage_options(uri, storage))
 
 
 def make_folder(filesystem: AbstractFileSystem, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import InputConfig
+from pipeline.config.input import InputConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, TableFormat
@@ -32,7 +32,7 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
     alone = list(found) == [path]
     marked = None if alone else _marked(filesystem, folder, found)
     if marked is not None:
-        return Listing(filesystem, [], folder, marked, [])
+        return marked.list_marked(filesystem, folder)
     seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
     if spec.format is not None:

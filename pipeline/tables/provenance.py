@@ -1,23 +1,25 @@
-"""`row_source`: where a row of results comes from, which file in which edition, and a hash of what it was read from.
+"""`row_source`: where a row of results comes from: its file, the file's version, and a hash of what was read.
 
-What a table of results that follows its input needs to know, row by row, to tell what has changed.
+A table of results that follows its input needs it, row by row, to find out what has changed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class Hash(Protocol):
-    """Of `hashlib`."""
+    """A hash of `hashlib`."""
 
     def update(self, data: bytes, /) -> None:
-        """More of the message."""
+        """Take in more of the message."""
 
 
 TYPE = pa.struct(
@@ -31,7 +33,14 @@ TYPE = pa.struct(
 
 
 def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarray, hashes: np.ndarray) -> pa.Array:
-    """The column `row_source`. numbers: int64 (rows,), of the rows in their files. hashes: see `content_hashes`."""
+    """Return the column `row_source`.
+
+    Args:
+        files: The file of each row.
+        editions: The version of each file.
+        numbers: int64 (rows,), the numbers of the rows in their files.
+        hashes: int64 (rows,), see `content_hashes`.
+    """
     fields = [
         pa.array(values, part.type) for values, part in zip((files, editions, numbers, hashes), TYPE, strict=True)
     ]
@@ -39,10 +48,12 @@ def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarr
 
 
 def content_hashes(rows: pa.Table) -> np.ndarray:
-    """int64 (rows,): equal for rows whose values are equal in every column, by name."""
+    """Return int64 (rows,): equal for rows whose values are equal in every column, by name."""
     names = sorted(rows.column_names)
+    columns = [_hashable(rows[name]).to_pylist() for name in names]
+    names = [name + _unit(rows.schema.field(name).type) for name in names]
     out = np.empty(rows.num_rows, np.int64)
-    for i, values in enumerate(zip(*(rows[name].to_pylist() for name in names), strict=True)):
+    for i, values in enumerate(zip(*columns, strict=True)):
         digest = hashlib.blake2b(digest_size=8)
         for name, value in zip(names, values, strict=True):
             _feed(digest, name)
@@ -51,8 +62,41 @@ def content_hashes(rows: pa.Table) -> np.ndarray:
     return out
 
 
+def _hashable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column in types of which Python holds every value.
+
+    Strings may be no UTF-8 and times out of Python's range; both are kept by their bytes.
+    """
+    kind = _hashable_type(column.type)
+    return column if kind == column.type else pc.cast(column, kind)
+
+
+def _unit(kind: pa.DataType) -> str:
+    """Return the type, if it has times, which are hashed as numbers: it says in which unit they are."""
+    return f" {kind}" if re.search("time|date|duration", str(kind)) else ""
+
+
+def _hashable_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.large_binary()
+    if types.is_timestamp(kind) or types.is_date64(kind) or types.is_time64(kind) or types.is_duration(kind):
+        return pa.int64()
+    if types.is_date32(kind) or types.is_time32(kind):
+        return pa.int32()
+    if types.is_dictionary(kind):
+        return _hashable_type(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.large_list(_hashable_type(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([pa.field(one.name, _hashable_type(one.type)) for one in kind])
+    if types.is_map(kind):
+        return pa.map_(_hashable_type(kind.key_type), _hashable_type(kind.item_type))
+    return kind
+
+
 def _feed(digest: Hash, value: Any) -> None:
-    """A value, so that no two different ones give the same bytes."""
+    """Feed a value to a hash, so that no two different ones give the same bytes."""
     if isinstance(value, bytes):
         digest.update(b"b%d:" % len(value))
         digest.update(value)

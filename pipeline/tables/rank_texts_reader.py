@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import InputConfig, JobConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column
@@ -67,7 +68,7 @@ def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
 def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> pa.Table:
     """These columns of a small table; errors name the section `key`."""
     try:
-        found = open_files(spec, config.storage)
+        found = open_files(spec, config.storage, names)
         for name in names:
             require_column(found.schema, key, name)
         parts = [part.select(names) for part in read_columns(found, names, WINDOW)]

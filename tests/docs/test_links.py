@@ -116,7 +116,8 @@ def test_the_picture_has_every_room() -> None:
 def test_every_event_is_on_the_page() -> None:
     page = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
     sources = [path.read_text() for package in ("pipeline", "jobs") for path in (ROOT / package).rglob("*.py")]
-    events = {event for text in sources for event in re.findall(r"\b(?:tell|emit)\w*\(\s*\"(\w+)\"", text)}
+    named = re.compile(r"""\b(?:tell|emit)\w*\(\s*"(\w+)"|"event": "(\w+)\"""")
+    events = {event for text in sources for both in named.findall(text) for event in both if event}
     assert {"job_started", "progress", "job_finished", "failed"} <= events
     assert all(f"| `{event}` |" in page for event in events), events
 

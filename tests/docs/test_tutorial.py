@@ -32,6 +32,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         shutil.copy2(ROOT / name, folder / "project" / name)
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     site = next((folder / "venv").glob("lib/python*/site-packages"))
+    for bundled in (*site.glob("setuptools*"), *site.glob("pkg_resources*")):  # of Python 3.11: too old to build with
+        shutil.rmtree(bundled)
     (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     path = f"{folder / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     # That of the variable is the value of `build_isolation`: 0 is what --no-build-isolation says.

@@ -60,9 +60,8 @@ def test_all_rows_of_a_small_table(tmp_path: Path, job_file: str) -> None:
     assert sorted(trial.tokens.tolist()) == sorted(pairs.lengths.tolist())
     assert sum(trial.grids.values()) == 54
     assert set(trial.grids) == set(pairs.grids)
-    assert sorted(trial.image_bytes.tolist()) == sorted(len(image) for image in {row["image"] for row in rows}), (
-        "each distinct image once"
-    )
+    sizes = [len(image) for image in {row["image"] for row in rows}]
+    assert sorted(trial.image_bytes.tolist()) == sorted(sizes), "each distinct image once"
     assert trial.batch_fill == pytest.approx(pairs.lengths.sum() / 16_384)
     assert trial.output_bytes > 0
     assert {stage: int(one.rows.sum()) for stage, one in trial.timings.items()} == dict.fromkeys(
@@ -80,7 +79,7 @@ def test_the_table(job_file: str) -> None:
         "machines    4 x 3 cores for the model, 4 more to read and decode\n",
         "limit       ",
         "time        ",
-        " at 36 an hour for each actor\n",
+        " at 36 per hour and actor\n",
     ):
         assert part in text
     assert "exit code 3" not in text
@@ -96,6 +95,7 @@ def test_json_and_a_picture(tmp_path: Path, job_file: str) -> None:
     assert code == 0
     assert text.count("\n") == 1
     found = json.loads(text)
+    assert (found["status"], found["exit_code"]) == ("done", 0)
     assert (found["rows"], found["files"], found["sample"]["rows"]) == (60, 3, 40)
     low, value, high = (found["estimate"][name] for name in ("low", "seconds", "high"))
     assert low <= high

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reindexing.input_snapshot import Editions
+from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
+from pipeline.results.row_source import FileVersion
 from pipeline.tables.format import InputFile
 
 FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]))
+COLUMNS = pa.schema([("caption", pa.string()), ("none", pa.null())])
 
 
 @given(before=FILES, now=FILES)
-def test_new_and_gone(before: dict[str, str], now: dict[str, str]) -> None:
-    editions = Editions({name: (f"{version} 10", 1) for name, version in before.items()})
+def test_new_changed_and_gone(before: dict[str, str], now: dict[str, str]) -> None:
+    snapshot = InputSnapshot({name: SnapshotFile(f"{version} 10", 1, COLUMNS) for name, version in before.items()})
     found = [InputFile(name, name, 10, version) for name, version in now.items()]
-    assert {file.name for file in editions.new(found)} == {n for n in now if before.get(n) != now[n]}
-    assert editions.gone(found).files.keys() == {n for n in before if now.get(n) != before[n]}
-    again = Editions({file.name: (file.version, 1) for file in found})
-    assert not again.new(found)
-    assert not again.gone(found).files
+    changes = diff(snapshot, found)
+    assert {file.name for file in changes.new} == now.keys() - before.keys()
+    assert {file.name for file in changes.changed} == {n for n in now.keys() & before.keys() if now[n] != before[n]}
+    assert changes.outdated == {FileVersion(n, f"{v} 10") for n, v in before.items() if now.get(n) != v}
+    assert {version.name for version in changes.gone} == before.keys() - now.keys()
+    assert changes.unchanged.files.keys() == {n for n in now if before.get(n) == now[n]}
+    assert bool(changes) == (before != now)
+    after = InputSnapshot({file.name: SnapshotFile(file.version, 1, COLUMNS) for file in found})
+    assert not diff(after, found)
+    assert str(diff(after, found)) == "0 new, 0 changed, 0 gone"
 
 
 def test_on_a_storage(tmp_path: Path) -> None:
-    for editions in (Editions({"a/ü.parquet": ("x 1", 3), "b": ("y 2", 4)}), Editions.none()):
-        editions.write(LocalFileSystem(), str(tmp_path / "e.parquet"))
-        assert Editions.read(LocalFileSystem(), str(tmp_path / "e.parquet")) == editions
-    assert editions.rows == 0
+    other = pa.schema([("meta", pa.struct([("width", pa.int32())]))])
+    some = InputSnapshot({"a/ü.parquet": SnapshotFile("x 1", 3, COLUMNS), "b": SnapshotFile("y 2", 4, other)})
+    for snapshot in (some, InputSnapshot.empty()):
+        snapshot.write(LocalFileSystem(), str(tmp_path / "e.parquet"))
+        assert InputSnapshot.read(LocalFileSystem(), str(tmp_path / "e.parquet")) == snapshot
+    assert (some.rows, snapshot.rows) == (7, 0)

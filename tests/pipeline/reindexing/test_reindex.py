@@ -18,7 +18,7 @@ from pipeline.common.errors import BusyError
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.reindexing.reindex import reindex
-from pipeline.reindexing.table_folder import opened
+from pipeline.reindexing.table_folder import open_folder
 from pipeline.reporting.overview import look_at
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -48,17 +48,17 @@ def test_follows_a_bucket(s3_server: str, scene_rows: Callable[[int], Rows]) -> 
     put("a", rows[:15])
     put("b", rows[15:30])
     config = job("s3://followed/in", "s3://followed/out")
-    first, new = reindex(config)
+    first, new, _ = reindex(config)
     assert new
     assert (first.counts["rows_read"], first.rejected) == (30, {"image_unsupported": 1})
     put("a", [*rows[:10], {**rows[10], "caption": rows[11]["caption"]}])
     s3.rm_file("followed/in/b.parquet")
     put("c", rows[20:40])
-    second, new = reindex(config)
+    second, new, _ = reindex(config)
     assert new
     # a has 10 rows as they were and one that is not, c 10 of b's and 10 that are new
     assert {second.counts[n] for n in ("rows_read", "rows_moved")} == {11, 20}
-    assert reindex(config) == (second, False)
+    assert reindex(config) == (second, False, 0)
 
     table = DeltaTable("s3://followed/out", storage_options={"AWS_ALLOW_HTTP": "true"})
     kept = {row["id"]: row for row in table.to_pyarrow_table().to_pylist()}
@@ -97,15 +97,15 @@ def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Ro
     table, out = write_table(rows, 2), str(tmp_path / "out")
     spec = {"path": table, "text": "texts", "id": "id", "columns": ["id", "texts"]}
     config = job(table, out, input=spec)
-    commit, new = reindex(config, follow=False)
+    commit, new, _ = reindex(config, follow=False)
     assert new
     assert (commit.counts["rows_in"], commit.counts["rows_out"]) == (12, 23)
-    assert reindex(config, follow=False) == (commit, False)
+    assert reindex(config, follow=False) == (commit, False, 0)
     (tmp_path / "table" / "000.parquet").unlink()
     with pytest.raises(ConfigError, match="holds the results of another config or input; choose another folder"):
         reindex(config, follow=False)
     fresh = job(table, out, input=spec, output={"path": out, "format": "delta", "overwrite": True})
-    commit, new = reindex(fresh, follow=False)
+    commit, new, _ = reindex(fresh, follow=False)
     assert (commit.version, commit.counts["rows_read"], commit.counts["rows_out"]) == (1, 6, 12)
     found = DeltaTable(out).to_pyarrow_table()
     assert set(found.column_names) == {
@@ -127,7 +127,7 @@ def test_what_stands_in_the_way(tmp_path: Path, scene_rows: Callable[[int], Rows
     pq.write_table(pa.table({"x": [1]}), out / "a.parquet")
     with pytest.raises(ConfigError, match="holds Parquet files that are no Delta table; choose another folder"):
         reindex(job(table, str(out)))
-    with opened(str(tmp_path / "busy"), job(table, "x").storage), pytest.raises(BusyError, match="is at work"):
+    with open_folder(str(tmp_path / "busy"), job(table, "x").storage), pytest.raises(BusyError, match="is at work"):
         reindex(job(table, str(tmp_path / "busy")))
     with pytest.raises(ConfigError, match="'row_source', a name that the job needs"):
         reindex(job(write_table([{**scene_rows(1)[0], "row_source": 1}], name="named"), str(tmp_path / "named-out")))

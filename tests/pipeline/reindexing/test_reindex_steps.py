@@ -27,10 +27,9 @@ from pipeline.cluster.actor_pool import Pool
 from pipeline.reindexing.reindex import rollback
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.publishing import Publishing
 from pipeline.stages.checkpoints import Models
 from tests.pipeline.killed import the_dead_are_dead
-from tests.pipeline.reindexing.world import World, score
+from tests.pipeline.reindexing.world import UNSTEADY, World, score
 
 assert the_dead_are_dead  # a fixture of every test here
 
@@ -55,12 +54,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
     monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
     monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
-    monkeypatch.setattr("pipeline.reindexing.reindex.ray_session", lambda *_: tempfile.TemporaryDirectory())
-    monkeypatch.setattr("pipeline.reindexing.changes.read", lambda *args: now[-1].read(*args[:4]))
-    monkeypatch.setattr("pipeline.reindexing.changes.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
-    monkeypatch.setattr(
-        "pipeline.reindexing.reindex.score_rows", lambda *args, **keys: now[-1].score_rows(*args, **keys)
-    )
+    monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
+    monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
+    monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
+    monkeypatch.setattr("pipeline.scoring.dataflow.score_rows", lambda *args: now[-1].score_rows(*args))
 
     def make() -> World:
         now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
@@ -71,10 +68,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
 
 def steady(rows: Counter[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
     """Without what depends on whether a server was up when a row was read."""
-    return Counter({row if row[1] != "flaky" else (row[0], row[1], *row[4:]): n for row, n in rows.items()})
+    return Counter({row if row[1] not in UNSTEADY else (row[0], row[1], *row[4:]): n for row, n in rows.items()})
 
 
-CAPTIONS = st.sampled_from(["a", "bb", "flaky", "dd"])
+CAPTIONS = st.sampled_from(["a", "bb", "flaky", "late", "gone"])
 EDITS = st.lists(
     st.tuples(st.sampled_from("abcd"), st.lists(st.tuples(st.integers(0, 5), CAPTIONS), max_size=7)), max_size=3
 )
@@ -101,9 +98,11 @@ def test_any_edits_and_stops(world: Callable[[], World], steps: list[Any]) -> No
             assert states[-1] in (states[-2], steady(here.expected()))
             assert kill_at or states[-1] == steady(here.expected())
         here.model, here.up = "m", True
+        here.run()  # which may resume one that was killed while the server was down
         here.run()
-        here.run(retry_errors=True)
         assert here.held() == here.expected()
+        errors = Counter(row[3] for row in here.expected().elements() if row[3])
+        assert here.commit().standing == errors
         assert here.run() is None
         assert here.run(retry_errors=True) is None
     finally:
@@ -130,7 +129,7 @@ def test_killed_before_each_step(world: Callable[[], World]) -> None:
         assert here.held() == here.expected()
         assert here.run() is None
         names = {path.name for path in (here.folder / "out").iterdir()}
-        assert names == {"_delta_log", "_reindex", "parts"}
+        assert names == {"_delta_log", "_reindex", "_summary.json", "parts"}
         assert (here.folder / "out" / "_reindex" / "lock.json").exists() is False
         shutil.rmtree(here.folder)
         if not killed:
@@ -163,7 +162,8 @@ def test_only_what_is_new_is_read(world: Callable[[], World]) -> None:
 
 
 def counts(**given: int) -> dict[str, int]:
-    names = ("files", "files_new", "files_changed", "files_gone", "rows_in", "rows_read", "rows_moved", "rows_left")
+    names = ("files", "files_new", "files_changed", "files_gone", "rows_in", "rows_read")
+    names += ("rows_retried", "rows_moved", "rows_left")
     return {name: given.get(name, 0) for name in (*names, "rows_out")}
 
 
@@ -180,21 +180,70 @@ def test_doubles_are_read_anew(world: Callable[[], World]) -> None:
     shutil.rmtree(here.folder)
 
 
-def test_retry_reads_only_errors_that_may_pass(world: Callable[[], World]) -> None:
+def test_each_run_tries_errors_again_that_may_pass(world: Callable[[], World]) -> None:
     here = world()
-    here.put("a", [(1, "a"), (2, "flaky"), (3, "flaky")])
+    here.put("a", [(1, "a"), (2, "flaky"), (3, "late")])
     here.put("b", [(4, "bb")])
     here.up = False
     here.run()
-    assert sum(1 for row in here.held() if row[3]) == 2
+    assert here.commit().standing == here.commit().rejected == {"fetch_timeout": 1, "image_missing": 1}
+    version = here.commit().version
+    assert here.run() is None  # they fail as before: the table stays as it is
+    assert here.retried == 2
+    assert here.commit().version == version
     here.up = True
-    assert here.run() is None
     here.put("b", [(4, "bb"), (5, "flaky")])
-    found = here.run(retry_errors=True)
+    found = here.run()
     assert found
-    assert (found["rows_read"], found["rows_moved"], found["rows_left"]) == (3, 1, 2)
+    counted = {name: found[name] for name in ("rows_read", "rows_retried", "rows_moved", "rows_left")}
+    assert counted == {"rows_read": 3, "rows_retried": 2, "rows_moved": 1, "rows_left": 2}
+    assert here.commit().standing == {}
     assert here.held() == here.expected()
-    assert here.run(retry_errors=True) is None
+    assert (here.run(), here.retried) == (None, 0)
+    shutil.rmtree(here.folder)
+
+
+def test_some_pass_and_some_fail_again(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("a", [(1, "late"), (2, "flaky"), (3, "gone")])
+    here.up = False
+    here.run()
+    assert here.commit().standing == {"image_missing": 2, "fetch_timeout": 1}
+    here.up = True
+    found = here.run()
+    assert found
+    assert (found["rows_read"], found["rows_retried"], found["rows_left"]) == (3, 3, 3)
+    assert here.commit().standing == {"image_missing": 1}
+    assert here.held() == here.expected()
+    shutil.rmtree(here.folder)
+
+
+def test_errors_are_tried_again_so_many_times(world: Callable[[], World]) -> None:
+    """At most as often as the config says; --retry-errors tries all, and a file that changes begins anew."""
+    here = world()
+    here.set_output(retry_errors=2)
+    here.put("a", [(1, "gone"), (2, "a")])
+    here.put("b", [(3, "bb")])
+    here.run()
+    tried = []
+    for number in range(5):
+        if number == 1:
+            here.put("b", [(3, "dd")])  # whether a run commits or not, it counts
+        here.run()
+        tried.append(here.retried)
+        assert here.commit().standing == {"image_missing": 1}
+    assert tried == [1, 1, 0, 0, 0]
+    here.run(retry_errors=True)
+    assert here.retried == 1
+    here.run()
+    assert here.retried == 0
+    here.put("a", [(1, "gone"), (2, "bb")])
+    here.run()
+    here.run()
+    assert here.retried == 1
+    here.set_output(retry_errors=0)
+    here.run()
+    assert here.retried == 0
     shutil.rmtree(here.folder)
 
 
@@ -230,13 +279,12 @@ def test_a_new_model_is_seen_when_it_is_whole(world: Callable[[], World]) -> Non
 
 def test_retention_removes_old_files(world: Callable[[], World]) -> None:
     here = world()
-    values = here.config.model_dump() | {"output": {**here.config.output.model_dump(), "retention_days": 0}}
     here.put("a", [(1, "a"), (2, "bb")])
     here.run()
     here.put("a", [(1, "a"), (3, "dd")])
     here.run()
     assert sum(here.held(version=0).values()) == 2
-    here.config = JobConfig.checked(values)
+    here.set_output(retention_days=0)
     here.put("a", [(4, "dd")])
     here.run()
     assert here.held() == here.expected()
@@ -285,6 +333,7 @@ def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> Non
     out = str(here.folder / "out")
     with OutputFolder(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
         score.begin(overwrite=True, retry_errors=False)
-    with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
-        keep.begin(overwrite=True)
+    filters = OutputFolder(LocalFileSystem(), out, {}, ("", "kept", "dropped"), resumable=False)
+    with filters, pytest.raises(ConfigError, match="holds a Delta table"):
+        filters.begin(overwrite=True)
     shutil.rmtree(here.folder)

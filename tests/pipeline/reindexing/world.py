@@ -16,6 +16,8 @@ from ray.data._internal.execution.interfaces import TaskContext
 from pipeline import JobConfig
 from pipeline.common.row_ranges import Places
 from pipeline.reindexing.reindex import reindex
+from pipeline.results.delta_commit import Commit
+from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import Written
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
@@ -25,6 +27,7 @@ from pipeline.tables.datasource import windows_of
 from pipeline.tables.table import InputTable, read_plan
 from tests.pipeline.killed import Killed, Storage
 
+UNSTEADY = {"flaky": "fetch_timeout", "late": "image_missing"}  # what these give while a server is down
 Rows = list[tuple[int, str]]  # id and caption
 
 
@@ -64,10 +67,21 @@ class World:
         """One run; what it did, None where it found nothing to do, or was killed."""
         self.storage = Storage(kill_at)
         try:
-            commit, new = reindex(self.config, **keys)
+            commit, new, self.retried = reindex(self.config, **keys)
         except Killed:
             return None
         return commit.counts if new else None
+
+    def commit(self) -> Commit:
+        """The table's last commit."""
+        latest = ResultTable(self.config.output.path, self.config.storage).latest()
+        assert latest
+        return latest
+
+    def set_output(self, **keys: Any) -> None:
+        """Change the config's section `output`."""
+        output = {**self.config.output.model_dump(), **keys}
+        self.config = JobConfig.checked(self.config.model_dump() | {"output": output})
 
     def expected(self) -> Counter[tuple[Any, ...]]:
         """The rows that the table must hold."""
@@ -79,8 +93,8 @@ class World:
 
     def result(self, caption: str) -> tuple[float | None, str | None]:
         """The result of a caption, now: some depend on whether a server is up."""
-        if caption == "flaky" and not self.up:
-            return None, "fetch_timeout"
+        if caption == "gone" or (caption in UNSTEADY and not self.up):
+            return None, UNSTEADY.get(caption, "image_missing")
         return score(caption, self.model), None
 
     def held(self, version: int | None = None) -> Counter[tuple[Any, ...]]:
