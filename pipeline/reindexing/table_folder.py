@@ -87,8 +87,8 @@ class TableFolder:
         if rows != before:
             raise ConfigError(
                 f"output.path: {self.table.uri!r} has {rows:,} rows, and had {before:,} when this program last wrote "
-                f"it: another one has changed them; restore version {version} with `vilt reindex --rollback {version}`, or "
-                "choose another folder"
+                f"it: another one has changed them; restore version {version} by `vilt reindex --rollback {version}`, "
+                "or choose another folder"
             )
         snapshot, failed, data = (f"{self.work.path}/{name}" for name in _lists(self.latest))
         known = {file.path: file for file in read_data_files(self.filesystem, data)}

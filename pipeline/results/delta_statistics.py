@@ -108,9 +108,11 @@ def _in_log(leaf: Leaf, finite: Collection[str]) -> tuple[Any, Any] | None:
     if types.is_signed_integer(leaf.kind) or types.is_boolean(leaf.kind):
         return least, most
     if types.is_string(leaf.kind):
-        return least[:MOST_CHARACTERS], most if len(most) <= MOST_CHARACTERS else most[
-            :MOST_CHARACTERS
-        ] + LAST_CHARACTER
+        if len(most) > MOST_CHARACTERS:
+            most, rest = most[:MOST_CHARACTERS] + LAST_CHARACTER, most[MOST_CHARACTERS:]
+            if rest.startswith(LAST_CHARACTER):
+                return None
+        return least[:MOST_CHARACTERS], most
     if types.is_floating(leaf.kind) and leaf.path[0] in finite and math.isfinite(least) and math.isfinite(most):
         return least, most
     if isinstance(least, datetime.date) and isinstance(most, datetime.date):  # a datetime is one, too
