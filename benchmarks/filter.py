@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.filter import KeepConfig
 from pipeline.config.job import StorageConfig
-from pipeline.filtering.selection import Cut
+from pipeline.filtering.selection import Selection
 from pipeline.results.reader import open_results
 from pipeline.tables.datasource import row_hashes
 
@@ -53,15 +53,15 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def cut(folder: str, rows: int) -> None:
+def select(folder: str, rows: int) -> None:
     """One size; prints its line."""
     before, times = peak_mib(), [time.perf_counter()]
-    with Cut() as cut:
-        cut.add_rows(table_rows(rows))
+    with Selection() as selection:
+        selection.add_rows(table_rows(rows))
         times.append(time.perf_counter())
-        cut.judge(KeepConfig(top=0.5, by="source"), open_results(folder, "scores", StorageConfig()))
+        selection.decide(KeepConfig(top=0.5, by="source"), open_results(folder, "scores", StorageConfig()))
         times.append(time.perf_counter())
-        kept = sum(len(cut.verdicts(begin, begin + WINDOW)[0]) for begin in range(0, rows, WINDOW))
+        kept = sum(len(selection.verdicts(begin, begin + WINDOW)[0]) for begin in range(0, rows, WINDOW))
         times.append(time.perf_counter())
     ids, judge, read = np.diff(times)
     print(
@@ -75,7 +75,7 @@ def main(sizes: list[int]) -> None:
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_scores(Path(folder), rows)
-            command = f"from benchmarks.filter import cut; cut({folder!r}, {rows})"
+            command = f"from benchmarks.filter import select; select({folder!r}, {rows})"
             subprocess.run([sys.executable, "-c", command], check=True)
 
 

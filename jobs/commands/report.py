@@ -16,7 +16,7 @@ from pipeline.reporting.pictures import pictures_of
 from pipeline.results.distribution import QUANTILES
 from pipeline.results.file_footer import Written
 from pipeline.results.reader import open_results
-from pipeline.storage.filesystem import open_fsspec, write_whole
+from pipeline.storage.filesystem import make_folder, open_fsspec, write_whole
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
@@ -41,7 +41,7 @@ def write_report(uri: str, storage: StorageConfig, out: str | None = None) -> st
     page = make_report(uri, storage)
     target = out or f"{uri.rstrip('/')}/{REPORT}"
     filesystem, path = open_fsspec(target, "--out", storage)
-    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    make_folder(filesystem, path.rpartition("/")[0])
     write_whole(filesystem, path, page.encode())
     return target
 

@@ -22,5 +22,5 @@ STATS = "__stats"  # first row of a micro-batch: its figures for the summary; ne
 
 
 def without_hidden(table: pa.Table) -> pa.Table:
-    """A table without the columns that are never written."""
+    """Return a table without the columns that are never written."""
     return table.drop_columns([name for name in (PLACE, TEXTS, STATS) if name in table.column_names])

@@ -1,4 +1,4 @@
-"""Why a row was not scored: one of a short list, written to the column `error`, with a detail beside it."""
+"""Error codes: why a row was not scored, as the column `error` says it, with a detail in `error_detail`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ REASONS = {
     "image_unsupported": "no known image format, or pixels that are no 8 or 16-bit numbers",
     "image_truncated": "the image's data ends early",
     "image_corrupt": "the image's data are damaged",
+    "image_slow": "made to take long: thousands of scans, millions of chunks or comments; no honest file has so many",
     "image_aspect": "so long and thin that no grid of patches fits (about 20:1)",
     "image_count": "the row has more or fewer images than the model reads",
     "regions_null": "the features of the regions are null",
@@ -35,15 +36,22 @@ TRIED_BY_NEXT_RUN = RETRYABLE | {"image_missing", "image_forbidden"}  # may pass
 
 
 class Failure(NamedTuple):
-    """A reason from `REASONS`, and what exactly was wrong."""
+    """An error code from `REASONS`, and what exactly was wrong."""
 
     reason: str
     detail: str
 
 
 def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
-    """The Python values of a column; for strings that are not UTF-8, which Parquet files may hold, a failure: in place
-    of the value, or of the element of a list."""
+    """Return the Python values of a column.
+
+    Parquet files may hold strings that are not UTF-8: a failure takes the place of such a value, or of the element of
+    a list.
+
+    Args:
+        column: A column of any type.
+        reason: The error code of the failures.
+    """
     try:
         return column.to_pylist()
     except UnicodeDecodeError:

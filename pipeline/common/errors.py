@@ -8,7 +8,7 @@ class ConfigError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text: pyarrow adds more."""
+    """Return the first line of an error's text: pyarrow adds more."""
     return str(error).partition("\n")[0]
 
 

@@ -1,6 +1,7 @@
-"""Which rows of the input: sets of places, kept as ranges, small enough for the footer of a file.
+"""Sets of rows of the input, kept as ranges: small enough for the footer of a file.
 
-A place is an int64: the number of the file among the sorted files of the table, times 2**40, plus the row in the file.
+A row key is an int64: the number of the file among the sorted files of the table, times 2**40, plus the row offset in
+the file.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ ROW_BITS = 40
 
 
 def place_of(file: int, row: int = 0) -> int:
-    """The place of a row of a file."""
+    """Return the key of a row of a file."""
     return file << ROW_BITS | row
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """A set of places. begins, ends: int64 (ranges,), sorted; ranges are half open, disjoint and do not touch."""
+    """A set of row keys.
+
+    Attributes:
+        begins: int64 (ranges,), sorted.
+        ends: int64 (ranges,); ranges are half open, disjoint, and do not touch.
+    """
 
     begins: np.ndarray
     ends: np.ndarray
 
     @classmethod
     def of(cls, places: np.ndarray) -> Places:
-        """The set of these places, int64 (n,), in any order, with or without doubles."""
+        """Return the set of these keys, int64 (n,), in any order, with or without duplicates."""
         distinct = np.unique(places).astype(np.int64)
         breaks = np.flatnonzero(np.diff(distinct) != 1)
         firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(distinct) - 1)
@@ -37,7 +43,7 @@ class Places:
 
     @classmethod
     def none(cls) -> Places:
-        """The empty set."""
+        """Return the empty set."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
     @classmethod
@@ -47,13 +53,13 @@ class Places:
 
     @classmethod
     def file(cls, file: int, rows: int) -> Places:
-        """All rows of a file."""
+        """Return all rows of a file."""
         ends = np.array([place_of(file, rows)] if rows else [], np.int64)
         return cls(ends - rows, ends)
 
     @classmethod
     def union(cls, sets: Iterable[Places]) -> Places:
-        """The places that are in any of `sets`."""
+        """Return the rows that are in any of `sets`."""
         every = [s for s in sets if len(s.begins)]
         if not every:
             return cls.none()
@@ -72,37 +78,37 @@ class Places:
         return np.array_equal(self.begins, other.begins) and np.array_equal(self.ends, other.ends)
 
     def ranges(self) -> Iterator[tuple[int, int, int]]:
-        """(file, first row, row after the last) of every range."""
+        """Yield (file, first row, row after the last) of every range."""
         for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
             yield begin >> ROW_BITS, begin & (1 << ROW_BITS) - 1, end - (begin >> ROW_BITS << ROW_BITS)
 
     def contains(self, places: np.ndarray) -> np.ndarray:
-        """bool (n,): which of these places are in the set."""
+        """Return which of these keys, int64 (n,), are in the set: bool (n,)."""
         if not len(self.begins):
             return np.zeros(len(places), bool)
         at = np.searchsorted(self.begins, places, "right") - 1
         return (at >= 0) & (places < self.ends[at])
 
     def minus(self, other: Places) -> Places:
-        """The places that are in this set and not in `other`."""
+        """Return the rows that are in this set and not in `other`."""
         edges = np.unique(np.concatenate([self.begins, self.ends, other.begins, other.ends]))
         begins, ends = edges[:-1], edges[1:]
         here = self.contains(begins) & ~other.contains(begins)
         return Places.union([Places(begins[here], ends[here])])
 
     def between(self, begin: int, end: int) -> Places:
-        """The places from `begin` up to, not including, `end`."""
+        """Return the rows of the set from `begin` up to, not including, `end`."""
         begins, ends = self.begins.clip(begin, end), self.ends.clip(begin, end)
         return Places(begins[begins < ends], ends[begins < ends])
 
     def encode(self) -> str:
-        """As text: the gaps and lengths of the ranges, compressed."""
+        """Encode the set as text: the gaps and lengths of the ranges, compressed."""
         steps = np.diff(np.column_stack([self.begins, self.ends]).ravel(), prepend=0)
         return base64.b64encode(zlib.compress(steps.astype("<i8").tobytes(), 9)).decode()
 
     @classmethod
     def decode(cls, text: str) -> Places:
-        """The set that `encode` wrote."""
+        """Decode what `encode` wrote."""
         steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8")
         edges = np.cumsum(steps).astype(np.int64).reshape(-1, 2)
         return cls(edges[:, 0], edges[:, 1])

@@ -9,18 +9,22 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 WEB = ("http", "https")
+_ANY_HOST = re.compile(r"https?://\*/?", re.IGNORECASE)
+_SENDABLE = re.compile(r"(?:[A-Za-z0-9!$&'()*+,\-./:;=?@_~]|%[0-9A-Fa-f]{2})*")  # characters of a URL, RFC 3986
 
 
 def scheme(uri: str) -> str:
-    """The scheme in lower case; of a local path, ""."""
+    """Return the scheme in lower case; "" for a local path."""
     return uri.partition("://")[0].lower() if "://" in uri else ""
 
 
 def normal(uri: str) -> str:
-    """A URI in one spelling: `.` and `..` resolved, `file://` gone, an http(s) URL as it will be sent.
+    """Return a URI in one spelling: `.` and `..` resolved, `file://` gone, an http(s) URL as it will be sent.
 
-    Empty segments of keys in an object store are kept: there `a//b` is not `a/b`. Raises ValueError for an http(s)
-    URL with credentials, without a host, or with `..` in its path in any encoding.
+    Empty segments of keys in an object store are kept: there `a//b` is not `a/b`.
+
+    Raises:
+        ValueError: An http(s) URL has credentials, no host, or `..` in its path in any encoding.
     """
     kind = scheme(uri)
     if kind in WEB:
@@ -50,12 +54,31 @@ def _normal_web(uri: str) -> str:
     return str(url)
 
 
+def as_given(uri: str, full: str) -> str:
+    """Return an http(s) URL in the spelling in which it was given, if its characters can be sent as they are.
+
+    Args:
+        uri: The URL as it was given.
+        full: The same as `normal` spells it. Its host is the one that counts.
+    """
+    rest = uri.partition("#")[0].partition("://")[2]
+    path = rest[len(re.split(r"[/?]", rest, maxsplit=1)[0]) :]
+    if not _SENDABLE.fullmatch(path):
+        return full
+    return f"{URL(full).origin()}{path if path.startswith('/') else f'/{path}'}"
+
+
+def is_any_host(prefix: str) -> bool:
+    """Return whether a prefix of `input.allow` means every public host."""
+    return _ANY_HOST.fullmatch(prefix) is not None
+
+
 def as_prefix(uri: str) -> str:
-    """The prefix of all that is below `uri`."""
+    """Return the prefix of all URIs below `uri`."""
     return uri.rstrip("/") + "/"
 
 
 def shown(text: str) -> str:
-    """A text for logs and error details: without the queries and the credentials of the URLs in it."""
+    """Return a text for logs and error details: without the queries and the credentials of the URLs in it."""
     text = re.sub(r"(://)[^/\s@'\"]*@", r"\1", text)
     return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)

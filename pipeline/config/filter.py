@@ -66,6 +66,11 @@ class FilterConfig(Section):
     input: InputConfig
     scores: str | None = Field(None, description="folder with the results of an earlier job over the same table")
     run: dict[str, Any] | None = Field(None, description="the job that scores the table first: task, model, ...")
+    allow_changed: bool = Field(
+        False,
+        description="take scores although files of the table have changed since, and trust the ids in input.id; "
+        "default: false",
+    )
     keep: KeepConfig
     output: FilterOutput
     storage: StorageConfig = StorageConfig()
@@ -76,6 +81,13 @@ class FilterConfig(Section):
         if (self.scores is None) == (self.run is None):
             both = "both are given" if self.run is not None else "neither is given"
             raise ValueError(f"scores, run: {both}; name the results of an earlier job, or what to run, in one of them")
+        if self.allow_changed and self.run is not None:
+            raise ValueError("allow_changed: true, though the scores come from run, which reads the table as it is now")
+        if self.allow_changed and self.input.id is None:
+            raise ValueError(
+                "allow_changed: true, but without input.id the rows are known by their files and places alone, which a "
+                "change of the files makes wrong: set input.id, or score the table again"
+            )
         for name in _OF_THE_FILTER:
             if name in (self.run or {}):
                 raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")

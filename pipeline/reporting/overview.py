@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.common.columns import DETAIL, ERROR, PLACE, ROW_ID
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.job import InputConfig, StorageConfig
-from pipeline.filtering.selection import open_database
+from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import SCORE_COLUMNS, read_summary, result_files
 from pipeline.tables.table import TableFiles, open_files, read_columns

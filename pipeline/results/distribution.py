@@ -1,4 +1,4 @@
-"""How scores are distributed, and which rows show it best: for reports, of a table in DuckDB."""
+"""Describe how scores are distributed, and choose the rows that show it best, from a table in DuckDB."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ EXAMPLES = 8  # of each kind
 
 @dataclass(frozen=True)
 class Distribution:
-    """Of the rows with a score. quantiles: at `QUANTILES`, approximate but for the first and last.
+    """How the scores of some rows are distributed.
 
-    edges: BINS + 1 scores. kept, dropped: rows in each bin.
+    Attributes:
+        rows: How many rows have a score.
+        quantiles: The scores at `QUANTILES`, approximate but for the first and last.
+        edges: The edges of the bins: BINS + 1 scores.
+        kept: How many rows of each bin are kept.
+        dropped: How many are not.
     """
 
     rows: int
@@ -27,12 +32,17 @@ class Distribution:
 
     @property
     def median(self) -> float:
-        """About the score in the middle."""
+        """The score in the middle, approximately."""
         return self.quantiles[len(QUANTILES) // 2]
 
 
 def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distribution | None:
-    """Of the relation `source` with the columns score and kept (bool); None where no row has a finite score."""
+    """Return the distribution of scores; None if no row has a finite one.
+
+    Args:
+        database: Holds the rows.
+        source: A relation in SQL with the columns score and kept (bool).
+    """
     finite = f"(SELECT score::DOUBLE AS score, kept FROM {source} WHERE isfinite(score))"
     inner = ", ".join(map(str, QUANTILES[1:-1]))
     query = f"SELECT count(*), min(score), max(score), approx_quantile(score, [{inner}]) FROM {finite}"
@@ -56,8 +66,14 @@ def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distributi
 def examples(
     database: duckdb.DuckDBPyConnection, source: str, columns: str, middle: float
 ) -> dict[str, list[dict[str, Any]]]:
-    """Some rows of the relation `source` with the columns row_id and score: the best, the worst, those nearest to the
-    score `middle`, and some at random, the same in every run."""
+    """Return some rows of each kind: best, near (to the score `middle`), worst, and random, the same in every run.
+
+    Args:
+        database: Holds the rows.
+        source: A relation in SQL with the columns row_id and score.
+        columns: The columns to return, as SQL writes them.
+        middle: A score.
+    """
     orders = {
         "best": "score DESC, row_id",
         "near": f"abs(score - {middle!r}), row_id",
@@ -69,6 +85,6 @@ def examples(
         found = database.execute(
             f"SELECT {columns} FROM {source} WHERE isfinite(score) ORDER BY {order} LIMIT {EXAMPLES}"
         )
-        names = [column[0] for column in found.description]
+        names = [column[0] for column in found.description or ()]
         out[kind] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     return out

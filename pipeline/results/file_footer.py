@@ -1,4 +1,4 @@
-"""What one file of results holds: which rows of the input, and counts. It stands in the file's own footer."""
+"""The footer of a file of results: which rows of the input the file holds, and counts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,26 @@ FOOTER = "vilt.written"
 
 @dataclass(eq=False)
 class Written:
-    """One file, or the counts of several.
+    """One file of results, or the counts of several.
 
-    places: the rows of the input whose results are all here. split: of the others, place -> (rows here, rows in all);
-    a row has several where its texts are a list. retryable: places whose error may pass at another time. rows: of the
-    file. errors: reason -> rows. pairs: that the model read. capacity: tokens that its micro-batches could have held.
-    devices: "bfloat16 on cpu" -> micro-batches. grids: "4x6" -> images. editions: number of a file in the places -> its
-    name and edition, where the rows tell. at: when it was written, in seconds since 1970. replaces: the file of an
-    earlier run whose other rows these are.
+    Attributes:
+        name: The name of the file.
+        places: The rows of the input whose results are all in the file.
+        split: The other rows of the input: row key -> (output rows here, output rows in all); a row whose texts are a
+            list has several.
+        retryable: The rows of the input whose error may pass.
+        rows: Rows of the file.
+        errors: Error code -> rows of the file.
+        micro_batches: Micro-batches with pairs.
+        pairs: Pairs that the model read.
+        tokens: Tokens that the model read.
+        capacity: Tokens that the micro-batches could have held.
+        model_seconds: Seconds in the model.
+        devices: "bfloat16 on cpu" -> micro-batches.
+        grids: "4x6" -> images.
+        editions: Number of a file in the row keys -> its name and version, if the rows tell.
+        at: When it was written, seconds since 1970.
+        replaces: The file of an earlier run whose other rows these are.
     """
 
     name: str = ""
@@ -88,7 +100,7 @@ class Written:
 
     @classmethod
     def total(cls, parts: Iterable[Written]) -> Written:
-        """The sums of several files' counts."""
+        """Return the sums of several files' counts."""
         parts, out = list(parts), cls()
         for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
             setattr(out, name, sum(getattr(part, name) for part in parts))
@@ -99,13 +111,13 @@ class Written:
         return out
 
     def to_json(self) -> str:
-        """For the footer."""
+        """Encode for the footer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps({key: v.encode() if isinstance(v, Places) else v for key, v in values.items()})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Written:
-        """What `to_json` wrote."""
+        """Decode what `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
         for name in ("places", "retryable"):
             values[name] = Places.decode(values[name])
@@ -128,9 +140,12 @@ def _file_versions(blocks: Sequence[pa.Table], places: np.ndarray) -> dict[int, 
 
 
 def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
-    """The files that together hold every row of theirs once and whole, in order, and those that do not fit in.
+    """Separate files that together hold each of their rows once and whole from those that do not fit in.
 
     A stop can leave a file with some of a row's texts without the file with the others.
+
+    Returns:
+        The files that fit, in order; the others.
     """
     good, bad = list(parts), list[Written]()
     while True:
@@ -147,7 +162,7 @@ def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
 
 
 def _overlapping(parts: list[Written]) -> list[Written]:
-    """Files with rows that a file before them holds too."""
+    """Return the files with rows that a file before them holds too."""
     seen = Places.union(part.places for part in parts)
     if len(seen) == sum(len(part.places) for part in parts):
         return []
@@ -162,7 +177,7 @@ def _overlapping(parts: list[Written]) -> list[Written]:
 
 
 def done_places(parts: Iterable[Written]) -> Places:
-    """The rows of the input that these files hold, those that are split between files included."""
+    """Return the rows of the input that these files hold, those split between files included."""
     parts = list(parts)
     split = np.array([place for part in parts for place in part.split], np.int64)
     return Places.union([*(part.places for part in parts), Places.of(split)])

@@ -19,7 +19,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.work_folder import WorkFolder, each, refuse_delta
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, write_whole
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
@@ -122,7 +122,7 @@ class OutputFolder:
         return None
 
     def results(self) -> list[str]:
-        """Return the Parquet files of earlier results, relative to the folder, sorted."""
+        """Return the Parquet files of earlier results, relative to the folder; in `folders` below it at any depth."""
         names = [f"{folder}/{name}" if folder else name for folder in self.folders for name in self._names(folder)]
         return sorted(name for name in names if name.endswith(".parquet"))
 
@@ -160,7 +160,7 @@ class OutputFolder:
         there = {*self.results(), *(self.out.names() & {SUMMARY})}
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
-            self.filesystem.makedirs(f"{self.path}/{folder}", exist_ok=True)
+            make_folder(self.filesystem, f"{self.path}/{folder}")
         each(lambda name: self.filesystem.mv(f"{self.work.path}/{name}", f"{self.path}/{name}"), moves)
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
@@ -174,7 +174,7 @@ class OutputFolder:
             raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
 
     def _names(self, folder: str) -> Iterable[str]:
-        return WorkFolder(self.filesystem, f"{self.path}/{folder}".rstrip("/")).names()
+        return WorkFolder(self.filesystem, f"{self.path}/{folder}").files() if folder else self.out.names()
 
     def _unfinished_line(self, unfinished: dict[str, str]) -> str:
         names = [key for key in self._request if unfinished.get(key) != self._request[key]]

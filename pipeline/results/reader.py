@@ -1,10 +1,10 @@
-"""The results of a job that was finished: its Parquet files, which a Delta table lists where it is one, their columns,
-and what they say of themselves."""
+"""Read the results of a finished job: its Parquet files, or those that its Delta table lists, and its summary."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
+from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.tasks import TASK_NAMES, added_columns
 from pipeline.config.job import InputConfig, StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, Written
@@ -26,14 +28,21 @@ from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
 
-SCORE_COLUMNS = ("score", "answer_score", "label_score")  # of which the first that is there ranks the rows
+SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
 
 
 @dataclass(frozen=True)
 class Results:
     """The Parquet files directly in a folder, or those of a Delta table.
 
-    fingerprint: hash of their names, sizes and versions. metadata: of each file, the keys and values of its footer.
+    Attributes:
+        uri: The folder.
+        filesystem: Where it is.
+        paths: The files, sorted.
+        fingerprint: A hash of their names, sizes and versions.
+        schema: The columns of all files together.
+        metadata: The keys and values of each file's footer.
+        is_delta: Whether they are a Delta table of ours, whose rows say in `row_source` what they were made from.
     """
 
     uri: str
@@ -42,6 +51,7 @@ class Results:
     fingerprint: str
     schema: pa.Schema
     metadata: list[dict[str, str]]
+    is_delta: bool = False
 
     @property
     def dataset(self) -> ds.Dataset:
@@ -58,17 +68,49 @@ class Results:
 
     @cached_property
     def written(self) -> list[Written]:
-        """What each file holds; of files that other programs wrote, nothing."""
+        """What each file holds, without the files that other programs wrote."""
         return [Written.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
 
     @property
+    def tasks(self) -> list[str] | None:
+        """The tasks of the job that made the results; None if the files do not say, as those of other programs."""
+        tasks = self.lineage.get("vilt.task")
+        return None if tasks is None else tasks.split(",")
+
+    @property
+    def made_columns(self) -> list[str]:
+        """The columns that the job made; the others are the user's own, whatever their names."""
+        return made_columns(self.tasks, self.schema)
+
+    @property
     def score_column(self) -> str | None:
-        """The column that ranks the rows."""
-        return next((name for name in SCORE_COLUMNS if name in self.schema.names), None)
+        """The column that ranks the rows; None if there is none."""
+        return score_column(self.tasks, self.schema)
+
+
+def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
+    """Return the columns of `schema` that a job of these tasks made.
+
+    Args:
+        tasks: Those that the footer or the summary names. If None, the names of the columns decide.
+        schema: The columns of results.
+    """
+    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks]))
+    return [name for name in schema.names if name in made]
+
+
+def score_column(tasks: Sequence[str] | None, schema: pa.Schema) -> str | None:
+    """Return the column by which results of these tasks are ranked; see `made_columns`."""
+    made = made_columns(tasks, schema)
+    return next((name for name in SCORE_COLUMNS if name in made), None)
 
 
 def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
-    """Find the files and read their footers. Raises ConfigError, which names the config's `key`."""
+    """Find the files of results and read their footers.
+
+    Raises:
+        ConfigError: There are none, or they cannot be read; it names the config's `key`.
+    """
     filesystem, path = open_fsspec(uri, key, storage)
     try:
         filesystem.invalidate_cache()
@@ -100,8 +142,9 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     with ThreadPoolExecutor(THREADS) as pool:
         footers = list(pool.map(footer, paths))
     schema = unify(paths, [schema for schema, _ in footers]) if footers else pa.schema([])
+    delta = table.exists and ROW_SOURCE in schema.names
     fingerprint = hashlib.sha256(json.dumps(versions).encode()).hexdigest()
-    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers])
+    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta)
 
 
 def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
@@ -114,7 +157,11 @@ def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]
 
 
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
-    """The files of results as a table to read. Raises ConfigError."""
+    """Return the files of results as a table to read.
+
+    Raises:
+        ConfigError: There are none, or they cannot be read.
+    """
     spec = InputConfig(path=uri, format="parquet")
     table = ResultTable(uri, storage)
     filesystem, path = open_fsspec(uri, "OUT", storage)
@@ -128,8 +175,11 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
-    """The `_summary.json` of a finished job, or what a Delta table's last commit tells. Raises ConfigError where there
-    is none."""
+    """Return the `_summary.json` of a finished job, or what the last commit of its Delta table says.
+
+    Raises:
+        ConfigError: There is none; it names the config's `key`.
+    """
     if commit := ResultTable(uri, storage, key).latest():
         return commit.summary(uri)
     filesystem, path = open_fsspec(uri, key, storage)

@@ -1,4 +1,4 @@
-"""A folder of an output in which a job works: its names, small JSON files, and parts of results."""
+"""A folder of an output: its names, small JSON files, and part files of results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorkFolder:
         self.filesystem, self.path = filesystem, path
 
     def names(self) -> set[str]:
-        """What is directly in the folder; nothing where it does not exist."""
+        """Return the names directly in the folder; none if it does not exist."""
         self.filesystem.invalidate_cache()
         try:
             return {path.rstrip("/").rpartition("/")[2] for path in self.filesystem.ls(self.path, detail=False)} - {""}
@@ -51,7 +51,7 @@ class WorkFolder:
             return None
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
-        """A JSON file, whole or not at all."""
+        """Write a JSON file, whole or not at all."""
         write_whole(self.filesystem, f"{self.path}/{name}", json.dumps(values).encode())
 
     def remove(self, names: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ class WorkFolder:
             self.filesystem.rm(self.path, recursive=True)
 
     def parts(self, names: Iterable[str]) -> list[Written]:
-        """What these files of results hold, by their footers."""
+        """Return what these files of results hold, by their footers."""
         arrow = arrow_filesystem(self.filesystem)
 
         def footer(name: str) -> Written:
@@ -78,7 +78,11 @@ class WorkFolder:
 
 
 def refuse_delta(out: WorkFolder) -> None:
-    """Raises ConfigError where an output is a Delta table, in whose folder files of other jobs have no place."""
+    """Refuse an output folder that holds a Delta table.
+
+    Raises:
+        ConfigError: It does; files beside those of its log would not belong to it.
+    """
     if DELTA_LOG in out.names():
         raise ConfigError(
             f"output.path: {out.path!r} holds a Delta table; choose another folder, set output.format=delta, or use "
@@ -87,12 +91,12 @@ def refuse_delta(out: WorkFolder) -> None:
 
 
 def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:
-    """What `do` gives of each, all of them done; see `in_threads`."""
+    """Return what `do` returns for each value; see `in_threads`."""
     return list(in_threads(do, list(values)))
 
 
 def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict[str, str]]:
-    """A file of results, and of its footer what tells how they were made."""
+    """Read a file of results, and the lineage in its footer."""
     with pq.ParquetFile(path, filesystem=arrow_filesystem(filesystem)) as file:
         table, metadata = file.read(), file.metadata.metadata
     lineage = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"vilt.")}
@@ -103,7 +107,14 @@ def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict
 def write_parquet(
     filesystem: AbstractFileSystem, path: str, tables: Iterable[pa.Table], metadata: Mapping[str, str]
 ) -> int:
-    """Tables of one schema -> one file with `metadata` in its footer, whole or not at all; its size in bytes."""
+    """Write tables of one schema as one file, whole or not at all; return its size in bytes.
+
+    Args:
+        filesystem: The storage.
+        path: The file.
+        tables: One at least.
+        metadata: Keys and values for the footer.
+    """
     sink, writer = pa.BufferOutputStream(), None
     for table in tables:
         if writer is None:

@@ -24,6 +24,7 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import Written
+from pipeline.results.input_files import InputFiles
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -108,7 +109,7 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -
 
 @contextmanager
 def storage_failures() -> Iterator[None]:
-    """Raise storage errors as StorageFailedError while it is open."""
+    """While it is open, raise storage errors as StorageFailedError, and lasting ones of read tasks as ConfigError."""
     try:
         yield
     except STORAGE_ERRORS as error:
@@ -116,6 +117,9 @@ def storage_failures() -> Iterator[None]:
         raise StorageFailedError(
             f"the storage failed: {first_line(cause)}; finished parts are kept: run the same command to resume"
         ) from None
+    except ConfigError as error:  # of a row that no later run can read; Ray adds a traceback to its text
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        raise ConfigError(first_line(cause)) from None
 
 
 class ParquetOutput:
@@ -184,6 +188,8 @@ class ParquetOutput:
         """Move the files to their place and write the summary."""
         more = self.write_more(summary)
         summary = replace(summary, files=[*self.parts.names(), *more])
+        table, folder = self.job.table, self.folder
+        InputFiles.of(table.fingerprint, (opened.file for opened in table.files)).write(folder.filesystem, folder.path)
         self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
         return summary, {}
 

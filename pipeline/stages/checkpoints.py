@@ -1,4 +1,4 @@
-"""The checkpoints of a job, checked before anything starts: what they can do, and what the footers say of them."""
+"""The checkpoints of a job, checked before anything starts: their families, heads, and lineage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
 @dataclass(frozen=True)
 class Models:
-    """lineage: key -> value for the footers. images: how many the model reads with a text."""
+    """What a job needs to know about its checkpoints.
+
+    Attributes:
+        lineage: Keys and values for the footers of results.
+        images: How many images the model reads with a text.
+    """
 
     lineage: dict[str, str]
     images: int
@@ -35,7 +40,8 @@ class Models:
 def fit_inputs(config: JobConfig) -> JobConfig:
     """Return the job with the columns that its model family reads.
 
-    Raises ConfigError when the config names others, or models that do not go together.
+    Raises:
+        ConfigError: The config names columns that the family does not read, or checkpoints of several families.
     """
     found = {uri: _family_of(uri, config) for uri in config.models}
     (first, family), *others = found.items()
@@ -75,9 +81,10 @@ def fit_inputs(config: JobConfig) -> JobConfig:
 
 
 def check_models(config: JobConfig) -> Models:
-    """Read every checkpoint's files; check that each has the heads of its tasks and that all preprocess alike.
+    """Read and hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
-    Raises ConfigError where anything is missing or does not fit.
+    Raises:
+        ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
@@ -92,8 +99,8 @@ def check_models(config: JobConfig) -> Models:
             raise _unreadable(uri, error) from None
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
-    for uri, own in zip(others, preprocessors[1:], strict=True):
-        if own.settings() != preprocessors[0].settings():
+    for uri, preprocessor in zip(others, preprocessors[1:], strict=True):
+        if preprocessor.settings() != preprocessors[0].settings():
             raise ConfigError(f"model: {uri!r} and {first!r} preprocess differently; give them jobs of their own")
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
@@ -102,7 +109,11 @@ def check_models(config: JobConfig) -> Models:
 
 
 def check_precision(config: JobConfig) -> None:
-    """Whether this machine's CPU computes in the job's precision. Raises ConfigError."""
+    """Check that this machine's CPU computes in the job's precision.
+
+    Raises:
+        ConfigError: It does not.
+    """
     try:
         resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:
@@ -110,19 +121,19 @@ def check_precision(config: JobConfig) -> None:
 
 
 def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
-    """What all models of the job preprocess with."""
+    """Return what all models of the job preprocess with."""
     return _preprocessor(next(iter(config.models)), config.storage, config.tokenizer)
 
 
 @lru_cache(maxsize=4)
 def _preprocessor(model: str, storage: StorageConfig, tokenizer: str | None) -> AnyPreprocessor:
-    """One a worker process, not one a task."""
+    """Load a preprocessor once a worker process, not once a task."""
     words = None if tokenizer is None else model_folder(tokenizer, storage)
     return open_preprocessor(model_folder(model, storage), words)
 
 
 def _config_of(uri: str, config: JobConfig) -> Config:
-    """Of a checkpoint of any kind."""
+    """Return the config of a checkpoint of any family."""
     try:
         return read_config(model_folder(uri, config.storage))
     except (*STORAGE_ERRORS, ValueError, ImportError) as error:
@@ -130,12 +141,12 @@ def _config_of(uri: str, config: JobConfig) -> Config:
 
 
 def _family_of(uri: str, config: JobConfig) -> ModelFamily:
-    """The family of a checkpoint."""
+    """Return the family of a checkpoint."""
     return family_of_config(_config_of(uri, config))
 
 
 def _unreadable(uri: str, error: Exception) -> ConfigError:
-    """The line for a checkpoint that cannot be read; what storages say does not always name it."""
+    """Return the error for a checkpoint that cannot be read; what storages say does not always name it."""
     text = first_line(error)
     return ConfigError(f"model: {text}" if uri in text else f"model: cannot use {uri!r}: {text}")
 
@@ -148,7 +159,7 @@ def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
 
 def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     def of_each(values: dict[str, str]) -> str:
-        """One value, or with several checkpoints each one's tasks and value."""
+        """Return the one value, or, with several checkpoints, each one's tasks and value."""
         if len(values) == 1:
             return next(iter(values.values()))
         return json.dumps({",".join(config.models[uri]): value for uri, value in values.items()})

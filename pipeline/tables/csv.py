@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv
 
+from pipeline.common.errors import ConfigError
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
-from pipeline.tables.row_format import OpenFile, RowFormat
+from pipeline.tables.row_format import OpenFile, RowFormat, Scan
+
+LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is scanned: is it a row of its own?
 
 
 class CsvFormat(RowFormat):
@@ -21,9 +25,8 @@ class CsvFormat(RowFormat):
 
     name = "csv"
     extensions = (".csv", ".csv.gz")
-    same_columns = True
 
-    def scan(self, file: OpenFile, options: OpenOptions) -> tuple[pa.Schema, int]:
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read the header, then parse all rows. See `RowFormat`."""
         with file() as opened:
             names = _open(opened, pa.schema([])).schema.names
@@ -31,8 +34,26 @@ class CsvFormat(RowFormat):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
         schema = pa.schema([(name, pa.int64() if name == options.id_column else pa.string()) for name in names])
+        end = ",".join("0" if name == options.id_column else LAST_ROW for name in names)
+        rows, last = 0, schema.empty_table()
         with file() as opened:
-            return schema, sum(batch.num_rows for batch in _open(opened, schema))
+            for batch in _open(opened, schema, f"\n{end}\n".encode()):
+                rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+        texts = [last[name][-1].as_py() for name in names if name != options.id_column]
+        if any(text != LAST_ROW for text in texts):
+            raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
+        return Scan(schema, rows - 1)
+
+    def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
+        """Check that all files have the same columns."""
+        first = scans[0].schema
+        for path, scan in zip(paths, scans, strict=True):
+            if set(scan.schema.names) != set(first.names):
+                raise ConfigError(
+                    f"input.path: {path!r} has the columns {', '.join(scan.schema.names)}, "
+                    f"but {paths[0]!r} has {', '.join(first.names)}"
+                )
+        return first, {}
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
@@ -41,13 +62,37 @@ class CsvFormat(RowFormat):
             yield pa.Table.from_batches([batch])
 
 
-def _open(file: IO[bytes], columns: pa.Schema) -> pa.csv.CSVStreamingReader:
-    """Return a reader of these columns, or of all if there are none."""
+def _open(file: IO[bytes], columns: pa.Schema, end: bytes = b"") -> pa.csv.CSVStreamingReader:
+    """Return a reader of these columns, or of all if there are none. end: bytes to read after those of the file."""
     return pa.csv.open_csv(
-        file,
+        _Blocks(file, end),
         read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True),
         convert_options=pa.csv.ConvertOptions(
             column_types=columns, include_columns=columns.names, check_utf8=False, strings_can_be_null=False
         ),
     )
+
+
+class _Blocks(io.RawIOBase):
+    """A file and some bytes after it, in blocks that never end between CR and LF.
+
+    pyarrow drops an LF at the start of a block if the block before ended with CR, also within quotes.
+    """
+
+    def __init__(self, file: IO[bytes], end: bytes) -> None:
+        self.file, self.end, self.held = file, end, b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        block = self.held + self.file.read(size - len(self.held) if size > 0 else -1)
+        self.held = b""
+        if not block:
+            block, self.end = self.end[:size] if size > 0 else self.end, self.end[size:] if size > 0 else b""
+        if block.endswith(b"\r") and len(block) > 1:
+            block, self.held = block[:-1], block[-1:]
+        return block

@@ -32,7 +32,7 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
     alone = list(found) == [path]
     marked = None if alone else _marked(filesystem, folder, found)
     if marked is not None:
-        return Listing(filesystem, [], folder, marked, [])
+        return marked.list_marked(filesystem, folder)
     seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
     if spec.format is not None:

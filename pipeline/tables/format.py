@@ -159,11 +159,13 @@ class StoredRows:
         compression: Of all columns, or of each column by its path.
         ranges: (number of the first row, how many rows, a function that reads them), in order. The function is called
             only if some of the rows are kept.
+        int96: Whether times are stored as INT96.
     """
 
     schema: pa.Schema
     compression: str | dict[str, str]
     ranges: Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]
+    int96: bool = False
 
 
 class TableFormat(ABC):
@@ -187,6 +189,14 @@ class TableFormat(ABC):
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
         return [path for path in paths if path.lower().endswith(self.extensions)]
+
+    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
+        """Return the files of a table in whose folder `marker` was found.
+
+        Raises:
+            ConfigError: Tables of this format are not read.
+        """
+        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder}")
 
     @abstractmethod
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:

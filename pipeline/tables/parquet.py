@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -17,7 +14,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
-from pipeline.tables.filter_expression import Filter
+from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import (
     InputFile,
     Listing,
@@ -28,20 +25,19 @@ from pipeline.tables.format import (
     StoredRows,
     TableFormat,
 )
+from pipeline.tables.parquet_footers import (
+    RowGroup,
+    columns_outside,
+    common_int96_unit,
+    read_footers,
+    schema_with_unit,
+)
 from pipeline.tables.partitions import Partitions, find_partitions
-from pipeline.tables.schemas import as_text, conform, plain, require_column, unify
+from pipeline.tables.schemas import conform, unify_readable
+from pipeline.tables.stored_parquet import stored_parquet
 
-COPY_BYTES = 2**24  # of a row group, held at a time while it is copied
-COPY_ROWS = 2**20
+COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
-
-
-class RowGroup(NamedTuple):
-    """A row group: its number in the file, its rows, its bytes."""
-
-    number: int
-    rows: int
-    size: int
 
 
 class ParquetFormat(TableFormat):
@@ -57,30 +53,31 @@ class ParquetFormat(TableFormat):
         and its schema, if no file before it has the same.
         """
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
-        schemas: dict[pa.Schema, pa.Schema] = {}
-        footers: list[tuple[pa.Schema, list[RowGroup]]] = []
-        for schema, groups in in_threads(lambda file: _footer(file, filesystem, options), files):
-            footers.append((schemas.setdefault(schema, schema), groups))
-        schema = unify([file.path for file in files], [found for found, _ in footers])
+        footers = read_footers(files, filesystem, options.text_columns)
+        unit = common_int96_unit(files, filesystem, footers)
+        schemas = [schema_with_unit(footer, unit) for footer in footers]
+        schema, unreadable = unify_readable([file.path for file in files], schemas)
+        unreadable |= columns_outside(files, filesystem, schemas, schema)
+        schema = pa.schema([field for field in schema if field.name not in unreadable])
         partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
         for name in partitions.columns.names:
-            if name in schema.names:
+            if name in schema.names or name in unreadable:
                 raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
         schema = pa.schema([*schema, *partitions.columns])
-        condition = None if options.filter is None else _parse_filter(options.filter, schema)
-        reader = ParquetReader(filesystem, partitions)
+        condition = None if options.filter is None else parse_filter(options.filter, schema)
+        reader = ParquetReader(filesystem, partitions, unit)
 
         def opened(number: int) -> OpenedFile:
-            splits = _splits(footers[number][1])
+            splits = _splits(footers[number].groups)
             if condition is not None:
-                splits = [_count(files[number], split, reader, schema, condition) for split in splits]
+                splits = _counted(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
 
-        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition)
+        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition, unreadable)
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
-        return _stored_rows(file, arrow_filesystem(filesystem))
+        return stored_parquet(file.path, arrow_filesystem(filesystem))
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,7 @@ class ParquetReader:
 
     filesystem: pa.fs.FileSystem
     partitions: Partitions
+    int96_unit: str
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
         """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
@@ -100,7 +98,9 @@ class ParquetReader:
     def _batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.Table]:
         """Yield a row group; in smaller tables when pyarrow cannot hold so many bytes of a nested column at once."""
         given = 0
-        with pq.ParquetFile(file.path, filesystem=self.filesystem, pre_buffer=True) as opened:
+        with pq.ParquetFile(
+            file.path, filesystem=self.filesystem, pre_buffer=True, coerce_int96_timestamp_unit=self.int96_unit
+        ) as opened:
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
             size = _size(opened.metadata.row_group(split.row_group), set(names))
@@ -131,25 +131,6 @@ def _size(group: pq.RowGroupMetaData, names: set[str]) -> int:
     return size
 
 
-def _footer(file: InputFile, filesystem: pa.fs.FileSystem, options: OpenOptions) -> tuple[pa.Schema, list[RowGroup]]:
-    """Return what the footer of a file says: its schema, of the types as which it is read, and its row groups."""
-    try:
-        fragment = ds.ParquetFileFormat().make_fragment(file.path, filesystem)
-        fragment.ensure_complete_metadata()
-        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
-        schema = fragment.physical_schema.remove_metadata()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"input.path: {file.path!r} is not Parquet, or is cut off: {first_line(error)}") from None
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
-    twice = [name for name, count in Counter(schema.names).items() if count > 1]
-    if twice:
-        raise ConfigError(f"input.path: {file.path!r} has two columns named {twice[0]!r}; columns have a name each")
-    fields = [field.with_type(plain(field.type)) for field in schema]
-    texts = options.text_columns
-    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields]), groups
-
-
 def _splits(groups: Iterable[RowGroup]) -> list[Split]:
     splits, first = [], 0
     for group in groups:
@@ -158,54 +139,31 @@ def _splits(groups: Iterable[RowGroup]) -> list[Split]:
     return splits
 
 
-def _parse_filter(text: str, schema: pa.Schema) -> Filter:
-    try:
-        condition = Filter(text)
-    except ValueError as error:
-        raise ConfigError(f"input.filter: {error}") from None
-    for name in condition.columns():
-        require_column(schema, "input.filter", name)
-    return condition
+def _counted(
+    file: InputFile, splits: list[Split], reader: ParquetReader, schema: pa.Schema, condition: Filter
+) -> list[Split]:
+    """Return the splits with the numbers of rows that the filter lets through."""
+    folder = ds.scalar(True)
+    for name, value in reader.partitions.values(file.name).items():
+        folder &= ds.field(name).is_null() if value is None else ds.field(name) == value
+    fragment = ds.ParquetFileFormat().make_fragment(file.path, reader.filesystem, folder)
+    try:  # by the statistics in the footer
+        groups = {group.id for group in fragment.subset(condition.pyarrow(), schema=schema).row_groups}
+    except pa.ArrowException:  # statistics of a type that does not compare: they tell nothing
+        groups = {split.row_group for split in splits}
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
+    return [
+        replace(split, rows=_count(file, split, reader, schema, condition) if split.row_group in groups else 0)
+        for split in splits
+    ]
 
 
-def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> Split:
-    """Return a split with the number of rows that the filter lets through; only its columns are read."""
+def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> int:
+    """Return how many rows of a split the filter lets through; only its columns are read."""
     columns = pa.schema([schema.field(name) for name in condition.columns()])
     passes = condition.pyarrow()
     try:
-        rows = sum(table.filter(passes).num_rows for table in reader.read(file, split, columns, COPY_ROWS))
+        return sum(table.filter(passes).num_rows for table in reader.read(file, split, columns, COUNT_ROWS))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None
-    return Split(split.first_row, rows, split.all_rows, split.size, split.row_group)
-
-
-@contextmanager
-def _stored_rows(file: InputFile, filesystem: pa.fs.FileSystem) -> Iterator[StoredRows]:
-    with pq.ParquetFile(file.path, filesystem=filesystem) as opened:
-        yield StoredRows(opened.schema_arrow, _compression(opened.metadata), _ranges(opened))
-
-
-def _ranges(opened: pq.ParquetFile) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
-    """Yield a range for each row group."""
-    first = 0
-    for number in range(opened.num_row_groups):
-        group = opened.metadata.row_group(number)
-        wide = max(1, group.total_byte_size // max(1, group.num_rows))
-        rows = min(max(1, COPY_BYTES // wide), COPY_ROWS)
-        yield first, group.num_rows, partial(_read_group, opened, number, rows)
-        first += group.num_rows
-
-
-def _read_group(opened: pq.ParquetFile, number: int, rows: int) -> Iterator[pa.Table]:
-    for batch in opened.iter_batches(rows, row_groups=[number]):
-        yield pa.Table.from_batches([batch])
-
-
-def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:
-    """Return the compression of a file's columns: one for all if it is the same."""
-    if not metadata.num_row_groups:
-        return "snappy"
-    group = metadata.row_group(0)
-    columns = [group.column(i) for i in range(group.num_columns)]
-    found = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
-    return next(iter(found.values())) if len(set(found.values())) == 1 else found

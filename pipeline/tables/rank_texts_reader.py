@@ -67,7 +67,7 @@ def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
 def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> pa.Table:
     """These columns of a small table; errors name the section `key`."""
     try:
-        found = open_files(spec, config.storage)
+        found = open_files(spec, config.storage, names)
         for name in names:
             require_column(found.schema, key, name)
         parts = [part.select(names) for part in read_columns(found, names, WINDOW)]

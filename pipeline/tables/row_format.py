@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -19,25 +19,29 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
-from pipeline.tables.schemas import unify
+from pipeline.tables.json_types import JsonColumns
+from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
 OpenFile = Callable[[], IO[bytes]]
 
 
+@dataclass(frozen=True)
+class Scan:
+    """What was seen of one file: its columns, how many rows it has, and, of JSON, what values the columns hold."""
+
+    schema: pa.Schema
+    rows: int
+    json: JsonColumns | None = None
+
+
 class RowFormat(TableFormat):
-    """A format whose files are read from front to end.
-
-    Attributes:
-        same_columns: Whether a file that lacks columns of others is an error.
-    """
-
-    same_columns = False
+    """A format whose files are read from front to end."""
 
     @abstractmethod
-    def scan(self, file: OpenFile, options: OpenOptions) -> tuple[pa.Schema, int]:
-        """Return the schema of one file and how many rows it has.
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
+        """Read one file to its end.
 
         Raises:
             ValueError: The file is damaged; the message need not name it. Errors of pyarrow mean the same.
@@ -47,32 +51,30 @@ class RowFormat(TableFormat):
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Yield all rows of one file, in order, with at least these columns, null if the file lacks them."""
 
+    @abstractmethod
+    def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
+        """Return the columns of all files, and those that cannot be read, with the reason. Raises ConfigError."""
+
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Scan all files."""
         if options.filter is not None:
             raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is {self.name}")
         files, filesystem = listing.files, listing.filesystem
-        scanned = list(in_threads(lambda file: self._scan(file.path, filesystem, options), files))
-        schemas = [schema for schema, _ in scanned]
-        for file, schema in zip(files, schemas, strict=True):
-            if self.same_columns and set(schema.names) != set(schemas[0].names):
-                raise ConfigError(
-                    f"input.path: {file.path!r} has the columns {', '.join(schema.names)}, "
-                    f"but {files[0].path!r} has {', '.join(schemas[0].names)}"
-                )
+        scans = list(in_threads(lambda file: self._scan(file.path, filesystem, options), files))
+        schema, unreadable = self.unify([file.path for file in files], scans)
         opened = [
-            OpenedFile(file, [Split(0, rows, rows, file.size)]) for file, (_, rows) in zip(files, scanned, strict=True)
+            OpenedFile(file, [Split(0, scan.rows, scan.rows, file.size)])
+            for file, scan in zip(files, scans, strict=True)
         ]
-        schema = unify([file.path for file in files], schemas)
-        return OpenedTable(opened, schema, RowReader(filesystem, self, options))
+        return OpenedTable(opened, schema, RowReader(filesystem, self, options), unreadable=unreadable)
 
-    def _scan(self, path: str, filesystem: AbstractFileSystem, options: OpenOptions) -> tuple[pa.Schema, int]:
+    def _scan(self, path: str, filesystem: AbstractFileSystem, options: OpenOptions) -> Scan:
         def file() -> IO[bytes]:
             opened: IO[bytes] = filesystem.open(path, "rb", block_size=SCAN_BYTES, compression="infer")
             return opened
 
         try:
-            return self.scan(file, options)
+            return asked_again(lambda: self.scan(file, options), path)
         except (ValueError, pa.ArrowException, EOFError, zlib.error) as error:  # the last two: of gzip
             raise ConfigError(f"input.path: {path!r} is damaged or no such table: {first_line(error)}") from None
         except STORAGE_ERRORS as error:

@@ -12,15 +12,28 @@ from pipeline.common.errors import ConfigError, first_line
 
 
 def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Return one schema for all files, see `unify_readable`.
+
+    Raises:
+        ConfigError: A column has types that do not fit together; the message names it and the first such file.
+    """
+    merged, unreadable = unify_readable(files, schemas)
+    for reason in unreadable.values():
+        raise ConfigError(f"input.path: {reason}")
+    return merged
+
+
+def unify_readable(files: Sequence[str], schemas: Sequence[pa.Schema]) -> tuple[pa.Schema, dict[str, str]]:
     """Return one schema for all files: a column that a file lacks is null there, numbers take the wider type.
 
     Args:
         files: The path of each file, for messages.
         schemas: The schema of each file.
 
-    Raises:
-        ConfigError: A column has types that do not fit together; the message names it and the first such file.
+    Returns:
+        The schema, without the columns whose types do not fit together; and for each of these the reason.
     """
+    unreadable: dict[str, str] = {}
     merged = schemas[0].remove_metadata()
     known = {schemas[0]}
     for file, schema in zip(files, schemas, strict=True):
@@ -37,11 +50,11 @@ def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
                 merged = merged.set(merged.get_field_index(field.name), before)
                 schema = schema.set(schema.get_field_index(field.name), field)
             if not _fit(before, field):
-                raise ConfigError(
-                    f"input.path: column {field.name!r} is {field.type} in {file!r} and {before.type} in other files"
-                )
+                reason = f"column {field.name!r} is {field.type} in {file!r} and {before.type} in other files"
+                unreadable.setdefault(field.name, reason)
+                schema = schema.set(schema.get_field_index(field.name), before)
         merged = pa.unify_schemas([merged, schema], promote_options="permissive")
-    return merged
+    return pa.schema([field for field in merged if field.name not in unreadable]), unreadable
 
 
 def decoded(kind: pa.DataType) -> pa.DataType:

@@ -70,6 +70,13 @@ class TableFiles:
                     out.append(UnreadSplit(number, opened.file, split, skipped))
         return out
 
+    def check_readable(self, columns: Sequence[str] | None = None) -> None:
+        """Check that columns can be read; None: all. Raises ConfigError."""
+        for name, reason in self.unreadable.items():
+            if columns is None or name in columns:
+                hint = "; to run without it, list the columns to carry in input.columns" if columns is None else ""
+                raise ConfigError(f"input.path: column {name!r} cannot be read: {reason}{hint}")
+
     def plan(self, names: Sequence[str], window_rows: int) -> ReadPlan:
         """Return what to read for some columns, about `window_rows` rows at a time."""
         needed = list(dict.fromkeys([*names, *(self.filter.columns() if self.filter else ())]))
@@ -84,13 +91,20 @@ class InputTable(TableFiles):
     columns: Columns
 
 
-def open_files(spec: InputConfig, storage: StorageConfig, options: OpenOptions | None = None) -> TableFiles:
+def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None) -> TableFiles:
     """Find the files of a table and read what they say about themselves.
+
+    Args:
+        spec: The table.
+        storage: How to reach it.
+        columns: The columns that will be read; None: all.
 
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    return open_listed(list_table(spec, storage), options or OpenOptions(spec.id, filter=spec.filter))
+    table = open_listed(list_table(spec, storage), OpenOptions(spec.id, filter=spec.filter))
+    table.check_readable(columns)
+    return table
 
 
 def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
@@ -140,8 +154,10 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
     spec = config.input
     options = OpenOptions(spec.id, tuple(config.text_columns), spec.filter, config.limits.image_bytes)
     table = open_listed(listing or list_table(spec, config.storage), options)
+    named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
+    table.check_readable(None if spec.columns is None else [*named, *spec.columns])
     columns, schema = check_columns(table.schema, config), table.schema
-    for name in (ROW_HASH, PLACE, TEXTS, STATS, *([ROW_SOURCE] if config.output.format == "delta" else ())):
+    for name in (ROW_HASH, PLACE, TEXTS, STATS, ROW_SOURCE):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-IMAGES = frozenset({"jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "jp2", "avif"})
+IMAGES = frozenset(
+    {"jpg", "jpeg", "jpe", "jfif", "jif", "pjp", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib"}
+    | {"tif", "tiff", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"}
+)
 MAX_TEXT_BYTES = 2**24  # of a .txt or .json
+ZEROS = tarfile.NUL * tarfile.BLOCKSIZE  # ends an archive
 
 
 @dataclass
 class Sample:
-    """One sample: its key, what members it has, and the contents of those that are read."""
+    """One sample: its key, the extensions of its members, and the contents of those that are read."""
 
     key: str
     extensions: set[str] = field(default_factory=set)
@@ -23,35 +27,66 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """Return the bytes that it holds."""
         return len(self.image or b"") + len(self.text or b"") + len(self.json or b"") + len(self.key)
 
 
 def read_samples(file: IO[bytes], max_image_bytes: int) -> Iterator[Sample]:
-    """The samples of a tar that is read from front to end; of an image at most `max_image_bytes` + 1 bytes."""
-    with tarfile.open(fileobj=file, mode="r|") as tar:
+    """Yield the samples of a tar. Of an image at most `max_image_bytes` + 1 bytes are read."""
+    for tar in _archives(file):
         yield from _samples(tar, max_image_bytes + 1)
 
 
 def scan_samples(file: IO[bytes]) -> Iterator[Sample]:
-    """The samples of a seekable tar, without their images. Raises ValueError for one that is damaged or cut off."""
+    """Yield the samples of a tar without their images.
+
+    Raises:
+        ValueError: The tar is damaged or cut off, or its samples cannot be told apart.
+    """
+    seen: dict[str, frozenset[str]] = {}
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            yield from _samples(tar, None)
-            file.seek(tar.offset)  # tarfile takes a damaged header for the end
-            if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-                raise ValueError(f"damaged or cut off after {tar.offset} bytes")
+        for tar in _archives(file):
+            for sample in _samples(tar, None):
+                _check(sample, seen.get(sample.key))
+                seen[sample.key] = frozenset(sample.extensions) | seen.get(sample.key, frozenset())
+                yield sample
     except tarfile.TarError as error:
         raise ValueError(str(error)) from None
 
 
+def _archives(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """Yield the archives of a file: one, or several that were joined by `cat`.
+
+    Raises:
+        ValueError: An archive is damaged or cut off; tarfile alone takes a damaged header for the end.
+    """
+    begin = 0
+    while True:
+        file.seek(begin)
+        with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar:
+            yield tar
+            end = tar.offset
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != ZEROS:
+            raise ValueError(f"damaged or cut off after {end} bytes")
+        begin = end + tarfile.BLOCKSIZE
+        while block := file.read(tarfile.RECORDSIZE):
+            zeros = len(block) - len(block.lstrip(tarfile.NUL))
+            begin += zeros // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+            if zeros < len(block):
+                break
+        if not block:
+            return
+
+
 def _samples(tar: tarfile.TarFile, image_bytes: int | None) -> Iterator[Sample]:
-    """image_bytes: how many to read of an image; None: none."""
+    """Yield samples. image_bytes: how many bytes of an image to read; None: no image."""
     sample: Sample | None = None
     for member in tar:
-        folder, slash, name = member.name.removeprefix("./").rpartition("/")
+        name = member.name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # if it is not UTF-8
+        folder, slash, name = name.removeprefix("./").rpartition("/")
         stem, dot, extension = name.partition(".")
-        if not (member.isfile() and stem and dot):
+        if not ((member.isfile() or member.islnk() or member.issym()) and stem and dot):
             continue
         key, extension = folder + slash + stem, extension.lower()
         if sample is None or sample.key != key or extension in sample.extensions:
@@ -59,17 +94,46 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None) -> Iterator[Sample]:
                 yield sample
             sample = Sample(key)
         sample.extensions.add(extension)
-        if extension in IMAGES and sample.image is None and image_bytes is not None:
-            sample.image = _content(tar, member, image_bytes)
+        if extension in IMAGES and sample.image is None:
+            with _content(tar, member) as content:
+                if image_bytes is not None:
+                    sample.image = content.read(image_bytes)
         elif extension in ("txt", "json"):
-            if member.size > MAX_TEXT_BYTES:
-                raise ValueError(f"{member.name} has {member.size} bytes, more than {MAX_TEXT_BYTES}")
-            setattr(sample, {"txt": "text", "json": "json"}[extension], _content(tar, member, member.size))
+            with _content(tar, member) as content:
+                data = content.read(MAX_TEXT_BYTES + 1)
+            if len(data) > MAX_TEXT_BYTES:
+                raise ValueError(f"{name} has more than {MAX_TEXT_BYTES} bytes")
+            setattr(sample, {"txt": "text", "json": "json"}[extension], data)
     if sample is not None:
         yield sample
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None, "a regular file"
-    return file.read(most)
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Open a member; of a link, the member to which it leads."""
+    try:
+        file = tar.extractfile(member)
+    except KeyError:
+        raise ValueError(f"{member.name} is a link to {member.linkname}, which is not in the tar") from None
+    if file is None:
+        raise ValueError(f"{member.name} is a link to {member.linkname}, which is no file")
+    return file
+
+
+def _check(sample: Sample, before: frozenset[str] | None) -> None:
+    """Check that a sample is a sample. before: extensions of its key that stand elsewhere in the tar.
+
+    Raises:
+        ValueError: Its members stand apart, or its key is cut at a dot that is part of the name.
+    """
+    if before is not None and not before & sample.extensions:
+        first, second = f"{sample.key}.{min(before)}", f"{sample.key}.{min(sample.extensions)}"
+        raise ValueError(
+            f"{first} and {second} are one sample, but other samples stand between them; WebDataset reads members "
+            "that follow each other: write the tar in order of names (tar --sort=name)"
+        )
+    dotted = [ext for ext in sample.extensions if "." in ext and ext.rpartition(".")[2] in IMAGES]
+    if dotted and not sample.extensions & IMAGES:
+        raise ValueError(
+            f"{sample.key}.{min(dotted)}: a key ends at the first dot, so this is the member {min(dotted)!r} of the "
+            f"sample {sample.key!r}, which has no image; use names without dots"
+        )

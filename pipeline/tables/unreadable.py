@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from fsspec import AbstractFileSystem
+
 from pipeline.common.errors import ConfigError
 from pipeline.tables.format import Listing, OpenedTable, OpenOptions, TableFormat
 
@@ -19,13 +21,17 @@ class UnreadableFormat(TableFormat):
         self.name, self.title, self.marker_folder = name, title, marker_folder
         self.marker = re.compile(rf"(?:^|/){re.escape(marker_folder)}/{marker}")
 
-    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
         """Refuse the table."""
-        del options
+        del filesystem
         raise ConfigError(
-            f"input.path: {listing.folder!r} is {self.title} ({self.marker_folder}/), which is not read yet: its log "
+            f"input.path: {folder!r} is {self.title} ({self.marker_folder}/), which is not read yet: its log "
             "says which of its files are the table; export the rows to a folder of Parquet files and name that folder"
         )
+
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Do nothing: no table of this format is ever listed."""
+        raise NotImplementedError(f"{self.name}: {listing.folder} {options}")
 
 
 DELTA = UnreadableFormat("delta", "a Delta table", "_delta_log", r".")

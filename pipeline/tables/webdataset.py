@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
-from pipeline.tables.jsonl import merge, parse_json
-from pipeline.tables.row_format import OpenFile, RowFormat
+from pipeline.tables.json_types import JsonColumn, JsonColumns, Row, to_table
+from pipeline.tables.jsonl import unify_json
+from pipeline.tables.row_format import OpenFile, RowFormat, Scan
 from pipeline.tables.tar import Sample, read_samples, scan_samples
 
 
@@ -30,17 +31,30 @@ class WebDatasetFormat(RowFormat):
         "JSON lines as Parquet"
     )
 
-    def scan(self, file: OpenFile, options: OpenOptions) -> tuple[pa.Schema, int]:
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read headers, texts and JSON, but no images. See `RowFormat`."""
         del options
-        schema, rows, texts = pa.schema([]), 0, False
+        columns, rows, texts = JsonColumns(), 0, False
         with file() as opened:
             for samples in _batches(scan_samples(opened)):
-                schema = merge(schema, parse_json(_json_lines(samples)).schema)
+                columns.add_rows([(f"{sample.key}.json", fields) for sample, fields in _fields(samples)])
                 rows += len(samples)
                 texts = texts or any(sample.text is not None for sample in samples)
-        first = {"__key__": pa.string(), "image": pa.binary(), **({"text": pa.string()} if texts else {})}
-        return pa.schema([*first.items(), *(field for field in schema if field.name not in first)]), rows
+        first = JsonColumns(
+            {name: JsonColumn(kind) for name, kind in (("__key__", pa.string()), ("image", pa.binary()))}
+        )
+        if texts:
+            first.columns["text"] = JsonColumn(pa.string())
+            if found := columns.columns.get("text"):
+                first.columns["text"].fault = found.fault
+                first.columns["text"].add(found.type, 0, 0, "text in .json, beside .txt")
+        for name, column in columns.columns.items():
+            first.columns.setdefault(name, column)
+        return Scan(first.schema, rows, first)
+
+    def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
+        """Join the columns of all files."""
+        return unify_json(paths, scans)
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Read some samples at a time. See `RowFormat`."""
@@ -49,7 +63,8 @@ class WebDatasetFormat(RowFormat):
                 "__key__": pa.array([sample.key for sample in samples], pa.string()),
                 "image": pa.array([sample.image for sample in samples], pa.binary()),
             }
-            fields = parse_json(_json_lines(samples), pa.schema([f for f in columns if f.name not in values]))
+            named = pa.schema([f for f in columns if f.name not in values])
+            fields = to_table([row for _, row in _fields(samples)], named)
             values |= dict(zip(fields.column_names, fields.columns, strict=True))
             if "text" in values and pa.types.is_string(values["text"].type):  # what is not UTF-8 fails row by row
                 texts = pa.array([sample.text for sample in samples], pa.binary()).view(pa.string())
@@ -71,9 +86,9 @@ def _batches(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
         yield group
 
 
-def _json_lines(samples: list[Sample]) -> bytes:
-    """Return the samples' fields as JSON lines."""
-    lines = []
+def _fields(samples: list[Sample]) -> list[tuple[Sample, Row]]:
+    """Return the samples and what their JSON says."""
+    rows: list[tuple[Sample, Row]] = []
     for sample in samples:
         try:
             fields = json.loads(sample.json) if sample.json is not None else {}
@@ -81,5 +96,5 @@ def _json_lines(samples: list[Sample]) -> bytes:
             raise ValueError(f"{sample.key}.json: {error}") from None
         if not isinstance(fields, dict):
             raise ValueError(f"{sample.key}.json holds a {type(fields).__name__}, not an object")
-        lines.append(json.dumps(fields).encode())
-    return b"\n".join(lines)
+        rows.append((sample, fields))
+    return rows

@@ -56,7 +56,7 @@ def test_an_answer_is_a_condition(config: str, outputs: Path, tmp_path: Path) ->
         ("keep.tpo=1", "keep.tpo: unknown key; did you mean 'top'"),
         ("keep.by=sorce", "keep.by: the table has no column 'sorce'; did you mean 'source'"),
         ("keep.where=scor > 1", "keep.where: 'scor > 1' is no condition on the results"),
-        ("input.id=id", "scores: "),
+        ("input.id=id", "input.id: 'id', but the scores in "),
     ],
 )
 def test_a_bad_config_is_one_line_and_exit_code_2(config: str, tmp_path: Path, override: str, message: str) -> None:

@@ -16,11 +16,8 @@ import s3fs
 from pipeline import ConfigError
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.results.publishing import Publishing
-from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 
 Rows = list[dict[str, Any]]
-assert the_dead_are_dead  # a fixture of every test here
 SCHEMA = pa.schema(
     [
         pa.field("key", pa.int32(), metadata={"unit": "none"}),
@@ -173,57 +170,6 @@ def test_a_bad_config_is_one_line(tmp_path: Path, change: dict[str, Any], messag
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
-
-
-def publish(storage: Storage, out: Path, run: str, overwrite: bool = False) -> dict[str, Any] | None:
-    """A job that makes two files in folders."""
-    publishing = Publishing(storage, str(out), ("kept", "dropped"), {"config": run[0]})
-    publishing.__enter__()
-    try:
-        finished = publishing.begin(overwrite)
-        if finished is None:
-            for name in ("kept/a.parquet", f"dropped/{run[0]}/b.parquet"):
-                storage.makedirs(f"{publishing.folder}/{name}".rpartition("/")[0], exist_ok=True)
-                storage.pipe_file(f"{publishing.folder}/{name}", run.encode())
-            publishing.publish({"identity": publishing.identity, "run": run})
-    except Exception:  # a killed process does nothing any more
-        publishing.__exit__()
-        raise
-    publishing.__exit__()
-    return finished
-
-
-def test_a_kill_at_any_step_is_made_good_by_the_same_command(tmp_path: Path) -> None:
-    for step in range(1, 100):
-        out = tmp_path / str(step)
-        publish(Storage(), out, "old")
-        storage = Storage(step)
-        try:
-            publish(storage, out, "new", overwrite=True)
-        except Killed:
-            if (out / "_summary.json").exists():  # where it is there, all that it tells of is there
-                run = json.loads((out / "_summary.json").read_text())["run"]
-                assert (out / "kept" / "a.parquet").read_text() == run
-            publish(Storage(), out, "new again", overwrite=True)
-        files = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
-        assert set(files) == {"_summary.json", "kept/a.parquet", "dropped/n/b.parquet"}
-        run = json.loads(files["_summary.json"])["run"]
-        assert run.startswith("new")
-        assert files["kept/a.parquet"] == files["dropped/n/b.parquet"]
-        if storage.steps < step:
-            return
-    raise AssertionError("it never ended")
-
-
-def test_another_jobs_unfinished_work_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(Killed):
-        publish(Storage(5), tmp_path, "old")
-    with pytest.raises(ConfigError, match="holds an unfinished job of another config"):
-        publish(Storage(), tmp_path, "new")
-    (tmp_path / "out" / "_progress").mkdir(parents=True)
-    (tmp_path / "out" / "_progress" / "job.json").write_text("{}")
-    with pytest.raises(ConfigError, match="holds an unfinished job that scores"):
-        publish(Storage(), tmp_path / "out", "new", overwrite=True)
 
 
 @pytest.mark.usefixtures("ray_cluster")

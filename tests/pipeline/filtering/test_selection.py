@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline import ConfigError
 from pipeline.config.filter import KeepConfig
 from pipeline.config.job import StorageConfig
-from pipeline.filtering.selection import Cut
+from pipeline.filtering.selection import Selection
 from pipeline.results.reader import Results, open_results
 
 SCHEMA = pa.schema(
@@ -47,14 +47,14 @@ def table_of(ids: list[int]) -> list[pa.Table]:
 
 def verdicts(results: Results, ids: list[int], **keep: Any) -> dict[int, str | None]:
     """row_id -> why it is dropped; None where it is kept."""
-    with Cut() as cut:
-        cut.add_rows(table_of(ids))
-        cut.judge(KeepConfig.checked(keep), results)
-        places, dropped = cut.verdicts(0, len(ids))
+    with Selection() as selection:
+        selection.add_rows(table_of(ids))
+        selection.decide(KeepConfig.checked(keep), results)
+        places, dropped = selection.verdicts(0, len(ids))
         out = {ids[place]: None for place in places} | {r["row_id"]: r["reason"] for r in dropped.to_pylist()}
         assert len(places) + dropped.num_rows == len(ids) == len(out)
-        assert sum(cut.counts().values()) == dropped.num_rows
-        assert dropped.schema == cut.dropped_schema
+        assert sum(selection.counts().values()) == dropped.num_rows
+        assert dropped.schema == selection.dropped_schema
     return out
 
 
@@ -75,7 +75,9 @@ SHARES = st.one_of(st.sampled_from([0.1, 0.29, 0.3, 0.145, 0.5, 1.0]), st.floats
     by=st.booleans(),
     texts=st.sampled_from(["best", "worst", "mean"]),
 )
-def test_the_cut_is_exact(tmp_path: Path, rows: Any, top: float, lowest: float | None, by: bool, texts: str) -> None:
+def test_the_selection_is_exact(
+    tmp_path: Path, rows: Any, top: float, lowest: float | None, by: bool, texts: str
+) -> None:
     ids = [7 * i % 13 for i in range(len(rows))]
     out = [
         result(row_id, None if error else score, text_index=i, source=source, error=error)

@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 from pipeline import ConfigError
 from pipeline.reindexing.reindex import rollback
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.publishing import Publishing
 from tests.pipeline.killed import the_dead_are_dead
 from tests.pipeline.reindexing.world import UNSTEADY, World, score, world
 
@@ -299,6 +298,7 @@ def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> Non
     out = str(here.folder / "out")
     with OutputFolder(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
         score.begin(overwrite=True, retry_errors=False)
-    with Publishing(LocalFileSystem(), out, (), {}) as keep, pytest.raises(ConfigError, match="holds a Delta table"):
-        keep.begin(overwrite=True)
+    filters = OutputFolder(LocalFileSystem(), out, {}, ("", "kept", "dropped"), resumable=False)
+    with filters, pytest.raises(ConfigError, match="holds a Delta table"):
+        filters.begin(overwrite=True)
     shutil.rmtree(here.folder)

@@ -1,0 +1,102 @@
+"""The summary of a filter: what it read, kept and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.common.row_ranges import ROW_BITS
+from pipeline.config.filter import FilterConfig
+from pipeline.filtering.copying import CopiedFile
+from pipeline.filtering.selection import Selection
+from pipeline.results.distribution import Distribution, distribution, examples
+from pipeline.results.reader import Results
+from pipeline.tables.table import TableFiles
+
+
+@dataclass(frozen=True)
+class FilterSummary:
+    """What a filter did.
+
+    Attributes:
+        output: The config's `output.path`.
+        rows_in: Rows of the table.
+        kept: Rows that were kept.
+        dropped: Reason -> rows that were dropped.
+        keep: The section of the config.
+        score: The column that was compared.
+        lowest_kept: The lowest score that was kept.
+        scores_from: The folder of the results.
+        scores: A `pipeline.results.distribution.Distribution`.
+        examples: Kind -> rows of the table, by file and row.
+        input: The section of the config, with the columns that were scored.
+        seconds: From the start of the work to its end, scoring included.
+        files: The Parquet files that hold the kept rows, below the output.
+        lineage: What made the scores.
+        identity: What makes a filter the same one.
+        tasks: ["filter"].
+        finished_before: Whether nothing was left to do.
+    """
+
+    output: str
+    rows_in: int
+    kept: int
+    dropped: dict[str, int]
+    keep: dict[str, Any]
+    score: str | None
+    lowest_kept: float | None
+    scores_from: str
+    scores: dict[str, Any] | None
+    examples: dict[str, list[dict[str, Any]]]
+    input: dict[str, Any]
+    seconds: float
+    files: list[str]
+    lineage: dict[str, str]
+    identity: dict[str, str]
+    tasks: list[str] = field(default_factory=lambda: ["filter"])
+    finished_before: bool = False
+
+
+def summarise(
+    config: FilterConfig,
+    table: TableFiles,
+    results: Results,
+    selection: Selection,
+    copied: Sequence[CopiedFile],
+) -> FilterSummary:
+    """Return the summary of a filter whose files are copied, but for its seconds, identity and scored columns."""
+    lowest = selection.lowest_kept()
+    scores = distribution(selection.database, "(SELECT *, reason IS NULL AS kept FROM verdict)")
+    return FilterSummary(
+        output=config.output.path,
+        rows_in=table.rows,
+        kept=sum(file.kept for file in copied),
+        dropped=selection.counts(),
+        keep=config.keep.model_dump(exclude_defaults=True),
+        score=config.keep.score or results.score_column,
+        lowest_kept=lowest,
+        scores_from=results.uri,
+        scores=asdict(scores) if scores else None,
+        examples=_examples(table, selection, scores, lowest),
+        input=config.input.model_dump(exclude_defaults=True),
+        seconds=0.0,
+        files=[file.kept_name for file in copied],
+        lineage=results.lineage,
+        identity={},
+    )
+
+
+def _examples(
+    table: TableFiles, selection: Selection, scores: Distribution | None, lowest: float | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return some rows of each kind; see `pipeline.results.distribution.examples`."""
+    if scores is None:
+        return {}
+    middle = scores.median if lowest is None else lowest
+    found = examples(selection.database, "verdict", "place, row_id, score, reason", middle)
+    for rows in found.values():
+        for row in rows:
+            place = row.pop("place")
+            row |= {"file": table.files[place >> ROW_BITS].name, "row": place & (1 << ROW_BITS) - 1}
+    return found

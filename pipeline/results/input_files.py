@@ -1,0 +1,62 @@
+"""`OUT/_input.json`: which files of the input, in which versions, results were made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fsspec import AbstractFileSystem
+
+from pipeline.storage.filesystem import write_whole
+from pipeline.tables.format import InputFile
+
+INPUT_FILES = "_input.json"
+MOST_NAMES = 3  # in a message
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """The files of a table.
+
+    Attributes:
+        fingerprint: See `pipeline.tables.table.TableFiles`; "" if unknown.
+        versions: The name of a file -> its version and size.
+    """
+
+    fingerprint: str
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, fingerprint: str, files: Iterable[InputFile]) -> InputFiles:
+        """Return the files of a table as they are now."""
+        return cls(fingerprint, {file.name: file.version for file in files})
+
+    def write(self, filesystem: AbstractFileSystem, folder: str) -> None:
+        """Write them beside results."""
+        content = json.dumps({"fingerprint": self.fingerprint, "files": dict(self.versions)}, indent=0)
+        write_whole(filesystem, f"{folder}/{INPUT_FILES}", content.encode())
+
+    @classmethod
+    def read(cls, filesystem: AbstractFileSystem, folder: str) -> InputFiles | None:
+        """Read them from beside results; None if they are not there."""
+        try:
+            values = json.loads(filesystem.cat_file(f"{folder}/{INPUT_FILES}"))
+        except FileNotFoundError:
+            return None
+        return cls(values["fingerprint"], values["files"])
+
+    def changes(self, now: InputFiles) -> str:
+        """Return in words which files differ from those `now`; "" if none does."""
+        changed = [name for name, version in self.versions.items() if now.versions.get(name, version) != version]
+        gone = [name for name in self.versions if name not in now.versions]
+        new = [name for name in now.versions if name not in self.versions]
+        kinds = (("changed", changed), ("gone", gone), ("new", new))
+        return ", ".join(
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {kind}" for kind, names in kinds if names
+        )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES:,} more files"

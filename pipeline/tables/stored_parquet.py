@@ -1,0 +1,68 @@
+"""Read the rows of a Parquet file as it stores them, for copying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from pipeline.common.errors import ConfigError
+from pipeline.tables.format import StoredRows
+from pipeline.tables.parquet_values import int96_times
+
+READ_BYTES = 2**24  # of a row group, held at a time
+READ_ROWS = 2**20
+
+
+@contextmanager
+def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[StoredRows]:
+    """Open a file to copy its row groups with its own schema, metadata and compression.
+
+    INT96 times, which Spark, Hive and Impala write, count nanoseconds from a day of years -4712 to 1,465,000; pyarrow
+    reads them as int64 nanoseconds, which wrap beyond 1677 and 2262 without an error. A file with such times is read in
+    microseconds. Its copy has INT96 times too, if all its times are INT96: pyarrow writes all or none so.
+
+    Raises:
+        ConfigError: It holds times that pyarrow cannot read in any one unit.
+    """
+    times = int96_times(path, filesystem)
+    if times.too_wide and times.too_fine:
+        raise ConfigError(
+            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are finer than microseconds "
+            "beside times out of the range of nanoseconds; write them as microseconds first"
+        )
+    unit = "us" if times.too_wide else "ns"
+    with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) as opened:
+        leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]
+        all_int96 = bool(times.columns) and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
+        yield StoredRows(opened.schema_arrow, _compression(opened.metadata), _ranges(opened), all_int96)
+
+
+def _ranges(opened: pq.ParquetFile) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
+    """Yield a range for each row group."""
+    first = 0
+    for number in range(opened.num_row_groups):
+        group = opened.metadata.row_group(number)
+        row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
+        rows = min(max(1, READ_BYTES // row_bytes), READ_ROWS)
+        yield first, group.num_rows, partial(_read_group, opened, number, rows)
+        first += group.num_rows
+
+
+def _read_group(opened: pq.ParquetFile, number: int, rows: int) -> Iterator[pa.Table]:
+    for batch in opened.iter_batches(rows, row_groups=[number]):
+        yield pa.Table.from_batches([batch])
+
+
+def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:
+    """Return the compression of a file's columns: one for all if it is the same."""
+    if not metadata.num_row_groups:
+        return "snappy"
+    group = metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    found = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
+    return next(iter(found.values())) if len(set(found.values())) == 1 else found
