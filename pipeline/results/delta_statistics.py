@@ -70,7 +70,8 @@ def statistics_json(metadata: pq.FileMetaData, finite: Collection[str] = ()) -> 
         _put(low, leaf.path, bounds[0])
         _put(high, leaf.path, bounds[1])
     bounded = {"minValues": low, "maxValues": high} if complete and low else {}
-    return json.dumps({"numRecords": metadata.num_rows, **bounded, "nullCount": nulls})
+    found = {"numRecords": metadata.num_rows, **bounded, "nullCount": nulls}
+    return json.dumps(found, ensure_ascii=False)  # deltalake takes the escapes of U+20000 for U+10000
 
 
 def _paths(field: pa.Field, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], pa.DataType] | None]:

@@ -89,6 +89,7 @@ COLUMNS = {
     "int": pa.array([1, None, 3]),
     "text": pa.array(["a" * 100, "b", None]),
     "astral": pa.array(["\U0010fffe" * 70, "b", "\U0001f600"]),
+    "rare": pa.array(["\U00020000", None, "\U0002f804"]),
     "flag": pa.array([True, False, None]),
     "none": pa.nulls(3, pa.string()),
     "zoned": pa.array([ZONED, None, ZONED.replace(year=1500)], pa.timestamp("us", "UTC")),
