@@ -170,9 +170,7 @@ class ResultTable:
     def _replace(self, actions: list[AddAction], schema: Schema, commit: Commit) -> None:
         """Replace all data files, and the columns."""
         assert self.table is not None
-        without_zone = TableFeatures.TimestampWithoutTimezone
-        if "timestamp_ntz" in schema.to_json() and "timestampNtz" not in (self.table.protocol().reader_features or ()):
-            self.table.alter.add_feature(without_zone, allow_protocol_versions_increase=True)
+        self._allow_times_without_zone(schema)
         self.table.create_write_transaction([*actions], "overwrite", schema, commit_properties=commit.properties())
 
     def _change(self, actions: list[AddAction], removes: Sequence[DataFile], schema: Schema, commit: Commit) -> None:
@@ -181,12 +179,20 @@ class ResultTable:
         known = {column.name for column in self.table.schema().fields}
         fresh = [column for column in schema.fields if column.name not in known]
         if fresh:
+            self._allow_times_without_zone(schema)
             self.table.alter.add_columns(fresh)
         now = int(time.time() * 1000)
         gone = [RemoveAction(file.path, True, now, size=file.size, partition_values={}) for file in removes]
         self.table.create_write_transaction(
             [*actions, *gone], "append", self.table.schema(), commit_properties=commit.properties()
         )
+
+    def _allow_times_without_zone(self, schema: Schema) -> None:
+        """Let the table have columns of times without a zone, if `schema` has some."""
+        assert self.table is not None
+        if "timestamp_ntz" in schema.to_json() and "timestampNtz" not in (self.table.protocol().reader_features or ()):
+            feature = TableFeatures.TimestampWithoutTimezone
+            self.table.alter.add_feature(feature, allow_protocol_versions_increase=True)
 
     def _read_back(self, paths: Collection[str], rows: int, before: Commit | None) -> int:
         """Read the table as another program would; the version.
