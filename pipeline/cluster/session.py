@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import ray
 
-from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.errors import ConfigError, RayFailedError, first_line
 
 ANSWER_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
 
@@ -36,7 +36,13 @@ def start_local() -> None:
     """A Ray of this process's own, with one core more than there are: reading and decoding share them with the
     model."""
     cores = (os.cpu_count() or 1) + 1
-    ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+    try:
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+    except Exception as error:  # Ray raises plain exceptions here, most of them when the machine is too busy
+        raise RayFailedError(
+            f"Ray did not start on this machine: {first_line(error)}; run the same command again "
+            "when the machine is less busy"
+        ) from error
 
 
 @contextmanager

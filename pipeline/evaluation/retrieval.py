@@ -20,14 +20,14 @@ import pyarrow.parquet as pq
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError
 from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.benchmarks import Split, read_split
 from pipeline.evaluation.files import Measured, Output, absolute, read_columns
 from pipeline.evaluation.metrics import Block, Metric, Ranks, ranks, share
 from pipeline.images.fetch import Fetched, Fetcher
 from pipeline.results.work_folder import write_parquet
 from pipeline.stages.checkpoints import check_models
-from pipeline.storage.filesystem import arrow_filesystem, model_folder
+from pipeline.storage.filesystem import arrow_filesystem, make_folder, model_folder
 from vilt.inference.packing import Pairs
 from vilt.models.vilt.predictor import Predictor
 from vilt.processing.decoding import ImageError
@@ -159,7 +159,8 @@ class ScoreTable:
 
 def retrieval_metrics(split: Split, found: Ranks, bootstrap: BootstrapConfig) -> list[Metric]:
     """Recall at 1, 5 and 10: the share of images one of whose texts, and of texts whose image, is ranked so high.
-    Intervals: by image."""
+    Intervals: by image.
+    """
     both = (
         ("image to text", found.of_images, np.arange(len(split.images)), "images"),
         ("text to image", found.of_texts, np.array(split.image_of), "texts"),
@@ -176,7 +177,7 @@ class _Work:
 
     def __init__(self, output: Output, identity: dict[str, str], overwrite: bool) -> None:
         self.filesystem, self.folder, self.identity = output.filesystem, f"{output.path}/{FOLDER}", identity
-        self.filesystem.makedirs(self.folder, exist_ok=True)
+        make_folder(self.filesystem, self.folder)
         self.there: set[str] = set()
         self.filesystem.invalidate_cache()
         for path in self.filesystem.glob(f"{self.folder}/part-*.parquet"):
