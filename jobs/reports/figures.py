@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from pipeline.results.distribution import Distribution
 from pipeline.results.file_footer import Written
 
-KEPT, DROPPED, LINE = "#2f6f9f", "#c9ced4", "#b3402a"
+# Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
+INK, GRID, KEPT, DROPPED, LINE = "#010101", "#020202", "#030303", "#040404", "#050505"
+VARIABLES = {INK: "--soft", GRID: "--border", KEPT: "--kept", DROPPED: "--dropped", LINE: "--line"}
 STYLE = {
     "svg.fonttype": "none",  # text as text: small, and read aloud
     "svg.hashsalt": "vilt",  # the same file for the same figures
@@ -25,7 +27,12 @@ STYLE = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#e6e8eb",
+    "grid.color": GRID,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "text.parse_math": False,  # a "$" in a text is a "$"
 }
 
@@ -38,7 +45,7 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     if sum(scores.dropped):
         axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, align="edge", color=DROPPED, label="dropped")
     if threshold is not None:
-        axes.axvline(threshold, color=LINE, linewidth=1, label="lowest kept")
+        axes.axvline(threshold, color=LINE, linewidth=1.5, label="lowest kept")
         axes.legend(frameon=False)
     axes.set_xlabel(name)
     axes.set_ylabel("rows")
@@ -96,4 +103,6 @@ def _svg(figure: Figure, title: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
+    for color, name in VARIABLES.items():
+        svg = svg.replace(color, f"var({name})")
     return re.sub(r' width="[\d.]+pt" height="[\d.]+pt"|<metadata>.*?</metadata>', "", svg, flags=re.DOTALL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
@@ -46,7 +48,7 @@ class InputConfig(Section):
     allow: list[str] = Field(
         [],
         description="more prefixes of URIs that images may be read from: /folder/, s3://..., https://...; "
-        "what is below the table's own folder is allowed without",
+        "https://* is every public host; what is below the table's own folder is allowed without",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 
@@ -58,13 +60,26 @@ class InputConfig(Section):
             except ValueError as error:
                 raise ValueError(f"input.{key}: {uris.shown(path)!r} cannot be used: {error}") from None
         for prefix in self.allow:
-            if not uris.scheme(prefix) and not prefix.startswith("/"):
-                raise ValueError(
-                    f"input.allow: {prefix!r} matches no image, since it is neither an absolute path nor a URL: write "
-                    f"/.../{prefix.removeprefix('./')}, s3://... or https://...; what is below the "
-                    "table's own folder is allowed without"
-                )
+            self._check_prefix(prefix)
         return self
+
+    def _check_prefix(self, prefix: str) -> None:
+        if not uris.scheme(prefix) and not prefix.startswith("/"):
+            raise ValueError(
+                f"input.allow: {prefix!r} matches no image, since it is neither an absolute path nor a URL: write "
+                f"{os.path.abspath(prefix)!r}, s3://... or https://...; what is below the table's own folder is "
+                "allowed without"
+            )
+        if uris.is_any_host(prefix):
+            if self.allow_private:
+                raise ValueError(
+                    f"input.allow: {prefix!r} is every public host; with input.allow_private name the servers"
+                )
+        elif uris.scheme(prefix) in uris.WEB and "*" in prefix:
+            raise ValueError(
+                f"input.allow: {prefix!r} is taken as it stands, '*' too; give the start of the URLs, or https://* "
+                "for every public host"
+            )
 
     @model_validator(mode="after")
     def _private_hosts_are_named(self) -> Self:

@@ -20,7 +20,7 @@ from pipeline.evaluation.output import Output
 from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.images.fetch import Fetched
 from pipeline.results.work_folder import write_parquet
-from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from vilt.inference.packing import Pairs
 from vilt.models.vilt.predictor import Predictor
 from vilt.processing.decoding import ImageError
@@ -126,7 +126,7 @@ class ScoreFiles:
             ConfigError: They are of another model or split.
         """
         self._filesystem, self._folder, self._identity = output.filesystem, f"{output.path}/{FOLDER}", identity
-        self._filesystem.makedirs(self._folder, exist_ok=True)
+        make_folder(self._filesystem, self._folder)
         self._names: set[str] = set()
         self._filesystem.invalidate_cache()
         for path in self._filesystem.glob(f"{self._folder}/part-*.parquet"):

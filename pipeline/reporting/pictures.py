@@ -63,12 +63,13 @@ class Picture:
     """A row to show.
 
     Attributes:
-        row_id: Its id.
-        score: Its score, as text.
-        text: Its texts, on one line.
-        note: Its answer, or why it was dropped.
-        thumbnail: A JPEG in base64; None if there is none.
-        missing: Why there is none.
+        row_id: Key of the row.
+        score: As text.
+        text: The texts of the row, on one line.
+        note: The answer, or why a filter dropped the row.
+        thumbnail: A JPEG in base64; None if there is no picture.
+        missing: Why there is no picture.
+        uri: Where the image is, without credentials and query; empty if the table holds its bytes.
     """
 
     row_id: int
@@ -77,6 +78,7 @@ class Picture:
     note: str
     thumbnail: str | None
     missing: str
+    uri: str
 
 
 def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
@@ -127,16 +129,19 @@ class _Finder:
             )
         return open_files(self.spec, self.storage)
 
-    def find(self) -> dict[Any, tuple[str, Any]]:
-        """Return each example's text, and its image as bytes, None, or the failure to get it."""
+    def find(self) -> dict[Any, tuple[str, Any, str]]:
+        """Return the text of each example; its image as bytes, None, or the failure to get it; and its URI."""
         texts = [self.spec.text] if isinstance(self.spec.text, str) else list((self.spec.text or {}).values())
         texts = list(dict.fromkeys(texts))
         image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
         wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
         columns = [*texts, *image]
         rows = self._rows_of_filter(wanted, columns) if self.view.is_filter else self._rows_of_job(wanted, columns)
-        images = self._fetch({key: _cell(row.get(image[0])) if image else None for key, row in rows.items()})
-        return {key: (_text([row.get(name) for name in texts]), images[key]) for key, row in rows.items()}
+        cells = {key: _cell(row.get(image[0])) if image else None for key, row in rows.items()}
+        images = self._fetch(cells)
+        return {
+            key: (_text([row.get(name) for name in texts]), images[key], _uri(cells[key])) for key, row in rows.items()
+        }
 
     def _rows_of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         places = by_file(self.original, list(wanted.values()))
@@ -160,13 +165,13 @@ class _Finder:
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
         """Return the cells with the bytes, or the failure, in place of each URI."""
-        uris = sorted({cell for cell in cells.values() if isinstance(cell, str)})
-        if not uris:
+        wanted = sorted({cell for cell in cells.values() if isinstance(cell, str)})
+        if not wanted:
             return cells
         values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
         allowed = {"allow": list(self.access.prefixes), "allow_private": self.access.allow_private}
         config = JobConfig.checked({**values, "input": {**self.spec.model_dump(), **allowed}})
-        fetched = dict(zip(uris, Fetcher(self.original.base, config).fetch(uris), strict=True))
+        fetched = dict(zip(wanted, Fetcher(self.original.base, config).fetch(wanted), strict=True))
         return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}
 
 
@@ -183,6 +188,11 @@ def _cell(value: Any) -> Any:
     return value
 
 
+def _uri(cell: Any) -> str:
+    uri = uris.shown(cell) if isinstance(cell, str) else ""
+    return uri if len(uri) <= TEXT_LENGTH else f"{uri[:TEXT_LENGTH]}…"
+
+
 def _text(values: list[Any]) -> str:
     """Return the texts of a row on one line."""
     texts = [" | ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value]
@@ -190,7 +200,7 @@ def _text(values: list[Any]) -> str:
     return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
 
 
-def _picture(row: dict[str, Any], text: str, image: Any) -> Picture:
+def _picture(row: dict[str, Any], text: str, image: Any, uri: str) -> Picture:
     thumbnail, missing = None, "no image"
     if isinstance(image, Failure):
         missing = f"{image.reason}: {image.detail}"
@@ -200,7 +210,7 @@ def _picture(row: dict[str, Any], text: str, image: Any) -> Picture:
         except ImageError as error:
             missing = str(error)
     note = row.get("answer") or row.get("reason") or ""
-    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing)
+    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing, uri)
 
 
 def _thumbnail(image: bytes) -> str:

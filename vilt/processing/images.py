@@ -1,5 +1,6 @@
 """Images: RGB picture -> uint8 of its grid's size -> patches, or `pixel_values`. The published image processors of ViLT
-and ViT differ in the size that they resize to, and ViLT's pads."""
+and ViT differ in the size that they resize to, and ViLT's pads.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing_extensions import Self
 from vilt.common.outputs import Batch
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing import resample
-from vilt.processing.decoding import ImageError, ImageInput, to_rgb
+from vilt.processing.decoding import ImageError, ImageInput, decode_pixels, to_rgb
 from vilt.processing.grids import NoGridError, resized
 
 
@@ -130,7 +131,8 @@ class ViltImageSettings(ImageSettings):
 @dataclass
 class ViTImageSettings(ImageSettings):
     """ViT's: every image is resized to one size, whatever its shape. do_convert_rgb: taken for published files; images
-    become RGB in any case."""
+    become RGB in any case.
+    """
 
     sides: ClassVar[tuple[str, ...]] = ("height", "width")
 
@@ -147,13 +149,17 @@ class ViTImageSettings(ImageSettings):
 @dataclass
 class PillowProcessor(ImageSettings):
     """The published preprocessing. Resizes as Pillow does, which the published code uses: pixels are the same to the
-    last level."""
+    last level.
+    """
 
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
-        picture = to_rgb(image, self.exif_orientation)
-        height, width = self.resized(picture.height, picture.width)
-        return resample.resize(picture, height, width, self.resample)
+        if isinstance(image, bytes):
+            image = decode_pixels(image, exif_orientation=self.exif_orientation)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (4,):
+            image = to_rgb(image, self.exif_orientation)
+        rows, cols = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+        return resample.resize(image, *self.resized(rows, cols), self.resample)
 
     def __call__(self, images: Any, **settings: Any) -> Batch:
         """The same as `preprocess`."""

@@ -50,6 +50,7 @@ def test_pictures_by_uri_and_without_a_table(
     run_file("score", str(tmp_path / "job.yaml"))
     page = (tmp_path / "out" / "_report.html").read_text()
     assert len(thumbnails(page)) == 4 * 6
+    assert "row 0, 0.img" in page
     run_file("score", str(tmp_path / "job.yaml"), ["output.path=" + str(tmp_path / "b"), "output.report=no"])
     assert not (tmp_path / "b" / "_report.html").exists()
     assert thumbnails(report(tmp_path / "out")) == []
