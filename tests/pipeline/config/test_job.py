@@ -70,7 +70,7 @@ def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> No
     [
         (
             [],
-            "tasks: missing; add `task: score` to the file (or answer, fill, reason, tag, embed, classify, rank), or name it",
+            "tasks: missing; add `task: score` to the file (or answer, fill, reason, tag, embed, classify, rank), or",
         ),
         (["task=scoer"], "tasks: 'scoer' is wrong; input should be 'score', 'answer'"),
         (["tasks=[]"], "tasks: [] is wrong; list should have at least 1 item"),
