@@ -77,7 +77,7 @@ def test_colors_can_be_read(theme: int, outputs: Path) -> None:
         for ground in ("--page", "--panel"):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
     for drawn in ("--kept", "--dropped", "--line"):
-        assert contrast(colors[drawn], colors["--page"]) >= 2.7, drawn
+        assert contrast(colors[drawn], colors["--page"]) >= 3, drawn
         assert f"var({drawn})" in page
     assert not re.search(r"#0[1-5]0[1-5]0[1-5]", page), "no colour of a figure is left without its variable"
 
