@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
-
-from jobs.demo import questions, scenes
 from vilt.checkpoints.loading import check_fit, compare, fill
 from vilt.checkpoints.saving import save_weights
+
+from jobs.demo import questions, scenes
 from vilt.checkpoints.state_dict import read_stored
 from vilt.inference.packing import Pairs, starts
 from vilt.models.layers import MaskedWordHead
