@@ -19,7 +19,7 @@ from pipeline.reporting.overview import Overview, lineage_lines, look_at
 from pipeline.reporting.pictures import Access, pictures_of
 from pipeline.results.file_footer import Written
 from pipeline.results.reader import open_results
-from pipeline.storage.filesystem import open_fsspec, write_whole
+from pipeline.storage.filesystem import make_folder, open_fsspec, write_whole
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
@@ -58,7 +58,7 @@ def write_report(uri: str, storage: StorageConfig, access: Access, out: str | No
     page = make_report(uri, storage, access)
     target = out or f"{uri.rstrip('/')}/{REPORT}"
     filesystem, path = open_fsspec(target, "--out", storage)
-    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    make_folder(filesystem, path.rpartition("/")[0])
     write_whole(filesystem, path, page.encode("utf-8", "backslashreplace"))
     return target
 

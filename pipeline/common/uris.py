@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 WEB = ("http", "https")
+_ANY_HOST = re.compile(r"https?://\*/?", re.IGNORECASE)
+_SENDABLE = re.compile(r"(?:[A-Za-z0-9!$&'()*+,\-./:;=?@_~]|%[0-9A-Fa-f]{2})*")  # characters of a URL, RFC 3986
 
 
 def scheme(uri: str) -> str:
@@ -50,6 +52,25 @@ def _normal_web(uri: str) -> str:
     if not url.host:
         raise ValueError("a URL without a host")
     return str(url)
+
+
+def as_given(uri: str, full: str) -> str:
+    """Return an http(s) URL in the spelling in which it was given, if its characters can be sent as they are.
+
+    Args:
+        uri: The URL as it was given.
+        full: The same as `normal` spells it. Its host is the one that counts.
+    """
+    rest = uri.partition("#")[0].partition("://")[2]
+    path = rest[len(re.split(r"[/?]", rest, maxsplit=1)[0]) :]
+    if not _SENDABLE.fullmatch(path):
+        return full
+    return f"{URL(full).origin()}{path if path.startswith('/') else f'/{path}'}"
+
+
+def is_any_host(prefix: str) -> bool:
+    """Return whether a prefix of `input.allow` means every public host."""
+    return _ANY_HOST.fullmatch(prefix) is not None
 
 
 def as_prefix(uri: str) -> str:

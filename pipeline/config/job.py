@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -39,7 +40,9 @@ class InputConfig(Section):
     columns: list[str] | None = Field(None, description="columns to carry into the output; default: all")
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     filter: str | None = Field(None, description="rows to take: source == 'coco' and width > 100 (Parquet only)")
-    allow: list[str] = Field([], description="more URI prefixes that images may be read from")
+    allow: list[str] = Field(
+        [], description="more URI prefixes that images may be read from; https://* is every public host"
+    )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at private addresses")
 
     @model_validator(mode="after")
@@ -49,6 +52,26 @@ class InputConfig(Section):
                 uris.normal(place)
             except ValueError as error:
                 raise ValueError(f"input.{key}: {uris.shown(place)!r} cannot be used: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _prefixes_match_something(self) -> Self:
+        for prefix in self.allow:
+            if not uris.scheme(prefix) and not prefix.startswith("/"):
+                raise ValueError(
+                    f"input.allow: {prefix!r} is relative; the table's folder is allowed anyway; to allow another "
+                    f"folder give its whole path, as in {os.path.abspath(prefix)!r}"
+                )
+            if uris.is_any_host(prefix):
+                if self.allow_private:
+                    raise ValueError(
+                        f"input.allow: {prefix!r} is every public host; with input.allow_private name the servers"
+                    )
+            elif uris.scheme(prefix) in uris.WEB and "*" in prefix:
+                raise ValueError(
+                    f"input.allow: {prefix!r} is taken as it stands, '*' too; give the start of the URLs, or https://* "
+                    "for every public host"
+                )
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,14 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.job import StorageConfig
 from pipeline.evaluation.metrics import Metric
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, full_uri, open_fsspec, write_whole
+from pipeline.storage.filesystem import (
+    STORAGE_ERRORS,
+    arrow_filesystem,
+    full_uri,
+    make_folder,
+    open_fsspec,
+    write_whole,
+)
 
 BATCH_ROWS = 2**16  # of results, held at a time
 GROUP_ROWS = 10_000  # of a table that a job reads
@@ -63,7 +70,7 @@ class Output:
 
     def _make(self, folder: str) -> None:
         try:
-            self.filesystem.makedirs(folder, exist_ok=True)
+            make_folder(self.filesystem, folder)
         except STORAGE_ERRORS as error:
             raise ConfigError(f"output.path: cannot write to {self.uri!r}: {first_line(error)}") from None
 

@@ -27,7 +27,7 @@ from pipeline.evaluation.metrics import Block, Metric, Ranks, ranks, share
 from pipeline.images.fetch import Fetched, Fetcher
 from pipeline.results.work_folder import write_parquet
 from pipeline.stages.checkpoints import check_models
-from pipeline.storage.filesystem import arrow_filesystem, model_folder
+from pipeline.storage.filesystem import arrow_filesystem, make_folder, model_folder
 from vilt.inference.packing import Pairs
 from vilt.models.vilt.predictor import Predictor
 from vilt.processing.decoding import ImageError
@@ -176,7 +176,7 @@ class _Work:
 
     def __init__(self, output: Output, identity: dict[str, str], overwrite: bool) -> None:
         self.filesystem, self.folder, self.identity = output.filesystem, f"{output.path}/{FOLDER}", identity
-        self.filesystem.makedirs(self.folder, exist_ok=True)
+        make_folder(self.filesystem, self.folder)
         self.there: set[str] = set()
         self.filesystem.invalidate_cache()
         for path in self.filesystem.glob(f"{self.folder}/part-*.parquet"):

@@ -16,7 +16,7 @@ from pipeline.common.row_ranges import place_of
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
-from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.format import StoredRows
 from pipeline.tables.table import TableFiles
 
@@ -46,7 +46,7 @@ def copy_file(
     name = file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
     names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
     for path in names:
-        filesystem.makedirs(f"{folder}/{path}".rpartition("/")[0], exist_ok=True)
+        make_folder(filesystem, f"{folder}/{path}".rpartition("/")[0])
     with ExitStack() as stack:
         stored = table.format.stored_rows(file, table.filesystem)
         rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", _windows(table, number))

@@ -1,4 +1,4 @@
-"""URIs -> bytes or a reason: only allowed places, never more bytes than the limit, many at once."""
+"""URIs -> bytes or a reason: only from allowed prefixes, never more bytes than the limit, many at once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ import fsspec.asyn
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
 from pipeline.common.error_codes import RETRYABLE, Failure
-from pipeline.common.uris import WEB, as_prefix, normal, scheme, shown
+from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme, shown
 from pipeline.config.job import JobConfig
 from pipeline.images.http import WebClient, too_large
+from pipeline.images.inline import decode_inline
 from pipeline.storage.filesystem import storage_options
 
 Fetched = bytes | Failure
 AT_ONCE = 32  # images of one task in flight
 ATTEMPTS = 6  # over about 12 seconds: a server may be restarted meanwhile
+DETAIL_CHARS = 300  # of a failure's detail
 FIRST_PAUSE = 0.5  # seconds; doubled after each attempt
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError), "image_missing"),  # ValueError: no name
@@ -35,36 +37,49 @@ _ERRNO = {errno.EBUSY: "fetch_throttled", errno.ENAMETOOLONG: "image_missing"}  
 class Fetcher:
     """Reads images by URI.
 
-    Allowed are URIs below `base`, the table's own folder, and below the prefixes in `input.allow`. A URI without a
-    scheme is relative to `base`. At most `limits.image_bytes` + 1 bytes of each are read. What may pass at another
-    time is tried up to `ATTEMPTS` times, within `limits.fetch_seconds`.
+    Allowed are URIs below `base`, the table's own folder, and below the prefixes in `input.allow`; `https://*` there
+    allows every public host. A URI without a scheme is relative to `base`. At most `limits.image_bytes` + 1 bytes of
+    each are read. Transient errors are retried up to `ATTEMPTS` times, within `limits.fetch_seconds`.
     """
 
     def __init__(self, base: str, config: JobConfig) -> None:
         self.base, self.config = normal(base), config
-        self.allowed = [as_prefix(self.base), *(as_prefix(normal(prefix)) for prefix in config.input.allow)]
+        allow = config.input.allow
+        self.any_host = {scheme(prefix) for prefix in allow if is_any_host(prefix)}
+        prefixes = [normal(prefix) for prefix in allow if not is_any_host(prefix)]
+        self.allowed = [as_prefix(self.base), *map(as_prefix, prefixes)]
         self.max_bytes = config.limits.image_bytes
 
     def resolve(self, uri: str) -> str | Failure:
-        """The full URI, or why it must not be read. `..` is resolved before it is compared."""
+        """Return the full URI, or why it must not be read.
+
+        URIs are compared in one spelling, with `..` resolved; an http(s) URL is then sent as it was given, since the
+        signature of a URL is made of its spelling.
+        """
         absolute = "://" in uri or uri.startswith("/")
         try:
             full = normal(uri if absolute else f"{self.base}/{uri}")
         except ValueError as error:
-            return Failure("uri_not_allowed", f"{shown(uri)!r}: {error}")
-        if full.startswith(tuple(self.allowed)):
-            return full
-        return Failure("uri_not_allowed", f"{shown(uri)!r} is not below {' or '.join(map(repr, self.allowed))}")
+            return _failure("uri_not_allowed", f"{shown(uri)!r}: {error}")
+        if full.startswith(tuple(self.allowed)) or scheme(full) in self.any_host:
+            return as_given(uri, full) if scheme(full) in WEB else full
+        allowed = [*self.allowed, *(f"{kind}://*" for kind in sorted(self.any_host))]
+        shown_uri = shown(uri) if len(uri) <= DETAIL_CHARS // 2 else f"{shown(uri)[: DETAIL_CHARS // 2]}..."
+        return _failure("uri_not_allowed", f"{shown_uri!r} is not below {' or '.join(map(repr, allowed))}")
 
     def fetch(self, uris: Sequence[str]) -> list[Fetched]:
-        """The bytes of each URI, or its failure. A URI that stands there twice is read once."""
-        resolved = [self.resolve(uri) for uri in uris]
-        distinct = list(dict.fromkeys(r for r in resolved if isinstance(r, str)))
+        """Return the bytes of each URI, or its failure. A URI that stands there twice is read once."""
+        resolved = [self._image_or_uri(cell) for cell in uris]
+        distinct = list(dict.fromkeys(one for one in resolved if isinstance(one, str)))
         if not distinct:
-            return [r for r in resolved if isinstance(r, Failure)]
+            return [one for one in resolved if not isinstance(one, str)]
         # on fsspec's own loop, to which its asynchronous filesystems are bound
         found = dict(zip(distinct, fsspec.asyn.sync(fsspec.asyn.get_loop(), self._fetch_all, distinct), strict=True))
-        return [found[r] if isinstance(r, str) else r for r in resolved]
+        return [found[one] if isinstance(one, str) else one for one in resolved]
+
+    def _image_or_uri(self, cell: str) -> Fetched | str:
+        inline = decode_inline(cell, self.max_bytes)
+        return self.resolve(cell) if inline is None else inline
 
     async def _fetch_all(self, uris: list[str]) -> list[Fetched]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -77,12 +92,12 @@ class Fetcher:
             return await asyncio.gather(*map(fetch, uris))
 
     async def _fetch(self, uri: str, web: WebClient) -> Fetched:
-        """One image, with repetitions, within the time limit."""
+        """Read one image, with retries, within the time limit."""
         seconds = self.config.limits.fetch_seconds
         try:
             return await asyncio.wait_for(self._attempts(uri, web), seconds)
         except asyncio.TimeoutError:
-            return Failure("fetch_timeout", f"{shown(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
+            return _failure("fetch_timeout", f"{shown(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
 
     async def _attempts(self, uri: str, web: WebClient) -> Fetched:
         pause = FIRST_PAUSE
@@ -95,10 +110,10 @@ class Fetcher:
                 break
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause *= 2
-        return Failure(found.reason, shown(f"{uri}: {found.detail}")) if isinstance(found, Failure) else found
+        return _failure(found.reason, shown(f"{uri}: {found.detail}")) if isinstance(found, Failure) else found
 
     async def _read(self, uri: str) -> Fetched:
-        """A local file or an object of any fsspec filesystem."""
+        """Read a local file or an object of any fsspec filesystem."""
         if not scheme(uri):
             data = await asyncio.to_thread(self._read_local, uri)
         else:
@@ -113,15 +128,15 @@ class Fetcher:
         return data if len(data) <= self.max_bytes else too_large(self.max_bytes)
 
     def _filesystem(self, uri: str) -> Any:
-        """The filesystem of the allowed prefix above `uri`: fsspec would read `::` in a table's URI as a chain."""
+        """Return the filesystem of the allowed prefix above `uri`: fsspec reads `::` in a URI as a chain."""
         prefix = next(prefix for prefix in self.allowed if uri.startswith(prefix))
         options = storage_options(prefix, self.config.storage)
-        if scheme(prefix) in ("s3", "s3a"):  # one layer of repetitions besides s3fs's own is enough
+        if scheme(prefix) in ("s3", "s3a"):  # one layer of retries besides s3fs's own is enough
             options["config_kwargs"] = {"max_pool_connections": AT_ONCE, "retries": {"total_max_attempts": 1}}
         return fsspec.core.url_to_fs(prefix, **options)[0]
 
     def _read_local(self, path: str) -> Fetched:
-        """A local file, which must be in an allowed folder when all symbolic links are followed, too."""
+        """Read a local file, which must be in an allowed folder when all symbolic links are followed, too."""
         real = os.path.realpath(path)
         folders = tuple(as_prefix(os.path.realpath(folder)) for folder in self.allowed if not scheme(folder))
         if not real.startswith(folders):
@@ -137,3 +152,8 @@ class Fetcher:
         reason = next((reason for kinds, reason in _KINDS if isinstance(error, kinds)), None)
         reason = reason or _ERRNO.get(getattr(error, "errno", None) or 0, "image_fetch_failed")
         return Failure(reason, f"{type(error).__name__}: {error}")
+
+
+def _failure(reason: str, detail: str) -> Failure:
+    """Return a failure whose detail is not too long for a column of a table."""
+    return Failure(reason, detail if len(detail) <= DETAIL_CHARS else f"{detail[: DETAIL_CHARS - 3]}...")

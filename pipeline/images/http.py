@@ -31,7 +31,11 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class WebClient:
     """Reads URLs that `resolve` lets through; an async context manager.
 
-    resolve: a URL -> its spelling to send, or why it must not be read; asked again about every redirect.
+    Args:
+        resolve: A URL -> its spelling to send, or why it must not be read; asked again about every redirect.
+        max_bytes: Most bytes of a body.
+        at_once: Most connections.
+        allow_private: Whether addresses may be private.
     """
 
     def __init__(
@@ -56,10 +60,10 @@ class WebClient:
         await self.session.close()
 
     async def get(self, url: str) -> bytes | Failure:
-        """The body of a URL that `resolve` let through, or why there is none. Raises aiohttp.ClientError."""
+        """Return the body of a URL that `resolve` let through, or why there is none. Raises aiohttp.ClientError."""
         for _ in range(REDIRECTS + 1):
             try:
-                async with self.session.get(URL(url), allow_redirects=False) as answer:
+                async with self.session.get(URL(url, encoded=True), allow_redirects=False) as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
                         return await self._body(answer)
                     location = urljoin(url, answer.headers.get("Location", ""))
@@ -86,7 +90,7 @@ class WebClient:
         return bytes(data)
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """A socket for one resolved address. An OSError with EPERM is what survives aiohttp's wrapping of errors."""
+        """Open a socket for one resolved address. An OSError with EPERM survives aiohttp's wrapping of errors."""
         family, kind, protocol, _, (host, *_) = address
         if not (self.allow_private or is_public(host)):
             raise OSError(errno.EPERM, f"{host} is not a public address (input.allow_private)")
@@ -94,7 +98,7 @@ class WebClient:
 
 
 def is_public(host: str) -> bool:
-    """Whether an address is one that anybody may reach, also where it is an IPv4 address in IPv6 clothes."""
+    """Return whether anybody may reach an address; of an IPv4 address within IPv6, the IPv4 address counts."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:  # not an address, but a spelling that the operating system would take for one
@@ -109,5 +113,5 @@ def is_public(host: str) -> bool:
 
 
 def too_large(max_bytes: int) -> Failure:
-    """The failure of an image with more than `max_bytes` bytes."""
+    """Return the failure of an image with more than `max_bytes` bytes."""
     return Failure("image_too_large", f"more than {max_bytes} bytes (limits.image_bytes)")

@@ -16,7 +16,7 @@ from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.scoring.run import ParquetOutput, run_job
-from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 
@@ -42,7 +42,7 @@ class RankOutput(ParquetOutput):
         texts, folder, name = self.job.texts, self.folder, f"{TEXTS}/part-0.parquet"
         assert texts is not None
         table = best_images(self._candidates(), texts, self.job.config.top_k)
-        folder.filesystem.makedirs(f"{folder.work.path}/{TEXTS}", exist_ok=True)
+        make_folder(folder.filesystem, f"{folder.work.path}/{TEXTS}")
         write_parquet(folder.filesystem, f"{folder.work.path}/{name}", [table], summary.lineage)
         folder.replaced = sorted({*folder.replaced, *(old for old in folder.results() if old.startswith(f"{TEXTS}/"))})
         return [name]

@@ -31,7 +31,7 @@ from pipeline.results.delta_table import Added, ResultTable, add_action
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
@@ -84,7 +84,7 @@ class TableFolder:
             tokens[key] = time.strftime("%Y%m%dT%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
             self.work.write(STAGING, tokens)
         folder = f"{self.root}/{PARTS}/{tokens[key]}"
-        self.filesystem.makedirs(folder, exist_ok=True)
+        make_folder(self.filesystem, folder)
         return Staging(self.filesystem, folder)
 
     def drop_staging(self, identity: Mapping[str, str]) -> None:

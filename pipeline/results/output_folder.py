@@ -19,7 +19,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.work_folder import WorkFolder, each, refuse_delta
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, write_whole
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
@@ -160,7 +160,7 @@ class OutputFolder:
         there = {*self.results(), *(self.out.names() & {SUMMARY})}
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
-            self.filesystem.makedirs(f"{self.path}/{folder}", exist_ok=True)
+            make_folder(self.filesystem, f"{self.path}/{folder}")
         each(lambda name: self.filesystem.mv(f"{self.work.path}/{name}", f"{self.path}/{name}"), moves)
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")

@@ -18,6 +18,7 @@ from pipeline.common.row_ranges import Places
 from pipeline.results.file_footer import FOOTER, Written, done_places, settle
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
+from pipeline.storage.filesystem import make_folder
 
 
 class StagedParts(Protocol):
@@ -76,7 +77,7 @@ class ResultParts:
 
     def load(self) -> None:
         """Read what earlier runs of the job wrote; remove files that do not hold together or are no parts."""
-        self.filesystem.makedirs(self.folder, exist_ok=True)
+        make_folder(self.filesystem, self.folder)
         names = sorted(name for name in self.work.names() if name.endswith(".parquet"))
         parts = [name for name in names if name.startswith("part-")]
         self.parts, bad = settle(self.work.parts(parts))

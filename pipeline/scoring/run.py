@@ -109,7 +109,7 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -
 
 @contextmanager
 def storage_failures() -> Iterator[None]:
-    """Raise storage errors as StorageFailedError while it is open."""
+    """While it is open, raise storage errors as StorageFailedError, and lasting ones of read tasks as ConfigError."""
     try:
         yield
     except STORAGE_ERRORS as error:
@@ -117,6 +117,9 @@ def storage_failures() -> Iterator[None]:
         raise StorageFailedError(
             f"the storage failed: {first_line(cause)}; finished parts are kept: run the same command to resume"
         ) from None
+    except ConfigError as error:  # of a row that no later run can read; Ray adds a traceback to its text
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        raise ConfigError(first_line(cause)) from None
 
 
 class ParquetOutput:

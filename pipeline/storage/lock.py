@@ -20,7 +20,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import BusyError
-from pipeline.storage.filesystem import STORAGE_ERRORS, write_once
+from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_once
 
 BEAT = 5.0  # seconds between heartbeats
 WATCH = 4 * BEAT  # without a heartbeat for so long, a run elsewhere is dead
@@ -57,7 +57,7 @@ class RunLock:
             raise BusyError(f"{self.path}: {_describe(holder)} has taken over the job while this run stood still")
 
     def _acquire(self) -> None:
-        self.filesystem.makedirs(self.path.rpartition("/")[0], exist_ok=True)
+        make_folder(self.filesystem, self.path.rpartition("/")[0])
         if self._create():
             return
         holder = self._holder()

@@ -8,6 +8,7 @@ can wait minutes for the other.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource.datasource import Datasource, ReadTask
 
 from pipeline.common.columns import PLACE, ROW_HASH, ROW_SOURCE
-from pipeline.common.errors import first_line
+from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import Places, place_of
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
 from pipeline.tables.format import InputFile, Split, TableReader
@@ -81,15 +82,30 @@ class UnreadSplit:
 
         Raises:
             OSError: The storage failed; the message names the file.
+            ConfigError: The file is damaged, or a value does not fit its column: no later attempt can read it.
         """
         try:
             yield from self._read(plan)
-        except (*STORAGE_ERRORS, pa.ArrowException) as error:
+        except STORAGE_ERRORS as error:
+            if type(error) is OSError and error.errno is None:  # pyarrow's, about data
+                raise self._damaged(error) from None
             raise OSError(f"{self.file.name}: {first_line(error)}") from None
+        except pa.ArrowException as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> ConfigError:
+        rows = f"rows {self.split.first_row:,} to {self.split.first_row + self.split.all_rows - 1:,}"
+        return ConfigError(
+            f"input.path: {self.file.name}, {rows}: cannot be read, the file is damaged or was changed: "
+            f"{first_line(error)}"
+        )
 
     def _read(self, plan: ReadPlan) -> Iterator[pa.Table]:
         def read_split() -> Iterator[pa.Table]:
-            return plan.reader.read(self.file, self.split, plan.columns, plan.window_rows)
+            try:
+                yield from plan.reader.read(self.file, self.split, plan.columns, plan.window_rows)
+            except FileNotFoundError:  # some stores forget a file for a moment; so it is asked for again
+                raise OSError(errno.ESTALE, "was listed, and is not there now: was the table changed?") from None
 
         row = self.split.first_row
         for table in patiently(read_split, self.file.name):
@@ -104,6 +120,9 @@ class UnreadSplit:
             if table.num_rows:
                 out = table.select([*plan.names, *ADDED])
                 yield out.append_column(ROW_SOURCE, self._row_sources(table, plan)) if plan.row_source else out
+        if row != self.split.first_row + self.split.all_rows:
+            held = f"{row - self.split.first_row:,} rows where {self.split.all_rows:,} were counted"
+            raise OSError(errno.ESTALE, f"has {held}: the table was changed")
 
     def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:
         files, versions = ([value] * table.num_rows for value in (self.file.name, self.file.version))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -27,20 +25,19 @@ from pipeline.tables.format import (
     StoredRows,
     TableFormat,
 )
+from pipeline.tables.parquet_footers import (
+    RowGroup,
+    columns_outside,
+    common_int96_unit,
+    read_footers,
+    schema_with_unit,
+)
 from pipeline.tables.partitions import Partitions, find_partitions
-from pipeline.tables.schemas import as_text, conform, plain, unify_readable
+from pipeline.tables.schemas import conform, unify_readable
 from pipeline.tables.stored_parquet import stored_parquet
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
-
-
-class RowGroup(NamedTuple):
-    """A row group: its number in the file, its rows, its bytes."""
-
-    number: int
-    rows: int
-    size: int
 
 
 class ParquetFormat(TableFormat):
@@ -56,21 +53,22 @@ class ParquetFormat(TableFormat):
         and its schema, if no file before it has the same.
         """
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
-        schemas: dict[pa.Schema, pa.Schema] = {}
-        footers: list[tuple[pa.Schema, list[RowGroup]]] = []
-        for schema, groups in in_threads(lambda file: _footer(file, filesystem, options), files):
-            footers.append((schemas.setdefault(schema, schema), groups))
-        schema, unreadable = unify_readable([file.path for file in files], [found for found, _ in footers])
+        footers = read_footers(files, filesystem, options.text_columns)
+        unit = common_int96_unit(files, filesystem, footers)
+        schemas = [schema_with_unit(footer, unit) for footer in footers]
+        schema, unreadable = unify_readable([file.path for file in files], schemas)
+        unreadable |= columns_outside(files, filesystem, schemas, schema)
+        schema = pa.schema([field for field in schema if field.name not in unreadable])
         partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
         for name in partitions.columns.names:
             if name in schema.names or name in unreadable:
                 raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
         schema = pa.schema([*schema, *partitions.columns])
         condition = None if options.filter is None else parse_filter(options.filter, schema)
-        reader = ParquetReader(filesystem, partitions)
+        reader = ParquetReader(filesystem, partitions, unit)
 
         def opened(number: int) -> OpenedFile:
-            splits = _splits(footers[number][1])
+            splits = _splits(footers[number].groups)
             if condition is not None:
                 splits = _counted(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
@@ -88,6 +86,7 @@ class ParquetReader:
 
     filesystem: pa.fs.FileSystem
     partitions: Partitions
+    int96_unit: str
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
         """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
@@ -99,7 +98,9 @@ class ParquetReader:
     def _batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.Table]:
         """Yield a row group; in smaller tables when pyarrow cannot hold so many bytes of a nested column at once."""
         given = 0
-        with pq.ParquetFile(file.path, filesystem=self.filesystem, pre_buffer=True) as opened:
+        with pq.ParquetFile(
+            file.path, filesystem=self.filesystem, pre_buffer=True, coerce_int96_timestamp_unit=self.int96_unit
+        ) as opened:
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
             size = _size(opened.metadata.row_group(split.row_group), set(names))
@@ -128,25 +129,6 @@ def _size(group: pq.RowGroupMetaData, names: set[str]) -> int:
         if any(".".join(parts[:i]) in names for i in range(1, len(parts) + 1)):
             size += column.total_uncompressed_size
     return size
-
-
-def _footer(file: InputFile, filesystem: pa.fs.FileSystem, options: OpenOptions) -> tuple[pa.Schema, list[RowGroup]]:
-    """Return what the footer of a file says: its schema, of the types as which it is read, and its row groups."""
-    try:
-        fragment = ds.ParquetFileFormat().make_fragment(file.path, filesystem)
-        fragment.ensure_complete_metadata()
-        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
-        schema = fragment.physical_schema.remove_metadata()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"input.path: {file.path!r} is not Parquet, or is cut off: {first_line(error)}") from None
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
-    twice = [name for name, count in Counter(schema.names).items() if count > 1]
-    if twice:
-        raise ConfigError(f"input.path: {file.path!r} has two columns named {twice[0]!r}; columns have a name each")
-    fields = [field.with_type(plain(field.type)) for field in schema]
-    texts = options.text_columns
-    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields]), groups
 
 
 def _splits(groups: Iterable[RowGroup]) -> list[Split]:

@@ -1,6 +1,6 @@
-"""`row_source`: where a row of results comes from, which file in which edition, and a hash of what it was read from.
+"""`row_source`: where a row of results comes from: its file, the file's version, and a hash of what was read.
 
-What a table of results that follows its input needs to know, row by row, to tell what has changed.
+A table of results that follows its input needs it, row by row, to find out what has changed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 
 class Hash(Protocol):
-    """Of `hashlib`."""
+    """A hash of `hashlib`."""
 
     def update(self, data: bytes, /) -> None:
-        """More of the message."""
+        """Take in more of the message."""
 
 
 TYPE = pa.struct(
@@ -33,7 +33,14 @@ TYPE = pa.struct(
 
 
 def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarray, hashes: np.ndarray) -> pa.Array:
-    """The column `row_source`. numbers: int64 (rows,), of the rows in their files. hashes: see `content_hashes`."""
+    """Return the column `row_source`.
+
+    Args:
+        files: The file of each row.
+        editions: The version of each file.
+        numbers: int64 (rows,), the numbers of the rows in their files.
+        hashes: int64 (rows,), see `content_hashes`.
+    """
     fields = [
         pa.array(values, part.type) for values, part in zip((files, editions, numbers, hashes), TYPE, strict=True)
     ]
@@ -89,7 +96,7 @@ def _hashable_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _feed(digest: Hash, value: Any) -> None:
-    """A value, so that no two different ones give the same bytes."""
+    """Feed a value to a hash, so that no two different ones give the same bytes."""
     if isinstance(value, bytes):
         digest.update(b"b%d:" % len(value))
         digest.update(value)

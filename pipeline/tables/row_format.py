@@ -20,6 +20,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.json_types import JsonColumns
+from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
@@ -73,7 +74,7 @@ class RowFormat(TableFormat):
             return opened
 
         try:
-            return self.scan(file, options)
+            return asked_again(lambda: self.scan(file, options), path)
         except (ValueError, pa.ArrowException, EOFError, zlib.error) as error:  # the last two: of gzip
             raise ConfigError(f"input.path: {path!r} is damaged or no such table: {first_line(error)}") from None
         except STORAGE_ERRORS as error:

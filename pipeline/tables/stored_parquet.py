@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
 from pipeline.tables.format import StoredRows
+from pipeline.tables.parquet_values import int96_times
 
 READ_BYTES = 2**24  # of a row group, held at a time
 READ_ROWS = 2**20
-INT96_ROWS = 2**17  # of times, looked at together
-MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
 
 
 @contextmanager
@@ -32,10 +29,16 @@ def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[Sto
     Raises:
         ConfigError: It holds times that pyarrow cannot read in any one unit.
     """
-    unit = _int96_unit(path, filesystem)
+    times = int96_times(path, filesystem)
+    if times.too_wide and times.too_fine:
+        raise ConfigError(
+            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are finer than microseconds "
+            "beside times out of the range of nanoseconds; write them as microseconds first"
+        )
+    unit = "us" if times.too_wide else "ns"
     with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) as opened:
         leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]
-        all_int96 = unit is not None and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
+        all_int96 = bool(times.columns) and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
         yield StoredRows(opened.schema_arrow, _compression(opened.metadata), _ranges(opened), all_int96)
 
 
@@ -63,51 +66,3 @@ def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:
     columns = [group.column(i) for i in range(group.num_columns)]
     found = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
     return next(iter(found.values())) if len(set(found.values())) == 1 else found
-
-
-def _int96_unit(path: str, filesystem: pyarrow.fs.FileSystem) -> str | None:
-    """Return the unit in which all INT96 times of a file can be read exactly: "ns", "us", or None if there are none.
-
-    Raises:
-        ConfigError: Some are finer than microseconds, others out of the range of nanoseconds.
-    """
-    with pq.ParquetFile(path, filesystem=filesystem) as nanos:
-        leaves = [nanos.metadata.schema.column(i) for i in range(nanos.metadata.num_columns)]
-        names = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
-        if not names:
-            return None
-        with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit="us") as micros:
-            too_wide, too_fine = _widths(nanos, micros, names)
-    if too_wide and too_fine:
-        raise ConfigError(
-            f"input.path: {path!r} holds INT96 times in {', '.join(names)} that are finer than microseconds beside "
-            "times out of the range of nanoseconds; write them as microseconds first"
-        )
-    return "us" if too_wide else "ns"
-
-
-def _widths(nanos: pq.ParquetFile, micros: pq.ParquetFile, names: list[str]) -> tuple[bool, bool]:
-    """Return whether some times are out of the range of nanoseconds, and whether others are finer than microseconds."""
-    too_wide = too_fine = False
-    batches = (file.iter_batches(INT96_ROWS, columns=names) for file in (nanos, micros))
-    for batch, coerced in zip(*batches, strict=True):
-        for fine, coarse in zip(*(_times(one.to_struct_array()) for one in (batch, coerced)), strict=True):
-            fits = np.abs(coarse) <= MOST_MICROS
-            too_wide = too_wide or not fits.all()
-            too_fine = too_fine or bool((fine[fits] % 1000).any())
-    return too_wide, too_fine
-
-
-def _times(array: pa.Array) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the values of each column of times within an array, int64 (n,), nulls left out."""
-    kind = array.type
-    if pa.types.is_struct(kind):
-        for inner in array.flatten():
-            yield from _times(inner)
-    elif pa.types.is_map(kind):
-        yield from _times(array.keys)
-        yield from _times(array.items)
-    elif pa.types.is_nested(kind):
-        yield from _times(array.flatten())
-    elif pa.types.is_timestamp(kind):
-        yield array.drop_null().cast(pa.int64()).to_numpy()

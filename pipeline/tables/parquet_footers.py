@@ -1,0 +1,145 @@
+"""What the footers of Parquet files say, and in which types the files are read together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.tables.format import InputFile
+from pipeline.tables.listed import asked_again
+from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside
+from pipeline.tables.schemas import as_text, plain
+
+
+class RowGroup(NamedTuple):
+    """A row group: its number in the file, its rows, its bytes."""
+
+    number: int
+    rows: int
+    size: int
+
+
+class Footer(NamedTuple):
+    """What the footer of a file says.
+
+    Attributes:
+        schema: The columns, of the types as which they are read.
+        groups: The row groups.
+        int96: The paths of the columns of times that are stored as INT96.
+    """
+
+    schema: pa.Schema
+    groups: list[RowGroup]
+    int96: tuple[str, ...]
+
+
+def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
+    """Read the footer of each file.
+
+    Args:
+        files: The files.
+        filesystem: Where they are.
+        texts: Columns that hold texts, and may be stored as binary.
+
+    Raises:
+        ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
+    """
+    schemas: dict[pa.Schema, pa.Schema] = {}  # equal ones are held once
+    footers = []
+    for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
+        footers.append(footer._replace(schema=schemas.setdefault(footer.schema, footer.schema)))
+    return footers
+
+
+def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
+    """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
+    stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
+    times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
+    far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
+    fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
+    if far and fine:
+        raise ConfigError(
+            f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "
+            "microseconds: no type holds both; write them as microseconds"
+        )
+    return "us" if far else "ns"
+
+
+def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
+    """Return the schema of a file when its INT96 times are read in a unit."""
+    if unit == "ns" or not footer.int96:
+        return footer.schema
+    tops = {path.partition(".")[0] for path in footer.int96}
+    return pa.schema([f.with_type(_in_unit(f.type, unit)) if f.name in tops else f for f in footer.schema])
+
+
+def columns_outside(
+    files: list[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+) -> dict[str, str]:
+    """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
+
+    Args:
+        files: The files.
+        filesystem: Where they are.
+        schemas: The schema of each file.
+        schema: The schema of the whole table.
+
+    Returns:
+        Column -> the file and the values that do not fit.
+    """
+    unreadable: dict[str, str] = {}
+    for file, found in zip(files, schemas, strict=True):
+        suspects = [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
+        if suspects:
+            metadata = pq.read_metadata(file.path, filesystem=filesystem)
+            for field in suspects:
+                target = schema.field(field.name).type
+                if values := outside(metadata, field, target):
+                    reason = f"it is {field.type} in {file.path!r} ({values}) and in other files {target}, which does "
+                    unreadable.setdefault(field.name, f"{reason}not hold these values")
+    return unreadable
+
+
+def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
+    try:
+        fragment = asked_again(lambda: _complete(path, filesystem), path)
+        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
+        schema = fragment.physical_schema.remove_metadata()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {first_line(error)}") from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
+    fields = [field.with_type(plain(field.type)) for field in schema]
+    schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
+    has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
+    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else ())
+
+
+def _complete(path: str, filesystem: pa.fs.FileSystem) -> ds.ParquetFileFragment:
+    """Read the footer of a file."""
+    fragment = ds.ParquetFileFormat().make_fragment(path, filesystem)
+    fragment.ensure_complete_metadata()
+    return fragment
+
+
+def _in_unit(kind: pa.DataType, unit: str) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp(unit, kind.tz)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_unit(field.type, unit)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_in_unit(kind.key_type, unit), _in_unit(kind.item_type, unit))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_in_unit(kind.value_type, unit))
+    return pa.list_(_in_unit(kind.value_type, unit)) if pa.types.is_list(kind) else kind

@@ -1,0 +1,102 @@
+"""Values of Parquet files that do not fit the type in which they would be read: found before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+INT96_ROWS = 2**17  # of times, looked at together
+MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
+
+
+class Int96Times(NamedTuple):
+    """What a file has of INT96 times.
+
+    Attributes:
+        columns: The paths of their columns.
+        too_wide: Whether some are out of the range of nanoseconds since 1970.
+        too_fine: Whether others are finer than microseconds.
+    """
+
+    columns: list[str]
+    too_wide: bool = False
+    too_fine: bool = False
+
+
+def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
+    """Look at the INT96 times of a file, which count nanoseconds from a day.
+
+    pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error.
+    """
+    with pq.ParquetFile(path, filesystem=filesystem) as nanos:
+        columns = int96_columns(nanos.metadata)
+        if not columns:
+            return Int96Times([])
+        too_wide = too_fine = False
+        with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit="us") as micros:
+            batches = (file.iter_batches(INT96_ROWS, columns=columns) for file in (nanos, micros))
+            for batch, coerced in zip(*batches, strict=True):
+                for fine, coarse in zip(*(_times(one.to_struct_array()) for one in (batch, coerced)), strict=True):
+                    fits = np.abs(coarse) <= MOST_MICROS
+                    too_wide = too_wide or not fits.all()
+                    too_fine = too_fine or bool((fine[fits] % 1000).any())
+    return Int96Times(columns, too_wide, too_fine)
+
+
+def int96_columns(metadata: pq.FileMetaData) -> list[str]:
+    """Return the paths of the columns that are stored as INT96."""
+    columns = map(metadata.schema.column, range(metadata.num_columns))
+    return [column.path for column in columns if column.physical_type == "INT96"]
+
+
+def _times(array: pa.Array) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the values of each column of times within an array, int64 (n,), nulls left out."""
+    kind = array.type
+    if pa.types.is_struct(kind):
+        for inner in array.flatten():
+            yield from _times(inner)
+    elif pa.types.is_map(kind):
+        yield from _times(array.keys)
+        yield from _times(array.items)
+    elif pa.types.is_nested(kind):
+        yield from _times(array.flatten())
+    elif pa.types.is_timestamp(kind):
+        yield array.drop_null().cast(pa.int64()).to_numpy()
+
+
+def outside(metadata: pq.FileMetaData, field: pa.Field, target: pa.DataType) -> str | None:
+    """Return why a column of a file does not fit the type that it has in the whole table, if its statistics show it.
+
+    Args:
+        metadata: The footer of the file.
+        field: The column, of the type that it has in this file.
+        target: Its type in the whole table.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for column in map(group.column, range(group.num_columns)):
+            found = column.statistics
+            if column.path_in_schema != field.name or found is None or not found.has_min_max:
+                continue
+            try:
+                ends = pa.array([found.min, found.max], field.type)
+            except (pa.ArrowException, TypeError, OverflowError):  # statistics of a type that Python does not have
+                return None
+            try:
+                ends.cast(target)
+            except pa.ArrowInvalid:
+                return f"{found.min} to {found.max} in row group {number}"
+    return None
+
+
+def can_fail(kind: pa.DataType, target: pa.DataType) -> bool:
+    """Return whether values of a type may be outside a wider type: large integers, and times of a coarser unit."""
+    if pa.types.is_integer(kind):
+        return bool(kind.bit_width == 64 and kind != target)
+    return bool(pa.types.is_timestamp(kind) and kind != target)

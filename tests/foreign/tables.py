@@ -1,0 +1,375 @@
+"""Tables as other tools write them: the table of cases. A new report is one line of `CASES`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
+import webdataset
+from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog.sql import SqlCatalog
+
+Rows = list[dict[str, Any]]
+IMAGE_AND_TEXT = {"image": "a.png", "text": "a"}
+FAR = datetime(9999, 12, 31)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table and what must become of it.
+
+    Attributes:
+        name: What the table is like.
+        write: Writes it into a folder.
+        rows: The rows that a job reads, in order, without the columns `image` and `text`, or
+        refused: a pattern of the one line with which it is refused before any work.
+        config: Keys of the section `input`; `path` is below the folder.
+    """
+
+    name: str
+    write: Callable[[Path], object]
+    rows: Rows | None = None
+    refused: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def parquet(path: Path, columns: dict[str, Any], **options: Any) -> None:
+    """Write a Parquet file with these columns, beside image and text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = len(next(iter(columns.values())))
+    table = pa.table({**{name: [value] * count for name, value in IMAGE_AND_TEXT.items()}, **columns})
+    pq.write_table(table, path, **options)
+
+
+def jsonl(path: Path, *lines: str) -> None:
+    """Write lines of JSON, in which `...` stands for image and text."""
+    both = json.dumps(IMAGE_AND_TEXT)[1:-1]
+    path.write_text("".join(line.replace("...", both) + "\n" for line in lines))
+
+
+def tar(path: Path, members: dict[str, bytes], links: dict[str, tuple[bytes, str]] | None = None) -> None:
+    """Write a tar of members in this order, then links: name -> kind, target."""
+    with tarfile.open(path, "w") as out:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+        for name, (kind, target) in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            out.addfile(info)
+
+
+def shard(path: Path, *keys: str, **fields: Any) -> None:
+    """Write a tar with the tool that gave the format its name."""
+    with webdataset.TarWriter(str(path)) as out:
+        for key in keys:
+            out.write({"__key__": key, "jpg": b"picture", "txt": "a", **({"json": fields} if fields else {})})
+
+
+def delta_overwritten(folder: Path, **options: Any) -> None:
+    """Write ten rows, then four instead: fourteen lie in the folder."""
+    for rows in (10, 4):
+        table = pa.table({"image": ["a.png"] * rows, "text": ["a"] * rows, "n": range(rows)})
+        write_deltalake(folder, table, mode="overwrite", **options)
+
+
+def iceberg(folder: Path) -> None:
+    """Write an Iceberg table, with its metadata beside its data."""
+    catalog = SqlCatalog("tests", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
+    catalog.create_namespace("n")
+    rows = pa.table({"image": ["a.png"], "text": ["a"]})
+    catalog.create_table("n.t", schema=rows.schema).append(rows)
+
+
+def hudi(folder: Path) -> None:
+    """Write what a Hudi table looks like; its writer needs Spark."""
+    parquet(folder / "a.parquet", {"n": [1]})
+    (folder / ".hoodie").mkdir()
+    (folder / ".hoodie" / "hoodie.properties").write_text("hoodie.table.name=t\n")
+
+
+def lance(folder: Path) -> None:
+    """Write what a Lance dataset looks like: data and versions."""
+    (folder / "data").mkdir()
+    (folder / "data" / "0.lance").write_bytes(b"data")
+    (folder / "_versions").mkdir()
+    (folder / "_versions" / "1.manifest").write_bytes(b"manifest")
+
+
+def rewritten_by_delta(folder: Path) -> None:
+    """Let delta-rs rewrite a table, and take the file alone, as a plain Parquet file."""
+    log = folder / "delta"
+    for number in range(2):
+        table = pa.table({**{name: [value] for name, value in IMAGE_AND_TEXT.items()}, "n": [number]})
+        write_deltalake(log, table, mode="append")
+    table = DeltaTable(log)
+    table.optimize.compact()
+    [path] = table.file_uris()
+    Path(path.removeprefix("file://")).rename(folder / "alone.parquet")
+
+
+def partitioned_by_duckdb(folder: Path) -> None:
+    """Let DuckDB name folders after values, null and `a=b` among them."""
+    query = "SELECT 'a.png' AS image, 'a' AS text, y, k FROM (VALUES (5, 'c d'), (NULL, 'a=b')) AS t(y, k)"
+    duckdb.sql(f"COPY ({query}) TO '{folder}/t' (FORMAT parquet, PARTITION_BY (y, k))")
+
+
+def quoted_line_ends(folder: Path) -> None:
+    """Put a CRLF within quotes at the edge of a block of 16 MiB."""
+    head, cell = b'image,text,x\r\na.png,a,"', b"end"
+    fill = b"x" * (16 * 2**20 - len(head) - 1)
+    (folder / "a.csv").write_bytes(head + fill + b"\r\n" + cell + b'"\r\n')
+
+
+def bad_name(folder: Path) -> None:
+    """Write a file whose name is not UTF-8."""
+    pq.write_table(pa.table({name: ["a"] for name in IMAGE_AND_TEXT}), folder / "a.parquet")
+    (folder / "a.parquet").rename(Path(str(folder), "a\udcff.parquet"))
+
+
+def by_csv_module(path: Path, *rows: tuple[str, ...]) -> None:
+    """Write a CSV file with the standard library."""
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows(rows)
+
+
+LOG = "is {} .* not read yet: its log says which of its files are the table"
+CASES = [
+    # Folders whose files are not the table.
+    Case("delta, overwritten", delta_overwritten, refused=LOG.format("a Delta table")),
+    Case("delta, partitioned", lambda f: delta_overwritten(f, partition_by=["n"]), refused=LOG.format("a Delta table")),
+    Case(
+        "delta, one partition",
+        lambda f: delta_overwritten(f, partition_by=["n"]),
+        refused=LOG.format("a Delta table"),
+        config={"path": "n=1"},
+    ),
+    Case("delta, glob", delta_overwritten, refused=LOG.format("a Delta table"), config={"path": "*.parquet"}),
+    Case("iceberg", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t"}),
+    Case("iceberg, data", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t/data"}),
+    Case("hudi", hudi, refused=LOG.format("a Hudi table")),
+    Case("lance", lance, refused=LOG.format("a Lance dataset")),
+    # Numbers and times.
+    Case(
+        "json, integers beyond int64",
+        lambda f: jsonl(f / "a.jsonl", *(f'{{..., "uid": {12345678901234567890 + i}}}' for i in range(3))),
+        rows=[{"uid": 12345678901234567890 + i} for i in range(3)],
+    ),
+    Case(
+        "json, integers beyond 64 bits",
+        lambda f: jsonl(f / "a.jsonl", '{..., "uid": 1}', '{..., "uid": 18446744073709551616}'),
+        refused="column 'uid' cannot be read: .*line 2: 18446744073709551616 is an integer beyond 64 bits",
+    ),
+    Case(
+        "json, integers beyond 64 bits, not carried",
+        lambda f: jsonl(f / "a.jsonl", '{..., "uid": 1}', '{..., "uid": 18446744073709551616}'),
+        rows=[{}, {}],
+        config={"columns": ["text"]},
+    ),
+    Case(
+        "json, small integers and 0.5",
+        lambda f: jsonl(f / "a.jsonl", '{..., "n": 3}', '{..., "n": 0.5}'),
+        rows=[{"n": 3.0}, {"n": 0.5}],
+    ),
+    Case(
+        "json, large integers and 0.5",
+        lambda f: jsonl(f / "a.jsonl", '{..., "n": 9007199254740993}', '{..., "n": 0.5}'),
+        refused="column 'n' cannot be read: .*line 2: integers such as 9007199254740993 stand beside fractions",
+    ),
+    Case(
+        "json, large integers in one file and 0.5 in another",
+        lambda f: [jsonl(f / "a.jsonl", '{..., "n": 9007199254740993}'), jsonl(f / "b.jsonl", '{..., "n": 0.5}')],
+        refused="column 'n' cannot be read: .*b.jsonl': integers such as 9007199254740993 stand beside fractions",
+    ),
+    Case(
+        "tar, integers beyond int64",
+        lambda f: shard(f / "a.tar", "0", "1", uid=12345678901234567891),
+        rows=[{"__key__": str(i), "uid": 12345678901234567891} for i in range(2)],
+    ),
+    Case(
+        "INT96 of the year 9999",
+        lambda f: parquet(f / "a.parquet", {"t": [FAR]}, use_deprecated_int96_timestamps=True),
+        rows=[{"t": FAR}],
+    ),
+    Case(
+        "INT96 of the year 9999 beside nanoseconds",
+        lambda f: [
+            parquet(f / "a.parquet", {"t": [FAR]}, use_deprecated_int96_timestamps=True),
+            parquet(f / "b.parquet", {"t": pa.array([1], pa.timestamp("ns"))}, use_deprecated_int96_timestamps=True),
+        ],
+        refused="INT96 times in .*a.parquet' are beyond the year 2262, and in .*b.parquet' finer than microseconds",
+    ),
+    Case(
+        "int64 beyond 2^53 beside double",
+        lambda f: [parquet(f / "a.parquet", {"n": [2**53 + 1]}), parquet(f / "b.parquet", {"n": [0.5]})],
+        refused="column 'n' cannot be read: it is int64 in .*a.parquet' .* and in other files double",
+    ),
+    Case(
+        "uint64 beside int64",
+        lambda f: [
+            parquet(f / "a.parquet", {"n": pa.array([2**64 - 1], pa.uint64())}),
+            parquet(f / "b.parquet", {"n": [-1]}),
+        ],
+        refused="column 'n' cannot be read: it is uint64 in .*a.parquet' .* and in other files int64",
+    ),
+    Case(
+        "microseconds of 9999 beside nanoseconds",
+        lambda f: [
+            parquet(f / "a.parquet", {"t": pa.array([FAR], pa.timestamp("us"))}),
+            parquet(f / "b.parquet", {"t": pa.array([1], pa.timestamp("ns"))}),
+        ],
+        refused=r"column 't' cannot be read: it is timestamp\[us\] in .*a.parquet' .* in other files timestamp\[ns\]",
+    ),
+    # Rows that vanished.
+    Case(
+        "tars joined by cat",
+        lambda f: [
+            shard(f / "a", "0", "1"),
+            shard(f / "b", "2"),
+            (f / "all.tar").write_bytes((f / "a").read_bytes() + (f / "b").read_bytes()),
+            (f / "a").unlink(),
+            (f / "b").unlink(),
+        ],
+        rows=[{"__key__": str(i)} for i in range(3)],
+    ),
+    Case(
+        "tar, keys with dots",
+        lambda f: shard(f / "a.tar", "img_v1.0_001", "img_v1.0_002"),
+        refused=r"img_v1\.0_001\.jpg: a key ends at the first dot, so this is the member '0_001\.jpg' of .* 'img_v1'",
+    ),
+    Case(
+        "tar, members sorted by type",
+        lambda f: tar(f / "a.tar", {f"{i}.{end}": b"x" for end in ("jpg", "txt") for i in range(3)}),
+        refused=r"0\.jpg and 0\.txt are one sample, but other samples stand between them.*--sort=name",
+    ),
+    Case(
+        "tar, links",
+        lambda f: tar(f / "a.tar", {"0.jpg": b"x", "0.txt": b"a"}, {"1.jpg": (tarfile.LNKTYPE, "0.jpg")}),
+        rows=[{"__key__": "0"}, {"__key__": "1"}],
+    ),
+    Case(
+        "tar, a link to nothing",
+        lambda f: tar(f / "a.tar", {"0.txt": b"a"}, {"1.jpg": (tarfile.SYMTYPE, "gone.jpg")}),
+        refused=r"1\.jpg is a link to gone\.jpg, which is not in the tar",
+    ),
+    Case("tar, jfif", lambda f: tar(f / "a.tar", {"0.jfif": b"x", "0.txt": b"a"}), rows=[{"__key__": "0"}]),
+    Case(
+        "csv, a quote that is never closed",
+        lambda f: (f / "a.csv").write_text('image,text\na.png,a\nb.png,"b\nc.png,c\nd.png,d\n'),
+        refused=r"a\.csv' is damaged .*a quote in row 2 is never closed: all that follows it is one value",
+    ),
+    Case("csv, CRLF in quotes at the edge of a block", quoted_line_ends, rows=[{"x": "x" * (2**24 - 24) + "\r\nend"}]),
+    Case(
+        "csv, by the csv module",
+        lambda f: by_csv_module(
+            f / "a.csv", ("image", "text", "q"), ("a.png", "a", 'one "two",\r\nthree'), ("b", "b", "")
+        ),
+        rows=[{"q": 'one "two",\r\nthree'}, {"q": ""}],
+    ),
+    # Types that other tools write.
+    Case(
+        "a file that delta-rs rewrote", rewritten_by_delta, rows=[{"n": 0}, {"n": 1}], config={"path": "alone.parquet"}
+    ),
+    Case(
+        "view types",
+        lambda f: parquet(
+            f / "a.parquet",
+            {"v": pa.array(["x"], pa.string_view()), "s": pa.array([{"p": "y"}], pa.struct([("p", pa.string_view())]))},
+        ),
+        rows=[{"v": "x", "s": {"p": "y"}}],
+    ),
+    Case(
+        "polars",
+        lambda f: (
+            polars.DataFrame({**IMAGE_AND_TEXT, "tags": [["x", "y"]], "c": ["red"]})
+            .with_columns(polars.col("c").cast(polars.Categorical))
+            .write_parquet(f / "a.parquet")
+        ),
+        rows=[{"tags": ["x", "y"], "c": "red"}],
+    ),
+    Case(
+        "fixed lists of strings as texts",
+        lambda f: pq.write_table(
+            pa.table({"image": ["a.png"], "text": pa.array([["x", "y"]], pa.list_(pa.string(), 2))}), f / "a.parquet"
+        ),
+        rows=[{}],
+    ),
+    Case(
+        "texts stored as binary, beside strings",
+        lambda f: [
+            pq.write_table(pa.table({"image": ["a.png"], "text": [b"a"]}), f / "a.parquet"),
+            pq.write_table(pa.table({"image": ["b.png"], "text": ["b"]}), f / "b.parquet"),
+        ],
+        rows=[{}, {}],
+    ),
+    Case(
+        "dictionary beside plain strings",
+        lambda f: [
+            parquet(f / "a.parquet", {"d": pa.array(["x"]).dictionary_encode()}),
+            parquet(f / "b.parquet", {"d": ["y"]}),
+        ],
+        rows=[{"d": "x"}, {"d": "y"}],
+    ),
+    Case(
+        "partitions by DuckDB",
+        partitioned_by_duckdb,
+        rows=[{"y": 5, "k": "c d"}, {"y": None, "k": "a=b"}],
+        config={"path": "t"},
+    ),
+    # Files and columns that refused the whole table.
+    Case(
+        "json, an odd line in a column that nobody carries",
+        lambda f: jsonl(f / "a.jsonl", '{..., "n": 1}', '{..., "n": "one"}'),
+        rows=[{}, {}],
+        config={"columns": ["text"]},
+    ),
+    Case(
+        "json, an odd line in a column that is carried",
+        lambda f: jsonl(f / "a.jsonl", '{..., "n": 1}', "", '{..., "n": "one"}'),
+        refused="column 'n' cannot be read: .*a.jsonl', line 3: a string here and a number before; to run without it",
+    ),
+    Case(
+        "json, half an emoji",
+        lambda f: jsonl(f / "a.jsonl", '{..., "note": {"t": "\\ud83d"}}', '{..., "note": {"t": "\\ud83d\\ude00"}}'),
+        rows=[{"note": {"t": "\ufffd"}}, {"note": {"t": "\U0001f600"}}],
+    ),
+    Case(
+        "json, objects without fields",
+        lambda f: jsonl(f / "a.jsonl", '{..., "meta": {}}', '{..., "meta": {}}'),
+        rows=[{"meta": None}, {"meta": None}],
+    ),
+    Case("a file name that is not UTF-8", bad_name, refused=r"the name of the file 'a\\xff\.parquet' is not UTF-8"),
+    Case(
+        "tar, a member's name that is not UTF-8",
+        lambda f: tar(f / "a.tar", {"\udcff.jpg": b"x", "\udcff.txt": b"a"}),
+        rows=[{"__key__": "\\xff"}],
+    ),
+    Case(
+        "two columns of one name",
+        lambda f: pq.write_table(pa.table([["a"], ["a"], ["a"]], ["image", "text", "text"]), f / "a.parquet"),
+        refused="has two columns named 'text'",
+    ),
+    Case(
+        "a folder with the characters of a glob",
+        lambda f: parquet(f / "photos [2024]" / "a.parquet", {"n": [1]}),
+        rows=[{"n": 1}],
+        config={"path": "photos [2024]/"},
+    ),
+    Case(
+        "a column named row_source",
+        lambda f: parquet(f / "a.parquet", {"row_source": ["x"]}),
+        refused="the table has a column 'row_source', a name that the job needs for itself; list the columns to carry",
+    ),
+]
