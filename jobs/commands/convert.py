@@ -114,14 +114,14 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     for name, content in files.items():
         Folder(out).write(name, content)
     save_weights(out, weights, TIED)
-    return Converted(out, config.architectures, list(left_out), bool(files))
+    return Converted(out, config.architectures or [], list(left_out), bool(files))
 
 
 def _fitting(config: ViltConfig, tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of the model and its heads by their published names, float32, and the heads' tasks.
 
     Raises:
-        ValueError: If a tensor is missing, or the model has none of its name.
+        ValueError: A tensor is missing or has no place.
     """
     check_layers(tensors, config, source)
     heads = {task: head for task, head in Predictor.heads_in(tensors, config).items() if task != "embed"}
@@ -164,7 +164,7 @@ def _checked(labels: dict[int, str], uri: str, config: ViltConfig, weights: Mapp
     """Return labels by rising index.
 
     Raises:
-        ValueError: If they are not those of the classifier.
+        ValueError: They are not those of the classifier.
     """
     if not any(name.startswith("classifier.") for name in weights):
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")

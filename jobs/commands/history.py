@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.console.command import Outcome
 from jobs.reports.commits import commit_values, history_table
 from pipeline import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 
 

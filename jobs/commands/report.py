@@ -9,7 +9,7 @@ from jobs.console.tables import lines
 from jobs.reports.page import write_report
 from pipeline.common import uris
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.pictures import Access
 
 

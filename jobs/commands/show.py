@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.console.command import Outcome
 from jobs.reports.overview import overview_table, overview_values
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import look_at
 
 

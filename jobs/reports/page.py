@@ -14,7 +14,8 @@ from jobs.console.text import visible
 from jobs.reports import figures
 from jobs.reports.overview import quantile_names
 from pipeline.common.error_codes import REASONS
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
 from pipeline.reporting.pictures import Access, pictures_of
 from pipeline.results.file_footer import Written

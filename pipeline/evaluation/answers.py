@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task
 from pipeline.config.evaluate import EvaluateConfig
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.files import read_columns
 from pipeline.evaluation.layouts import check_once
 from pipeline.scoring.run import run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.layouts import (
     LAYOUTS,
     Annotation,
@@ -50,7 +50,8 @@ class VqaSet:
 
 class Example(NamedTuple):
     """A sentence of NLVR2. images: set: of the sets of images that were written about; group: of one sentence, over the
-    pairs of images that it stands beside."""
+    pairs of images that it stands beside.
+    """
 
     identifier: str
     sentence: str

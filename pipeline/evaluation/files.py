@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.metrics import Metric
 from pipeline.storage.filesystem import (
     STORAGE_ERRORS,
@@ -60,7 +60,8 @@ class Output:
 
     def write_table(self, name: str, table: pa.Table) -> str:
         """Write a Parquet file for a job to read, under a name that tells its content; its URI. An equal one that is
-        there is left as it is: then a job over it goes on where it was."""
+        there is left as it is: then a job over it goes on where it was.
+        """
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, row_group_size=GROUP_ROWS)
         data = bytes(sink.getvalue())
@@ -84,7 +85,8 @@ def read_columns(
     path: str, key: str, needed: Sequence[str], storage: StorageConfig, optional: Sequence[str] = ()
 ) -> Iterator[pa.Table]:
     """Columns of a Parquet file, or of all Parquet files in a folder, some rows at a time; an optional column that a
-    file lacks is null. Raises ConfigError naming the config key."""
+    file lacks is null. Raises ConfigError naming the config key.
+    """
     filesystem, where = open_fsspec(path, key, storage)
     arrow = arrow_filesystem(filesystem)
     try:

@@ -13,7 +13,8 @@ NEVER = np.iinfo(np.int64).max  # the rank of what was not scored
 
 class Block(NamedTuple):
     """Some pairs of the matrix of images and texts. images, texts: int64 (n,), their places. scores: float32 (n,), NaN
-    where there is none."""
+    where there is none.
+    """
 
     images: np.ndarray
     texts: np.ndarray
@@ -22,7 +23,8 @@ class Block(NamedTuple):
 
 class Ranks(NamedTuple):
     """int64. of_images (images,): the rank of the best true text among all texts. of_texts (texts,): the rank of the
-    true image among all images. From 1; `NEVER` where the true ones have no score."""
+    true image among all images. From 1; `NEVER` where the true ones have no score.
+    """
 
     of_images: np.ndarray
     of_texts: np.ndarray

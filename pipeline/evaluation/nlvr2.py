@@ -85,7 +85,8 @@ class Nlvr2:
 
 def nlvr2_metrics(examples: list[Example], given: Mapping[object, str], bootstrap: BootstrapConfig) -> list[Metric]:
     """Accuracy, and consistency as the official script has it: the share of sentences that are judged right beside
-    every pair of images. An example without an answer is wrong. Intervals: by set of images."""
+    every pair of images. An example without an answer is wrong. Intervals: by set of images.
+    """
     right = np.array([CLASSES.get(given.get(e.identifier, "").lower()) == e.label for e in examples])
     groups: dict[str, list[int]] = {}
     for place, example in enumerate(examples):

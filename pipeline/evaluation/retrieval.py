@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError
 from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.benchmarks import Split, read_split
 from pipeline.evaluation.files import Measured, Output, absolute, read_columns
 from pipeline.evaluation.metrics import Block, Metric, Ranks, ranks, share
@@ -159,7 +159,8 @@ class ScoreTable:
 
 def retrieval_metrics(split: Split, found: Ranks, bootstrap: BootstrapConfig) -> list[Metric]:
     """Recall at 1, 5 and 10: the share of images one of whose texts, and of texts whose image, is ranked so high.
-    Intervals: by image."""
+    Intervals: by image.
+    """
     both = (
         ("image to text", found.of_images, np.arange(len(split.images)), "images"),
         ("text to image", found.of_texts, np.array(split.image_of), "texts"),

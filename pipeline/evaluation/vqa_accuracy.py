@@ -35,7 +35,8 @@ _WHOLE = {
 @lru_cache(maxsize=2**16)  # answers repeat
 def normalised(answer: str) -> str:
     """An answer as it is compared: lower case, without punctuation and articles, numbers to ten as digits, contractions
-    with their apostrophes."""
+    with their apostrophes.
+    """
     words = without_punctuation(stripped(answer)).lower().split()
     kept = [word for word in (_DIGITS.get(word, word) for word in words) if word not in _ARTICLES]
     return " ".join(_WHOLE.get(word, word) for word in kept)
@@ -48,7 +49,8 @@ def stripped(answer: str) -> str:
 
 def without_punctuation(text: str) -> str:
     """Punctuation goes where a space is beside it, or where the text has a number like 1,000; else a space takes its
-    place. Full stops go, but not before a digit."""
+    place. Full stops go, but not before a digit.
+    """
     out = text
     for mark in _PUNCTUATION:
         beside_space = f"{mark} " in text or f" {mark}" in text

@@ -22,7 +22,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.plan import TableState, why_replaced
 from pipeline.reindexing.retries import FailedRows

@@ -1,4 +1,4 @@
-"""The rows that an overview names, with their texts and small pictures."""
+"""Look up the rows that an overview names: their texts, and small pictures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from PIL import Image
 from pipeline.common import uris
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import InputConfig, JobConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.images.fetch import Fetcher
 from pipeline.reporting.overview import Overview
+from pipeline.results.reader import made_columns
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.lookup import by_file, find_ids, read_places
 from pipeline.tables.table import TableFiles, open_files
@@ -102,13 +105,13 @@ def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells the examples apart: of one row several texts may be shown."""
+    """Return what tells examples apart: several texts of one row may be shown."""
     return row["row_id"], row.get("place")
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Looks the texts and images of an overview's examples up."""
+    """Looks up the texts and images of an overview's examples."""
 
     view: Overview
     spec: InputConfig
@@ -133,25 +136,26 @@ class _Finder:
         image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
         wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
         columns = [*texts, *image]
-        rows = self._of_filter(wanted, columns) if self.view.is_filter else self._of_job(wanted, columns)
+        rows = self._rows_of_filter(wanted, columns) if self.view.is_filter else self._rows_of_job(wanted, columns)
         cells = {key: _cell(row.get(image[0])) if image else None for key, row in rows.items()}
         images = self._fetch(cells)
         return {
             key: (_text([row.get(name) for name in texts]), images[key], _uri(cells[key])) for key, row in rows.items()
         }
 
-    def _of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+    def _rows_of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         places = by_file(self.original, list(wanted.values()))
         rows = read_places(self.original, places, _present(self.original, columns))
         return {key: rows.get(place, {}) for key, place in zip(wanted, places, strict=True)}
 
-    def _of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
-        """What the results carry, and the rest from the table that was read."""
+    def _rows_of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+        """Return what the results carry, and the rest from the table that was read."""
         results = self.view.table
         assert results is not None
-        carried = _present(results, columns)
-        own = read_places(results, [row["place"] for row in wanted.values()], carried)
-        found = {key: own.get(row["place"], {}) for key, row in wanted.items()}
+        made = made_columns(self.view.summary["tasks"], results.schema)  # of the user's names perhaps, but the job's
+        carried = [name for name in _present(results, columns) if name not in made]
+        rows = read_places(results, [row["place"] for row in wanted.values()], carried)
+        found = {key: rows.get(row["place"], {}) for key, row in wanted.items()}
         if len(carried) == len(columns):
             return found
         places = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
@@ -160,7 +164,7 @@ class _Finder:
         return {key: {**row, **rows.get(places.get(key[0], -1), {})} for key, row in found.items()}
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
-        """The cells with the bytes, or the failure, in place of each URI."""
+        """Return the cells with the bytes, or the failure, in place of each URI."""
         wanted = sorted({cell for cell in cells.values() if isinstance(cell, str)})
         if not wanted:
             return cells
@@ -176,7 +180,7 @@ def _present(table: TableFiles, columns: list[str]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """What an image cell holds, the first of several: bytes or a URI."""
+    """Return the first of the images that a cell holds, as bytes or a URI."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict):
@@ -190,7 +194,7 @@ def _uri(cell: Any) -> str:
 
 
 def _text(values: list[Any]) -> str:
-    """The texts of a row, on one line."""
+    """Return the texts of a row on one line."""
     texts = [" | ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value]
     text = " / ".join(texts)
     return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"

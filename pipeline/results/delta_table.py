@@ -23,7 +23,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import statistics_json
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem

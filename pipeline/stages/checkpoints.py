@@ -12,7 +12,8 @@ import torch
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.tasks import TASKS, Task
-from pipeline.config.job import JobConfig, StorageConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config

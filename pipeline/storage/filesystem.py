@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from vilt.common.storage import Folder
 from vilt.models.registry import open_checkpoint
 

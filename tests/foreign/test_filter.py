@@ -17,7 +17,8 @@ import pytest
 
 from pipeline import ConfigError
 from pipeline.config.filter import FilterConfig
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.tables.table import open_files
 

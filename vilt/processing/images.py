@@ -1,5 +1,6 @@
 """Images: RGB picture -> uint8 of its grid's size -> patches, or `pixel_values`. The published image processors of ViLT
-and ViT differ in the size that they resize to, and ViLT's pads."""
+and ViT differ in the size that they resize to, and ViLT's pads.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +131,8 @@ class ViltImageSettings(ImageSettings):
 @dataclass
 class ViTImageSettings(ImageSettings):
     """ViT's: every image is resized to one size, whatever its shape. do_convert_rgb: taken for published files; images
-    become RGB in any case."""
+    become RGB in any case.
+    """
 
     sides: ClassVar[tuple[str, ...]] = ("height", "width")
 
@@ -147,7 +149,8 @@ class ViTImageSettings(ImageSettings):
 @dataclass
 class PillowProcessor(ImageSettings):
     """The published preprocessing. Resizes as Pillow does, which the published code uses: pixels are the same to the
-    last level."""
+    last level.
+    """
 
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""

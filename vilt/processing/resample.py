@@ -92,7 +92,8 @@ def _down(pixels: np.ndarray, height: int, resample: int) -> np.ndarray:
 @lru_cache(maxsize=256)
 def weights(size: int, new_size: int, resample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each of `new_size` pixels: the first of the `size` source pixels that it is made of, how many they are, and
-    their weights times 2**22, int32 (new_size, most). The arithmetic is Pillow's, operation by operation."""
+    their weights times 2**22, int32 (new_size, most). The arithmetic is Pillow's, operation by operation.
+    """
     support, weight = FILTERS[resample]
     scale = size / new_size
     stretch = max(scale, 1.0)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from jobs.console.tables import to_text
 from jobs.reports.overview import overview_table, overview_values
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import look_at
 
 

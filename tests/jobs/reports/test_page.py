@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jobs.reports.page import make_report
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.reporting.pictures import Access
 from tests.jobs.conftest import thumbnails
 
@@ -107,7 +107,7 @@ def test_in_a_browser(outputs: Path, tmp_path: Path, name: str, width: int) -> N
         "--dump-dom",
         file.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found, done.stderr
     inner, scroll, wide, drawn, title = found[1].split(";", 4)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import ConfigError
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.benchmarks import read_nlvr2, read_split, read_vqa
 from tests.pipeline.evaluation import drawn
 

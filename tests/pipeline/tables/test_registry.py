@@ -13,7 +13,8 @@ from pipeline.tables.sampling import draw_sample
 
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
