@@ -15,7 +15,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile
 from pipeline.tables.listed import asked_again
-from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside
+from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
 from pipeline.tables.schemas import as_text, is_convertible, plain
 
 
@@ -65,6 +65,8 @@ def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, foot
     """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
     stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
     times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
+    for file, found in zip(stored, times, strict=True):
+        refuse_unless_one_unit(file.path, found)
     far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
     fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
     if far and fine:
