@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 
-from vilt import ViltConfig, ViltImageProcessor, ViltModel, ViltTokenizer
+from torch import Tensor
+
+from vilt import Predictor, ViltConfig, ViltImageProcessor, ViltTokenizer
 from vilt.checkpoints import state_dict as checkpoint
+from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
+from vilt.checkpoints.saving import save_weights
 from vilt.common.storage import Folder, read_file
-from vilt.inference.heads import Head
 from vilt.models.vilt import original
-from vilt.models.vilt.heads import ViltWithHead, heads_in
 
 PROCESSOR = "preprocessor_config.json"
 VOCABULARY = ("vocab.txt", "tokenizer.json")  # either is enough
 TOKENIZER = (*VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-CONSTANT_OR_TIED = ("embeddings.text_embeddings.position_ids", "mlm_score.decoder.bias")  # in some published files
+CLASSES = {  # by the task of the head
+    "score": "ViltForImageAndTextRetrieval",
+    "answer": "ViltForQuestionAnswering",
+    "fill": "ViltForMaskedLM",
+    "tag": "ViltForTokenClassification",
+    "reason": "ViltForImagesAndTextClassification",
+}
+TIED = ("mlm_score.decoder.weight", "mlm_score.decoder.bias")
 
 
 def convert_file(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> int:
@@ -51,37 +61,49 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
         if Folder(source).exists(PROCESSOR):
             processor = ViltImageProcessor.from_pretrained(source)
         files = _tokenizer_files(source)
-    model, heads = _build(config, tensors, source)
+    weights, tasks = _fitting(config, tensors, source)
     if labels:
-        config.id2label = _checked(read_labels(labels), labels, config, heads)
+        config.id2label = _checked(read_labels(labels), labels, config, weights)
+        config.label2id = {label: index for index, label in config.id2label.items()}
     if tokenizer:
         files = _tokenizer_files(tokenizer)
         _check_tokenizer(tokenizer, files, config)
-    kinds = {type(head) for head in heads.values()}
-    classes = [kind.__name__ for kind in ViltWithHead.__subclasses__() if kind.head_class in kinds]
+    classes = [name for task, name in CLASSES.items() if task in tasks]
     config.architectures = config.architectures or classes or ["ViltModel"]
     config.save_pretrained(out)
     processor.save_pretrained(out)
     for name, content in files.items():
         Folder(out).write(name, content)
-    checkpoint.save(out, model, heads)
+    save_weights(out, weights, TIED)
     lines = [f"{out}: {', '.join(config.architectures or [])}"]
     lines += [f"left out, as no published class has them: {', '.join(left_out)}"] if left_out else []
     hint = f"{out} has no tokenizer yet: copy a vocab.txt there, or convert with --tokenizer FOLDER"
     return lines if files else [*lines, hint]
 
 
-def _build(config: ViltConfig, tensors: checkpoint.Tensors, source: str) -> tuple[ViltModel, dict[str, Head]]:
-    """The model and the heads by their names. Raises ValueError where a tensor is missing or has no place."""
-    found = heads_in(tensors, config)
-    heads = {head.name: head for head in found.values() if isinstance(head, Head)}
-    model = ViltModel(config, add_pooling_layer="embed" in found)
-    unused = [name for name in checkpoint.fill(model, heads, tensors, source) if name not in CONSTANT_OR_TIED]
-    if unused:
-        which = ", ".join(f"{name} {tuple(tensors[name].shape)}" for name in unused[:3])
-        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+def _fitting(config: ViltConfig, tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of the model and its heads by their published names, float32, and the heads' tasks.
+
+    Raises ValueError when a tensor is missing or has no place.
+    """
+    check_layers(tensors, config, source)
+    heads = {task: head for task, head in Predictor.heads_in(tensors, config).items() if task != "embed"}
+    model = on_meta(lambda: Predictor.make_model(config, tensors), source)
+    names = {**model.state_dict()}
+    for task, head in heads.items():
+        start = Predictor.task_heads[task].name
+        names |= {f"{start}.{name}": tensor for name, tensor in head.state_dict().items()}
+    fit = compare(tensors, names, "vilt")
+    check_fit(fit, names, source, strict=True, ignore_mismatched=False)
+    if fit.unexpected:
+        which = ", ".join(f"{name} {tuple(tensors[name].shape)}" for name in fit.unexpected[:3])
+        more = f" and {len(fit.unexpected) - 3} more" if len(fit.unexpected) > 3 else ""
         raise ValueError(f"the weights in {source!r} do not fit: the config has no place for {which}{more}")
-    return model, heads
+    of_heads = tuple(f"{Predictor.task_heads[task].name}." for task in heads)
+    prefix = "vilt." if heads else ""  # as published: the bare model's tensors have none
+    floats = {name: t.float() if t.is_floating_point() else t for name, t in fit.tensors.items()}
+    named = {name if name.startswith(of_heads) else prefix + name: tensor for name, tensor in floats.items()}
+    return named, list(heads)
 
 
 def read_labels(uri: str) -> dict[int, str]:
@@ -97,9 +119,9 @@ def read_labels(uri: str) -> dict[int, str]:
         raise ValueError(f"{uri!r} is neither a JSON list nor a JSON object of labels by index: {error}") from None
 
 
-def _checked(labels: dict[int, str], uri: str, config: ViltConfig, heads: dict[str, Head]) -> dict[int, str]:
+def _checked(labels: dict[int, str], uri: str, config: ViltConfig, weights: Mapping[str, Tensor]) -> dict[int, str]:
     """Labels by rising index. Raises ValueError where they are not those of the classifier."""
-    if "classifier" not in heads:
+    if not any(name.startswith("classifier.") for name in weights):
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")
     if sorted(labels) != list(range(config.num_labels)):
         given = f"{len(labels)} labels from {min(labels)} to {max(labels)}" if labels else "no labels"

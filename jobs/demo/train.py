@@ -16,15 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.rnn import pad_sequence
 
 from jobs.demo import questions, scenes
-from vilt.checkpoints import state_dict as checkpoint
-from vilt.inference.embeddings import PixelProjection
-from vilt.inference.heads import MaskedWordHead, initialise
-from vilt.inference.packing import Packed, Pairs, starts
+from vilt.checkpoints.loading import check_fit, compare, fill
+from vilt.checkpoints.saving import save_weights
+from vilt.checkpoints.state_dict import read_stored
+from vilt.inference.packing import Pairs, starts
+from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
-from vilt.models.vilt.heads import AnswerHead, RetrievalHead
-from vilt.models.vilt.modeling import ViltModel
+from vilt.models.vilt.heads import answer_classifier
+from vilt.models.vilt.modeling import ViltModel, ViltPreTrainedModel
 from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.grids import Grid
 from vilt.processing.images import ViltImageProcessor
@@ -32,6 +34,7 @@ from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
 
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
 top bottom"""
+TIED = ("mlm_score.decoder.bias",)  # the same tensor as mlm_score.bias
 ALIGNED_LAYER = 4  # of 6; the layers above can then look things up
 LAST_PART = 0.8  # of all steps
 CANDIDATES = 4  # captions a ranked picture: one true, the others hard
@@ -101,65 +104,87 @@ def _draw_many(job: tuple[int, int]) -> list[tuple[scenes.Scene, np.ndarray, Gri
     return out
 
 
-class Trainee(nn.Module):
-    """One `ViltModel` and the three heads that learn on it."""
+class Trainee(ViltPreTrainedModel):
+    """One `ViltModel`, the three heads that learn on it by their published names, and what aligns words and patches."""
 
     def __init__(self, shape: ViltConfig, seed: int) -> None:
-        super().__init__()
+        super().__init__(shape)
+        torch.manual_seed(seed)
         self.vilt = ViltModel(shape)
-        self.rank, self.answer, self.word = RetrievalHead(shape), AnswerHead(shape), MaskedWordHead(shape)
+        self.rank_output, self.classifier = nn.Linear(shape.hidden_size, 1), answer_classifier(shape)
+        self.mlm_score = MaskedWordHead(shape)
         self.word_side, self.patch_side = (nn.Linear(shape.hidden_size, 64) for _ in range(2))
-        initialise(self, shape, torch.Generator().manual_seed(seed))
+        self.post_init()
 
-    @property
-    def heads(self) -> dict[str, nn.Module]:
-        """By their checkpoint names."""
-        return {"rank_output": self.rank, "classifier": self.answer, "mlm_score": self.word}
+    def published(self) -> dict[str, Tensor]:
+        """Return the tensors that a checkpoint keeps."""
+        aligning = ("word_side.", "patch_side.")
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(aligning)}
+
+    def embed_images(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Embed the images of `pairs` once each: (images, 1 + N, D) with filler, and a mask (images, 1 + N)."""
+        embeddings = self.vilt.embeddings
+        mean, std, rescale = IMAGES.affine()
+        pixels = torch.from_numpy(pairs.patches).unflatten(1, (-1, len(mean))) * rescale  # channels last
+        pixels = ((pixels - torch.tensor(mean)) / torch.tensor(std)).flatten(1)
+        projection = embeddings.patch_embeddings.projection
+        patches = F.linear(pixels, projection.weight.permute(0, 2, 3, 1).flatten(1), projection.bias)
+        tables = {grid: embeddings.positions(*grid).flatten(0, 1) for grid in dict.fromkeys(pairs.grids)}
+        first = embeddings.cls_token[0] + embeddings.position_embeddings[0, :1]  # (1, D)
+        images = [
+            torch.cat([first, rows + tables[grid]])
+            for rows, grid in zip(patches.split(pairs.grid_sizes.tolist()), pairs.grids, strict=True)
+        ]
+        lengths = torch.tensor([len(image) for image in images])
+        padded = pad_sequence(images, batch_first=True)
+        return padded, (torch.arange(padded.shape[1]) < lengths[:, None]).long()
 
     def loss(self, pairs: Pairs, examples: list[Example], words: Tensor, cells: Tensor) -> dict[str, Tensor]:
-        """The loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
-        batch = Packed(pairs)
-        projection = PixelProjection(self.vilt.image.projection, *IMAGES.affine())
-        images = self.vilt.embed_images(pairs, projection)
-        x, losses = self.vilt.embed(batch, images), {}  # (T, D)
-        for depth, block in enumerate(self.vilt.encoder.blocks, 1):
-            x = block(x, batch)
-            if depth == ALIGNED_LAYER:
-                losses["align"] = self.alignment(x, batch, cells[batch.text_order])
-        hidden = self.vilt.norm(x)
-        targets = words[batch.text_order]
-        chosen = targets >= 0
+        """Return the loss of each kind of example in the batch; `words` and `cells` as `to_pairs` gives them."""
+        lengths = pairs.text_lengths.tolist()
+        ids, words, cells = (
+            pad_sequence(list(values.split(lengths)), batch_first=True, padding_value=filler)
+            for values, filler in ((torch.from_numpy(pairs.token_ids), 0), (words, -100), (cells, -100))
+        )  # (n, T)
+        text_mask = (torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]).long()
+        images, image_mask = self.embed_images(pairs)
+        index = torch.from_numpy(pairs.image_index)
+        out = self.vilt(
+            input_ids=ids,
+            attention_mask=text_mask,
+            image_embeds=images[index],
+            pixel_mask=image_mask[index],
+            output_hidden_states=True,
+        )
+        losses = {"align": self.alignment(out.hidden_states[ALIGNED_LAYER], cells, image_mask[index, 1:])}
+        chosen = words >= 0
         if chosen.any():
-            losses["caption"] = F.cross_entropy(self.word(hidden[batch.text_rows[chosen]]).float(), targets[chosen])
-        assert self.vilt.pooler is not None
-        pooled = self.vilt.pooler(batch.one(hidden))[np.argsort(batch.order)]  # (n, D), in the order of `examples`
+            states = out.last_hidden_state[:, : ids.shape[1]][chosen]
+            losses["caption"] = F.cross_entropy(self.mlm_score(states).float(), words[chosen])
         rank = [i for i, e in enumerate(examples) if e.kind == "rank"]
         if rank:
-            logits = self.rank(pooled[rank]).float().view(-1, CANDIDATES)  # the true caption first
+            logits = self.rank_output(out.pooler_output[rank]).float().view(-1, CANDIDATES)  # the true caption first
             losses["rank"] = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
         asked = [i for i, e in enumerate(examples) if e.kind == "question"]
         if asked:
             answers = torch.tensor([examples[i].answer for i in asked])
             soft = F.one_hot(answers, len(questions.ANSWERS)).float()
-            losses["question"] = self.answer.loss(self.answer(pooled[asked]).float(), soft)
+            logits = self.classifier(out.pooler_output[asked]).float()
+            losses["question"] = F.binary_cross_entropy_with_logits(logits, soft) * soft.shape[1]
         return losses
 
-    def alignment(self, x: Tensor, batch: Packed, cells: Tensor) -> Tensor:
-        """Cross entropy of the patch that each attribute word of a true caption is about, among its picture's patches.
+    def alignment(self, x: Tensor, cells: Tensor, patch_mask: Tensor) -> Tensor:
+        """Return the cross entropy of the patch that each attribute word of a true caption is about.
 
-        x: (T, D). cells: int64 (texts,), the patch of each packed text token within its picture, -100 where none.
+        Args:
+            x: (n, T + 1 + N, D).
+            cells: Int64 (n, T), the patch of each token within its picture, -100 where there is none.
+            patch_mask: (n, N), 1 where a patch is real.
         """
-        lengths = torch.tensor([length for length, count in batch.runs for _ in range(count)])
-        pair = torch.searchsorted(batch.starts, batch.text_rows, right=True) - 1  # of each text token
-        texts = torch.bincount(pair, minlength=len(lengths))
-        about = cells >= 0
-        pair, first = pair[about], (batch.starts + texts + 1)[pair[about]]
-        patches = lengths[pair] - texts[pair] - 1
-        column = torch.arange(int(patches.max()))[None]  # (1, most patches)
-        rows = (first[:, None] + column).clamp(max=len(x) - 1)
-        query, keys = self.word_side(x[batch.text_rows[about]]), self.patch_side(x)[rows]  # (n, d), (n, most, d)
+        pair, place = torch.nonzero(cells >= 0, as_tuple=True)
+        query, keys = self.word_side(x[pair, place]), self.patch_side(x[:, cells.shape[1] + 1 :])[pair]
         scores = (keys @ query[:, :, None])[:, :, 0].float() / query.shape[1] ** 0.5
-        return F.cross_entropy(scores.masked_fill(column >= patches[:, None], -1e4), cells[about])
+        return F.cross_entropy(scores.masked_fill(patch_mask[pair] == 0, -1e4), cells[pair, place])
 
 
 def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
@@ -243,7 +268,10 @@ def train(
     tokenizer = ViltTokenizer.from_vocabulary(vocabulary())
     model = Trainee(shape, seed)
     if first_step:
-        checkpoint.fill(model.vilt, model.heads, checkpoint.read(out)[0], out)
+        names = model.published()
+        fit = compare(read_stored(out).tensors, names, "vilt")
+        check_fit(fit, names, out, strict=True, ignore_mismatched=False)
+        fill(model, fit.tensors)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
     warm_up = min(500, steps // 10 + 1)
@@ -280,4 +308,4 @@ def save(out: str, shape: ViltConfig, model: Trainee, tokenizer: ViltTokenizer) 
     shape.save_pretrained(out)
     tokenizer.save_pretrained(out)
     IMAGES.save_pretrained(out)
-    checkpoint.save(out, model.vilt, model.heads, torch.bfloat16)
+    save_weights(out, {name: tensor.bfloat16() for name, tensor in model.published().items()}, TIED)

@@ -19,6 +19,7 @@ REASONS = {
     "image_unsupported": "no known image format, or pixels that are no 8 or 16-bit numbers",
     "image_truncated": "the image's data ends early",
     "image_corrupt": "the image's data are damaged",
+    "image_slow": "made to take long: thousands of scans, millions of chunks or comments; no honest file has so many",
     "image_aspect": "so long and thin that no grid of patches fits (about 20:1)",
     "image_count": "the row has more or fewer images than the model reads",
     "regions_null": "the features of the regions are null",

@@ -20,7 +20,8 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import StorageConfig
-from vilt.common.storage import Folder, as_folder
+from vilt.common.storage import Folder
+from vilt.models.registry import open_checkpoint
 
 logger = logging.getLogger(__name__)
 # What a filesystem raises: no access, no network, no credentials, no space.
@@ -82,7 +83,7 @@ def open_fsspec(uri: str, key: str, storage: StorageConfig) -> tuple[AbstractFil
 
 def model_folder(uri: str, storage: StorageConfig) -> Folder:
     """A checkpoint's folder. Raises ValueError where no filesystem knows the URI."""
-    return as_folder(uri, **storage_options(uri, storage))
+    return open_checkpoint(uri, **storage_options(uri, storage))
 
 
 def make_folder(filesystem: AbstractFileSystem, path: str) -> None:

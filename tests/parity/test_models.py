@@ -80,20 +80,15 @@ def make_labels(name: str, config: transformers.ViltConfig, inputs: dict[str, to
 
 
 def gradient_differences(ours: torch.nn.Module, theirs: torch.nn.Module) -> list[float]:
-    """Of tensors that have the same shape in both; the largest error over the largest gradient."""
-    expected = dict(theirs.named_parameters(remove_duplicate=False))
-    pairs = [
-        (ours.vilt.text.word.weight, "vilt.embeddings.text_embeddings.word_embeddings.weight"),
-        (ours.vilt.image.projection.bias, "vilt.embeddings.patch_embeddings.projection.bias"),
-        (ours.vilt.encoder.blocks[0].mlp.up.weight, "vilt.encoder.layer.0.intermediate.dense.weight"),
-        (ours.vilt.encoder.blocks[0].attention.out.weight, "vilt.encoder.layer.0.attention.output.dense.weight"),
-        (ours.vilt.modality.weight, "vilt.embeddings.token_type_embeddings.weight"),
-    ]
-    if expected.get("mlm_score.decoder.weight") is expected[pairs[0][1]]:  # tied, as transformers 5 has them: a sum
-        pairs = pairs[1:]
+    """The largest error of each parameter's gradient over the largest gradient; both have the same parameters."""
+    own, expected = dict(ours.named_parameters()), dict(theirs.named_parameters())
+    assert list(own) == list(expected)
+    for name, parameter in expected.items():
+        assert (own[name].grad is None) == (parameter.grad is None), name
     return [
-        difference(own.grad, expected[name].grad) / max(1.0, expected[name].grad.abs().max().item())
-        for own, name in pairs
+        difference(own[name].grad, parameter.grad) / max(1.0, parameter.grad.abs().max().item())
+        for name, parameter in expected.items()
+        if parameter.grad is not None
     ]
 
 

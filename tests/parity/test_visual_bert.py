@@ -12,8 +12,7 @@ import transformers
 import vilt
 from tests.parity.family import random_choices, random_regions, random_visual_bert
 from tests.parity.models import randomise
-from tests.parity.test_models import CONFIGS, TOLERANCE, difference
-from tests.parity.test_vit import gradient_errors
+from tests.parity.test_models import CONFIGS, TOLERANCE, difference, gradient_differences
 
 CLASSES = (
     "VisualBertForPreTraining",
@@ -22,18 +21,6 @@ CLASSES = (
     "VisualBertForVisualReasoning",
     "VisualBertForRegionToPhraseAlignment",
 )
-GRADIENTS = {
-    "text.word.weight": "embeddings.word_embeddings.weight",
-    "text.position.weight": "embeddings.position_embeddings.weight",
-    "text.norm.weight": "embeddings.LayerNorm.weight",
-    "visual.projection.weight": "embeddings.visual_projection.weight",
-    "visual.position.weight": "embeddings.visual_position_embeddings.weight",
-    "visual.token_type.weight": "embeddings.visual_token_type_embeddings.weight",
-    "encoder.blocks.0.mlp.up.weight": "encoder.layer.0.intermediate.dense.weight",
-    "encoder.blocks.0.attention.q.weight": "encoder.layer.0.attention.self.query.weight",
-    "encoder.blocks.0.norm1.weight": "encoder.layer.0.attention.output.LayerNorm.weight",
-    "encoder.blocks.0.norm2.bias": "encoder.layer.0.output.LayerNorm.bias",
-}
 CHOICES = 3
 Inputs = dict[str, torch.Tensor]
 
@@ -77,7 +64,7 @@ def test_outputs_losses_and_gradients_over_random_configs(
         worst["loss"] = max(worst["loss"], difference(got.loss, expected.loss))
         got.loss.backward()
         expected.loss.backward()
-        worst["gradient"] = max(worst["gradient"], *gradient_errors(ours.visual_bert, theirs.visual_bert, GRADIENTS))
+        worst["gradient"] = max(worst["gradient"], *gradient_differences(ours, theirs))
     print(f"\n{name}: worst over {CONFIGS} random configs: {worst}")
     for what, error in worst.items():
         record_property(what, error)
@@ -173,8 +160,9 @@ def test_special_visual_initialize() -> None:
     for special in (True, False):
         config = vilt.VisualBertConfig(hidden_size=24, num_hidden_layers=1, special_visual_initialize=special)
         model = vilt.VisualBertModel(config)
-        assert torch.equal(model.visual.position.weight, model.text.position.weight) is special
-        assert torch.equal(model.visual.token_type.weight, model.text.token_type.weight) is special
+        tables = model.embeddings
+        assert torch.equal(tables.visual_position_embeddings.weight, tables.position_embeddings.weight) is special
+        assert torch.equal(tables.visual_token_type_embeddings.weight, tables.token_type_embeddings.weight) is special
 
 
 @pytest.mark.parametrize(

@@ -14,25 +14,7 @@ from PIL import Image
 import vilt
 from tests.parity.family import random_masked_patches, random_pixels, random_vit
 from tests.parity.models import randomise
-from tests.parity.test_models import CONFIGS, TOLERANCE, difference
-
-GRADIENTS = {
-    "image.projection.bias": "embeddings.patch_embeddings.projection.bias",
-    "image.cls": "embeddings.cls_token",
-    "encoder.blocks.0.mlp.up.weight": "encoder.layer.0.intermediate.dense.weight",
-    "encoder.blocks.0.attention.q.weight": "encoder.layer.0.attention.attention.query.weight",
-    "encoder.blocks.0.norm1.weight": "encoder.layer.0.layernorm_before.weight",
-}
-
-
-def gradient_errors(ours: torch.nn.Module, theirs: torch.nn.Module, names: dict[str, str]) -> list[float]:
-    """The largest error of each tensor's gradient over the largest gradient."""
-    own, expected = dict(ours.named_parameters()), dict(theirs.named_parameters())
-    out = []
-    for name, published in names.items():
-        gradient = expected[published].grad
-        out.append(difference(own[name].grad.view_as(gradient), gradient) / max(1.0, gradient.abs().max().item()))
-    return out
+from tests.parity.test_models import CONFIGS, TOLERANCE, difference, gradient_differences
 
 
 @pytest.mark.parametrize("name", ["ViTForImageClassification", "ViTForMaskedImageModeling"])
@@ -59,7 +41,7 @@ def test_outputs_losses_and_gradients_over_random_configs(
         worst["loss"] = max(worst["loss"], difference(got.loss, expected.loss))
         got.loss.backward()
         expected.loss.backward()
-        worst["gradient"] = max(worst["gradient"], *gradient_errors(ours.vit, theirs.vit, GRADIENTS))
+        worst["gradient"] = max(worst["gradient"], *gradient_differences(ours, theirs))
     print(f"\n{name}: worst over {CONFIGS} random configs: {worst}")
     for what, error in worst.items():
         record_property(what, error)
@@ -111,7 +93,7 @@ def test_hidden_states_and_attentions(models: Any) -> None:
     assert len(got.hidden_states) == len(expected.hidden_states) == 4
     assert len(got.attentions) == len(expected.attentions) == 3
     *states, last = got.hidden_states
-    mine, others = [*states, ours.norm(last), *got.attentions], [*expected.hidden_states, *expected.attentions]
+    mine, others = [*states, ours.layernorm(last), *got.attentions], [*expected.hidden_states, *expected.attentions]
     assert max(difference(a, b) for a, b in zip(mine, others, strict=True)) <= TOLERANCE
     as_tuple, their_tuple = (model(**asked, return_dict=False) for model in (ours, theirs))
     assert isinstance(as_tuple, tuple)

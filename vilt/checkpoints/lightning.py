@@ -107,13 +107,13 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(dtype, key, numel)
 
 
-def read(uri: str) -> Lightning:
+def read(uri: str, data: bytes | None = None) -> Lightning:
     """Read a local file or any URI that fsspec opens.
 
     Raises FileNotFoundError, and ValueError in one line where the file is damaged, is none of torch's zip files or
     holds no `state_dict` of tensors.
     """
-    data = read_file(uri)
+    data = read_file(uri) if data is None else data
     if not data.startswith(b"PK"):
         raise ValueError(f"{uri!r} is no zip file as torch writes them since version 1.6; older formats are not read")
     try:

@@ -1,6 +1,6 @@
-"""Weights in and out, by the tensor names of published checkpoints, see `vilt.checkpoints.names`.
+"""Weights in: safetensors or torch files, whole or in shards -> tensors by their published names.
 
-Reads `model.safetensors`, or `pytorch_model.bin` with `weights_only=True`, so that no pickled code ever runs.
+Torch files are read with `weights_only=True`, so that no pickled code ever runs.
 """
 
 from __future__ import annotations
@@ -10,106 +10,144 @@ import io
 import pickle
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from vilt.checkpoints.names import RENAMED, WORDS, Tensors, from_published, published_name, to_published
-from vilt.common.configuration import Config
 from vilt.common.storage import Folder, Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
-PREFIX = re.compile(rf"({'|'.join(RENAMED)})\.")  # of a model below its heads
-_DECODERS = ("mlm_score", "cls.predictions")
+Tensors = dict[str, Tensor]
+_DECODERS = ("mlm_score", "cls.predictions")  # of words, whose weight may be the table of words
+_WORDS = re.compile(r"(.*\.)?(text_embeddings|embeddings)\.word_embeddings\.weight")
 
 
-def read(uri: Source) -> tuple[Tensors, str]:
-    """The tensors of a checkpoint folder without the model's prefix, as `vilt.`, and the sha256 of their file.
+class Stored(NamedTuple):
+    """What a checkpoint's files hold.
 
-    The files of the original project are read by `vilt.models.vilt.original`.
+    Attributes:
+        tensors: By the names in the files.
+        sha256: Of the file; of shards, of the index and the hashes of all files.
     """
-    folder = as_folder(uri)
-    if folder.exists(SAFETENSORS):
-        data = folder.read(SAFETENSORS)
+
+    tensors: Tensors
+    sha256: str
+
+
+def with_variant(name: str, variant: str | None) -> str:
+    """Return the name of a file with a variant: `model.fp16.safetensors`."""
+    stem, _, end = name.rpartition(".")
+    return f"{stem}.{variant}.{end}" if variant else name
+
+
+def read_stored(source: Source, variant: str | None = None, use_safetensors: bool | None = None) -> Stored:
+    """Read a checkpoint's tensors.
+
+    Args:
+        source: Its folder.
+        variant: A word in the files' names, as "fp16".
+        use_safetensors: Read safetensors only, or torch files only; None for what there is, safetensors first.
+
+    Raises:
+        FileNotFoundError: There are no weights.
+        ValueError: A file is damaged, or holds more than tensors.
+    """
+    folder = as_folder(source)
+    if (made := folder.stored()) is not None:
+        return Stored(*made)
+    kinds = [SAFETENSORS, BIN] if use_safetensors is None else [SAFETENSORS if use_safetensors else BIN]
+    for kind in kinds:
+        name = with_variant(kind, variant)
+        if folder.exists(name):
+            return Stored(*_read_file(folder, name))
+        index = with_variant(f"{kind}.index.json", variant)
+        if folder.exists(index):
+            return _read_shards(folder, index)
+    wanted = " or ".join(with_variant(kind, variant) for kind in kinds)
+    raise FileNotFoundError(f"no {wanted} in {folder.uri!r}")
+
+
+def _read_shards(folder: Folder, index: str) -> Stored:
+    places = folder.read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ValueError(f"{folder.uri}/{index} has no weight_map of tensors to files")
+    tensors: Tensors = {}
+    digest = hashlib.sha256(folder.read(index))
+    for name in sorted(set(places.values())):
+        if re.fullmatch(r"[\w.-]+", name) is None:
+            raise ValueError(f"{folder.uri}/{index} names the file {name!r}; a shard is a file of the same folder")
+        shard, sha256 = _read_file(folder, name)
+        tensors.update(shard)
+        digest.update(sha256.encode())
+    if missing := [name for name in places if name not in tensors]:
+        raise ValueError(f"{folder.uri}/{index} names the tensor {missing[0]}, which its file does not hold")
+    return Stored(tensors, digest.hexdigest())
+
+
+def _read_file(folder: Folder, name: str) -> tuple[Tensors, str]:
+    data = folder.read(name)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if name.endswith(".safetensors"):
         try:
-            tensors = safetensors.torch.load(data)
+            return safetensors.torch.load(data), sha256
         except SafetensorError as error:
-            raise ValueError(f"{uri}/{SAFETENSORS} is damaged or no safetensors file: {error}") from None
-    elif folder.exists(BIN):
-        data = folder.read(BIN)
-        try:
-            tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            first = str(error).splitlines()[0]
-            raise ValueError(f"{uri}/{BIN} is damaged or holds more than tensors: {first}") from None
-    else:
-        raise FileNotFoundError(f"no {SAFETENSORS} or {BIN} in {folder.uri!r}")
-    tensors = {PREFIX.sub("", name, count=1) if PREFIX.match(name) else name: t for name, t in tensors.items()}
-    words = next((name for name in WORDS.values() if name in tensors), None)
-    for decoder in _DECODERS:
-        if f"{decoder}.decoder.bias" in tensors:  # as transformers 5 names it
-            tensors.setdefault(f"{decoder}.bias", tensors[f"{decoder}.decoder.bias"])
-        if f"{decoder}.bias" in tensors and words:  # a decoder that is tied to the word embeddings is not in the file
-            tensors.setdefault(f"{decoder}.decoder.weight", tensors[words])
-    return tensors, hashlib.sha256(data).hexdigest()
+            raise ValueError(f"{folder.uri}/{name} is damaged or no safetensors file: {error}") from None
+    try:
+        tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"{folder.uri}/{name} is damaged or holds more than tensors: {first}") from None
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise ValueError(f"{folder.uri}/{name} is damaged or holds more than tensors: it is no dict of tensors")
+    return dict(tensors), sha256
 
 
-def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], kind: str) -> bool:
-    """Whether a checkpoint's tensors have all of a head's `wanted` ones, by our names, in the same shapes."""
-    found = ((tensors.get(published_name(name, kind)), tensor) for name, tensor in wanted.items())
-    return all(own is not None and own.shape == tensor.shape for own, tensor in found)
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """Return the tensors with the model's prefix, as `vilt.`, taken off their names."""
+    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items()}
 
 
-def fill(model: nn.Module, heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], source: str) -> list[str]:
-    """Copy published tensors into a model and its heads; the names of those that found no place there.
+def completed(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return the tensors by today's names, with those that files leave out because they are shared.
 
-    Raises ValueError in one line that names the tensors that are missing or have another shape.
+    A decoder of words may share the table of words, and has one bias under two names.
     """
-    state, config = _state(model, heads), _config(model)
-    wanted = to_published(state, config.model_type, getattr(config, "num_channels", 3))
-    missing = [name for name in wanted if name not in tensors]
-    other = [
-        f"{name} is {tuple(tensors[name].shape)}, the config says {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    faults = [f"missing {name}" for name in missing] + other
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
-    with torch.no_grad():
-        for name, tensor in from_published(tensors, state, config.model_type).items():
-            state[name].copy_(tensor)
-    return [name for name in tensors if name not in wanted]
+    out = {today(name): tensor for name, tensor in tensors.items()}
+    words = next((name for name in out if _WORDS.fullmatch(name)), None)
+    for decoder in _DECODERS:
+        names = (f"{decoder}.bias", f"{decoder}.decoder.bias")
+        bias = next((out[name] for name in names if name in out), None)
+        if bias is None:
+            continue
+        out.update(dict.fromkeys(names, bias))
+        if words is not None:
+            out.setdefault(f"{decoder}.decoder.weight", out[words])
+    return out
 
 
-def save(folder: str, model: nn.Module, heads: Mapping[str, nn.Module], dtype: torch.dtype = torch.float32) -> None:
-    """Write `model.safetensors` in the published format; a decoder that is tied to the word embeddings is left out."""
-    state, config = _state(model, heads), _config(model)
-    tied = [
-        name for name in state if name.endswith("decoder.weight") and _is(state[name], state.get("text.word.weight"))
-    ]
-    kept = {name: tensor.to(dtype) for name, tensor in state.items() if name not in tied}
-    named = to_published(kept, config.model_type, getattr(config, "num_channels", 3))
-    of_heads = tuple(f"{name}." for name in heads)
-    prefix = f"{config.model_type}." if heads else ""  # as published: the bare model's tensors have none
-    tensors = {name if name.startswith(of_heads) else prefix + name: tensor for name, tensor in named.items()}
-    Folder(folder).write(SAFETENSORS, safetensors.torch.save(tensors, {"format": "pt"}))
+def today(name: str) -> str:
+    """Return the name of a tensor as published since 2019: norms had gamma and beta before."""
+    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{'weight' if m[1] == 'gamma' else 'bias'}", name)
 
 
-def _is(tensor: Tensor, other: Tensor | None) -> bool:
-    """Whether both are one tensor."""
-    return other is not None and tensor.data_ptr() == other.data_ptr()
+def read(source: Source, prefix: str | None = None) -> tuple[Tensors, str]:
+    """Read a checkpoint's tensors without the model's prefix, complete, and the sha256 of their file.
+
+    Args:
+        source: Its folder.
+        prefix: The model's prefix, as "vilt"; None for `model_type` in its `config.json`.
+    """
+    folder = as_folder(source)
+    stored = read_stored(folder)
+    if prefix is None:
+        prefix = str(folder.read_json("config.json").get("model_type", "vilt"))
+    return completed(without_prefix(stored.tensors, prefix)), stored.sha256
 
 
-def _config(model: nn.Module) -> Config:
-    return model.config  # type: ignore[return-value]
-
-
-def _state(model: nn.Module, heads: Mapping[str, nn.Module]) -> Tensors:
-    state = dict(model.state_dict())
-    for name, head in heads.items():
-        state.update({f"{name}.{key}": tensor for key, tensor in head.state_dict().items()})
-    return state
+def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    """Tell whether a checkpoint has all the tensors of `wanted` in the same shapes."""
+    found = ((tensors.get(name), tensor) for name, tensor in wanted.items())
+    return all(own is not None and own.shape == tensor.shape for own, tensor in found)

@@ -93,7 +93,9 @@ class HubFolder(Folder):
 def is_repository(uri: str) -> bool:
     """Tell whether a URI has the form of a repository of the hub."""
     match = _REPOSITORY.fullmatch(uri)
-    return bool(match) and (uri.startswith("hf://") or match[3] is None) and not uri.startswith((".", "~"))  # type: ignore[index]
+    if match is None or uri.startswith((".", "~")) or uri.endswith(".ckpt"):
+        return False
+    return uri.startswith("hf://") or match[3] is None
 
 
 def split_options(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,15 +10,19 @@ from typing import Any
 import torch.utils._pytree as pytree
 from torch import Tensor
 
+from vilt.common.interop import SeenByTransformers
+
 States = tuple[Tensor, ...]  # one (B, L, D) or (B, heads, L, L) for each layer
 
 
-class ModelOutput(OrderedDict[str, Any]):
-    """Base of the outputs: `out.logits`, `out["logits"]`, `out[0]`, `out[:2]`, `**out`; values that are None do not count.
+class ModelOutput(SeenByTransformers, OrderedDict[str, Any]):
+    """Base of the outputs: `out.logits`, `out["logits"]`, `out[0]`, `**out`; values that are None do not count.
 
     Every subclass is a dataclass whose fields default to None. Instances cross pickle, `torch.utils._pytree`,
     `DataParallel` and `torch.export` as dicts do.
     """
+
+    _base = ("transformers.utils", "ModelOutput")
 
     def __init_subclass__(cls) -> None:
         pytree.register_pytree_node(
@@ -61,7 +65,7 @@ class ModelOutput(OrderedDict[str, Any]):
     def _refuse(self, *_args: Any, **_values: Any) -> Any:
         raise TypeError(f"{type(self).__name__} has fixed names: set a value, or make a dict of it")
 
-    __delitem__ = setdefault = pop = update = _refuse  # type: ignore[assignment]
+    __delitem__ = setdefault = pop = update = _refuse
 
     def to_tuple(self) -> tuple[Any, ...]:
         """Return the values that are not None, in order."""

@@ -1,122 +1,66 @@
-"""What all models of the family do with embedded tokens: the encoder, the norm after it, and the pooler."""
+"""What the fast models of all families do with embedded tokens: the encoder, the norm after it, and the pooler."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.outputs import EncoderOutput
-from vilt.inference.encoder import Dense, Encoder
-from vilt.inference.linear import activation
+from vilt.inference.encoder import Encoder, LayerParts, fused, norm
 from vilt.inference.packing import Packed, Pairs
 
 
-class Pooler(nn.Module):
-    """A linear map of [CLS] and its activation, tanh unless the config says otherwise."""
+class FastPooler(nn.Module):
+    """The linear map of a published pooler and its activation."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, dense: nn.Linear, act: nn.Module) -> None:
         super().__init__()
-        width = getattr(config, "pooler_output_size", None) or config.hidden_size
-        self.dense = nn.Linear(config.hidden_size, width)
-        self.act = activation(getattr(config, "pooler_act", "tanh"))
+        self.dense, self.act = fused(dense), act
 
     def forward(self, first: Tensor) -> Tensor:
-        """(n, D) -> (n, D)."""
+        """(n, D) -> (n, width)."""
         return self.act(self.dense(first))
 
 
-class Backbone(PretrainedModel):
-    """A model without a head: the base of `ViltModel`, `ViTModel` and `VisualBertModel`, which add embeddings.
+class Backbone(nn.Module):
+    """A published model without its heads, for inference over packed batches; families add embeddings.
 
-    `forward` of each is the published, padded API, and ends in `encode`. `pooled` is the packed path of predictors.
+    Args:
+        layers: The parts of the published layers.
+        pre_norm: Whether a block's norms come before its layers.
+        last: The norm after the last layer, when there is one.
+        pooler: The published pooler, with `dense` and `activation`, when there is one.
     """
 
-    pre_norm: ClassVar[bool] = True
-
-    def __init__(self, config: Any, pooling: bool) -> None:
-        super().__init__(config)
-        pre_norm = self.pre_norm
-        self.encoder = Encoder(config, pre_norm)
-        # Where norms come before a block's layers, the last output still lacks one.
-        last = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.norm = last if pre_norm else nn.Identity()
-        self.pooler = Pooler(config) if pooling else None
-
-    @classmethod
-    def options(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """No pooler where the checkpoint has none."""
-        return {"add_pooling_layer": "pooler.dense.weight" in tensors}
-
-    def parts(self) -> tuple[Backbone, dict[str, nn.Module]]:
-        """The model itself, without heads."""
-        return self, {}
-
-    def encode(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        head_mask: Tensor | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-    ) -> EncoderOutput | tuple[Any, ...]:
-        """Embedded tokens (B, L, D), and a mask (B, L), nonzero where one is real -> what `forward` returns."""
-        states, attentions = self.run(x, mask, head_mask, output_attentions)
-        return self.output(self.norm(states[-1]), states, attentions, output_hidden_states, return_dict)
-
-    def run(
-        self, x: Tensor, mask: Tensor | None, head_mask: Tensor | None, output_attentions: bool | None
-    ) -> tuple[list[Tensor], list[Tensor] | None]:
-        """The same -> x and every layer's output, (B, L, D) each; and every layer's attention, where asked for."""
-        keep = self.config.output_attentions if output_attentions is None else output_attentions
-        layers = len(self.encoder.blocks)
-        heads: Sequence[Tensor | None] = [None] * layers if head_mask is None else [*head_mask.expand(layers, -1)]
-        layouts = [Dense(mask, factors, keep) for factors in heads]
-        states = self.encoder(x, layouts)
-        return states, [layout.attentions for layout in layouts if layout.attentions is not None] if keep else None
-
-    def output(
-        self,
-        hidden: Tensor,
-        states: Sequence[Tensor],
-        attentions: Sequence[Tensor] | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-    ) -> EncoderOutput | tuple[Any, ...]:
-        """The last hidden state (B, L, D), and what `run` gave -> what `forward` returns."""
-        asked = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        out = EncoderOutput(
-            hidden,
-            self.pooler(hidden[:, 0]) if self.pooler is not None else None,
-            tuple(states) if asked else None,
-            tuple(attentions) if attentions is not None else None,
-        )
-        return self.finish(out, return_dict)
+    def __init__(
+        self, layers: Iterable[LayerParts], pre_norm: bool, last: nn.LayerNorm | None, pooler: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(layers, pre_norm)
+        self.norm: nn.Module = nn.Identity() if last is None else norm(last)
+        self.pooler: FastPooler | None = None
+        if pooler is not None:
+            assert isinstance(pooler.dense, nn.Linear)
+            assert isinstance(pooler.activation, nn.Module)
+            self.pooler = FastPooler(pooler.dense, pooler.activation)
 
     def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
-        """The images of `pairs`, which may be projected as they are stored -> what `embed` takes."""
+        """Return the images of `pairs`, projected as they are stored, as `embed` takes them."""
         raise NotImplementedError
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:
-        """A packed batch and its embedded images -> (T, D), what the encoder reads."""
+        """Return a packed batch with its embedded images, (T, D): what the encoder reads."""
         raise NotImplementedError
 
     def one(self, batch: Packed, images: Tensor) -> Tensor:
-        """The same -> (n, D), the last hidden state of the token that a head is on, in packed order. For inference."""
+        """Return the last hidden state of the token that a head is on, (n, D), in packed order."""
         return self.norm(self.encoder.forward_one(self.embed(batch, images), batch))
 
     def pooled(self, batch: Packed, images: Tensor) -> Tensor:
-        """The same -> (n, D), each pair's pooled [CLS]."""
+        """Return each pair's pooled [CLS], (n, width), in packed order."""
         assert self.pooler is not None
         return self.pooler(self.one(batch, images))
 
-
-def one_of(**given: Tensor | None) -> Tensor:
-    """The one input that is given. Raises ValueError where none is, or both are."""
-    present = [value for value in given.values() if value is not None]
-    if len(present) != 1:
-        raise ValueError(f"{' or '.join(given)}: give one of them, not {'both' if present else 'none'}")
-    return present[0]
+    def text_states(self, batch: Packed, images: Tensor) -> Tensor:
+        """Return the last hidden state of every text token, (texts, D), in packed order."""
+        return self.norm(self.encoder(self.embed(batch, images), batch)[batch.text_rows])

@@ -1,4 +1,4 @@
-"""What stands before the encoder: tokens of texts and patches of images -> vectors."""
+"""What stands before the encoder: tokens of texts and patches of images -> vectors; copies of a published model's."""
 
 from __future__ import annotations
 
@@ -9,61 +9,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.inference.encoder import fused, norm
 from vilt.inference.linear import Linear
 from vilt.processing.grids import Grid
-from vilt.processing.images import patchify_pixels
 
 CPU_ROWS = 1024  # patches that are projected together on a CPU, whose caches hold their pixels as floats
 
 
 class TextEmbeddings(nn.Module):
-    """BERT's: word + token type + position, then a norm. padding: the id of the word that learns nothing."""
+    """Word + position + token type, then a norm.
 
-    def __init__(self, config: Any, padding: int | None = None) -> None:
+    Args:
+        published: A module that has BERT's four by their published names.
+    """
+
+    def __init__(self, published: Any) -> None:
         super().__init__()
-        self.word = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=padding)
-        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.word = table_of(published.word_embeddings)
+        self.position = table_of(published.position_embeddings)
+        self.token_type = table_of(published.token_type_embeddings)
+        self.norm = norm(published.LayerNorm)
 
-    def forward(self, words: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
-        """words: int64 ids (...,), or their embeddings (..., D); positions and token types int64 (...,) -> (..., D).
-
-        Token types are 0 where not given.
-        """
-        embedded = words if words.is_floating_point() else self.word(words)
-        types = self.token_type.weight[0] if token_types is None else self.token_type(token_types)
-        return self.dropout(self.norm(embedded + types + self.position(positions)))
+    def forward(self, words: Tensor, positions: Tensor) -> Tensor:
+        """Ids and places in their texts, int64 (T,) -> (T, D); token types are 0."""
+        return self.norm(self.word(words) + self.token_type.weight[0] + self.position(positions))
 
 
 class ImageEmbeddings(nn.Module):
-    """A linear map of each patch, an image [CLS], and a position table resized to the image's grid.
+    """An image [CLS], and a position table resized to the image's grid.
 
-    resize: how, as `F.interpolate` takes it.
+    Args:
+        cls_token: (1, 1, D).
+        position_embeddings: (1, 1 + rows * cols, D), that of [CLS] first.
+        grid: The table's rows and columns.
+        mode: How the table is resized: "bilinear", to the corners, or "bicubic".
     """
 
-    def __init__(self, config: Any, **resize: Any) -> None:
+    def __init__(self, cls_token: Tensor, position_embeddings: Tensor, grid: tuple[int, int], mode: str) -> None:
         super().__init__()
-        self.resize = resize
-        side = config.table_grid[0]
-        self.projection = nn.Linear(config.num_channels * config.patch_size**2, config.hidden_size)
-        self.cls = nn.Parameter(torch.zeros(config.hidden_size))
-        self.cls_position = nn.Parameter(torch.zeros(config.hidden_size))
-        self.position = nn.Parameter(torch.zeros(side, side, config.hidden_size))
+        self.mode = mode
+        first = cls_token[0, 0] + position_embeddings[0, 0]
+        self.cls = nn.Parameter(first.detach().clone(), requires_grad=False)  # with its position
+        table = position_embeddings[0, 1:].detach().clone().unflatten(0, grid)  # (rows, cols, D)
+        self.position = nn.Parameter(table, requires_grad=False)
 
     def positions(self, grid: Grid) -> Tensor:
         """(rows * cols, D): the table resized to `grid`."""
-        table = self.position.permute(2, 0, 1)[None]  # (1, D, side, side)
-        return F.interpolate(table, tuple(grid), **self.resize)[0].flatten(1).T
-
-    def patches(self, pixel_values: Tensor, patch_size: int) -> Tensor:
-        """(B, C, H, W) -> (B, rows, cols, D), without positions."""
-        return self.projection(patchify_pixels(pixel_values, patch_size).to(self.projection.weight))
+        table = self.position.permute(2, 0, 1)[None]  # (1, D, rows, cols)
+        return F.interpolate(table, tuple(grid), mode=self.mode, align_corners=self.mode == "bilinear")[0].flatten(1).T
 
     def first(self) -> Tensor:
         """(1, D): the image [CLS] with its position; the same for every image."""
-        return (self.cls + self.cls_position)[None]
+        return self.cls[None]
 
 
 class PixelProjection(nn.Module):
@@ -71,21 +68,45 @@ class PixelProjection(nn.Module):
 
     ((x * rescale - mean) / std) W + b = (x - 127.5) W' + b'. Shifting by 127.5 keeps every pixel exact in bfloat16,
     and the folded weights as small as the trained ones.
+
+    Args:
+        projection: The published convolution, (D, channels, patch, patch).
+        mean: Of each channel.
+        std: Of each channel.
+        rescale: The factor before mean and deviation.
     """
 
     def __init__(
-        self, projection: nn.Linear, mean: Sequence[float], std: Sequence[float], rescale: float = 1 / 255
+        self, projection: nn.Conv2d, mean: Sequence[float], std: Sequence[float], rescale: float = 1 / 255
     ) -> None:
         super().__init__()
-        weight = projection.weight  # (D, pixels * channels), channels last
+        weight = projection.weight.detach().permute(0, 2, 3, 1).flatten(1)  # (D, pixels * channels), channels last
         repeat = weight.shape[1] // len(mean)
         scale = weight.new_tensor([rescale / s for s in std]).repeat(repeat)  # (pixels * channels,)
         shift = weight.new_tensor([(127.5 * rescale - m) / s for m, s in zip(mean, std, strict=True)]).repeat(repeat)
-        self.linear = Linear(*weight.T.shape)
+        bias = weight @ shift if projection.bias is None else projection.bias.detach() + weight @ shift
+        self.linear = Linear(*weight.T.shape).requires_grad_(False)
         self.linear.weight.copy_(weight * scale)
-        self.linear.bias.copy_(projection.bias + weight @ shift)
+        self.linear.bias.copy_(bias)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """uint8 (P, 3 * patch_size ** 2) -> (P, D)."""
+        """Uint8 (P, channels * patch_size ** 2) -> (P, D)."""
         rows = CPU_ROWS if patches.device.type == "cpu" else max(1, len(patches))
         return torch.cat([self.linear(part.to(self.linear.bias.dtype).sub_(127.5)) for part in patches.split(rows)])
+
+
+class RegionProjection(nn.Module):
+    """The linear map of regions' features."""
+
+    def __init__(self, projection: nn.Linear) -> None:
+        super().__init__()
+        self.linear = fused(projection)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width) -> (n, D)."""
+        return self.linear(features)
+
+
+def table_of(embedding: nn.Embedding) -> nn.Embedding:
+    """Return a copy of a table of embeddings for inference."""
+    return nn.Embedding.from_pretrained(embedding.weight.detach().clone())

@@ -1,88 +1,68 @@
-"""The transformer of the whole family: blocks over tokens that lie in one of two layouts.
+"""The transformer of all families, built from published layers, over the tokens of many pairs in one matrix.
 
-Blocks differ in the norms' place alone: before each layer (ViLT, ViT), or after each residual (VisualBERT, as BERT).
-A layout is the only thing that knows which tokens belong together: `Dense` here for padded batches (B, L, D), as
-the published API has them, and `vilt.inference.packing.Packed` for the tokens of many pairs in one matrix (T, D).
-Linear layers and norms do not care; attention asks the layout.
+Blocks differ in the place of the norms alone: before each layer (ViLT, ViT), or after each residual (VisualBERT, as
+BERT). Queries stay apart from keys and values, which are one product: the last layer computes queries for one token of
+each pair only. A layout, `vilt.inference.packing.Packed`, is the only thing that knows which tokens belong together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
-from vilt.inference.linear import Linear, activation
+from vilt.common.activations import activation
+from vilt.inference.linear import FUSED, Linear
 
 
 class Layout(Protocol):
     """Which tokens attend to which."""
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
-        """(..., heads, d) each -> (..., heads, d): every token reads all tokens of its own sequence."""
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(T, heads, d) each -> (T, heads, d): every token reads all tokens of its own sequence."""
         ...
 
-
-class OneLayout(Layout, Protocol):
-    """A layout that can also let only one token of each sequence read: the one that a head is on, mostly [CLS]."""
-
     def one(self, x: Tensor) -> Tensor:
-        """(..., D) -> (n, D): that token of each of the n sequences."""
+        """(T, D) -> (n, D): the token of each of the n sequences that a head is on, mostly [CLS]."""
         ...
 
     def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q (n, heads, d), k and v (..., heads, d) -> (n, heads, d): only those tokens read."""
+        """Q (n, heads, d), k and v (T, heads, d) -> (n, heads, d): only those tokens read."""
         ...
 
 
-class Dense:
-    """Padded sequences (B, L), for one layer.
+class LayerParts(NamedTuple):
+    """The modules of a published layer, by what they do."""
 
-    mask: (B, L), nonzero where a token is real; None where all are. head_mask: (heads,), a factor for each head's
-    attention. With `keep`, `attentions` holds the probabilities (B, heads, L, L) after the layer has run.
-    """
-
-    def __init__(self, mask: Tensor | None, head_mask: Tensor | None = None, keep: bool = False) -> None:
-        self.mask = None if mask is None else mask[:, None, None, :].bool()  # (B, 1, 1, L)
-        self.head_mask, self.keep = head_mask, keep
-        self.attentions: Tensor | None = None
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-        """(B, L, heads, d) each -> (B, L, heads, d)."""
-        q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (B, heads, L, d)
-        if self.head_mask is None and not self.keep:
-            return F.scaled_dot_product_attention(q, k, v, self.mask, dropout).transpose(1, 2)
-        scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, heads, L, L)
-        if self.mask is not None:
-            scores = scores.masked_fill(~self.mask, float("-inf"))
-        weights = F.dropout(scores.softmax(-1), dropout)
-        if self.head_mask is not None:
-            weights = weights * self.head_mask[:, None, None]
-        self.attentions = weights if self.keep else None
-        return (weights @ v).transpose(1, 2)
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    out: nn.Linear
+    up: nn.Linear
+    down: nn.Linear
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+    heads: int
+    act: str | Callable[[Tensor], Tensor]
 
 
 class Attention(nn.Module):
     """Multi-head self-attention, added to a residual."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, parts: LayerParts) -> None:
         super().__init__()
-        self.heads, size = config.num_attention_heads, config.hidden_size
-        self.q = Linear(size, size, bias=getattr(config, "qkv_bias", True))
-        self.kv = Linear(size, 2 * size, bias=getattr(config, "qkv_bias", True))  # keys, then values
-        self.out = Linear(size, size)
-        self.attention_dropout, self.dropout = config.attention_probs_dropout_prob, config.hidden_dropout_prob
+        self.heads = parts.heads
+        self.q, self.kv, self.out = fused(parts.query), fused(parts.key, parts.value), fused(parts.out)
 
     def forward(self, x: Tensor, layout: Layout, residual: Tensor) -> Tensor:
-        """(..., D) and what to add to -> (..., D)."""
-        dropout = self.attention_dropout if self.training else 0.0
-        mixed = layout.attend(self._heads(self.q(x)), *self._keys_and_values(x), dropout)
-        return add(self.out, mixed.flatten(-2), residual, self.dropout)
+        """(T, D) and what to add to -> (T, D)."""
+        mixed = layout.attend(self._heads(self.q(x)), *self._keys_and_values(x))
+        return self.out.add(mixed.flatten(-2), residual)
 
-    def forward_one(self, x: Tensor, layout: OneLayout, residual: Tensor) -> Tensor:
-        """(..., D), (n, D) -> (n, D): what `forward` gives for one token each, without the work for the others."""
+    def forward_one(self, x: Tensor, layout: Layout, residual: Tensor) -> Tensor:
+        """(T, D), (n, D) -> (n, D): what `forward` gives for one token each, without the work for the others."""
         mixed = layout.attend_one(self._heads(self.q(layout.one(x))), *self._keys_and_values(x))
         return self.out.add(mixed.flatten(-2), residual)
 
@@ -90,55 +70,48 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1))
 
     def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., D) -> (..., heads, d) each."""
+        """(T, D) -> (T, heads, d) each."""
         k, v = self.kv(x).chunk(2, -1)
         return self._heads(k), self._heads(v)
 
 
 class Mlp(nn.Module):
-    """Two linear layers with the configured activation between them, added to a residual."""
+    """Two linear layers with an activation between them, added to a residual."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, parts: LayerParts) -> None:
         super().__init__()
-        activation(config.hidden_act)  # it is known, or the model is refused here
-        self.up = Linear(config.hidden_size, config.intermediate_size)
-        self.act = config.hidden_act
-        self.down = Linear(config.intermediate_size, config.hidden_size)
-        self.dropout = config.hidden_dropout_prob
+        self.up, self.down = fused(parts.up), fused(parts.down)
+        self.act = parts.act if parts.act in FUSED else activation(parts.act)  # by name where kernels take it in
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        """(..., D) and what to add to -> (..., D)."""
-        return add(self.down, self.up(x, self.act), residual, self.dropout)
-
-
-def add(linear: Linear, x: Tensor, residual: Tensor, dropout: float) -> Tensor:
-    """residual + linear(x), with dropout in training."""
-    if linear.training and dropout:
-        return residual + F.dropout(linear(x), dropout)
-    return linear.add(x, residual)
+        """(T, D) and what to add to -> (T, D)."""
+        return self.down.add(self.up(x, self.act), residual)
 
 
 class Block(nn.Module):
-    """One transformer block. pre_norm: whether its norms come before its layers, or after the residuals."""
+    """One transformer block.
 
-    def __init__(self, config: Any, pre_norm: bool) -> None:
+    Args:
+        parts: A published layer's.
+        pre_norm: Whether norms come before the layers, not after the residuals.
+    """
+
+    def __init__(self, parts: LayerParts, pre_norm: bool) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.attention = Attention(config)
-        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = Mlp(config)
+        self.norm1, self.norm2 = norm(parts.norm1), norm(parts.norm2)
+        self.attention, self.mlp = Attention(parts), Mlp(parts)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """(..., D) -> (..., D)."""
+        """(T, D) -> (T, D)."""
         if self.pre_norm:
             x = self.attention(self.norm1(x), layout, x)
             return self.mlp(self.norm2(x), x)
         x = self.norm1(self.attention(x, layout, x))
         return self.norm2(self.mlp(x, x))
 
-    def forward_one(self, x: Tensor, layout: OneLayout) -> Tensor:
-        """(..., D) -> (n, D): one token of each sequence only; for inference, so without dropout."""
+    def forward_one(self, x: Tensor, layout: Layout) -> Tensor:
+        """(T, D) -> (n, D): one token of each sequence only."""
         if self.pre_norm:
             x = self.attention.forward_one(self.norm1(x), layout, layout.one(x))
             return self.mlp(self.norm2(x), x)
@@ -149,20 +122,48 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """The stack of blocks."""
 
-    def __init__(self, config: Any, pre_norm: bool) -> None:
+    def __init__(self, layers: Iterable[LayerParts], pre_norm: bool) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config, pre_norm) for _ in range(config.num_hidden_layers))
+        self.blocks = nn.ModuleList(Block(parts, pre_norm) for parts in layers)
 
-    def forward(self, x: Tensor, layouts: Iterable[Layout]) -> list[Tensor]:
-        """(..., D), and a layout for each layer -> x and every layer's output, (..., D) each."""
-        states = [x]
-        for block, layout in zip(self.blocks, layouts, strict=True):
-            states.append(block(states[-1], layout))
-        return states
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        """(T, D) -> (T, D), after every layer."""
+        for block in self.blocks:
+            x = block(x, layout)
+        return x
 
-    def forward_one(self, x: Tensor, layout: OneLayout) -> Tensor:
-        """(..., D) -> (n, D): the last layer computes only what a head on one token reads (about 7 % less work)."""
+    def forward_one(self, x: Tensor, layout: Layout) -> Tensor:
+        """(T, D) -> (n, D): the last layer computes only what a head on one token reads (about 7 % less work)."""
+        if not len(self.blocks):
+            return layout.one(x)
         for block in self.blocks[:-1]:
             x = block(x, layout)
-        last: Block = self.blocks[-1]  # type: ignore[assignment]
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
         return last.forward_one(x, layout)
+
+
+def fused(*layers: nn.Module) -> Linear:
+    """Return one linear layer that gives what several give, end to end; the weights are copies.
+
+    Raises:
+        ValueError: A layer is not a plain linear layer, as one with an adapter that is not merged.
+    """
+    for layer in layers:
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(f"a predictor reads linear layers, not {type(layer).__name__}: merge adapters first")
+    weights = [layer.weight.detach() for layer in layers if isinstance(layer, nn.Linear)]
+    biases = [layer.bias.detach() for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
+    out = nn.utils.skip_init(Linear, weights[0].shape[1], sum(map(len, weights)), bias=bool(biases))
+    out.weight = nn.Parameter(torch.cat(weights), requires_grad=False)
+    if biases:
+        out.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
+    assert isinstance(out, Linear)
+    return out
+
+
+def norm(layer: nn.LayerNorm) -> nn.LayerNorm:
+    """Return a copy of a norm for inference."""
+    out = nn.LayerNorm(layer.normalized_shape, layer.eps)
+    out.load_state_dict(layer.state_dict())
+    return out.requires_grad_(False)

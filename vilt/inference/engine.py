@@ -1,8 +1,9 @@
-"""`Engine`: what the predictors of the family have in common, from packed batches to the best classes."""
+"""`Engine`: what the predictors of all families have in common, from packed batches to the best classes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from vilt.checkpoints import state_dict as checkpoint
+from vilt.checkpoints.loading import check_layers, loaded, on_meta
 from vilt.common.configuration import Config
 from vilt.common.scores import top
-from vilt.common.storage import Source
+from vilt.common.storage import Source, as_folder
 from vilt.inference.backbone import Backbone
-from vilt.inference.heads import Head, Reads
+from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
 from vilt.inference.packing import Packed, Pairs
 from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
@@ -45,16 +47,27 @@ class Engine:
     """A checkpoint with every head that it holds, on a device in a precision.
 
     No padding and no masks: each pair's tokens are read exactly as if it were alone, so a result does not depend
-    on the other pairs of a call. A subclass says how its kind of model is made, and adds methods for each task.
+    on the other pairs of a call. A subclass says how its family's fast model is built from a published one, and adds
+    methods for each task.
+
+    Args:
+        model: A published model without a head. Its weights are copied: later changes of it change nothing here.
+        heads: The heads by task.
+        preprocessor: The family's.
+        device: Where to run; a GPU if torch sees one, else the CPU.
+        precision: See `from_pretrained`.
+        weights_sha256: The hash of the file that the weights came from.
     """
 
     config_class: ClassVar[type[Config]]
-    model_class: ClassVar[type[Backbone]]
+    model_class: ClassVar[Callable[..., nn.Module]]  # the published one
     preprocessor_class: ClassVar[type[AnyPreprocessor]]
+    task_heads: ClassVar[Mapping[str, TaskHead]] = {}
+    embeds_without_pooler: ClassVar[bool] = False
 
     def __init__(
         self,
-        model: Backbone,
+        model: Any,
         heads: Mapping[str, nn.Module],
         preprocessor: AnyPreprocessor,
         device: str | torch.device | None = None,
@@ -69,61 +82,102 @@ class Engine:
         self.weights_sha256 = weights_sha256
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
+            self.model: Any = self.build(model).to(self.device).eval()
             projection = self.make_projection(model, preprocessor)
-        self.model: Any = model.to(self.device).eval()  # and no longer the caller's
-        if self.precision in LINEARS:
-            replace(model.encoder, LINEARS[self.precision])  # but not the projection: bfloat16 holds pixels exactly
-        self.model.to(dtype)
-        self.projection = projection.to(self.device, dtype)
-        for part in (self.model.encoder, self.projection):
-            replace(part, packed)
+            if self.precision in LINEARS:
+                replace(
+                    self.model.encoder, LINEARS[self.precision]
+                )  # not the projection: bfloat16 holds pixels exactly
+            self.model.to(dtype)
+            self.projection = projection.to(self.device, dtype)
+            for part in (self.model.encoder, self.projection):
+                replace(part, packed)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
-        self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
+        labels = self.config.id2label
+        self.labels = np.array([labels.get(i, f"LABEL_{i}") for i in range(self.config.num_labels)], dtype=object)
 
     @classmethod
     def from_pretrained(
         cls,
-        uri: Source,
+        source: Source,
         device: str | torch.device | None = None,
         precision: str = "auto",
         tokenizer: Source | None = None,
     ) -> Self:
-        """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
+        """Load a checkpoint.
 
-        device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", "int8"
-        on CPUs (see `vilt.inference.int8`), "float8" on GPUs (see `vilt.inference.float8`), or "auto": bfloat16
-        where the device computes with it natively, else float32. tokenizer: the folder of one, where the checkpoint
-        has none.
+        Args:
+            source: A folder, `owner/name` on the hub, `s3://...`, any URI that fsspec opens.
+            device: Where to run; a GPU if torch sees one, else the CPU.
+            precision: "float32", "bfloat16", "int8" on CPUs (see `vilt.inference.int8`), "float8" on GPUs (see
+                `vilt.inference.float8`), or "auto": bfloat16 when the device computes with it natively, else float32.
+            tokenizer: The folder of a tokenizer, when the checkpoint has none.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+            ValueError: The checkpoint is of another family, or its weights do not fit its config.
         """
-        config = cls.config_class.from_pretrained(uri)
-        preprocessor = cls.preprocessor_class.from_pretrained(uri, config, tokenizer)
-        tensors, sha256 = checkpoint.read(uri)
+        folder = as_folder(source)
+        config = cls.config_class.from_pretrained(folder)
+        preprocessor = cls.preprocessor_class.from_pretrained(folder, config, tokenizer)
+        tensors, sha256 = checkpoint.read(folder, config.model_type)
+        check_layers(tensors, config, str(folder))
+        model = loaded(lambda: cls.make_model(config, tensors), tensors, config.model_type, str(folder))
         heads = cls.heads_in(tensors, config)
-        model = cls.model_class(config, **cls.model_class.options(tensors))
-        named = {head.name: head for head in heads.values() if isinstance(head, Head)}
-        checkpoint.fill(model, named, tensors, str(uri))
+        for task, spec in cls.task_heads.items():
+            if task in heads:
+                start = f"{spec.name}."
+                own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+                heads[task].load_state_dict({name: own[name] for name in heads[task].state_dict()})
         return cls(model, heads, preprocessor, device, precision, sha256)
 
     @classmethod
+    def make_model(cls, config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """Make the published model without a head that a checkpoint of these tensors holds."""
+        return cls.model_class(config, **cls.model_class.options_of(tensors))  # type: ignore[attr-defined]
+
+    @classmethod
     def heads_in(cls, tensors: Mapping[str, Tensor], config: Any) -> dict[str, nn.Module]:
-        """Fresh heads, by task, for those that a checkpoint holds."""
+        """Make the heads, by task, whose tensors a checkpoint holds in the shapes that its config gives them.
+
+        `embed`, which hands on vectors as they are, needs only a pooler.
+        """
+        pooler = "pooler.dense.weight" in tensors
+        found: dict[str, nn.Module] = {"embed": nn.Identity()} if pooler or cls.embeds_without_pooler else {}
+        for task, spec in cls.task_heads.items():
+            if (spec.needs_pooler and not pooler) or not cls.may_have(task, config):
+                continue
+            head = on_meta(partial(spec.make, config), "the checkpoint")
+            wanted = {f"{spec.name}.{name}": tensor for name, tensor in head.state_dict().items()}
+            if checkpoint.holds(tensors, wanted):
+                found[task] = spec.make(config)
+        return found
+
+    @classmethod
+    def may_have(cls, task: str, config: Any) -> bool:
+        """Tell whether a config leaves room for a task's head."""
+        del task, config
+        return True
+
+    @classmethod
+    def build(cls, model: Any) -> Backbone:
+        """Build the fast model from a published one."""
         raise NotImplementedError
 
     @staticmethod
     def make_projection(model: Any, preprocessor: Any) -> nn.Module:
-        """From the rows of images, as they are stored, to the model's width."""
+        """Make what maps the rows of images, as they are stored, to the model's width."""
         raise NotImplementedError
 
     def require(self, task: str) -> None:
-        """Raises ValueError in one line where the checkpoint cannot do a task."""
+        """Raise ValueError, in one line, when the checkpoint cannot do a task."""
         if task not in self.heads:
             raise ValueError(f"the model has no head to {task}; it can {', '.join(self.heads) or 'do nothing'}")
 
     def reads(self, task: str) -> Reads:
-        """Which vectors a task's head reads; those of `embed` are pooled where the checkpoint has a pooler."""
-        head = self.heads[task]
-        if isinstance(head, Head):
-            return head.reads
+        """Return which vectors a task's head reads; those of `embed` are pooled when the checkpoint has a pooler."""
+        if task in self.task_heads:
+            return self.task_heads[task].reads
         return "pooled" if self.model.pooler is not None else "cls"
 
     def cross_scores(
@@ -147,9 +201,12 @@ class Engine:
 
     @torch.inference_mode()
     def vectors(self, pairs: Pairs, reads: Reads, images: Tensor | None = None) -> Tensor:
-        """What a head reads of each pair, float32 (n, D), in the order of `pairs`.
+        """Return what a head reads of each pair, float32 (n, D), in the order of `pairs`.
 
-        images: those of `pairs`, where they are embedded already.
+        Args:
+            pairs: The pairs.
+            reads: Which vector of each pair.
+            images: Those of `pairs`, when they are embedded already.
         """
         pooled = reads == "pooled"
         width = self.model.pooler.dense.out_features if pooled else self.config.hidden_size
@@ -165,17 +222,15 @@ class Engine:
 
     @torch.inference_mode()
     def logits(self, task: str, features: Tensor) -> np.ndarray:
-        """A head on its features, as `vectors` gives them: float32 (n, outputs)."""
+        """Run a head on its features, as `vectors` gives them: float32 (n, outputs)."""
         return self.heads[task](features).cpu().numpy()
 
     def scores(self, task: str, logits: np.ndarray) -> np.ndarray:
-        """Logits (n, classes) of a task -> what is told of each class, mostly its probability."""
-        head = self.heads[task]
-        assert isinstance(head, Head)
-        return head.scores(logits)
+        """Return what is reported of each class, mostly its probability, for logits (n, classes) of a task."""
+        return self.task_heads[task].scores(logits, self.config)
 
     def of_pairs(self, task: str, pairs: Pairs) -> np.ndarray:
-        """The logits of a task, float32 (n, outputs)."""
+        """Return the logits of a task, float32 (n, outputs)."""
         return self.logits(task, self.vectors(pairs, self.reads(task)))
 
     def _passes(
@@ -186,9 +241,9 @@ class Engine:
         chosen: np.ndarray | None = None,
         last_word: bool = False,
     ) -> Iterator[tuple[Packed, Tensor]]:
-        """Packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
+        """Yield packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
 
-        Batches for which there is no memory are halved.
+        Batches that there is no memory for are halved.
         """
 
         def run(part: np.ndarray) -> tuple[Packed, Tensor | None]:
@@ -214,7 +269,7 @@ class Engine:
             waiting = pairs.cut(self.tokens, np.concatenate(too_large)) if too_large else []
 
     def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
-        """Scores (n, labels) -> for each row its `top_k` (label, score), best first."""
+        """Return for each row of scores (n, labels) its `top_k` (label, score), best first."""
         if not 1 <= top_k <= scores.shape[1]:
             raise ValueError(f"top_k is {top_k}; this model knows {scores.shape[1]} answers")
         best, values = top(scores, top_k)
@@ -225,5 +280,5 @@ class Engine:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Of a GPU or of the host, for which torch has no error of its own."""
+    """Tell whether a GPU or the host, for which torch has no error of its own, has no memory left."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from vilt.common.configuration import both
 from vilt.common.storage import Source
 from vilt.inference.packing import ImageRows, Pairs
-from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode, read_size
+from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify
 from vilt.processing.text import ViltTokenizer
@@ -92,7 +92,7 @@ class ImagePreprocessor:
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        return self.patches(decode(data, max_pixels, self.images.exif_orientation))[0]
+        return self.patches(decode_pixels(data, max_pixels, self.images.exif_orientation))[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""

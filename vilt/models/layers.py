@@ -106,8 +106,7 @@ class Intermediate(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, intermediate_size)."""
-        out: Tensor = self.intermediate_act_fn(self.dense(hidden_states))
-        return out
+        return self.intermediate_act_fn(self.dense(hidden_states))
 
 
 class ViTSelfOutput(nn.Module):
@@ -121,8 +120,7 @@ class ViTSelfOutput(nn.Module):
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """(B, L, heads * size) -> (B, L, D)."""
         del input_tensor
-        out: Tensor = self.dropout(self.dense(hidden_states))
-        return out
+        return self.dropout(self.dense(hidden_states))
 
 
 class ViTAttention(nn.Module):
@@ -160,8 +158,7 @@ class ViTOutput(nn.Module):
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """(B, L, intermediate_size), (B, L, D) -> (B, L, D)."""
-        out: Tensor = self.dropout(self.dense(hidden_states)) + input_tensor
-        return out
+        return self.dropout(self.dense(hidden_states)) + input_tensor
 
 
 class PreNormLayer(nn.Module):
@@ -221,7 +218,7 @@ class Encoder(nn.Module):
                 out = self.checkpoint(layer.__call__, states[-1], *arguments)
             else:
                 out = layer(states[-1], *arguments)
-            tokens, weights = out if isinstance(out, tuple) else (out, None)
+            tokens, weights = (*out, None)[:2] if isinstance(out, tuple) else (out, None)
             states.append(tokens)
             attentions.append(weights)
         result = BaseModelOutput(
@@ -242,8 +239,7 @@ class Pooler(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, L, D) -> (B, width)."""
-        out: Tensor = self.activation(self.dense(hidden_states[:, 0]))
-        return out
+        return self.activation(self.dense(hidden_states[:, 0]))
 
 
 class PredictionHeadTransform(nn.Module):
@@ -257,8 +253,7 @@ class PredictionHeadTransform(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        out: Tensor = self.LayerNorm(self.transform_act_fn(self.dense(hidden_states)))
-        return out
+        return self.LayerNorm(self.transform_act_fn(self.dense(hidden_states)))
 
 
 class MaskedWordHead(nn.Module):
@@ -273,8 +268,7 @@ class MaskedWordHead(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., D) -> (..., vocabulary)."""
-        out: Tensor = self.decoder(self.transform(hidden_states))
-        return out
+        return self.decoder(self.transform(hidden_states))
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

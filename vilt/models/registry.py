@@ -15,10 +15,10 @@ worker of a cluster finds it as the driver does. In one process, `register` does
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vilt.common.configuration import Config
-from vilt.common.storage import Source, as_folder
+from vilt.common.storage import Folder, Source, as_folder
 from vilt.models import vilt, visual_bert, vit
 from vilt.models.family import ModelFamily
 
@@ -63,9 +63,32 @@ def families_with(task: str) -> list[ModelFamily]:
     return [family for family in families() if task in family.tasks]
 
 
+def open_checkpoint(source: Source, **options: Any) -> Folder:
+    """Open what a person names as a checkpoint.
+
+    Args:
+        source: A folder (of `save_pretrained` or of a Trainer, whole or in shards), a folder of an adapter over its
+            base, a `.ckpt` file of the original project, `owner/name` on the hub, or a URI that fsspec opens.
+        **options: For the filesystem, as fsspec takes them.
+
+    Returns:
+        A folder with `config.json` and weights.
+    """
+    folder = as_folder(source, **options)
+    if not folder.uri.endswith(".ckpt"):
+        if folder.exists("config.json") or not folder.exists("adapter_config.json"):
+            return folder
+        from vilt.checkpoints.adapters import with_base
+
+        return with_base(folder, **options)
+    from vilt.models.vilt.original import OriginalFolder
+
+    return folder if isinstance(folder, OriginalFolder) else OriginalFolder(folder)
+
+
 def read_config(source: Source) -> Config:
     """Read the config of a checkpoint of any family. Raises ValueError for a `model_type` that no family has."""
-    folder = as_folder(source)
+    folder = open_checkpoint(source)
     name = folder.read_json("config.json").get("model_type", vilt.FAMILY.model_type)
     family = family_of(name) if isinstance(name, str) else None
     if family is None:
@@ -90,13 +113,13 @@ def open_predictor(
     tokenizer: Source | None = None,
 ) -> Engine:
     """Load a checkpoint of any family; see `Engine.from_pretrained`."""
-    folder = as_folder(source)
+    folder = open_checkpoint(source)
     predictor = family_of_config(read_config(folder)).predictor_class
     return predictor.from_pretrained(folder, device, precision, tokenizer)
 
 
 def open_preprocessor(source: Source, tokenizer: Source | None = None) -> AnyPreprocessor:
     """Read the preprocessor of a checkpoint of any family; see `Engine.from_pretrained`."""
-    folder = as_folder(source)
+    folder = open_checkpoint(source)
     config = read_config(folder)
     return family_of_config(config).preprocessor_class.from_pretrained(folder, config, tokenizer)

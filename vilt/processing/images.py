@@ -16,7 +16,7 @@ from typing_extensions import Self
 from vilt.common.outputs import Batch
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing import resample
-from vilt.processing.decoding import ImageError, ImageInput, to_rgb
+from vilt.processing.decoding import ImageError, ImageInput, decode_pixels, to_rgb
 from vilt.processing.grids import NoGridError, resized
 
 
@@ -151,9 +151,12 @@ class PillowProcessor(ImageSettings):
 
     def resize(self, image: ImageInput) -> np.ndarray:
         """An image of any kind -> uint8 (height, width, 3) of its grid's size. Raises `ImageError`."""
-        picture = to_rgb(image, self.exif_orientation)
-        height, width = self.resized(picture.height, picture.width)
-        return resample.resize(picture, height, width, self.resample)
+        if isinstance(image, bytes):
+            image = decode_pixels(image, exif_orientation=self.exif_orientation)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (4,):
+            image = to_rgb(image, self.exif_orientation)
+        rows, cols = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+        return resample.resize(image, *self.resized(rows, cols), self.resample)
 
     def __call__(self, images: Any, **settings: Any) -> Batch:
         """The same as `preprocess`."""

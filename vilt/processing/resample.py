@@ -41,12 +41,30 @@ FILTERS: dict[int, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {  # (sup
 }
 
 
-def resize(picture: Image.Image, height: int, width: int, resample: int) -> np.ndarray:
-    """An RGB picture -> uint8 (height, width, 3), the pixels of `picture.resize((width, height), resample)`."""
-    if resample not in FILTERS or picture.width * picture.height > LARGE:
-        return np.asarray(picture.resize((width, height), Image.Resampling(resample)))
-    pixels = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint32).reshape(picture.height, picture.width)
-    if CHOOSES and max(picture.height - height, 0) > 2 * max(picture.width - width, 0):
+def resize(picture: Image.Image | np.ndarray, height: int, width: int, resample: int) -> np.ndarray:
+    """Resize as `picture.resize((width, height), resample)` does.
+
+    Args:
+        picture: An RGB picture, or its pixels as uint8 (H, W, 4), of which the fourth byte does not count.
+        height: Of the result, in pixels.
+        width: The same.
+        resample: One of `PIL.Image.Resampling`.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    if isinstance(picture, np.ndarray):
+        rows, cols = picture.shape[:2]
+        if resample not in FILTERS or rows * cols > LARGE:
+            large = Image.frombuffer("RGBX", (cols, rows), picture, "raw", "RGBX", 0, 1)  # the same memory
+            return np.asarray(large.resize((width, height), Image.Resampling(resample)).convert("RGB"))
+        pixels = picture.view(np.uint32)[..., 0]
+    else:
+        rows, cols = picture.height, picture.width
+        if resample not in FILTERS or rows * cols > LARGE:
+            return np.asarray(picture.resize((width, height), Image.Resampling(resample)))
+        pixels = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint32).reshape(rows, cols)
+    if CHOOSES and max(rows - height, 0) > 2 * max(cols - width, 0):
         pixels = _across(_down(pixels, height, resample), width, resample)
     else:
         pixels = _down(_across(pixels, width, resample), height, resample)

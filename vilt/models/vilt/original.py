@@ -6,6 +6,7 @@ are left out, as is anything else that is not named here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,9 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from vilt.checkpoints import lightning
-from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.configuration import Config
-from vilt.common.storage import Source
+from vilt.common.storage import Folder, Source
 from vilt.models.vilt.configuration import ViltConfig
 
 SUFFIX = ".ckpt"
@@ -65,25 +64,46 @@ def is_original(uri: Source) -> bool:
     return str(uri).endswith(SUFFIX)
 
 
-class ReadsOriginal(PretrainedModel):
-    """A ViLT class, which reads the original project's files too."""
+class OriginalFolder(Folder):
+    """A `.ckpt` file as a folder: its config, its weights, and how its images were resized; it has no tokenizer."""
 
-    @classmethod
-    def read_checkpoint(cls, uri: str) -> tuple[Config, dict[str, Tensor]]:
-        """Return the config and the tensors of a folder or a `.ckpt` file."""
-        if is_original(uri):
-            found = read(uri)
-            return found.config, found.tensors
-        return super().read_checkpoint(uri)
+    def __init__(self, folder: Folder) -> None:
+        self.uri, self.folder = folder.uri, folder
+        self.found = read(folder)
+        self.files = {
+            "config.json": self.found.config.to_json_string(use_diff=False).encode(),
+            "preprocessor_config.json": json.dumps({"size": {"shortest_edge": self.found.short_side}}).encode(),
+        }
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the file stands for a file of this name."""
+        return name in self.files
+
+    def read(self, name: str) -> bytes:
+        """Return what the file says, as the file of this name would."""
+        if name not in self.files:
+            raise FileNotFoundError(f"no {name} in {self.uri!r}: an original checkpoint has none")
+        return self.files[name]
+
+    def local_path(self, name: str) -> str | None:
+        """Return None: no file lies anywhere."""
+        del name
+        return None
+
+    def stored(self) -> tuple[dict[str, Tensor], str]:
+        """Return the tensors and the hash of the file."""
+        return self.found.tensors, self.found.sha256
 
 
-def read(uri: str) -> Original:
+def read(source: Source) -> Original:
     """Read a `.ckpt` file without running code that is pickled in it.
 
     Raises ValueError in one line where it is damaged, where a tensor that tells the model's shape is missing, or
     where its tensors and its hyper-parameters differ.
     """
-    state, hyper_parameters, sha256 = lightning.read(uri)
+    uri = str(source)
+    data = source.fs.cat_file(source.path) if isinstance(source, Folder) else None
+    state, hyper_parameters, sha256 = lightning.read(uri, data)
     told = hyper_parameters.get("config")
     told = told if isinstance(told, dict) else {}
     try:

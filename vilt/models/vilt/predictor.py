@@ -3,8 +3,9 @@ clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,9 +14,12 @@ from torch import Tensor, nn
 
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine, Filled, Tag
+from vilt.inference.heads import TaskHead, separate
 from vilt.inference.packing import Pairs, starts
+from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
-from vilt.models.vilt.heads import heads_in
+from vilt.models.vilt.fast import FastVilt
+from vilt.models.vilt.heads import answer_classifier, images_classifier
 from vilt.models.vilt.modeling import ViltModel
 from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.decoding import ImageInput
@@ -36,16 +40,30 @@ class Predictor(Engine):
     config_class = ViltConfig
     model_class = ViltModel
     preprocessor_class = Preprocessor
+    task_heads: ClassVar[dict[str, TaskHead]] = {
+        "score": TaskHead("rank_output", lambda config: nn.Linear(config.hidden_size, 1)),
+        "answer": TaskHead("classifier", answer_classifier, scores=separate),
+        "reason": TaskHead("classifier", images_classifier),
+        "fill": TaskHead("mlm_score", MaskedWordHead, needs_pooler=False),
+        "tag": TaskHead(
+            "classifier", lambda config: nn.Linear(config.hidden_size, config.num_labels), needs_pooler=False
+        ),
+    }
 
     @classmethod
-    def heads_in(cls, tensors: Mapping[str, Tensor], config: ViltConfig) -> dict[str, nn.Module]:
-        """See `vilt.models.vilt.heads`."""
-        return heads_in(tensors, config)
+    def may_have(cls, task: str, config: ViltConfig) -> bool:
+        """Tell whether a config leaves room for a task's head: `reason` needs a number of images."""
+        return task != "reason" or config.num_images >= 1
+
+    @classmethod
+    def build(cls, model: ViltModel) -> FastVilt:
+        """Build the fast model from a published one."""
+        return FastVilt(model)
 
     @staticmethod
     def make_projection(model: ViltModel, preprocessor: Preprocessor) -> PixelProjection:
-        """Of raw pixels."""
-        return PixelProjection(model.image.projection, *preprocessor.images.affine())
+        """Make the projection of raw pixels."""
+        return PixelProjection(model.embeddings.patch_embeddings.projection, *preprocessor.images.affine())
 
     def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
         """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""

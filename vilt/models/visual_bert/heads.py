@@ -1,97 +1,62 @@
-"""VisualBERT's tasks: one small head each, and the published classes that put a head on `VisualBertModel`."""
+"""VisualBERT's published classes: one head each on `VisualBertModel`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vilt.checkpoints.pretrained import PretrainedModel
-from vilt.common.outputs import EncoderOutput, HeadOutput, ModelOutput, PreTrainingOutput
-from vilt.inference.heads import Head, MaskedWordHead, cross_entropy
+from vilt.common.model_outputs import (
+    BaseModelOutputWithPooling,
+    HeadOutput,
+    ModelOutput,
+    MultipleChoiceModelOutput,
+    SequenceClassifierOutput,
+    VisualBertForPreTrainingOutput,
+)
+from vilt.models.layers import MaskedWordHead, cross_entropy
 from vilt.models.visual_bert.configuration import VisualBertConfig
-from vilt.models.visual_bert.modeling import VisualBertModel
+from vilt.models.visual_bert.modeling import VisualBertModel, VisualBertPreTrainedModel
 
 Inputs = dict[str, Tensor]
 
 
-class LinearHead(Head, nn.Linear):
-    """A logit for every class, from one vector of each pair, with dropout before it in training."""
-
-    name = "cls"
-
-    def __init__(self, config: VisualBertConfig, classes: int | None = None) -> None:
-        super().__init__(config.hidden_size, config.num_labels if classes is None else classes)
-        self.dropout = config.hidden_dropout_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., classes)."""
-        return super().forward(F.dropout(x, self.dropout, self.training))
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy, labels int64 (B,)."""
-        return cross_entropy(logits, labels)
-
-
-class AnswerHead(LinearHead):
-    """A logit for every answer; reads the last word of the question."""
-
-    reads = "last_word"
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits as log-probabilities, labels float (B, answers): Kullback-Leibler divergence, mean over the batch."""
-        return F.kl_div(logits, labels, reduction="batchmean")
-
-
-class PreTrainingHeads(Head):
+class VisualBertPreTrainingHeads(nn.Module):
     """A logit for every word of the vocabulary for every token, and two for whether text and image belong together."""
-
-    name = "cls"
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__()
         self.predictions = MaskedWordHead(config)
         self.seq_relationship = nn.Linear(config.hidden_size, 2)
 
+    def forward(self, sequence_output: Tensor, pooled_output: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L, D), (B, D) -> (B, L, vocabulary), (B, 2)."""
+        return self.predictions(sequence_output), self.seq_relationship(pooled_output)
 
-class RegionAttention(nn.Module):
+
+class VisualBertRegionToPhraseAttention(nn.Module):
     """How much each token attends to each region: one head's scores, before their softmax."""
-
-    name = "attention"
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__()
         size = config.hidden_size // config.num_attention_heads
-        self.query, self.key, self.value = (nn.Linear(config.hidden_size, size) for _ in range(3))  # value: unused
+        self.query = nn.Linear(config.hidden_size, size)
+        self.key = nn.Linear(config.hidden_size, size)
+        self.value = nn.Linear(config.hidden_size, size)  # in checkpoints, and read by nothing
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
-    def forward(self, tokens: Tensor, regions: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, P, D), regions (B, R, D), mask (B, R) -> (B, P, R); the least float where mask is 0."""
-        scores = self.query(tokens) @ self.key(regions).mT / self.query.out_features**0.5
-        return scores + (1.0 - mask.to(scores))[:, None] * torch.finfo(scores.dtype).min
+    def forward(self, query: Tensor, key: Tensor, attention_mask: Tensor) -> Tensor:
+        """Tokens (B, P, D), regions (B, R, D), mask (B, R) -> (B, P, R); the least number where the mask is 0."""
+        scores: Tensor = self.query(query) @ self.key(key).mT / self.query.out_features**0.5
+        return scores + (1.0 - attention_mask.to(scores))[:, None] * torch.finfo(scores.dtype).min
 
 
-class VisualBertWithHead(PretrainedModel):
-    """`VisualBertModel` and a head: the base of the published classes, which say what the head reads."""
+class VisualBertWithHead(VisualBertPreTrainedModel):
+    """What the classes with a head share: each says in `read` what its head makes of the hidden states."""
 
-    config: VisualBertConfig
-    config_class = VisualBertConfig
-    head_class: ClassVar[type[Head]] = LinearHead
-
-    def __init__(self, config: VisualBertConfig) -> None:
-        super().__init__(config)
-        self.visual_bert = VisualBertModel(config)
-        self.head = self.make_head(config)
-
-    def make_head(self, config: VisualBertConfig) -> Head:
-        """A fresh head."""
-        return self.head_class(config)
-
-    def parts(self) -> tuple[VisualBertModel, dict[str, nn.Module]]:
-        """The model and its one head."""
-        return self.visual_bert, {self.head.name: self.head}
+    visual_bert: VisualBertModel
 
     def forward(
         self,
@@ -99,6 +64,7 @@ class VisualBertWithHead(PretrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         visual_embeds: Tensor | None = None,
         visual_attention_mask: Tensor | None = None,
@@ -108,111 +74,91 @@ class VisualBertWithHead(PretrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         labels: Tensor | None = None,
-        *,
-        head_mask: Tensor | None = None,
-        **own: Tensor | None,
     ) -> Any:
-        """Inputs as `VisualBertModel.forward`; `labels`, and arguments of a class's own, as its `read`."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-            "visual_embeds": visual_embeds,
-            "visual_attention_mask": visual_attention_mask,
-            "visual_token_type_ids": visual_token_type_ids,
-            "image_text_alignment": image_text_alignment,
-            "head_mask": head_mask,
-        }
-        given = {name: value for name, value in inputs.items() if value is not None}
+        """Read padded texts and regions; inputs as `VisualBertModel.forward`, labels and logits as the class says."""
+        inputs = given(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            visual_embeds=visual_embeds,
+            visual_attention_mask=visual_attention_mask,
+            visual_token_type_ids=visual_token_type_ids,
+            image_text_alignment=image_text_alignment,
+        )
         asked = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
-        encoded = self.visual_bert(**self.rows(given), **asked, return_dict=True)
-        return self.finish(self.read(encoded, given, labels, **own), return_dict)
+        encoded = self.visual_bert(**self.rows(inputs), **asked, return_dict=True)
+        return self.finish(self.read(encoded, inputs, labels), return_dict)
 
     def rows(self, inputs: Inputs) -> Inputs:
-        """The inputs as the model takes them."""
+        """Return the inputs as the model takes them."""
         return inputs
 
-    def read(self, encoded: EncoderOutput, inputs: Inputs, labels: Tensor | None) -> ModelOutput:
-        """What the model has made of the inputs that were given -> the class's output."""
-        del inputs
-        return self.judged(self.head(encoded.pooler_output), encoded, labels)
-
-    def judged(self, logits: Tensor, encoded: EncoderOutput, labels: Tensor | None) -> HeadOutput:
-        """Logits with their loss."""
-        loss = None if labels is None else self.head.loss(logits, labels)
-        return HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-
-
-class VisualBertForVisualReasoning(VisualBertWithHead):
-    """VisualBERT with `LinearHead` on the pooled [CLS]: logits (B, classes), labels int64 (B,)."""
-
-
-class VisualBertForMultipleChoice(VisualBertWithHead):
-    """One logit for each choice: inputs have a dimension of choices after the batch's, (B, choices, ...); logits
-    (B, choices), labels int64 (B,)."""
-
-    def make_head(self, config: VisualBertConfig) -> Head:
-        """One logit."""
-        return LinearHead(config, 1)
-
-    def rows(self, inputs: Inputs) -> Inputs:
-        """Each choice a row of its own."""
-        # An alignment may come flat already, as the published class takes it.
-        flat = {
-            name: value.flatten(0, 1)
-            for name, value in inputs.items()
-            if name != "head_mask" and not (name == "image_text_alignment" and value.ndim == 3)
-        }
-        return {**inputs, **flat}
-
-    def read(self, encoded: EncoderOutput, inputs: Inputs, labels: Tensor | None) -> ModelOutput:
-        """The choices side by side."""
-        logits = self.head(encoded.pooler_output).view(_text(inputs).shape[:2])
-        return self.judged(logits, encoded, labels)
-
-
-class VisualBertForQuestionAnswering(VisualBertWithHead):
-    """VisualBERT with `AnswerHead`: logits (B, answers), labels float (B, answers).
-
-    Without labels logits are as the head gives them; with labels, as published, their log-softmax.
-    """
-
-    head_class = AnswerHead
-
-    def read(self, encoded: EncoderOutput, inputs: Inputs, labels: Tensor | None) -> ModelOutput:
-        """From the last word of each text: the token before [SEP]."""
-        text = _text(inputs)
-        last = _mask(inputs, "attention_mask", text).sum(1) - 2  # (B,)
-        logits = self.head(encoded.last_hidden_state[torch.arange(len(text), device=text.device), last.long()])
-        return self.judged(logits if labels is None else logits.log_softmax(-1), encoded, labels)
+    def read(self, encoded: BaseModelOutputWithPooling, inputs: Inputs, labels: Tensor | None) -> ModelOutput:
+        """Run the head on what the model has made of the inputs that were given."""
+        raise NotImplementedError
 
 
 class VisualBertForPreTraining(VisualBertWithHead):
-    """VisualBERT with `PreTrainingHeads`; the decoder of words shares the table of words unless
-    `config.tie_word_embeddings` is false."""
+    """VisualBERT with both heads of its pretraining.
 
-    head: PreTrainingHeads
-    head_class = PreTrainingHeads
+    `labels`: int64 (B, T + R), the words, -100 where there is none. `sentence_image_labels`: int64 (B,), 0 where the
+    text belongs to the image; they count only beside `labels`, as published.
+    """
+
+    _tied_weights_keys: ClassVar[list[str]] = ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"]
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__(config)
-        if config.tie_word_embeddings:
-            self.head.predictions.decoder.weight = self.visual_bert.text.word.weight
+        self.visual_bert = VisualBertModel(config)
+        self.cls = VisualBertPreTrainingHeads(config)
+        self.post_init()
 
-    def read(
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the decoder of words."""
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the decoder of words."""
+        self.cls.predictions.decoder, self.cls.predictions.bias = new_embeddings, new_embeddings.bias
+
+    def forward(
         self,
-        encoded: EncoderOutput,
-        inputs: Inputs,
-        labels: Tensor | None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        visual_embeds: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        visual_token_type_ids: Tensor | None = None,
+        image_text_alignment: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels: Tensor | None = None,
         sentence_image_labels: Tensor | None = None,
-    ) -> ModelOutput:
-        """labels: int64 (B, T + R), the words, -100 where none. sentence_image_labels: int64 (B,), 0 where the text
-        belongs to the image; they count only beside `labels`, as published."""
-        del inputs
-        words = self.head.predictions(encoded.last_hidden_state)  # (B, T + R, vocabulary)
-        belongs = self.head.seq_relationship(encoded.pooler_output)  # (B, 2)
+    ) -> Any:
+        """Read padded texts and regions; inputs as `VisualBertModel.forward`."""
+        inputs = given(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            visual_embeds=visual_embeds,
+            visual_attention_mask=visual_attention_mask,
+            visual_token_type_ids=visual_token_type_ids,
+            image_text_alignment=image_text_alignment,
+        )
+        encoded = self.visual_bert(
+            **inputs, output_attentions=output_attentions, output_hidden_states=output_hidden_states, return_dict=True
+        )
+        words, belongs = self.cls(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
         if labels is not None:
             if labels.shape[1] != words.shape[1]:
@@ -220,70 +166,163 @@ class VisualBertForPreTraining(VisualBertWithHead):
             loss = cross_entropy(words, labels)
             if sentence_image_labels is not None:
                 loss = loss + cross_entropy(belongs, sentence_image_labels)
-        return PreTrainingOutput(loss, words, belongs, encoded.hidden_states, encoded.attentions)
+        out = VisualBertForPreTrainingOutput(loss, words, belongs, encoded.hidden_states, encoded.attentions)
+        return self.finish(out, return_dict)
+
+
+class VisualBertForVisualReasoning(VisualBertWithHead):
+    """VisualBERT with a classifier of the pooled [CLS]: logits (B, classes), labels int64 (B,)."""
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.visual_bert = VisualBertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.cls = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def read(self, encoded: BaseModelOutputWithPooling, inputs: Inputs, labels: Tensor | None) -> HeadOutput:
+        """Read the pooled [CLS]."""
+        del inputs
+        logits = self.cls(self.dropout(encoded.pooler_output))
+        loss = None if labels is None else cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+
+
+class VisualBertForMultipleChoice(VisualBertWithHead):
+    """One logit for each choice: inputs have a dimension of choices after the batch's, (B, choices, ...).
+
+    Logits are (B, choices), labels int64 (B,).
+    """
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__(config)
+        self.visual_bert = VisualBertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.cls = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def rows(self, inputs: Inputs) -> Inputs:
+        """Make a row of each choice; an alignment may come flat already, as the published class takes it."""
+        flat = {
+            name: value.flatten(0, 1)
+            for name, value in inputs.items()
+            if name != "head_mask" and not (name == "image_text_alignment" and value.ndim == 3)
+        }
+        return {**inputs, **flat}
+
+    def read(self, encoded: BaseModelOutputWithPooling, inputs: Inputs, labels: Tensor | None) -> HeadOutput:
+        """Put the choices side by side."""
+        logits = self.cls(self.dropout(encoded.pooler_output)).view(words_of(inputs).shape[:2])
+        loss = None if labels is None else cross_entropy(logits, labels)
+        return MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+
+
+class VisualBertForQuestionAnswering(VisualBertWithHead):
+    """VisualBERT that answers questions: logits (B, answers), labels float (B, answers).
+
+    With labels, the logits are returned as their log-softmax, as published; the loss is the Kullback-Leibler
+    divergence, mean over the batch.
+    """
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.visual_bert = VisualBertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.cls = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def read(self, encoded: BaseModelOutputWithPooling, inputs: Inputs, labels: Tensor | None) -> HeadOutput:
+        """Read the last word of each text: the token before [SEP]."""
+        assert encoded.last_hidden_state is not None
+        text = words_of(inputs)
+        last = mask_of(inputs, "attention_mask", text).sum(1) - 2  # (B,)
+        states = encoded.last_hidden_state[torch.arange(len(text), device=text.device), last.long()]
+        logits, loss = self.cls(self.dropout(states)), None
+        if labels is not None:
+            logits = logits.log_softmax(-1)
+            loss = F.kl_div(logits, labels.to(logits.device), reduction="batchmean")
+        return SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
 
 
 class VisualBertForRegionToPhraseAlignment(VisualBertWithHead):
     """Which region each phrase is about: logits (B, P, R), for P places in text and regions.
 
-    The checkpoint's heads of the pretraining are kept, and read nothing.
+    `region_to_phrase_position`: int64 (B, P), the place of each phrase's token, -1 for none. `labels`: float (B, P, R),
+    how much of a phrase is about each region; the loss is the Kullback-Leibler divergence, mean over the batch. The
+    heads of the pretraining are in the checkpoint, and read by nothing.
     """
 
-    head_class = PreTrainingHeads
+    _tied_weights_keys: ClassVar[list[str]] = ["cls.predictions.decoder.bias"]
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__(config)
-        self.attention = RegionAttention(config)
+        self.visual_bert = VisualBertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.cls = VisualBertPreTrainingHeads(config)
+        self.attention = VisualBertRegionToPhraseAttention(config)
+        self.post_init()
 
-    def parts(self) -> tuple[VisualBertModel, dict[str, nn.Module]]:
-        """The model and both heads."""
-        return self.visual_bert, {self.head.name: self.head, self.attention.name: self.attention}
-
-    def read(
+    def forward(  # type: ignore[override]
         self,
-        encoded: EncoderOutput,
-        inputs: Inputs,
-        labels: Tensor | None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        visual_embeds: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        visual_token_type_ids: Tensor | None = None,
+        image_text_alignment: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         region_to_phrase_position: Tensor | None = None,
-    ) -> ModelOutput:
-        """region_to_phrase_position: int64 (B, P), the place of each phrase's token, -1 for none. labels: float
-        (B, P, R), how much of a phrase is about each region: Kullback-Leibler divergence, mean over the batch."""
+        labels: Tensor | None = None,
+    ) -> Any:
+        """Read padded texts and regions; inputs as `VisualBertModel.forward`."""
+        inputs = given(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            visual_embeds=visual_embeds,
+            visual_attention_mask=visual_attention_mask,
+            visual_token_type_ids=visual_token_type_ids,
+            image_text_alignment=image_text_alignment,
+        )
         if region_to_phrase_position is None:
             raise ValueError("region_to_phrase_position: missing")
-        if "visual_embeds" not in inputs:
+        if visual_embeds is None:
             raise ValueError("visual_embeds: missing")
+        encoded = self.visual_bert(
+            **inputs, output_attentions=output_attentions, output_hidden_states=output_hidden_states, return_dict=True
+        )
         hidden = encoded.last_hidden_state
         places = region_to_phrase_position.long().clamp(min=0)[..., None].expand(-1, -1, hidden.shape[-1])
-        regions = hidden[:, _text(inputs).shape[1] :]
-        mask = _mask(inputs, "visual_attention_mask", regions)
+        regions = hidden[:, words_of(inputs).shape[1] :]
+        mask = mask_of(inputs, "visual_attention_mask", regions)
         logits = self.attention(hidden.gather(1, places), regions, mask)
         loss = None if labels is None else F.kl_div(logits.log_softmax(-1), labels, reduction="batchmean")
-        return HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self.finish(
+            SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
+        )
 
 
-def _text(inputs: Inputs) -> Tensor:
-    """Ids, or the embeddings in their place."""
+def given(**inputs: Tensor | None) -> Inputs:
+    """Return the inputs that are not None."""
+    return {name: value for name, value in inputs.items() if value is not None}
+
+
+def words_of(inputs: Inputs) -> Tensor:
+    """Return the ids, or the embeddings in their place."""
     return inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
 
 
-def _mask(inputs: Inputs, name: str, of: Tensor) -> Tensor:
-    """A mask that was given, or one for all of (B, L, ...)."""
-    return inputs[name] if name in inputs else torch.ones(of.shape[:2], dtype=torch.int64, device=of.device)
-
-
-TASKS: dict[str, type[VisualBertWithHead]] = {
-    "answer": VisualBertForQuestionAnswering,
-    "reason": VisualBertForVisualReasoning,
-}
-
-
-def visual_bert_heads_in(tensors: Mapping[str, Tensor], config: VisualBertConfig) -> dict[str, nn.Module]:
-    """Fresh heads, by task: `answer` and `reason` where the checkpoint holds a head of that shape, which both have
-    alike, so that `architectures` in its config decides where it names one; and `embed`, which hands on the pooled
-    vectors."""
-    found: dict[str, nn.Module] = {"embed": nn.Identity()} if "pooler.dense.weight" in tensors else {}
-    named = {task: kind for task, kind in TASKS.items() if kind.__name__ in (config.architectures or ())}
-    weight = tensors.get("cls.weight")
-    if weight is not None and weight.shape == (config.num_labels, config.hidden_size):
-        found.update({task: kind.head_class(config) for task, kind in (named or TASKS).items()})
-    return found
+def mask_of(inputs: Inputs, name: str, rows: Tensor) -> Tensor:
+    """Return a mask that was given, or one of ones for (B, L, ...)."""
+    return inputs[name] if name in inputs else torch.ones(rows.shape[:2], dtype=torch.int64, device=rows.device)

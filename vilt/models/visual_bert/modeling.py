@@ -1,58 +1,198 @@
-"""`VisualBertModel`: text tokens and the features of an image's regions, read together by BERT's transformer."""
+"""VisualBERT without heads, with the module tree of published checkpoints: texts and regions, read by BERT's layers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vilt.common.outputs import EncoderOutput
-from vilt.inference.backbone import Backbone, one_of
-from vilt.inference.embeddings import TextEmbeddings
-from vilt.inference.encoder import Block, Dense
-from vilt.inference.linear import Linear
-from vilt.inference.packing import Packed, Pairs, Sequences, as_tensor
+from vilt.common.model_outputs import BaseModelOutputWithPooling
+from vilt.models.layers import Encoder, Intermediate, LayerOutput, Pooler, SelfAttention, additive, head_masks, one_of
+from vilt.models.pretrained import PreTrainedModel
 from vilt.models.visual_bert.configuration import VisualBertConfig
 
-POSITION, TOKEN_TYPE = 0, 1  # of every region, where the caller says nothing else
 
+class VisualBertEmbeddings(nn.Module):
+    """Words, and regions by a linear map of their features, each with token type and position; one norm."""
 
-class RegionEmbeddings(nn.Module):
-    """A linear map of each region's features + token type + position; the text's norm comes after."""
-
-    def __init__(self, config: VisualBertConfig, text: TextEmbeddings) -> None:
+    def __init__(self, config: VisualBertConfig) -> None:
         super().__init__()
-        self.projection = Linear(config.visual_embedding_dim, config.hidden_size)
-        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        if config.special_visual_initialize:
-            with torch.no_grad():
-                self.position.weight.copy_(text.position.weight)
-                self.token_type.weight.copy_(text.token_type.weight)
+        size = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.visual_token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.visual_position_embeddings = nn.Embedding(config.max_position_embeddings, size)
+        self.visual_projection = nn.Linear(config.visual_embedding_dim, size)
 
-    def forward(self, features: Tensor, token_types: Tensor | None, words: Tensor | None) -> Tensor:
-        """features (B, R, visual_embedding_dim), token types int64 (B, R) -> (B, R, D).
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        visual_embeds: Tensor | None = None,
+        visual_token_type_ids: Tensor | None = None,
+        image_text_alignment: Tensor | None = None,
+    ) -> Tensor:
+        """Return words, then regions, (B, T + R, D); see `VisualBertModel.forward`."""
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        if position_ids is None:
+            position_ids = torch.arange(words.shape[1], device=words.device)[None]
+        if token_type_ids is None:
+            token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
+        x = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
+        if visual_embeds is not None:
+            x = torch.cat([x, self._regions(visual_embeds, visual_token_type_ids, image_text_alignment)], 1)
+        return self.dropout(self.LayerNorm(x))
 
-        words: (B, R, D), what the positions of the words that each region goes with add.
-        """
-        types = self.token_type.weight[TOKEN_TYPE] if token_types is None else self.token_type(token_types)
-        x = self.projection(features) + self.position.weight[POSITION] + types
-        return x if words is None else x + words
+    def _regions(self, features: Tensor, token_types: Tensor | None, alignment: Tensor | None) -> Tensor:
+        """(B, R, visual_embedding_dim) -> (B, R, D)."""
+        if features.shape[-1] != self.visual_projection.in_features:
+            raise ValueError(
+                f"visual_embeds: features of {features.shape[-1]} numbers; the model reads "
+                f"{self.visual_projection.in_features}"
+            )
+        if token_types is None:
+            token_types = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
+        places = torch.zeros(features.shape[:2], dtype=torch.long, device=features.device)
+        x = self.visual_projection(features.to(self.visual_projection.weight.dtype))
+        x = x + self.visual_position_embeddings(places) + self.visual_token_type_embeddings(token_types)
+        return x if alignment is None else x + self._positions_of_words(alignment, features.shape[1])
+
+    def _positions_of_words(self, alignment: Tensor, regions: int) -> Tensor:
+        """int64 (B, R, words), -1 for none -> (B, R, D): the mean of the text positions of each region's words."""
+        if alignment.shape[1] < regions:
+            raise ValueError(f"image_text_alignment: of {alignment.shape[1]} regions; there are {regions}")
+        alignment = alignment[:, :regions]  # detectors pad some too long
+        known = (alignment != -1)[..., None]  # (B, R, words, 1)
+        total = (self.position_embeddings(alignment.clamp(min=0)) * known).sum(2)
+        return total / known.sum(2).clamp(min=1)
 
 
-class VisualBertModel(Backbone):
-    """VisualBERT without a head."""
+class VisualBertSelfOutput(nn.Module):
+    """The output layer of attention, its residual and the norm after it."""
 
-    pre_norm = False
+    def __init__(self, config: VisualBertConfig, width: int | None = None) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width or config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
+        """(B, L, width), (B, L, D) -> (B, L, D)."""
+        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + input_tensor)
+
+
+class VisualBertOutput(VisualBertSelfOutput):
+    """The second linear layer of a block's MLP, its residual and the norm after it."""
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__(config, config.intermediate_size)
+
+
+class VisualBertAttention(nn.Module):
+    """Attention with its output layer."""
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__()
+        self.self = SelfAttention(config)
+        self.output = VisualBertSelfOutput(config)
+        self.pruned_heads: set[int] = set()
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> LayerOutput:
+        """As `SelfAttention.forward`; the tokens are (B, L, D)."""
+        mixed, weights = self.self(hidden_states, attention_mask, head_mask, output_attentions)
+        return self.output(mixed, hidden_states), weights
+
+    def prune_heads(self, heads: Iterable[int]) -> None:
+        """Remove heads."""
+        self.output.dense, self.pruned_heads = self.self.prune(heads, self.pruned_heads, self.output.dense)
+
+
+class VisualBertLayer(nn.Module):
+    """One block, its norms after the residuals; returns a tuple, with the attention when it is asked for."""
+
+    def __init__(self, config: VisualBertConfig) -> None:
+        super().__init__()
+        self.attention = VisualBertAttention(config)
+        self.intermediate = Intermediate(config)
+        self.output = VisualBertOutput(config)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """(B, L, D) -> (B, L, D); see `SelfAttention.forward`."""
+        mixed, weights = self.attention(hidden_states, attention_mask, head_mask, output_attentions)
+        out: Tensor = self.output(self.intermediate(mixed), mixed)
+        return (out,) if weights is None else (out, weights)
+
+
+class VisualBertPreTrainedModel(PreTrainedModel):
+    """What the classes of VisualBERT share."""
+
     config: VisualBertConfig
     config_class = VisualBertConfig
+    base_model_prefix = "visual_bert"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.zeros_(module.bias)
+            nn.init.ones_(module.weight)
+        elif isinstance(module, VisualBertEmbeddings) and self.config.special_visual_initialize:
+            with torch.no_grad():
+                module.visual_token_type_embeddings.weight.copy_(module.token_type_embeddings.weight)
+                module.visual_position_embeddings.weight.copy_(module.position_embeddings.weight)
+
+
+class VisualBertModel(VisualBertPreTrainedModel):
+    """VisualBERT without a head.
+
+    Args:
+        config: The model's.
+        add_pooling_layer: Whether [CLS] is pooled.
+    """
 
     def __init__(self, config: VisualBertConfig, add_pooling_layer: bool = True) -> None:
-        super().__init__(config, add_pooling_layer)
-        self.text = TextEmbeddings(config, config.pad_token_id)
-        self.visual = RegionEmbeddings(config, self.text)
-        self.additional = Block(config, self.pre_norm) if config.bypass_transformer else None
+        super().__init__(config)
+        self.embeddings = VisualBertEmbeddings(config)
+        self.encoder = Encoder(config, VisualBertLayer)
+        self.pooler = Pooler(config.hidden_size, config.hidden_size) if add_pooling_layer else None
+        self.bypass_transformer = config.bypass_transformer
+        if config.bypass_transformer:
+            self.additional_layer = VisualBertLayer(config)
+        self.post_init()
+
+    @classmethod
+    def options_of(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return whether a checkpoint has a pooler."""
+        return {"add_pooling_layer": any(name.endswith("pooler.dense.weight") for name in tensors)}
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the table of words."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the table of words."""
+        self.embeddings.word_embeddings = value
 
     def forward(
         self,
@@ -60,6 +200,7 @@ class VisualBertModel(Backbone):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         visual_embeds: Tensor | None = None,
         visual_attention_mask: Tensor | None = None,
@@ -68,73 +209,64 @@ class VisualBertModel(Backbone):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
-        head_mask: Tensor | None = None,
-    ) -> EncoderOutput | tuple[Any, ...]:
-        """Padded texts and regions -> hidden states (B, T + R, D), the text's first.
+    ) -> Any:
+        """Read padded texts and regions.
 
-        input_ids, attention_mask, token_type_ids, position_ids: int64 (B, T); inputs_embeds (B, T, D) in place of the
-        ids. visual_embeds: float (B, R, visual_embedding_dim), the regions' features; without, text alone is read.
-        visual_attention_mask: (B, R), nonzero where a region is real. visual_token_type_ids: int64 (B, R), 1 where left
-        out. image_text_alignment: int64 (B, R, words), the places of the words that a region goes with, -1 for none.
-        head_mask: (heads,) or (layers, heads).
+        Args:
+            input_ids: Int64 (B, T).
+            attention_mask: (B, T), 1 where a token is real; for text alone also (B, T, T).
+            token_type_ids: Int64 (B, T); 0 when not given.
+            position_ids: Int64 (B, T); 0, 1, 2, ... when not given.
+            head_mask: A factor for each head, (heads,) or (layers, heads).
+            inputs_embeds: (B, T, D), in place of the ids.
+            visual_embeds: Float (B, R, visual_embedding_dim), the regions' features; text alone is read without.
+            visual_attention_mask: (B, R), 1 where a region is real.
+            visual_token_type_ids: Int64 (B, R); 1 when not given.
+            image_text_alignment: Int64 (B, R, words), the places of the words that a region goes with, -1 for none.
+            output_attentions: Whether every layer's attention is returned.
+            output_hidden_states: Whether every layer's output is returned.
+            return_dict: Whether named values are returned, not a tuple.
+
+        Returns:
+            `BaseModelOutputWithPooling`, with hidden states (B, T + R, D), the text's first.
+
+        Raises:
+            ValueError: Inputs are missing or do not go together.
         """
         words = one_of(input_ids=input_ids, inputs_embeds=inputs_embeds)
         batch, length = words.shape[:2]
         if length > (limit := self.config.max_position_embeddings):
             raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
-        if position_ids is None:
-            position_ids = torch.arange(length, device=words.device).expand(batch, length)
-        x = self.text(words, position_ids, token_type_ids)  # (B, T, D)
         mask = words.new_ones((batch, length), dtype=torch.int64) if attention_mask is None else attention_mask
-        asked = (head_mask, output_attentions)
-        if visual_embeds is None:
-            return self.encode(x, mask, *asked, output_hidden_states, return_dict)
-        regions = self._embed_regions(visual_embeds, visual_token_type_ids, image_text_alignment)  # (B, R, D)
-        if len(regions) != batch:
-            raise ValueError(f"visual_embeds: {len(regions)} rows of regions and {batch} texts do not pair up")
-        real = mask.new_ones(regions.shape[:2]) if visual_attention_mask is None else visual_attention_mask
-        both = torch.cat([mask, real.to(mask)], 1)
-        if self.additional is None:
-            return self.encode(torch.cat([x, regions], 1), both, *asked, output_hidden_states, return_dict)
-        states, attentions = self.run(x, mask, *asked)
-        hidden = self.additional(torch.cat([states[-1], regions], 1), Dense(both))
-        return self.output(hidden, states, attentions, output_hidden_states, return_dict)
-
-    def _embed_regions(self, features: Tensor, token_types: Tensor | None, alignment: Tensor | None) -> Tensor:
-        """(B, R, visual_embedding_dim) -> (B, R, D), normed."""
-        width = self.config.visual_embedding_dim
-        if features.shape[-1] != width:
-            raise ValueError(f"visual_embeds: features of {features.shape[-1]} numbers; the model reads {width}")
-        words = None if alignment is None else self._positions_of_words(alignment, features.shape[1])
-        features = features.to(self.text.norm.weight.dtype)
-        return self.text.dropout(self.text.norm(self.visual(features, token_types, words)))
-
-    def _positions_of_words(self, alignment: Tensor, regions: int) -> Tensor:
-        """int64 (B, R, words), -1 for none -> (B, R, D): the mean of the text positions of each region's words."""
-        if alignment.shape[1] < regions:
-            raise ValueError(f"image_text_alignment: of {alignment.shape[1]} regions; there are {regions}")
-        alignment = alignment[:, :regions]  # detectors pad some too long
-        known = (alignment != -1)[..., None]  # (B, R, words, 1)
-        total = (self.text.position(alignment.clamp(min=0)) * known).sum(2)
-        return total / known.sum(2).clamp(min=1)
-
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
-        """The regions of `pairs` -> (all regions, D), normed. projection: of features, (n, width) -> (n, D)."""
-        weight = self.text.norm.weight
-        features = as_tensor(pairs.patches).to(weight.device, weight.dtype)
-        x = projection(features) + self.visual.position.weight[POSITION] + self.visual.token_type.weight[TOKEN_TYPE]
-        return self.text.norm(x)
-
-    def embed(self, batch: Packed, images: Tensor) -> Tensor:
-        """Texts and regions side by side."""
-        return batch.fill(self.text(batch.token_ids, batch.positions), images)
-
-    def one(self, batch: Packed, images: Tensor) -> Tensor:
-        """As `Backbone.one`; where regions bypass the encoder, they join in one more block."""
-        if self.additional is None:
-            return super().one(batch, images)
-        texts = Sequences(batch.text_lengths, images.device)
-        x = self.text(batch.token_ids, batch.positions)
-        states = self.encoder(x, [texts] * len(self.encoder.blocks))
-        return self.additional.forward_one(batch.fill(states[-1], images), batch)
+        if visual_embeds is not None:
+            if len(visual_embeds) != batch:
+                raise ValueError(
+                    f"visual_embeds: {len(visual_embeds)} rows of regions, {batch} texts: they do not pair up"
+                )
+            if visual_attention_mask is None:
+                visual_attention_mask = mask.new_ones(visual_embeds.shape[:2])
+            mask = torch.cat([mask, visual_attention_mask.to(mask)], 1)
+        x = self.embeddings(
+            input_ids,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            visual_embeds,
+            visual_token_type_ids,
+            image_text_alignment,
+        )
+        config, scores = self.config, additive(mask, x.dtype)
+        bypass = self.bypass_transformer and visual_embeds is not None
+        encoded = self.encoder(
+            x[:, :length] if bypass else x,
+            scores[..., :length] if bypass else scores,
+            head_masks(head_mask, config.num_hidden_layers, x.dtype),
+            config.output_attentions if output_attentions is None else output_attentions,
+            config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+        )
+        hidden = encoded.last_hidden_state
+        if bypass:
+            hidden = self.additional_layer(torch.cat([hidden, x[:, length:]], 1), scores)[0]
+        pooled = None if self.pooler is None else self.pooler(hidden)
+        out = BaseModelOutputWithPooling(hidden, pooled, encoded.hidden_states, encoded.attentions)
+        return self.finish(out, return_dict)

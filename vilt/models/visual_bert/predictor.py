@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
+from vilt.inference.embeddings import RegionProjection
 from vilt.inference.engine import WINDOW, Engine
+from vilt.inference.heads import TaskHead
 from vilt.models.visual_bert.configuration import VisualBertConfig
-from vilt.models.visual_bert.heads import visual_bert_heads_in
+from vilt.models.visual_bert.fast import FastVisualBert
 from vilt.models.visual_bert.modeling import VisualBertModel
 from vilt.models.visual_bert.preprocessor import RegionPreprocessor
+
+ARCHITECTURES = {"answer": "VisualBertForQuestionAnswering", "reason": "VisualBertForVisualReasoning"}
+
+
+def _classifier(config: VisualBertConfig) -> nn.Linear:
+    return nn.Linear(config.hidden_size, config.num_labels)
 
 
 class VisualBertPredictor(Engine):
@@ -24,16 +33,30 @@ class VisualBertPredictor(Engine):
     model_class = VisualBertModel
     preprocessor_class = RegionPreprocessor
 
+    task_heads: ClassVar[dict[str, TaskHead]] = {
+        "answer": TaskHead("cls", _classifier, reads="last_word", needs_pooler=False),
+        "reason": TaskHead("cls", _classifier),
+    }
+
     @classmethod
-    def heads_in(cls, tensors: Mapping[str, Tensor], config: VisualBertConfig) -> dict[str, nn.Module]:
-        """See `vilt.models.visual_bert.heads`."""
-        return visual_bert_heads_in(tensors, config)
+    def may_have(cls, task: str, config: VisualBertConfig) -> bool:
+        """Tell whether a checkpoint may have a task's head.
+
+        Both heads look alike, so `architectures` in the config decides when it names one of them.
+        """
+        named = {task for task, name in ARCHITECTURES.items() if name in (config.architectures or ())}
+        return task in (named or ARCHITECTURES)
+
+    @classmethod
+    def build(cls, model: VisualBertModel) -> FastVisualBert:
+        """Build the fast model from a published one."""
+        return FastVisualBert(model)
 
     @staticmethod
-    def make_projection(model: VisualBertModel, preprocessor: RegionPreprocessor) -> nn.Module:
-        """The model's own, in a box: `replace` works on what is in one."""
+    def make_projection(model: VisualBertModel, preprocessor: RegionPreprocessor) -> RegionProjection:
+        """Make the projection of regions' features."""
         del preprocessor
-        return nn.Sequential(model.visual.projection)
+        return RegionProjection(model.embeddings.visual_projection)
 
     def answer(
         self, features: Sequence[np.ndarray], questions: Sequence[str], top_k: int = 1

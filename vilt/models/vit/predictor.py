@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
+from vilt.common.scores import sigmoid, softmax
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine
+from vilt.inference.heads import TaskHead
 from vilt.inference.packing import Pairs
 from vilt.models.vit.configuration import ViTConfig
-from vilt.models.vit.modeling import ViTModel, vit_heads_in
+from vilt.models.vit.fast import FastViT
+from vilt.models.vit.modeling import ViTModel
 from vilt.models.vit.preprocessor import ViTPreprocessor
 from vilt.processing.decoding import ImageInput
+
+
+def class_scores(logits: np.ndarray, config: ViTConfig) -> np.ndarray:
+    """Return probabilities: of one class each or, for a model of several labels an image, of each class alone."""
+    return sigmoid(logits) if config.problem_type == "multi_label_classification" else softmax(logits)
 
 
 class ViTPredictor(Engine):
@@ -27,15 +36,26 @@ class ViTPredictor(Engine):
     model_class = ViTModel
     preprocessor_class = ViTPreprocessor
 
+    task_heads: ClassVar[dict[str, TaskHead]] = {
+        "classify": TaskHead(
+            "classifier",
+            lambda config: nn.Linear(config.hidden_size, config.num_labels),
+            reads="cls",
+            scores=class_scores,
+            needs_pooler=False,
+        )
+    }
+    embeds_without_pooler = True
+
     @classmethod
-    def heads_in(cls, tensors: Mapping[str, Tensor], config: ViTConfig) -> dict[str, nn.Module]:
-        """See `vilt.models.vit.modeling`."""
-        return vit_heads_in(tensors, config)
+    def build(cls, model: ViTModel) -> FastViT:
+        """Build the fast model from a published one."""
+        return FastViT(model)
 
     @staticmethod
     def make_projection(model: ViTModel, preprocessor: ViTPreprocessor) -> PixelProjection:
-        """Of raw pixels."""
-        return PixelProjection(model.image.projection, *preprocessor.images.affine())
+        """Make the projection of raw pixels."""
+        return PixelProjection(model.embeddings.patch_embeddings.projection, *preprocessor.images.affine())
 
     def classify(self, images: ImageInput | Sequence[ImageInput], top_k: int = 1) -> list[list[tuple[str, float]]]:
         """The `top_k` classes of each image, as (class, probability), best first."""
