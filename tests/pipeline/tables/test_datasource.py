@@ -3,7 +3,7 @@
 from unittest.mock import create_autospec, patch
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.row_ranges import Places
@@ -11,7 +11,6 @@ from pipeline.tables.datasource import TASK_BYTES, ReadPlan, TableSource, Unread
 from pipeline.tables.format import InputFile, Split, TableReader
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20)), st.integers(1, 9))
 def test_windows(sizes: list[int], rows: int) -> None:
     numbers = pa.table({"n": range(sum(sizes))})
@@ -25,7 +24,6 @@ def test_windows(sizes: list[int], rows: int) -> None:
     assert all(0 < window.num_rows <= rows for window in windows)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), max_size=20), st.integers(1, 9), st.integers(1, 500))
 def test_windows_of_few_bytes(lengths: list[int], rows: int, most: int) -> None:
     values = ["x" * length for length in lengths]
@@ -37,7 +35,6 @@ def test_windows_of_few_bytes(lengths: list[int], rows: int, most: int) -> None:
     assert all(0 < window.num_rows <= rows for window in windows)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 3 * TASK_BYTES)), max_size=200))
 def test_a_large_table_has_a_bounded_number_of_tasks(splits: list[tuple[int, int]]) -> None:
     unread = [
