@@ -20,7 +20,7 @@ BASE64 = base64.b64encode(PICTURE).decode()
     ("cell", "image"),
     [
         (f"data:image/png;base64,{BASE64}", PICTURE),
-        (f"DATA:;BASE64,{BASE64[:8]}%2B{BASE64[8:12]}", base64.b64decode(f"{BASE64[:8]}+{BASE64[8:12]}=")),
+        ("DATA:;BASE64,AAAA%2BAAA", base64.b64decode("AAAA+AAA")),
         ("data:,a%20b", b"a b"),
         ("data:image/png;base64,", b""),
         ("photos/a.jpg", None),
@@ -28,8 +28,6 @@ BASE64 = base64.b64encode(PICTURE).decode()
     ],
 )
 def test_images(cell: str, image: bytes | None) -> None:
-    if cell.startswith("DATA"):
-        cell += "="
     assert decode_inline(cell, 2000) == image
 
 

@@ -42,7 +42,7 @@ class Forgetful:
 
 def test_opening() -> None:
     assert asked_again(Forgetful(3).open, "a.parquet") == "content"
-    with pytest.raises(FileNotFoundError, match="a.parquet was listed, and is not there now: was the table changed?"):
+    with pytest.raises(FileNotFoundError, match=r"a\.parquet was listed, and is not there now: was the table changed\?"):
         asked_again(Forgetful(4).open, "a.parquet")
 
 
@@ -51,10 +51,10 @@ def test_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = pa.schema([("n", pa.int64())])
     assert [table["n"].to_pylist() for table in split.read(ReadPlan(Forgetful(3), schema, ["n"], None, 9))] == [[1, 2]]
     monkeypatch.setattr("pipeline.storage.filesystem.PATIENCE", 0.0)
-    with pytest.raises(OSError, match="a: .*was listed, and is not there now: was the table changed"):
+    with pytest.raises(OSError, match=r"a: .*was listed, and is not there now: was the table changed"):
         list(split.read(ReadPlan(Forgetful(99), schema, ["n"], None, 9)))
     longer = UnreadSplit(0, split.file, Split(0, 3, 3, 1), Places.none())
-    with pytest.raises(OSError, match="has 2 rows where 3 were counted: the table was changed"):
+    with pytest.raises(OSError, match=r"has 2 rows where 3 were counted: the table was changed"):
         list(longer.read(ReadPlan(Forgetful(0), schema, ["n"], None, 9)))
 
 
