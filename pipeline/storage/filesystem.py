@@ -31,6 +31,7 @@ THREADS = 16  # that wait for the storage
 AT_ONCE = 1024  # items that wait for a thread, or for the caller
 PATIENCE = 120.0  # seconds for which a storage that fails is asked again
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_BUCKETS: set[str] = set()  # that exist
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -87,9 +88,22 @@ def model_folder(uri: str, storage: StorageConfig) -> Folder:
 
 
 def make_folder(filesystem: AbstractFileSystem, path: str) -> None:
-    """Make a folder and those above it. Object stores have none, and a bucket that is missing is never made."""
+    """Make a folder and those above it. In an object store there are none to make, and a bucket is never made.
+
+    Raises:
+        FileNotFoundError: There is no such bucket. Some stores would make it with its first object.
+    """
     if not OBJECT_STORES & set(_protocols(filesystem)):
         filesystem.makedirs(path, exist_ok=True)
+        return
+    bucket = path.lstrip("/").partition("/")[0]
+    try:
+        found = bucket in _BUCKETS or filesystem.exists(bucket)
+    except PermissionError:  # it may be written to, and not be listed
+        found = True
+    if not found:
+        raise FileNotFoundError(f"the bucket {bucket!r} does not exist; check its name, or create it")
+    _BUCKETS.add(bucket)
 
 
 def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:

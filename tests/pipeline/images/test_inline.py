@@ -37,7 +37,7 @@ def test_images(cell: str, image: bytes | None) -> None:
         (BASE64, "image_missing", "looks like an image in base64, not like a URI"),
         ("data:image/png;base64", "image_corrupt", "is a data URI without a comma"),
         ("data:image/png;base64,abc", "image_corrupt", "is a damaged data URI"),
-        (f"data:image/png;base64,{BASE64 * 2}", "image_too_large", "more than 2000 bytes"),
+        (f"data:image/png;base64,{base64.b64encode(PICTURE * 2).decode()}", "image_too_large", "more than 2000 bytes"),
     ],
 )
 def test_failures(cell: str, reason: str, detail: str) -> None:
