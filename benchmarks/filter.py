@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.filter import KeepConfig
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.filtering.selection import Selection
 from pipeline.results.reader import open_results
 from pipeline.tables.datasource import row_hashes

@@ -14,13 +14,15 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from jobs.cli import app
-from jobs.console.exits import EXIT_CODES, STATUS
+from jobs.console.exit_codes import EXIT_CODES
 from pipeline.common.error_codes import REASONS, RETRYABLE
 from pipeline.common.tasks import TASKS, added_columns
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.metrics import METRICS, PREFIX
+from pipeline.tables.registry import FORMATS
+from vilt.models.registry import families
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Written by `python -m docs.generate`. Edit the code that it reads, not this page. -->"
@@ -48,15 +50,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "error": ("string", "null if all went well, else one of the [reasons](reasons.md)"),
     "error_detail": ("string", "what exactly was wrong"),
 }
-# Exit code -> what to do about it.
-TO_DO = {
-    0: "Nothing. The results are in place, or there was nothing to do.",
-    1: "Run the same command again. Finished files are kept, so it resumes where it stopped.",
-    2: "Correct the config. The line on stderr names the key, the value, and what would be right.",
-    3: "Look at the reasons. Finished files are kept: raise `max_error_rate`, or repair the table and run again.",
-    4: "Wait. Another run holds the lock of the output, and this one has changed nothing.",
-    130: "Run the same command again if you want the job finished. It resumes where it stopped.",
-}
 
 
 def pages() -> dict[str, str]:
@@ -65,6 +58,8 @@ def pages() -> dict[str, str]:
         "commands.md": commands(),
         "configs.md": configs(),
         "columns.md": columns(),
+        "formats.md": formats(),
+        "models.md": models(),
         "reasons.md": reasons(),
         "exit-codes.md": exit_codes(),
         "metrics.md": metrics(),
@@ -122,6 +117,35 @@ def columns() -> str:
     return _page("Output columns", lines)
 
 
+def formats() -> str:
+    """Return the page of the table formats."""
+    rows = []
+    for known in FORMATS:
+        found = [f"`{end}`" for end in known.extensions] or [f"a file in `{known.marker_folder}/`"]
+        copied = " `vilt filter` cannot copy its rows." if known.not_copied else ""
+        rows.append((f"`{known.name}`", ", ".join(found), _sentence(known.__doc__ or "") + copied))
+    lines = [
+        "`input.format` names one; without it, the names of the files decide.",
+        "",
+        *_table(("format", "files", "what it is"), rows),
+    ]
+    return _page("Table formats", lines)
+
+
+def models() -> str:
+    """Return the page of the model families."""
+    rows = []
+    for family in sorted(families(), key=lambda known: known.name.lower()):
+        tasks = [f"`{task}`" for task, spec in TASKS.items() if spec.head in family.tasks]
+        rows.append((family.name, f"`{family.model_type}`", ", ".join(sorted(family.reads)), ", ".join(tasks)))
+    lines = [
+        "The `model_type` in a checkpoint's `config.json` decides. A checkpoint has the tasks whose heads it holds.",
+        "",
+        *_table(("family", "`model_type`", "each row gives", "tasks"), rows),
+    ]
+    return _page("Model families", lines)
+
+
 def reasons() -> str:
     """Return the page of the values of the column `error`."""
     rows = [(f"`{name}`", meaning, "yes" if name in RETRYABLE else "") for name, meaning in REASONS.items()]
@@ -136,14 +160,7 @@ def reasons() -> str:
 
 def exit_codes() -> str:
     """Return the page of the exit codes."""
-    causes: dict[int, list[str]] = {}
-    for error, code in EXIT_CODES.items():
-        causes.setdefault(code, []).append((error.__doc__ or "").split("\n")[0].rstrip("."))
-    rows = []
-    for code, to_do in TO_DO.items():
-        status = f"`{STATUS[code]}`" if code in STATUS else ""
-        cause = {0: "Done", 130: "Stopped by Ctrl-C"}.get(code) or "; or: ".join(causes[code])
-        rows.append((str(code), status, cause, to_do))
+    rows = [(str(one.code), f"`{one.status}`", one.cause, one.action) for one in EXIT_CODES]
     lines = [
         "The same for every command. The status is what `--json` prints.",
         "",
@@ -199,7 +216,9 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> tuple[str, str, str]:
     empty = any(parameter.default is nothing for nothing in (parameter.empty, None, False))
     default = "" if empty else f"`{parameter.default}`"
     if isinstance(info, typer.models.ArgumentInfo):
-        return f"`{info.metavar or parameter.name.upper()}`", default, info.help or ""
+        word = info.metavar or parameter.name.upper()
+        many = list in map(get_origin, get_args(kind))
+        return f"`[{word}]...`" if many else f"`{word}`", default, info.help or ""
     named = [
         word for word in (info.default, *(info.param_decls or ())) if isinstance(word, str)
     ]  # as in Option("--json")

@@ -1,4 +1,4 @@
-"""The command `vilt`."""
+"""The command `vilt`: its commands, their arguments and options."""
 
 from __future__ import annotations
 
@@ -8,96 +8,162 @@ from typing import Annotated
 
 import typer
 
+from jobs.console.command import Outcome, run_command
+from jobs.console.exit_codes import EXIT_CODES
 from jobs.console.log import Log
 from jobs.console.process import run_process
-from pipeline.common.tasks import TASKS
+from pipeline.common.tasks import TASKS, Task
 
 app = typer.Typer(
     help="Batch inference with ViLT, ViT and VisualBERT over tables of images and texts.",
+    epilog="Exit codes: " + "; ".join(f"{one.code} {one.status}" for one in EXIT_CODES) + ".",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # their tracebacks print local values, credentials among them
 )
 
-ConfigFile = Annotated[str, typer.Argument(help="YAML file, see configs/")]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="only rows again whose error may pass")]
-AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON")]
-LogFormat = Annotated[Log, typer.Option("--log", help="events on stderr: text for a person, or JSON lines")]
-LogEvery = Annotated[float, typer.Option("--log-every", min=0.1, help="seconds between two lines of progress")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="as in output.path=scores/")]
+ConfigFile = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file, see configs/")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")]
+RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="read again only rows with a transient error")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON, also if the command fails")]
+LogFormat = Annotated[
+    Log,
+    typer.Option("--log", help="on stderr: text, in a terminal one live line; verbose, with Ray's own lines; or json"),
+]
+LogEvery = Annotated[
+    float | None, typer.Option("--log-every", min=0.1, help="seconds between two reports of progress [default: 60]")
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="as in output.path=scores/")]
+
+TASK_HELP: dict[str, str] = {name: task.help for name, task in TASKS.items()}
+TASK_HELP["run"] = "Do what `task:` or `tasks:` in the file says; several tasks decode each image once."
+EVERY, EVERY_LIVE = 60.0, 1.0  # seconds between two reports of progress: as lines, and as a live line
 
 
-HELP: dict[str, str] = {name: task.help for name, task in TASKS.items()}
-HELP["run"] = "Do what `task:` or `tasks:` in the file says; several tasks decode each image once."
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"vilt {version('vilt-pipeline')}")
+        raise typer.Exit
 
 
-def _batch_command(task: str) -> Callable[..., None]:
+@app.callback()
+def vilt(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Declare the options of `vilt` itself; the help is that of `app`."""
+
+
+def _finish(job: Callable[[], Outcome], as_json: bool = False, log: Log = "text") -> None:
+    """Run a command; its exit code is that of the process.
+
+    Args:
+        job: Imports what the command needs and does it: an import that fails is an error like any other.
+        as_json: Print JSON.
+        log: How events go to stderr.
+    """
+    raise typer.Exit(run_command(job, log, as_json))
+
+
+def _every(seconds: float | None, log: Log) -> float:
+    return seconds or (EVERY_LIVE if log == "text" and sys.stderr.isatty() else EVERY)
+
+
+def _task_command(task: Task | None) -> Callable[..., None]:
+    """Return the command of a task; None: of `vilt run`, whose file says it."""
+
     def command(
         config: ConfigFile,
         overrides: Overrides = None,
         retry_errors: RetryErrors = False,
+        as_json: AsJson = False,
         log: LogFormat = "text",
-        log_every: LogEvery = 60.0,
+        log_every: LogEvery = None,
     ) -> None:
-        from jobs.commands.batch import run_file
+        def job() -> Outcome:
+            from jobs.commands.batch import run_file
 
-        name = None if task == "run" else task
-        raise typer.Exit(run_file(name, config, overrides or [], retry_errors, log, log_every))  # type: ignore[arg-type]
+            return run_file(task, config, overrides or [], retry_errors, _every(log_every, log))
+
+        _finish(job, as_json, log)
 
     return command
 
 
-for _task, _help in HELP.items():
-    app.command(_task, help=_help)(_batch_command(_task))
+for _name in TASKS:
+    app.command(_name, help=TASK_HELP[_name])(_task_command(_name))
+app.command("run", help=TASK_HELP["run"])(_task_command(None))
 
 
 @app.command("filter")
-def filter_(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
+def filter_(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False, log: LogFormat = "text") -> None:
     """Keep the rows of a table whose scores or answers meet the conditions in the file."""
-    from jobs.commands.filter import filter_file
 
-    raise typer.Exit(filter_file(config, overrides or [], log))
+    def job() -> Outcome:
+        from jobs.commands.filter import filter_file
+
+        return filter_file(config, overrides or [])
+
+    _finish(job, as_json, log)
 
 
 @app.command()
 def show(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    out: Out,
     rows: Annotated[int, typer.Option(min=0, help="how many of its rows to print")] = 8,
+    as_json: AsJson = False,
 ) -> None:
     """Print what a job has written: counts, reasons, scores, answers, some rows, and what made them."""
-    from jobs.commands.show import show as show_folder
 
-    raise typer.Exit(show_folder(out, rows))
+    def job() -> Outcome:
+        from jobs.commands.show import show_output
+
+        return show_output(out, rows)
+
+    _finish(job, as_json)
 
 
 @app.command()
 def report(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")],
+    out: Out,
     file: Annotated[str | None, typer.Option("--out", help="where to write it; default: OUT/_report.html")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URI", help="file or folder that may be opened for pictures, beside OUT; can be repeated"),
+    ] = None,
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="let http(s):// places in --allow be at addresses that are not public"),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network."""
-    from jobs.commands.report import report_file
 
-    raise typer.Exit(report_file(out, file))
+    def job() -> Outcome:
+        from jobs.commands.report import report_output
+
+        return report_output(out, file, allow or [], allow_private)
+
+    _finish(job, as_json)
 
 
 @app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",
     rows: Annotated[int, typer.Option(min=20, help="scenes to draw")] = 300,
-    s3: Annotated[bool, typer.Option("--s3", help="on an S3 server that is started for it")] = False,
+    s3: Annotated[bool, typer.Option("--s3", help="use an S3 server that is started for the demo")] = False,
 ) -> None:
     """Draw a table of scenes, score and answer it with the shipped model, and show some rows."""
-    from jobs.commands.demo import run_demo, run_demo_on_s3
 
-    if not s3:
-        run_demo(folder, rows)
-        return
-    try:
-        run_demo_on_s3(rows)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    def job() -> Outcome:
+        from jobs.commands.demo import run_demo, run_demo_on_s3
+
+        return run_demo_on_s3(rows) if s3 else run_demo(folder, rows)
+
+    _finish(job)
 
 
 @app.command()
@@ -105,74 +171,104 @@ def quality(
     model: Annotated[str, typer.Argument(help="a checkpoint trained on drawn scenes")] = "zoo://scenes",
     scenes: Annotated[int, typer.Option(min=1, help="held-out scenes to draw")] = 1000,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, int8 or float8")] = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Measure the shipped model on held-out scenes."""
-    from jobs.demo.quality import measure
-    from vilt import Predictor
 
-    print(measure(Predictor.from_pretrained(model, precision=precision), scenes).table())
+    def job() -> Outcome:
+        from jobs.commands.quality import measure_quality
+
+        return measure_quality(model, scenes, precision)
+
+    _finish(job, as_json)
 
 
 @app.command()
 def train(
     out: Annotated[str, typer.Option(help="folder for the checkpoint")],
-    steps: Annotated[int, typer.Option(min=1)] = 14_000,
-    seed: int = 0,
-    first_step: Annotated[int, typer.Option(min=0, help="continue with the weights that a training left at OUT")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="steps of the whole training")] = 14_000,
+    seed: Annotated[int, typer.Option(help="of the weights and the scenes")] = 0,
+    first_step: Annotated[
+        int, typer.Option(min=0, help="continue with the weights that a training of so many steps left at OUT")
+    ] = 0,
 ) -> None:
     """Train the shipped model anew on drawn scenes."""
-    from jobs.demo.train import train as run_training
 
-    run_training(out, steps, seed, first_step)
+    def job() -> Outcome:
+        from jobs.commands.train import train_model
+
+        return train_model(out, steps, seed, first_step)
+
+    _finish(job)
 
 
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="a .ckpt file or a published folder")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="a new folder")],
-    tokenizer: Annotated[str | None, typer.Option(help="folder with vocab.txt or tokenizer.json to take")] = None,
-    labels: Annotated[str | None, typer.Option(help="the classes: a text of lines, or JSON")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="folder to take vocab.txt or tokenizer.json from")] = None,
+    labels: Annotated[str | None, typer.Option(help="names of the classes: a text of lines, or JSON")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a published folder of a checkpoint of the original project, or safetensors of an older folder."""
-    from jobs.commands.convert import convert_file
+    """Convert a checkpoint of the original project, or an older published folder, into a folder with safetensors."""
 
-    raise typer.Exit(convert_file(source, out, tokenizer, labels))
+    def job() -> Outcome:
+        from jobs.commands.convert import convert_file
+
+        return convert_file(source, out, tokenizer, labels)
+
+    _finish(job, as_json)
 
 
 @app.command()
 def reindex(
     config: ConfigFile,
     overrides: Overrides = None,
-    retry_errors: RetryErrors = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="also read again rows with a transient error")
+    ] = False,
     rollback: Annotated[
         str | None, typer.Option(metavar="VERSION", help="restore this version (see history), or `previous`")
     ] = None,
     as_json: AsJson = False,
     log: LogFormat = "text",
-    log_every: LogEvery = 60.0,
+    log_every: LogEvery = None,
 ) -> None:
     """Bring a Delta table of results up to date with its input: read what is new or changed, drop what is gone."""
-    from jobs.commands.reindex import reindex_file
 
-    raise typer.Exit(reindex_file(config, overrides or [], retry_errors, rollback, as_json, log, log_every))
+    def job() -> Outcome:
+        from jobs.commands.reindex import reindex_file
+
+        return reindex_file(config, overrides or [], retry_errors, rollback, _every(log_every, log))
+
+    _finish(job, as_json, log)
 
 
 @app.command()
 def history(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of `vilt reindex`")], as_json: AsJson = False
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output folder of `vilt reindex`")],
+    as_json: Annotated[bool, typer.Option("--json", help="print one line of JSON for each version")] = False,
 ) -> None:
     """Print what each run did to a table of results, the latest first."""
-    from jobs.commands.reindex import history as print_history
 
-    raise typer.Exit(print_history(out, as_json))
+    def job() -> Outcome:
+        from jobs.commands.history import read_history
+
+        return read_history(out)
+
+    _finish(job, as_json)
 
 
 @app.command()
-def evaluate(config: ConfigFile, overrides: Overrides = None, log: LogFormat = "text") -> None:
+def evaluate(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False, log: LogFormat = "text") -> None:
     """Measure a checkpoint, or results, on the published benchmarks: retrieval, VQA, NLVR2."""
-    from jobs.commands.evaluate import evaluate_file
 
-    raise typer.Exit(evaluate_file(config, overrides or [], log))
+    def job() -> Outcome:
+        from jobs.commands.evaluate import evaluate_file
+
+        return evaluate_file(config, overrides or [])
+
+    _finish(job, as_json, log)
 
 
 @app.command()
@@ -183,23 +279,28 @@ def plan(
     sample: Annotated[int, typer.Option(min=1, help="rows to read and time")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
     actors: Annotated[int | None, typer.Option(min=1, help="of the cluster to plan for; default: this machine")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of an actor")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each actor")] = None,
     cores_per_actor: Annotated[int | None, typer.Option(min=2, help="cores for each actor, its own included")] = None,
-    price_per_hour: Annotated[float | None, typer.Option(min=0, help="of an actor with its GPUs and cores")] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="of each actor with its GPUs and cores, in any currency")
+    ] = None,
     as_json: AsJson = False,
     out: Annotated[str | None, typer.Option(help="PNG file for a picture of grids and lengths")] = None,
 ) -> None:
-    """Tell, from a sample, what a job will meet and how long it will take, before it runs."""
-    from jobs.commands.plan import Options, PlanRequest, plan_file
+    """Estimate from a sample, before a job runs, what it will meet and how long it will take."""
 
-    request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
-    options = Options(price_per_hour, as_json, out)
-    raise typer.Exit(plan_file(task, config, overrides or [], request, options))  # type: ignore[arg-type]
+    def job() -> Outcome:
+        from jobs.commands.plan import Options, PlanRequest, plan_file
+
+        request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
+        return plan_file(task, config, overrides or [], request, Options(price_per_hour, out))  # type: ignore[arg-type]
+
+    _finish(job, as_json)
 
 
 def main() -> None:
-    """Entry point."""
-    run_process(app)
+    """Run `vilt` with the words of the command line, and end the process."""
+    run_process(lambda: app(standalone_mode=False), as_json="--json" in sys.argv[1:])
 
 
 if __name__ == "__main__":

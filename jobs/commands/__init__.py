@@ -1,1 +1,1 @@
-"""The commands of `vilt`, one file each."""
+"""The commands of `vilt`, one file each: read the config, call the pipeline, lay out the outcome."""

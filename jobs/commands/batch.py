@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Sequence
 
-from jobs.console.exits import BAD_CONFIG, ended
-from jobs.console.log import Log
-from jobs.console.process import run_process
+from jobs.console.command import NOTHING_TO_DO, Outcome
+from jobs.console.exit_codes import DONE
 from pipeline import JobConfig, Summary, run
-from pipeline.common.error_codes import REASONS
 from pipeline.common.tasks import Task
-from pipeline.monitoring.progress_reporter import LINE_EVERY
+from pipeline.monitoring.progress_reporter import LOG_EVERY
 
 
 def run_file(
     task: Task | None,
     path: str,
-    overrides: Sequence[str],
+    overrides: Sequence[str] = (),
     retry_errors: bool = False,
-    log: Log = "text",
-    every: float = LINE_EVERY,
-) -> int:
-    """Run the job that a YAML file describes and print its summary; the exit code.
+    every: float = LOG_EVERY,
+) -> Outcome:
+    """Run the job that a YAML file describes.
 
-    task: None where the file says it. log: how events go to stderr. every: seconds between two of progress.
+    Args:
+        task: What to do; None if the file says it.
+        path: Of the file.
+        overrides: `key=value`, over the keys of the file.
+        retry_errors: Read again only rows with a transient error.
+        every: Seconds between two events of progress.
+
+    Raises:
+        ConfigError: Before anything starts.
+        BusyError: If another run is at work on the output.
+        StorageFailedError, TooManyErrorsError, RowsLostError: Before anything is published.
     """
-    return ended(lambda: _run(JobConfig.load(task, path, overrides), retry_errors, every), log)
-
-
-def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
-    """What each kind of job needs is imported when it is known which it is: together that takes seconds."""
+    started = time.monotonic()
+    config = JobConfig.load(task, path, overrides)
+    # What each kind of job needs is imported once it is known which it is: together that takes seconds.
     if config.output.format == "delta":
-        from jobs.commands.reindex import format_commit
-        from pipeline.reindexing.reindex import reindex
-
-        commit, new, _ = reindex(config, retry_errors, follow=False, log_every=every)
-        if new and config.output.report:
-            from jobs.commands.report import report_after
-
-            report_after(config.output.path, config.storage)
-        return format_commit(commit, config.output.path, new)
-    folder = config.output.path.rstrip("/")
+        return _write_delta(config, retry_errors, every)
     if config.texts:
         from pipeline.ranking.rank import rank
 
@@ -49,42 +45,22 @@ def _run(config: JobConfig, retry_errors: bool, every: float) -> str:
     else:
         summary = run(config, retry_errors, every)
     if config.output.report and not summary.finished_before:
-        from jobs.commands.report import report_after
+        from jobs.reports.page import report_after
 
-        report_after(folder, config.storage)
-    return format_summary(summary)
-
-
-def main(task: Task) -> None:
-    """`python -m jobs.TASK CONFIG [key=value ...]`."""
-
-    def command() -> None:
-        if len(sys.argv) < 2:
-            print(f"usage: python -m jobs.{task} CONFIG [key=value ...]", file=sys.stderr)
-            sys.exit(BAD_CONFIG)
-        sys.exit(run_file(task, sys.argv[1], sys.argv[2:]))
-
-    run_process(command)
+        report_after(config.output.path, config.storage, config.input)
+    return outcome_of(summary, time.monotonic() - started)
 
 
-def format_summary(summary: Summary) -> str:
-    """The summary as lines for a person."""
-    from pipeline.common.tasks import TASKS
+def outcome_of(summary: Summary, seconds: float | None = None) -> Outcome:
+    """Return what a job has done; see `jobs.reports.summary`."""
+    from jobs.reports.summary import summary_table, summary_values
 
-    fill = f"{summary.batch_fill:.0%}"
-    pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
-    done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb
-    lines = [
-        *(["nothing to do: these are the results of this config and input"] if summary.finished_before else []),
-        f"rows in     {summary.rows_in:,}{pairs}",
-        f"{done:<11} {summary.scored:,}",
-        *([f"resumed     {summary.resumed_rows:,} rows were done by earlier runs"] if summary.resumed_rows else []),
-        f"rejected    {sum(summary.rejected.values()):,}",
-        *(f"  {count:>7,}  {reason}: {REASONS[reason]}" for reason, count in summary.rejected.items()),
-        f"time        {summary.seconds:.1f} s, {summary.pairs_per_second:,.1f} pairs/s, start included; "
-        f"{summary.model_seconds:.1f} s in the model",
-        *([f"batches     {summary.micro_batches:,}, {fill} full, no padding"] if summary.batch_fill else []),
-        f"model       {summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}",
-        f"output      {summary.output} (Parquet files: {len(summary.files)})",
-    ]
-    return "\n".join(lines)
+    status = NOTHING_TO_DO if summary.finished_before else DONE.status
+    return Outcome(summary_table(summary, seconds), summary_values(summary, seconds), status)
+
+
+def _write_delta(config: JobConfig, retry_errors: bool, every: float) -> Outcome:
+    from jobs.commands.reindex import finish
+    from pipeline.reindexing.reindex import reindex
+
+    return finish(reindex(config, retry_errors, follow=False, log_every=every), config)

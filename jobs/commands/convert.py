@@ -1,17 +1,20 @@
-"""Checkpoints in the published format: `vilt convert`.
+"""`vilt convert`: checkpoints in the published format.
 
-Reads a `.ckpt` file of the original project, or a published folder, also one with `pytorch_model.bin`. Every head that
-has a published class is written; `itm_score`, the matching head of the pretraining, has none and is left out.
+The source is a `.ckpt` file of the original project, or a published folder, also one with `pytorch_model.bin`. Every
+head that has a published class is written; `itm_score`, the matching head of the pretraining, has none and is left out.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
+from jobs.console.command import Outcome
+from jobs.console.tables import lines
+from pipeline.common.errors import ConfigError
 from vilt import Predictor, ViltConfig, ViltImageProcessor, ViltTokenizer
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
@@ -32,21 +35,57 @@ CLASSES = {  # by the task of the head
 TIED = ("mlm_score.decoder.weight", "mlm_score.decoder.bias")
 
 
-def convert_file(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> int:
-    """Convert and say what was written; the exit code, 2 after one line about what was wrong."""
+def convert_file(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> Outcome:
+    """Convert a checkpoint; see `convert`.
+
+    Raises:
+        ConfigError: If something is wrong with the files; before anything is written.
+    """
     try:
-        print("\n".join(convert(source, out, tokenizer, labels)))
+        written = convert(source, out, tokenizer, labels)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        raise ConfigError(str(error)) from None
+    return Outcome(lines(*written.lines()), asdict(written))
 
 
-def convert(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> list[str]:
-    """Write the folder `out`; lines for a person.
+@dataclass(frozen=True)
+class Converted:
+    """What was converted.
 
-    tokenizer: a folder to take the tokenizer from, the source's own where not given. labels: see `read_labels`.
-    Raises ValueError or OSError in one line, before anything is written.
+    Attributes:
+        output: The new folder.
+        architectures: The published classes that its heads belong to.
+        left_out: Heads of the source that no published class has.
+        has_tokenizer: Whether the folder holds one.
+    """
+
+    output: str
+    architectures: list[str]
+    left_out: list[str]
+    has_tokenizer: bool
+
+    def lines(self) -> list[str]:
+        """Return lines for a person."""
+        lines = [f"{self.output}: {', '.join(self.architectures)}"]
+        if self.left_out:
+            lines.append(f"left out, as no published class has them: {', '.join(self.left_out)}")
+        if not self.has_tokenizer:
+            hint = "copy a vocab.txt there, or convert with --tokenizer FOLDER"
+            lines.append(f"{self.output} has no tokenizer yet: {hint}")
+        return lines
+
+
+def convert(source: str, out: str, tokenizer: str | None = None, labels: str | None = None) -> Converted:
+    """Write a checkpoint in the published format into a new folder.
+
+    Args:
+        source: A `.ckpt` file of the original project, or a published folder.
+        out: The new folder.
+        tokenizer: A folder to take the tokenizer from; default: the source.
+        labels: A file with the names of the classes, see `read_labels`.
+
+    Raises:
+        ValueError, OSError: If something is wrong with the files, in one line; before anything is written.
     """
     if Folder(out).exists(checkpoint.SAFETENSORS):
         raise ValueError(f"{out!r} already holds a {checkpoint.SAFETENSORS}: give a new folder")
@@ -54,7 +93,8 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     left_out: list[str] = []
     processor = ViltImageProcessor()
     if original.is_original(source):
-        config, tensors, _, left_out, short_side = original.read(source)
+        config, found, _, left_out, short_side = original.read(source)
+        tensors = checkpoint.completed(found)
         processor = ViltImageProcessor(size={"shortest_edge": short_side})
     else:
         config, tensors = ViltConfig.from_pretrained(source), checkpoint.read(source)[0]
@@ -75,16 +115,14 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     for name, content in files.items():
         Folder(out).write(name, content)
     save_weights(out, weights, TIED)
-    lines = [f"{out}: {', '.join(config.architectures or [])}"]
-    lines += [f"left out, as no published class has them: {', '.join(left_out)}"] if left_out else []
-    hint = f"{out} has no tokenizer yet: copy a vocab.txt there, or convert with --tokenizer FOLDER"
-    return lines if files else [*lines, hint]
+    return Converted(out, config.architectures or [], list(left_out), bool(files))
 
 
 def _fitting(config: ViltConfig, tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of the model and its heads by their published names, float32, and the heads' tasks.
 
-    Raises ValueError when a tensor is missing or has no place.
+    Raises:
+        ValueError: A tensor is missing or has no place.
     """
     check_layers(tensors, config, source)
     heads = {task: head for task, head in Predictor.heads_in(tensors, config).items() if task != "embed"}
@@ -107,7 +145,11 @@ def _fitting(config: ViltConfig, tensors: Mapping[str, Tensor], source: str) -> 
 
 
 def read_labels(uri: str) -> dict[int, str]:
-    """The names of classes: a text with one a line, a JSON list, or a JSON object {index: label}."""
+    """Read the names of classes: a text with one a line, a JSON list, or a JSON object {index: label}.
+
+    Raises:
+        ValueError, OSError: If the file cannot be read.
+    """
     try:
         text = read_file(uri).decode().strip()
     except UnicodeDecodeError as error:
@@ -120,7 +162,11 @@ def read_labels(uri: str) -> dict[int, str]:
 
 
 def _checked(labels: dict[int, str], uri: str, config: ViltConfig, weights: Mapping[str, Tensor]) -> dict[int, str]:
-    """Labels by rising index. Raises ValueError where they are not those of the classifier."""
+    """Return labels by rising index.
+
+    Raises:
+        ValueError: They are not those of the classifier.
+    """
     if not any(name.startswith("classifier.") for name in weights):
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")
     if sorted(labels) != list(range(config.num_labels)):
@@ -135,7 +181,11 @@ def _tokenizer_files(uri: str) -> dict[str, bytes]:
 
 
 def _check_tokenizer(uri: str, files: dict[str, bytes], config: ViltConfig) -> None:
-    """Raises ValueError where a folder has no tokenizer, or one with more words than the model."""
+    """Check that a folder has a tokenizer, with no more words than the model.
+
+    Raises:
+        ValueError: If it has not.
+    """
     if not files.keys() & set(VOCABULARY):
         raise ValueError(f"--tokenizer {uri!r}: the folder has no {' or '.join(VOCABULARY)}")
     words = len(ViltTokenizer.from_pretrained(uri))

@@ -2,114 +2,72 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import fsspec
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from rich.console import RenderableType
 
-from jobs.commands.batch import format_summary
-from jobs.console.log import log_to_stderr
-from jobs.demo import questions, scenes
+from jobs.console.command import Outcome
+from jobs.console.tables import columns, lines, print_result, stacked
 from jobs.demo.s3_server import S3Server
-from pipeline import JobConfig, Summary, run
+from jobs.demo.table import CAPTIONS, write_table
+from jobs.reports.summary import summary_table, summary_values
+from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.cluster.session import ray_session
+from pipeline.common.tasks import Task
 
 MODEL = "zoo://scenes"
-CAPTIONS = 4  # of each scene, one of them true
-SCHEMA = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("image", pa.binary()),
-        ("captions", pa.list_(pa.string())),
-        ("true_caption", pa.string()),
-        ("question", pa.string()),
-        ("true_answer", pa.string()),
-    ]
-)
+SHOWN = 8  # rows of each table
 
 
-def run_demo_on_s3(rows: int) -> None:
-    """The demo on an S3 server that runs only meanwhile. Raises FileNotFoundError where none is installed."""
+def run_demo_on_s3(rows: int) -> Outcome:
+    """Run the demo on an S3 server that is started for it.
+
+    Raises:
+        ConfigError: If no server is installed.
+    """
     with TemporaryDirectory(prefix="vilt-s3-") as folder:
         server = S3Server(Path(folder))
         try:
-            server.start()
+            try:
+                server.start()
+            except FileNotFoundError as error:
+                raise ConfigError(str(error)) from None
             os.environ.update(server.environment())
             fsspec.filesystem("s3").makedirs("demo", exist_ok=True)
-            print(f"an S3 server of its own: {server.endpoint}\n", flush=True)
-            run_demo("s3://demo", rows)
+            print(f"an S3 server for the demo: {server.endpoint}\n", flush=True)
+            return run_demo("s3://demo", rows)
         finally:
             server.kill()
 
 
-def run_demo(folder: str, rows: int) -> None:
-    """Draw, score, answer, and print what came out. Files of an earlier demo in `folder` are replaced."""
+def run_demo(folder: str, rows: int) -> Outcome:
+    """Draw a table, score and answer it; files of an earlier demo in `folder` are replaced.
+
+    What was drawn and scored is printed on the way; the answers are the outcome.
+    """
     table = f"{folder}/table/scenes.parquet"
     write_table(table, rows)
     print(f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}\n", flush=True)
-    with ray_session(), log_to_stderr("text"):
+    with ray_session():
         scored = _run("score", "captions", table, folder)
-        print(f"vilt score\n{format_summary(scored)}\n{_show_scores(scored)}", flush=True)
+        print_result(stacked([lines("vilt score"), summary_table(scored), *_scores(scored), lines("")]))
         answered = _run("answer", "question", table, folder)
-        print(f"\nvilt answer\n{format_summary(answered)}\n{_show_answers(answered)}")
+        text = stacked([lines("vilt answer"), summary_table(answered), *_answers(answered)])
+    return Outcome(text, {"score": summary_values(scored), "answer": summary_values(answered)})
 
 
-def write_table(path: str, rows: int, seed: int = 7) -> None:
-    """The table of the demo: one Parquet file of `SCHEMA`."""
-    rng = Random(seed)
-    table = [_row(i, rng) for i in range(rows)]
-    for row, broken in zip(rng.sample(table, 8), _broken(table[0]["image"]), strict=True):
-        row.update(broken)
-    with fsspec.open(path, "wb", auto_mkdir=True) as file:
-        pq.write_table(pa.Table.from_pylist(table, SCHEMA), file)
-
-
-def _row(row_id: int, rng: Random) -> dict[str, Any]:
-    scene = scenes.random_scene(rng)
-    truth = scenes.caption(scene.things)
-    captions = [truth, *scenes.false_captions(scene.things, CAPTIONS - 1, rng)]
-    _, question, answer = questions.ask(scene, rng)
-    return {
-        "id": row_id,
-        "image": scenes.encode(scenes.draw(scene, rng), rng),
-        "captions": rng.sample(captions, CAPTIONS),
-        "true_caption": truth,
-        "question": question,
-        "true_answer": answer,
-    }
-
-
-def _broken(good: bytes) -> list[dict[str, Any]]:
-    """What goes wrong with rows in real tables."""
-    strip = io.BytesIO()
-    Image.new("RGB", (900, 30), "gray").save(strip, "PNG")
-    return [
-        {"image": good[: len(good) // 2]},
-        {"image": good[: len(good) // 3]},
-        {"image": b"<html><body>404 Not Found</body></html>"},
-        {"image": b""},
-        {"image": None},
-        {"image": strip.getvalue()},
-        {"captions": None, "question": None},
-        {"captions": ["", " "], "question": "  "},
-    ]
-
-
-def _run(task: str, text: str, table: str, folder: str) -> Summary:
+def _run(task: Task, text: str, table: str, folder: str) -> Summary:
     values = {
         "input": {"path": table, "text": text, "id": "id"},
         "model": MODEL,
         "output": {"path": f"{folder}/{task}s", "overwrite": True},
     }
-    return run(JobConfig.parse(task, values))  # type: ignore[arg-type]
+    return run(JobConfig.parse(task, values))
 
 
 def _read(folder: str) -> pd.DataFrame:
@@ -117,27 +75,30 @@ def _read(folder: str) -> pd.DataFrame:
     return pq.read_table(path, filesystem=filesystem).to_pandas()
 
 
-def _show_scores(summary: Summary) -> str:
+def _scores(summary: Summary) -> list[RenderableType]:
+    """Return what came out of scoring: the best caption of each scene, and the rejected rows."""
     out = _read(summary.output)
     whole = out[out.error.isna()]
     best = whole.loc[whole.groupby("row_id").score.idxmax()]
     best = best.assign(true=(best.captions == best.true_caption).map({True: "yes", False: "no"}))
-    shown = best.head(8)[["row_id", "score", "true", "captions"]].rename(columns={"captions": "best caption"})
-    wrong = out[out.error.notna()].drop_duplicates("row_id").head(8)[["row_id", "error", "error_detail"]]
+    shown = best[["row_id", "score", "true", "captions"]].rename(columns={"captions": "best caption"})
+    wrong = out[out.error.notna()].drop_duplicates("row_id")[["row_id", "error", "error_detail"]]
     share = f"{(best.true == 'yes').mean():.1%} of {len(best)} scenes"
-    return (
-        f"\nthe best of {CAPTIONS} captions is the true one for {share}:\n"
-        f"{_text(shown)}\n\nrejected rows:\n{_text(wrong)}"
-    )
+    title = lines("", f"the best of {CAPTIONS} captions is the true one for {share}:")
+    return [title, _table(shown), lines("", "rejected rows:"), _table(wrong)]
 
 
-def _show_answers(summary: Summary) -> str:
+def _answers(summary: Summary) -> list[RenderableType]:
+    """Return what came out of answering."""
     out = _read(summary.output)
     whole = out[out.error.isna()]
     right = (whole.answer == whole.true_answer).mean()
-    shown = whole.head(8)[["row_id", "question", "true_answer", "answer", "answer_score"]]
-    return f"\nright answers: {right:.1%} of {len(whole)}\n{_text(shown)}"
+    shown = whole[["row_id", "question", "true_answer", "answer", "answer_score"]]
+    return [lines("", f"right answers: {right:.1%} of {len(whole)}"), _table(shown)]
 
 
-def _text(frame: pd.DataFrame) -> str:
-    return frame.to_string(index=False, max_colwidth=90, float_format=lambda x: f"{x:.3f}")
+def _table(frame: pd.DataFrame) -> RenderableType:
+    rows = frame.head(SHOWN).itertuples(index=False)
+    cells = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in rows]
+    numbers = {i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"}
+    return columns(list(frame.columns), cells, numbers)

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobs.commands.report import report_after
-from jobs.console.exits import ended
-from jobs.console.log import Log
-from pipeline.config.filter import KEPT, FilterConfig
-from pipeline.filtering.filter_table import FilterSummary, filter_table
+from jobs.console.command import NOTHING_TO_DO, Outcome
+from jobs.console.exit_codes import DONE
+from jobs.reports.page import report_after
+from jobs.reports.summary import filter_summary_table, filter_values
+from pipeline.config.filter import FilterConfig
+from pipeline.filtering.filter_table import filter_table
 
 
-def filter_file(path: str, overrides: Sequence[str], log: Log = "text") -> int:
-    """Run the filter that a YAML file describes and print its summary; the exit code."""
-    return ended(lambda: _filter(FilterConfig.load(path, overrides)), log)
+def filter_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
+    """Run the filter that a YAML file describes.
 
-
-def _filter(config: FilterConfig) -> str:
+    Raises:
+        ConfigError: Before anything starts.
+        BusyError: If another run is at work on the output.
+        StorageFailedError, RowsLostError: Before anything is published.
+    """
+    config = FilterConfig.load(path, overrides)
     summary = filter_table(config)
     if config.output.report and not summary.finished_before:
-        report_after(config.output.path, config.storage)
-    return format_filter(summary)
-
-
-def format_filter(summary: FilterSummary) -> str:
-    """The summary as lines for a person."""
-    share = f" ({summary.kept / summary.rows_in:.1%})" if summary.rows_in else ""
-    lines = [
-        *(["nothing to do: these are the results of this config and input"] if summary.finished_before else []),
-        f"rows in     {summary.rows_in:,}",
-        f"kept        {summary.kept:,}{share}",
-        *([f"lowest      {summary.lowest_kept:.4g} in {summary.score}"] if summary.lowest_kept is not None else []),
-        f"dropped     {sum(summary.dropped.values()):,}",
-        *(f"  {count:>7,}  {reason}" for reason, count in summary.dropped.items()),
-        f"time        {summary.seconds:.1f} s",
-        f"scores      {summary.scores_from}",
-        f"output      {summary.output.rstrip('/')}/{KEPT} (Parquet files: {len(summary.files)})",
-    ]
-    return "\n".join(lines)
+        report_after(config.output.path, config.storage, config.input)
+    status = NOTHING_TO_DO if summary.finished_before else DONE.status
+    return Outcome(filter_summary_table(summary), filter_values(summary), status)

@@ -1,1 +1,1 @@
-"""The terminal side of a command: exit codes, logs, signals."""
+"""The terminal side of a command: how it prints, logs and ends."""

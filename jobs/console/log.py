@@ -1,39 +1,53 @@
-"""Where the events of a job go: to stderr, as lines for a person or as JSON, one line an event."""
+"""Where the events of a job go: to stderr, as lines for a person, as one live line, or as one JSON object an event."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import IO, Literal
 
-Log = Literal["text", "json"]
-LOGGER = logging.getLogger("pipeline")  # see pipeline.monitoring.events, which is not imported: `vilt --help` is quick
-COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-LAST_WORDS = 0.2  # seconds to wait for what other processes still write
+from jobs.console.text import json_line, visible
+
+Log = Literal["text", "verbose", "json"]
+LOGGER = logging.getLogger("pipeline")  # of pipeline.monitoring.events, which is not imported: `vilt --help` is quick
+EVENT_KEYS = ("time", "level", "event", "message")  # of each line of JSON; no field of an event replaces them
+CHILD_SECONDS = 0.2  # to wait for what other processes still write
+
+LineSink = Callable[[str], None]
 
 
 @contextmanager
 def log_to_stderr(log: Log) -> Iterator[None]:
-    """While it is open, the events of jobs go to stderr.
+    """Send the events of jobs to stderr while the context is open.
 
-    With "json" nothing else does: what others write there, Ray's own processes included, becomes events `warning`, and
-    an exception that nobody expects an event `failed` and exit code 1.
+    Args:
+        log: "text": progress and warnings as lines; in a terminal one live line, without Ray's own messages.
+            "verbose": lines, and all that Ray writes, in a terminal, too. "json": each event as a JSON object on a
+            line of its own. Nothing else reaches stderr then: what others write there, Ray's own processes included,
+            becomes events `warning`, and an exception an event `failed` and exit code 1.
     """
-    if log == "text":
+    if log == "json":
+        with _json_log():
+            yield
+    elif log == "text" and sys.stderr.isatty():
+        with _live_log():
+            yield
+    else:
         handler = logging.StreamHandler()
-        handler.addFilter(lambda record: record.levelno >= logging.WARNING or _event(record) == "progress")
+        handler.addFilter(is_for_people)
         with _handled(handler, TextFormatter()):
             yield
-        return
-    with _stderr() as out, _handled(logging.StreamHandler(out), JsonFormatter()), _captured_stderr():
+
+
+@contextmanager
+def _json_log() -> Iterator[None]:
+    with _stderr() as out, _handled(logging.StreamHandler(out), JsonFormatter()), _captured_stderr(_warn):
         try:
             yield
         except Exception as error:
@@ -43,36 +57,56 @@ def log_to_stderr(log: Log) -> Iterator[None]:
             raise SystemExit(1) from None
 
 
+@contextmanager
+def _live_log() -> Iterator[None]:
+    from jobs.console.live import LiveHandler
+
+    with _stderr() as out:
+        handler = LiveHandler(out)
+        try:
+            with _handled(handler, TextFormatter()), _captured_stderr(handler.show_foreign_line):
+                yield
+        finally:
+            handler.close()
+
+
+def is_for_people(record: logging.LogRecord) -> bool:
+    """Return whether a person reads this event; the others are for programs."""
+    return record.levelno >= logging.WARNING or event_of(record) == "progress"
+
+
+def event_of(record: logging.LogRecord) -> str:
+    """Return the name of the event that a log record carries."""
+    return str(getattr(record, "event", "warning"))
+
+
 class TextFormatter(logging.Formatter):
-    """Progress with the time, all else as it stands."""
+    """Formats progress with the time and every other event as it is, each on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        text = record.getMessage()
-        return f"{datetime.now():%H:%M:%S} {text}" if _event(record) == "progress" else text
+        """Return one line."""
+        text = visible(record.getMessage())
+        return f"{datetime.now():%H:%M:%S} {text}" if event_of(record) == "progress" else text
 
 
 class JsonFormatter(logging.Formatter):
-    """An object with time (ISO 8601, UTC), level, event, message, and the event's own fields."""
+    """Formats an event as an object of time (ISO 8601, UTC), level, event, message, and the fields of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Return one line."""
         values = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": _event(record),
+            "event": event_of(record),
             "message": record.getMessage(),
         }
-        return json.dumps({**values, **getattr(record, "fields", {})})
-
-
-def _event(record: logging.LogRecord) -> str:
-    return getattr(record, "event", "warning")
+        fields = getattr(record, "fields", {})
+        return json_line({**values, **{key: value for key, value in fields.items() if key not in EVENT_KEYS}})
 
 
 @contextmanager
 def _handled(handler: logging.Handler, formatter: logging.Formatter) -> Iterator[None]:
-    """While it is open, the events go to `handler` alone."""
+    """Send the events to this handler alone while the context is open."""
     handler.setFormatter(formatter)
     level, propagate = LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(handler)
@@ -88,20 +122,20 @@ def _handled(handler: logging.Handler, formatter: logging.Formatter) -> Iterator
 
 @contextmanager
 def _stderr() -> Iterator[IO[str]]:
-    """Stderr as it is now."""
+    """Open a second handle of what stderr is now."""
     sys.stderr.flush()
-    with os.fdopen(os.dup(2), "w") as out:
+    with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as out:
         yield out
 
 
 @contextmanager
-def _captured_stderr() -> Iterator[None]:
-    """While it is open, what this process and its children write to descriptor 2 is logged instead, a line a record."""
+def _captured_stderr(sink: LineSink) -> Iterator[None]:
+    """Pass what this process and its children write to descriptor 2 to a sink, line by line, while it is open."""
     real = os.dup(2)
-    end, begin = os.pipe()
-    os.dup2(begin, 2)
-    os.close(begin)
-    thread = threading.Thread(target=_log_lines, args=(end,), daemon=True)
+    read_end, write_end = os.pipe()
+    os.dup2(write_end, 2)
+    os.close(write_end)
+    thread = threading.Thread(target=_read_lines, args=(read_end, sink), daemon=True)
     thread.start()
     try:
         yield
@@ -109,12 +143,18 @@ def _captured_stderr() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(real, 2)
         os.close(real)
-        thread.join(LAST_WORDS)  # a child may still hold the pipe
+        thread.join(CHILD_SECONDS)  # a child may still hold the pipe
 
 
-def _log_lines(end: int) -> None:
-    """Until nobody holds the other end of the pipe."""
-    with os.fdopen(end, errors="replace") as lines:
+def _read_lines(read_end: int, sink: LineSink) -> None:
+    """Read until no process holds the other end of the pipe."""
+    with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if text := COLORS.sub("", line).strip():
-                LOGGER.warning("%s", text, extra={"event": "warning", "fields": {"source": "stderr"}})
+            sink(line)
+
+
+def _warn(line: str) -> None:
+    from jobs.console.noise import without_colors
+
+    if text := without_colors(line).strip():
+        LOGGER.warning("%s", text, extra={"event": "warning", "fields": {"source": "stderr"}})

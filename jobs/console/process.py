@@ -1,49 +1,88 @@
-"""The process of a command: it ends when it is told to, whatever it is at, and at once when it is done."""
+"""The process of a command: signals end it whatever it is doing, and it ends at once when the command is done."""
 
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 
-AGAIN_AFTER = 0.05  # seconds
-AGAIN = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}  # the latter as Ray answers it
+from jobs.console.command import INTERRUPTED_TEXT, end_with, end_with_error
+from jobs.console.exit_codes import BAD_CONFIG, DONE, FAILED, INTERRUPTED
+
+RESEND_SECONDS = 0.05  # after which a dropped signal is sent again
+SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}  # Ray answers SIGTERM with SystemExit
 
 
-def run_process(command: Callable[[], object]) -> None:
-    """Run a command and end the process with the code that it exits with.
+def run_process(command: Callable[[], object], as_json: bool = False) -> None:
+    """Run a command and end the process with its exit code.
 
-    What Python would take apart, object by object, is more than a second's work where torch and Ray were imported: the
-    process ends without.
+    The process ends without taking the interpreter down object by object, which takes more than a second once torch and
+    Ray are imported.
+
+    Args:
+        command: What to run; an integer that it returns is the exit code.
+        as_json: Print a line of JSON for an exception, see `jobs.console.command`.
     """
     sys.unraisablehook = _send_again
-    code = 0
-    try:
-        command()
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            raise
-        code = end.code or 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII must not end the job
+            stream.reconfigure(errors="backslashreplace")
+    code = exit_code(command, as_json)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _send_again(lost: sys.UnraisableHookArgs) -> None:
-    """A `sys.unraisablehook`: a signal that came where Python drops exceptions comes again.
+def exit_code(command: Callable[[], object], as_json: bool = False) -> int:
+    """Run a command; report an exception in one line.
 
-    Such places are `__del__` and the callbacks of weak references, of which every import runs one: the job would go on
-    as if nobody had asked it to stop, and exit with 0.
+    Returns:
+        The exit code.
     """
-    if lost.exc_type not in AGAIN:
-        sys.__unraisablehook__(lost)
+    try:
+        result = command()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return FAILED.code
+        return end.code or DONE.code
+    except KeyboardInterrupt:
+        return end_with(INTERRUPTED, INTERRUPTED_TEXT, as_json)
+    except Exception as error:
+        if type(error).__name__ == "Abort":  # typer's, for an interrupt
+            return end_with(INTERRUPTED, INTERRUPTED_TEXT, as_json)
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed
+            return BAD_CONFIG.code
+        if hasattr(error, "format_message"):  # typer's or click's, for a wrong command line
+            return end_with(BAD_CONFIG, _usage(error), as_json)
+        return end_with_error(error, as_json)
+    return result if isinstance(result, int) else DONE.code
+
+
+def _usage(error: Exception) -> str:
+    """Return in one line what is wrong with the command line, and where to read more."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "vilt"
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    return f"{command}: {message.rstrip('.')}; see `{command} --help`"
+
+
+def _send_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Send a signal again if Python dropped its exception; a `sys.unraisablehook`.
+
+    Python drops exceptions in `__del__` and in the callbacks of weak references, of which every import runs one. The
+    job would continue as if nobody had asked it to stop, and exit with 0.
+    """
+    if dropped.exc_type not in SIGNALS:
+        sys.__unraisablehook__(dropped)
         return
-    # To the main thread, as that wakes it where it waits; later, for here it would be dropped, too.
+    # To the main thread, as that wakes it if it waits; later, since here it would be dropped again.
     main = threading.main_thread().ident
-    again = threading.Timer(AGAIN_AFTER, signal.pthread_kill, (main, AGAIN[lost.exc_type]))
+    again = threading.Timer(RESEND_SECONDS, signal.pthread_kill, (main, SIGNALS[dropped.exc_type]))
     again.daemon = True
     again.start()

@@ -10,20 +10,25 @@ import numpy as np
 from jobs.demo import questions, scenes
 from vilt import Predictor
 
-HELD_OUT_SEED = 2_000_000_011  # training draws its scenes from other seeds: see jobs/train.py
+HELD_OUT_SEED = 2_000_000_011  # training draws its scenes from other seeds: see jobs/demo/train.py
 CANDIDATES = 20
 
 
 @dataclass
 class Quality:
-    """answers: share right by kind of question, and the number asked. first: share of scenes whose true caption
-    ranks first among 20, by number of objects, and the number ranked."""
+    """What a checkpoint reaches on held-out scenes.
+
+    Attributes:
+        answers: For each kind of question the share of right answers, 0 to 1, and the number asked.
+        first: For each number of objects the share of scenes whose true caption ranks first among 20, and the number of
+            scenes.
+    """
 
     answers: dict[str, tuple[float, int]]
     first: dict[str, tuple[float, int]]
 
     def table(self) -> str:
-        """Markdown."""
+        """Return a table in Markdown."""
         lines = ["| held-out scenes | share right | number |", "| --- | --- | --- |"]
         for kind, (share, number) in self.answers.items():
             lines.append(f"| answers: {kind} | {share:.1%} | {number:,} |")
@@ -33,7 +38,13 @@ class Quality:
 
 
 def measure(predictor: Predictor, count: int, seed: int = HELD_OUT_SEED) -> Quality:
-    """Ask one question of every kind about each of `count` scenes, and rank its true caption among 19 false ones."""
+    """Ask one question of every kind about each of `count` scenes, and rank its true caption among 19 false ones.
+
+    Args:
+        predictor: With heads for answers and scores.
+        count: How many scenes to draw.
+        seed: Of the scenes.
+    """
     rng = Random(seed)
     drawn = [scenes.random_scene(rng) for _ in range(count)]
     pictures = [scenes.encode(scenes.draw(scene, rng), rng) for scene in drawn]

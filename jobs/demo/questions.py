@@ -12,7 +12,14 @@ Question = tuple[str, str]  # question, answer
 
 
 def _about_one(scene: Scene, rng: Random, asked: str, template: str) -> Question | None:
-    """A question about attribute `asked` of an object that the other named attributes single out."""
+    """Ask for an attribute of an object that its other attributes single out; None if they do not.
+
+    Args:
+        scene: The scene.
+        rng: Chooses the object and the attributes that name it.
+        asked: The attribute: size, color or shape.
+        template: Of the question, with `{}` for the name of the object.
+    """
     thing = rng.choice(scene.things)
     named = [a for a in ("size", "color", "shape") if a != asked]
     given = rng.choice(([named[0]], [named[1]], named))
@@ -27,22 +34,25 @@ def _about_one(scene: Scene, rng: Random, asked: str, template: str) -> Question
 
 
 def color(scene: Scene, rng: Random) -> Question | None:
-    """What color is the large circle?"""
+    """Ask, for example, what color the large circle is."""
     return _about_one(scene, rng, "color", "what color is the {}?")
 
 
 def shape(scene: Scene, rng: Random) -> Question | None:
-    """What shape is the red object?"""
+    """Ask, for example, what shape the red object is."""
     return _about_one(scene, rng, "shape", "what shape is the {}?")
 
 
 def size(scene: Scene, rng: Random) -> Question | None:
-    """What size is the red star?"""
+    """Ask, for example, what size the red star is."""
     return _about_one(scene, rng, "size", "what size is the {}?")
 
 
 def number(scene: Scene, rng: Random) -> Question:
-    """How many red objects are there? Each number that some question has as its answer is equally likely."""
+    """Ask, for example, how many red objects there are.
+
+    Each number that is the answer to some question about the scene is equally likely.
+    """
     asked = {"objects": len(scene.things)}
     for attribute, values in (("color", tuple(COLORS)), ("shape", SHAPES), ("size", SIZES)):
         present = [getattr(thing, attribute) for thing in scene.things]
@@ -53,7 +63,10 @@ def number(scene: Scene, rng: Random) -> Question:
 
 
 def presence(scene: Scene, rng: Random) -> Question:
-    """Is there a small red circle? Half are there; of the others one attribute is changed."""
+    """Ask, for example, whether there is a small red circle.
+
+    Half of the objects are there; of the others one attribute is changed.
+    """
     thing = rng.choice(scene.things)
     kinds = {t.kind for t in scene.things}
     if rng.random() < 0.5:
@@ -65,17 +78,17 @@ def presence(scene: Scene, rng: Random) -> Question:
 
 
 def position(scene: Scene, rng: Random) -> Question | None:
-    """Is the red circle left of the blue star? On which side is the red circle?"""
+    """Ask, for example, whether the red circle is left of the blue star, or on which side it is."""
     unique = [t for t in scene.things if _named(scene, t) == 1]
     if not unique:
         return None
     thing = rng.choice(unique)
     halves = (("left", "right", thing.col, scene.cols), ("top", "bottom", thing.row, scene.rows))
     if len(unique) == 1 or rng.random() < 0.4:
-        low, high, place, cells = rng.choice(halves)
-        if 2 * place + 1 == cells:  # in the middle
+        low, high, cell, cells = rng.choice(halves)
+        if 2 * cell + 1 == cells:  # in the middle
             return None
-        side = low if 2 * place + 1 < cells else high
+        side = low if 2 * cell + 1 < cells else high
         return f"is the {thing.color} {thing.shape} at the {low} or at the {high}?", side
     other = rng.choice([t for t in unique if t != thing])
     relation, holds = rng.choice(
@@ -122,9 +135,16 @@ HARD = ("number", "position")
 
 
 def ask(scene: Scene, rng: Random, kind: str | None = None, hard: int = 1) -> tuple[str, str, str]:
-    """A question of the given kind, or of any: (kind, question, answer). Falls back to presence where none fits.
+    """Ask a question about a scene.
 
-    hard: how many times as often as the others the kinds that are learned last are asked.
+    Args:
+        scene: The scene.
+        rng: Chooses the question.
+        kind: Of `KINDS`; default: any.
+        hard: How many times as often as the others the kinds that are learned last are asked.
+
+    Returns:
+        (kind, question, answer); of the kind `presence` if the scene allows no question of the kind that was chosen.
     """
     kind = kind or rng.choice((*KINDS, *HARD * (hard - 1)))
     for _ in range(4):

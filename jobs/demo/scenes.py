@@ -1,7 +1,7 @@
-"""Drawn scenes: coloured shapes on plain or textured grounds, with captions and questions whose truth is known.
+"""Drawn scenes: coloured shapes on plain or textured backgrounds, with captions whose truth is known.
 
-A scene is a grid of cells with one to four objects, no two in the same column, so "left of" is always decided.
-The same scenes train the shipped model, test it, and fill the table of `vilt demo`.
+A scene is a grid of cells with one to four objects, no two in the same column, so "left of" is always decided. The
+same scenes train the shipped model, test it, and fill the table of `vilt demo`.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """As captions name it: "small red circle"."""
+        """Return the name that captions use, as in "small red circle"."""
         return f"{self.size} {self.color} {self.shape}"
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What it is, without where."""
+        """Return what it is, without its cell."""
         return self.size, self.color, self.shape
 
 
@@ -64,7 +64,10 @@ class Scene:
 
 
 def random_scene(rng: Random, most: int = MOST_OBJECTS, least: int = 1) -> Scene:
-    """A scene of `least` to `most` objects of distinct kinds, aspect ratio 1:2 to 2:1, short side 96 to 320 pixels."""
+    """Draw lots for a scene of `least` to `most` objects of distinct kinds.
+
+    Its aspect ratio is between 1:2 and 2:1, its short side has 96 to 320 pixels.
+    """
     while True:
         ratio = 2 ** rng.uniform(-1, 1)
         short = rng.randint(96, 320)
@@ -89,7 +92,15 @@ def random_scene(rng: Random, most: int = MOST_OBJECTS, least: int = 1) -> Scene
 
 
 def draw(scene: Scene, rng: Random) -> Image.Image:
-    """The picture, RGB, `scene.width` x `scene.height` pixels; grounds, shades and places vary with `rng`."""
+    """Draw a scene.
+
+    Args:
+        scene: The scene.
+        rng: Varies background, shades, and the positions of objects in their cells.
+
+    Returns:
+        RGB, `scene.width` x `scene.height` pixels.
+    """
     picture = _ground(scene.width, scene.height, rng)
     pen = ImageDraw.Draw(picture)
     cell_width, cell_height = scene.width / scene.cols, scene.height / scene.rows
@@ -122,7 +133,7 @@ _OUTLINES = {
 
 
 def _ground(width: int, height: int, rng: Random) -> Image.Image:
-    """Plain, graded, striped or grainy, always pale in colour so that objects stand out."""
+    """Draw a plain, graded, striped or grainy background, pale in colour so that objects stand out."""
     base = np.array([rng.randint(20, 235)] * 3) + [rng.randint(-12, 12) for _ in range(3)]
     style = rng.choice(("plain", "graded", "striped", "grainy"))
     if style == "plain":
@@ -138,7 +149,7 @@ def _ground(width: int, height: int, rng: Random) -> Image.Image:
 
 
 def encode(picture: Image.Image, rng: Random) -> bytes:
-    """The picture as a file: a JPEG of quality 75 to 95, or now and then a PNG."""
+    """Encode a picture as a JPEG of quality 75 to 95, or now and then as a PNG."""
     buffer = io.BytesIO()
     if rng.random() < 0.1:
         picture.save(buffer, "PNG")
@@ -148,13 +159,16 @@ def encode(picture: Image.Image, rng: Random) -> bytes:
 
 
 def caption(things: tuple[Thing, ...]) -> str:
-    """A true caption: every object, from left to right."""
+    """Return the true caption, which names every object from left to right."""
     return " left of ".join(f"a {thing.name}" for thing in things)
 
 
 def false_captions(things: tuple[Thing, ...], count: int, rng: Random) -> list[str]:
-    """`count` distinct false captions, hardest first: one attribute of one object changed, or two neighbours
-    swapped; then two attributes changed, where a scene of one object has too few of the first kinds."""
+    """Return `count` distinct false captions, the hardest first.
+
+    In these one attribute of one object is changed, or two neighbours are swapped. If there are too few of them, as of
+    a single object, captions with two changed attributes follow.
+    """
     changed = _one_changed(things)
     hard = [caption(c) for c in changed] + swapped_captions(things)
     rng.shuffle(hard)
@@ -168,12 +182,12 @@ def false_captions(things: tuple[Thing, ...], count: int, rng: Random) -> list[s
 
 
 def swapped_captions(things: tuple[Thing, ...]) -> list[str]:
-    """The false captions that swap two neighbours; none where there is one object."""
+    """Return the false captions in which two neighbours are swapped; none for a single object."""
     return [caption(_swap(things, i, i + 1)) for i in range(len(things) - 1)]
 
 
 def _one_changed(things: tuple[Thing, ...]) -> list[tuple[Thing, ...]]:
-    """Every way to change one attribute of one object."""
+    """Return every way to change one attribute of one object."""
     variants = []
     for i, thing in enumerate(things):
         others = [replace(thing, size=s) for s in SIZES if s != thing.size]
@@ -184,7 +198,7 @@ def _one_changed(things: tuple[Thing, ...]) -> list[tuple[Thing, ...]]:
 
 
 def _swap(things: tuple[Thing, ...], i: int, j: int) -> tuple[Thing, ...]:
-    """Objects i and j change places."""
+    """Return the objects with i and j in each other's cell."""
     out = list(things)
     out[i] = replace(things[j], row=things[i].row, col=things[i].col)
     out[j] = replace(things[i], row=things[j].row, col=things[j].col)

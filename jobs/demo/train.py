@@ -39,11 +39,11 @@ ALIGNED_LAYER = 4  # of 6; the layers above can then look things up
 LAST_PART = 0.8  # of all steps
 CANDIDATES = 4  # captions a ranked picture: one true, the others hard
 IMAGES = ViltImageProcessor(size={"shortest_edge": scenes.SHORTEST_EDGE})
-TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/quality.py
+TRAIN_SEED = 1  # scenes of other seeds are held out: see jobs/demo/quality.py
 
 
 def config() -> ViltConfig:
-    """The shipped model's shape: 3.3 million parameters, 128-pixel pictures in patches of 32."""
+    """Return the shape of the shipped model: 3.3 million parameters, 128-pixel pictures in patches of 32."""
     return ViltConfig(
         vocab_size=len(vocabulary()),
         hidden_size=192,
@@ -57,7 +57,7 @@ def config() -> ViltConfig:
 
 
 def vocabulary() -> list[str]:
-    """Special tokens, every word of captions and questions, then single characters so that any text has tokens."""
+    """Return special tokens, every word of captions and questions, and single characters for any other text."""
     words = {*WORDS.split(), *scenes.COLORS, *scenes.SHAPES, *scenes.SIZES, *(f"{shape}s" for shape in scenes.SHAPES)}
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in letters if c.isalnum()]
@@ -66,17 +66,25 @@ def vocabulary() -> list[str]:
 
 @dataclass
 class Example:
-    """One text about one scene of the pool, and what is to be learned from it."""
+    """One text about one scene of the pool, and what is to be learned from it.
+
+    Attributes:
+        scene: Index in the pool.
+        text: A caption or a question.
+        kind: "caption", "question" or "rank".
+        answer: Index of the answer to a question.
+        cells: For a true caption, the cell of each object that it names, in its order.
+    """
 
     scene: int
     text: str
-    kind: str  # "caption", "question" or "rank"
+    kind: str
     answer: int = -1
-    cells: tuple[int, ...] = ()  # of a true caption: the cell of each object that it names, in its order
+    cells: tuple[int, ...] = ()
 
 
 class ScenePool:
-    """Scenes with their patches, drawn ahead by worker processes through the very path that jobs use."""
+    """Scenes with their patches, drawn ahead by worker processes with the preprocessing that jobs use."""
 
     def __init__(self, size: int, workers: ProcessPoolExecutor) -> None:
         self.workers = workers
@@ -89,7 +97,7 @@ class ScenePool:
                 self.items.append(item)
 
     def sample(self, rng: Random, most: int) -> int:
-        """A scene of at most `most` objects, each number equally often."""
+        """Return the index of a scene with at most `most` objects; each number of objects is equally likely."""
         return rng.choice(self.by_count[rng.randint(1, most)])
 
 
@@ -188,8 +196,17 @@ class Trainee(ViltPreTrainedModel):
 
 
 def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Example]:
-    """A batch: masked captions only and few objects at first; then captions, questions and rankings; in the end more
-    of what is learned last."""
+    """Compose a batch for a step of the training.
+
+    At first it holds masked captions alone, of few objects; then captions, questions and rankings; in the end more of
+    what is learned last.
+
+    Args:
+        pool: To choose scenes from.
+        rng: Chooses them.
+        size: Examples in the batch.
+        progress: Share of the training that is done, 0 to 1.
+    """
     most = min(scenes.MOST_OBJECTS, 1 + int(progress / 0.025))
     last = progress >= LAST_PART
     if progress < 0.1:
@@ -212,7 +229,7 @@ def compose(pool: ScenePool, rng: Random, size: int, progress: float) -> list[Ex
 
 
 def captioned(pool: ScenePool, scene: int, kind: str) -> Example:
-    """The true caption of a scene."""
+    """Return the true caption of a scene as an example."""
     drawn = pool.items[scene][0]
     cells = tuple(thing.row * drawn.cols + thing.col for thing in drawn.things)
     return Example(scene, scenes.caption(drawn.things), kind, cells=cells)
@@ -221,10 +238,13 @@ def captioned(pool: ScenePool, scene: int, kind: str) -> Example:
 def to_pairs(
     pool: ScenePool, batch: list[Example], tokenizer: ViltTokenizer, rng: Random
 ) -> tuple[Pairs, Tensor, Tensor]:
-    """The batch as pairs, with one or two of the three attributes of every object of a caption masked (now and then
-    all); the masked words as targets; and for each word that names an attribute in a true caption the cell it is about.
+    """Pack a batch, and mask words of its captions.
 
-    Targets and cells are int64 (sum of text lengths,), -100 elsewhere.
+    Of the three attributes of every object of a caption one or two are masked, now and then all.
+
+    Returns:
+        The pairs; the masked words as targets; and for each word that names an attribute in a true caption the cell
+        that it is about. Targets and cells are int64 (sum of text lengths,), -100 elsewhere.
     """
     ids, lengths = tokenizer.ragged([e.text for e in batch])
     words, cells = np.full_like(ids, -100), np.full_like(ids, -100)
@@ -256,9 +276,16 @@ def train(
     pool_size: int = 30_000,
     rate: float = 5e-4,
 ) -> None:
-    """Train and write the checkpoint folder `out`, every 1,000 steps too; prints the losses every 100.
+    """Train, and write the checkpoint every 1,000 steps and at the end; print the losses every 100 steps.
 
-    first_step: continue a training that ended there, with the weights that it left in `out`.
+    Args:
+        out: Folder for the checkpoint.
+        steps: Of the whole training.
+        seed: Of the weights and the scenes.
+        first_step: Continue a training that ended there, with the weights that it left in `out`.
+        batch_size: Examples in a step.
+        pool_size: Scenes that are drawn ahead.
+        rate: Learning rate, after the warm-up.
     """
     rng = Random(seed + first_step)
     context = multiprocessing.get_context("spawn")

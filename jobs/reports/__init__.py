@@ -1,1 +1,1 @@
-"""The reports of jobs: HTML pages and figures."""
+"""What jobs report: tables for a terminal, values for programs, HTML pages and figures."""

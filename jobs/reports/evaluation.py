@@ -1,4 +1,4 @@
-"""What an evaluation tells: a table for a person, JSON for programs, a picture for both."""
+"""The results of an evaluation: a table for a person, JSON for programs, a picture for both."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from matplotlib.figure import Figure
+from rich.console import RenderableType
 
+from jobs.console.tables import columns, counts, facts, lines, stacked
 from pipeline.common.error_codes import REASONS
 from pipeline.config.evaluate import BootstrapConfig
-from pipeline.evaluation.files import Measured
+from pipeline.evaluation.output import Measured
+
+HEADER = ("benchmark", "metric", "value", "95 % interval", "of")
 
 
 def to_json(measured: Sequence[Measured], bootstrap: BootstrapConfig) -> bytes:
-    """`evaluation.json`: of each benchmark its metrics, 0 to 1, and what they rest on."""
+    """Return the content of `evaluation.json`: for each benchmark its metrics, 0 to 1, and what they rest on."""
+    return json.dumps(_values(measured, bootstrap), indent=2).encode() + b"\n"
+
+
+def evaluation_values(measured: Sequence[Measured], bootstrap: BootstrapConfig, files: Sequence[str]) -> dict[str, Any]:
+    """Return the results as JSON values, and the files that were written."""
+    return {**_values(measured, bootstrap), "files": list(files)}
+
+
+def _values(measured: Sequence[Measured], bootstrap: BootstrapConfig) -> dict[str, Any]:
     benchmarks = {
         one.benchmark: {
             "metrics": {
@@ -28,40 +42,34 @@ def to_json(measured: Sequence[Measured], bootstrap: BootstrapConfig) -> bytes:
         }
         for one in measured
     }
-    drawn = {"interval": 0.95, **bootstrap.model_dump()}
-    return json.dumps({"benchmarks": benchmarks, "bootstrap": drawn}, indent=2).encode() + b"\n"
+    return {"benchmarks": benchmarks, "bootstrap": {"interval": 0.95, **bootstrap.model_dump()}}
 
 
-def to_text(measured: Sequence[Measured], files: Sequence[str]) -> str:
-    """A line for each metric, then what was rejected and written."""
-    rows = [("benchmark", "metric", "value", "95 % interval", "of")]
+def evaluation_table(measured: Sequence[Measured], files: Sequence[str]) -> RenderableType:
+    """Lay out a line for each metric, then what was rejected and written, for a person."""
+    rows = [
+        [one.benchmark, m.name, f"{m.value:.2%}", f"{m.low:.2%} to {m.high:.2%}", f"{m.count:,} {m.of}"]
+        for one in measured
+        for m in one.metrics
+    ]
+    parts = [columns(HEADER, rows) if rows else lines("no metrics: there are no annotations")]
     for one in measured:
-        for m in one.metrics:
-            rows.append(
-                (one.benchmark, m.name, f"{m.value:.2%}", f"{m.low:.2%} to {m.high:.2%}", f"{m.count:,} {m.of}")
-            )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    for one in measured:
-        if one.rejected or one.missing:
-            lines.append(f"\n{one.benchmark}: without a result, counted as wrong")
-            lines += [
-                f"  {count:>7,}  {reason}: {REASONS.get(reason, reason)}" for reason, count in one.rejected.items()
-            ]
-            lines += [f"  {one.missing:>7,}  missing in the results"] if one.missing else []
-    if len(rows) == 1:
-        lines = ["no metrics: there are no annotations", *lines[1:]]
-    return "\n".join([*lines, "", *(f"written     {file}" for file in files)])
+        missing = [(one.missing, "missing in the results")] if one.missing else []
+        wrong = [(count, f"{reason}: {REASONS.get(reason, reason)}") for reason, count in one.rejected.items()]
+        if wrong or missing:
+            title = lines(f"{one.benchmark}: without a result, counted as wrong")
+            parts.append(stacked([title, counts([*wrong, *missing])]))
+    return stacked([*parts, facts(("written", file) for file in files)], gap=True)
 
 
 def to_png(measured: Sequence[Measured]) -> bytes:
-    """A panel for each benchmark: its metrics as points, their intervals as bars."""
+    """Return a PNG with a panel for each benchmark: its metrics as points, their intervals as bars."""
     shown = [one for one in measured if one.metrics]  # at least one
     rows = [len(one.metrics) for one in shown]
     figure = Figure(figsize=(7, 0.8 * len(shown) + 0.35 * sum(rows)), layout="constrained")
     grid = figure.add_gridspec(len(shown), height_ratios=rows)
-    for place, one in enumerate(shown):
-        axes = figure.add_subplot(grid[place])
+    for row, one in enumerate(shown):
+        axes = figure.add_subplot(grid[row])
         values = [100 * metric.value for metric in one.metrics]
         spread = [
             [100 * max(0.0, metric.value - metric.low) for metric in one.metrics],

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from pipeline.results.distribution import Distribution
 from pipeline.results.file_footer import Written
 
-KEPT, DROPPED, LINE = "#2f6f9f", "#c9ced4", "#b3402a"
+# Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
+INK, GRID, KEPT, DROPPED, LINE = "#010101", "#020202", "#030303", "#040404", "#050505"
+VARIABLES = {INK: "--soft", GRID: "--border", KEPT: "--kept", DROPPED: "--dropped", LINE: "--line"}
 STYLE = {
     "svg.fonttype": "none",  # text as text: small, and read aloud
     "svg.hashsalt": "vilt",  # the same file for the same figures
@@ -25,20 +27,25 @@ STYLE = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#e6e8eb",
+    "grid.color": GRID,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "text.parse_math": False,  # a "$" in a text is a "$"
 }
 
 
 def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
-    """Rows by score: those that were kept below those that were not, and where the cut is."""
+    """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept."""
     figure, axes = _figure(2.4)
     width = scores.edges[1] - scores.edges[0]
     axes.bar(scores.edges[:-1], scores.kept, width, align="edge", color=KEPT, label="kept")
     if sum(scores.dropped):
         axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, align="edge", color=DROPPED, label="dropped")
     if threshold is not None:
-        axes.axvline(threshold, color=LINE, linewidth=1, label="lowest kept")
+        axes.axvline(threshold, color=LINE, linewidth=1.5, label="lowest kept")
         axes.legend(frameon=False)
     axes.set_xlabel(name)
     axes.set_ylabel("rows")
@@ -46,7 +53,7 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
 
 
 def bars(values: Sequence[tuple[str, int]], of: str) -> str:
-    """A horizontal bar for each name, the first on top."""
+    """Draw a horizontal bar for each name, the first on top."""
     figure, axes = _figure(0.5 + 0.22 * len(values))
     names = [name if len(name) <= 28 else f"{name[:27]}…" for name, _ in values]
     axes.barh(range(len(values)), [count for _, count in values], color=KEPT)
@@ -58,7 +65,7 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
 
 
 def progress(parts: Sequence[Written]) -> str:
-    """Rows that were written over time: a step for each file."""
+    """Draw how many rows were written over time, with a step for each file."""
     figure, axes = _figure(2.0)
     first = parts[0].at
     unit, seconds = _unit(parts[-1].at - first)
@@ -74,7 +81,7 @@ def progress(parts: Sequence[Written]) -> str:
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """The unit of time in which a span reads best, and its seconds."""
+    """Return the unit of time in which a span reads best, and its length in seconds."""
     for name, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return name, size
@@ -82,7 +89,7 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
-    """Axes of a size that a phone shows as it is. height: inches."""
+    """Return axes of a width that a phone shows without scaling, and of a height in inches."""
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(4.6, height), layout="constrained")
         axes = figure.subplots()
@@ -90,10 +97,12 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """As an <svg> element that takes the width there is, with a title for those who cannot see it."""
+    """Return an <svg> element that takes the width there is, with a title for those who cannot see it."""
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
+    for color, name in VARIABLES.items():
+        svg = svg.replace(color, f"var({name})")
     return re.sub(r' width="[\d.]+pt" height="[\d.]+pt"|<metadata>.*?</metadata>', "", svg, flags=re.DOTALL)

@@ -24,5 +24,9 @@ class TooManyErrorsError(RuntimeError):
     """More rows are rejected than `max_error_rate` allows."""
 
 
+class RayFailedError(RuntimeError):
+    """Ray did not start on this machine."""
+
+
 class StorageFailedError(RuntimeError):
     """The storage failed in mid-run and did not come back."""

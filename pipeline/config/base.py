@@ -1,4 +1,4 @@
-"""YAML -> checked values: sections of a config file, with the path of the key in every error."""
+"""Read YAML into checked sections of a config; every error names the path of its key."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from pipeline.common.errors import ConfigError
 
 
 class Section(BaseModel):
-    """Keys of a config file, or the whole of it. Unknown keys are errors."""
+    """A section of a config file, or the whole of it. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], source: str = "config") -> Self:
-        """A config from plain values. Raises ConfigError, which begins with `source`."""
+        """Return a config from plain values.
+
+        Raises:
+            ConfigError: A value is wrong; the line begins with `source`.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -29,9 +33,10 @@ class Section(BaseModel):
 
 
 def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The values of a YAML file, with `key=value` overrides, as in `input.path=s3://bucket/table`, over them.
+    """Read a YAML file, and set the keys that `overrides` name, as in `input.path=s3://bucket/table`.
 
-    Raises ConfigError for an unreadable file.
+    Raises:
+        ConfigError: The file cannot be read, or an override is not `key=value`.
     """
     try:
         values = yaml.safe_load(Path(path).read_text())
@@ -49,7 +54,7 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one dotted key, in place."""
+    """Set one dotted key, in place. The value is YAML."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{override!r} is not key=value, as in output.path=scores/")
@@ -66,7 +71,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _yaml_fault(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without a copy of the line, which may hold a secret."""
+    """Return what is wrong and where, without a copy of the line, which may hold a secret."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
     mark = error.problem_mark
@@ -74,11 +79,11 @@ def _yaml_fault(error: yaml.YAMLError) -> str:
 
 
 def _one_line(root: type[BaseModel], error: ValidationError) -> str:
-    """The first fault, as "input.imge: unknown key, did you mean 'image'? ..."."""
+    """Return the first fault, as "input.imge: unknown key; did you mean 'image'? ..."."""
     faults = error.errors()
     key = _key(root, faults[0]["loc"])
-    same = [fault for fault in faults if _key(root, fault["loc"]) == key]
-    fault = max(same, key=lambda fault: len(fault["loc"]))  # of what it may be, what the value came closest to
+    same = [fault for fault in faults if _key(root, fault["loc"]) == key]  # one for each type that it may have
+    fault = max(same, key=lambda fault: len(fault["loc"]))  # of the type that the value comes closest to
     path = ".".join(key)
     more = f" (and {len(faults) - len(same)} more)" if len(faults) > len(same) else ""
     if fault["type"] == "extra_forbidden":
@@ -96,7 +101,7 @@ def _one_line(root: type[BaseModel], error: ValidationError) -> str:
 
 
 def _key(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The config key of a fault's location, without the places within its value."""
+    """Return the config key of a fault's location, without what follows within its value."""
     parts = [str(part) for part in location]
     for depth in range(len(parts)):
         field = _section_of(root, parts[: depth + 1]).model_fields.get(parts[depth])
@@ -106,12 +111,12 @@ def _key(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
 
 
 def _sections_in(kind: Any) -> list[type[BaseModel]]:
-    """The section that a key holds, which may be optional; none where it holds a value."""
+    """Return the section that a key holds, which may be optional; none if it holds a value."""
     return [k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)]
 
 
 def _section_of(root: type[BaseModel], key: Sequence[str]) -> type[BaseModel]:
-    """The section that holds a key."""
+    """Return the section that holds a key."""
     section = root
     for part in key[:-1]:
         (section,) = _sections_in(section.model_fields[part].annotation)

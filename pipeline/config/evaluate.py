@@ -1,20 +1,22 @@
-"""What the YAML file of `vilt evaluate` may say."""
+"""The file of `vilt evaluate`: benchmarks, and how to run the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section, read_values
-from pipeline.config.job import ActorsConfig, BatchConfig, JobConfig, LimitsConfig, RayConfig, StorageConfig
+from pipeline.config.job import MAX_ERROR_RATE, PRECISION, JobConfig, Precision
+from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.storage import StorageConfig
 
 
 class BenchmarkConfig(Section):
-    """What every benchmark names: a checkpoint and the images for it, or results that are there already."""
+    """What every benchmark names: a checkpoint and its images, or results that are there already."""
 
     model: str | None = Field(None, description="checkpoint: a folder, s3://..., hf://owner/name or zoo://scenes")
     results: str | None = Field(None, description="results to measure, instead of a model")
@@ -24,16 +26,20 @@ class BenchmarkConfig(Section):
 class RetrievalConfig(BenchmarkConfig):
     """Recall of texts by images and of images by texts, on a split of Karpathy and Fei-Fei."""
 
-    annotations: str = Field(description="dataset_coco.json or dataset_flickr30k.json")
-    split: str = "test"
+    annotations: str = Field(description="file of images and texts: dataset_coco.json or dataset_flickr30k.json")
+    split: str = Field("test", description="split of the file, as test or val")
 
 
 class VqaConfig(BenchmarkConfig):
     """VQAv2, or any set of questions in its layout."""
 
-    questions: str = Field(description="as v2_OpenEnded_mscoco_val2014_questions.json")
-    annotations: str | None = Field(None, description="as v2_mscoco_val2014_annotations.json; without: no accuracy")
-    image_name: str = Field("COCO_{subtype}_{image_id:012d}.jpg", description="file name of an image")
+    questions: str = Field(description="file of questions, as v2_OpenEnded_mscoco_val2014_questions.json")
+    annotations: str | None = Field(
+        None, description="file of answers, as v2_mscoco_val2014_annotations.json; without: no accuracy"
+    )
+    image_name: str = Field(
+        "COCO_{subtype}_{image_id:012d}.jpg", description="pattern of an image's file name, of {subtype} and {image_id}"
+    )
     submission: bool = Field(False, description="write the answers for the evaluation server, with annotations too")
 
     @model_validator(mode="after")
@@ -51,7 +57,7 @@ class VqaConfig(BenchmarkConfig):
 class Nlvr2Config(BenchmarkConfig):
     """NLVR2: is a sentence true of two images?"""
 
-    annotations: str = Field(description="JSON lines, as dev.json")
+    annotations: str = Field(description="file of sentences, as dev.json")
 
 
 class OutputConfig(Section):
@@ -62,22 +68,22 @@ class OutputConfig(Section):
 
 
 class BootstrapConfig(Section):
-    """How the 95 % intervals are drawn."""
+    """How the 95 % intervals are computed: by the bootstrap."""
 
     resamples: int = Field(1000, ge=100, description="samples drawn with replacement")
-    seed: int = Field(0, ge=0, description="of the random numbers")
+    seed: int = Field(0, ge=0, description="seed of the random numbers")
 
 
 class EvaluateConfig(Section):
-    """A whole file: one benchmark or several, and how to run the model."""
+    """The file of `vilt evaluate`: one benchmark or several, and how to run the model."""
 
     output: OutputConfig
     retrieval: RetrievalConfig | None = None
     vqa: VqaConfig | None = None
     nlvr2: Nlvr2Config | None = None
     bootstrap: BootstrapConfig = BootstrapConfig()
-    max_error_rate: float = Field(0.05, ge=0, le=1, description="share of rejected rows, judged from 1,000 rows on")
-    precision: Literal["auto", "float32", "bfloat16", "int8", "float8"] = "auto"
+    max_error_rate: float = Field(0.05, ge=0, le=1, description=MAX_ERROR_RATE)
+    precision: Precision = Field("auto", description=PRECISION)
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()
@@ -101,11 +107,15 @@ class EvaluateConfig(Section):
 
     @classmethod
     def load(cls, path: str, overrides: Sequence[str] = ()) -> EvaluateConfig:
-        """Read a YAML file and apply `key=value` overrides. Raises ConfigError."""
+        """Read a YAML file and apply `key=value` overrides.
+
+        Raises:
+            ConfigError: The file cannot be read, or a key or value is wrong.
+        """
         return cls.checked(read_values(path, overrides), path)
 
     def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
-        """The job that runs a model over a table: `inputs` are the keys of its section `input`."""
+        """Return the job that runs a model over a table. inputs: the keys of its section `input`."""
         shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
         values = {
             "input": inputs,

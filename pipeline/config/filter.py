@@ -1,4 +1,4 @@
-"""What the YAML file of `vilt filter` may say: a table, its scores, and which rows to keep."""
+"""The file of `vilt filter`: a table, its scores, and which rows to keep."""
 
 from __future__ import annotations
 
@@ -11,23 +11,29 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.config.base import Section, read_values
-from pipeline.config.job import InputConfig, JobConfig, RayConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.resources import RayConfig
+from pipeline.config.storage import StorageConfig
 
 KEPT, DROPPED, SCORES = "kept", "dropped", "scores"  # folders below the output
 _CONDITIONS = ("where", "min_score", "top", "answer")
-_OF_THE_FILTER = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
+_FILTER_KEYS = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
 
 
 class KeepConfig(Section):
-    """Conditions on the results of a row. A row is kept where all of them hold."""
+    """Conditions on the results of a row. A row is kept if all of them hold."""
 
-    where: str | None = Field(None, description="SQL condition over the columns of the results")
+    where: str | None = Field(None, description="SQL condition on the columns of the results, as DuckDB evaluates it")
     min_score: float | None = Field(None, allow_inf_nan=False, description="lowest score that is kept")
-    top: float | None = Field(None, gt=0, le=1, description="share of the rows with a score that is kept, best first")
+    top: float | None = Field(
+        None, gt=0, le=1, description="share of the rows with a score that is kept, best first, rounded half up"
+    )
     by: str | None = Field(None, description="column of the results: `top` is the share of each of its values")
     answer: list[str] | None = Field(None, description="answers that are kept")
     score: str | None = Field(
-        None, description="column of numbers to compare; default: score, else answer_score, else label_score"
+        None,
+        description="column of numbers to compare; default: the score, answer_score or label_score that the job made",
     )
     texts: Literal["best", "worst", "mean"] = Field(
         "best", description="what counts of a row with several texts: its best or worst result, or its mean score"
@@ -53,7 +59,7 @@ class KeepConfig(Section):
 
 
 class FilterOutput(Section):
-    """Where the kept rows go."""
+    """Where the kept rows go, and the list of the others."""
 
     path: str = Field(description="folder for kept/, dropped/ and _summary.json: a local path or s3://...")
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
@@ -61,15 +67,14 @@ class FilterOutput(Section):
 
 
 class FilterConfig(Section):
-    """A whole filter file."""
+    """The file of `vilt filter`."""
 
     input: InputConfig
     scores: str | None = Field(None, description="folder with the results of an earlier job over the same table")
     run: dict[str, Any] | None = Field(None, description="the job that scores the table first: task, model, ...")
     allow_changed: bool = Field(
         False,
-        description="take scores although files of the table have changed since, and trust the ids in input.id; "
-        "default: false",
+        description="take scores although files of the table have changed since, and trust the ids in input.id",
     )
     keep: KeepConfig
     output: FilterOutput
@@ -77,7 +82,7 @@ class FilterConfig(Section):
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
-    def _scores_come_from_one_place(self) -> Self:
+    def _scores_come_from_one_source(self) -> Self:
         if (self.scores is None) == (self.run is None):
             both = "both are given" if self.run is not None else "neither is given"
             raise ValueError(f"scores, run: {both}; name the results of an earlier job, or what to run, in one of them")
@@ -88,7 +93,7 @@ class FilterConfig(Section):
                 "allow_changed: true, but without input.id the rows are known by their files and places alone, which a "
                 "change of the files makes wrong: set input.id, or score the table again"
             )
-        for name in _OF_THE_FILTER:
+        for name in _FILTER_KEYS:
             if name in (self.run or {}):
                 raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")
         if self.run is not None:
@@ -99,7 +104,7 @@ class FilterConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _places_differ(self) -> Self:
+    def _folders_differ(self) -> Self:
         out = f"{self.output.path.rstrip('/')}/"
         if out.startswith(f"{self.input.path.rstrip('/')}/"):
             raise ValueError(
@@ -113,7 +118,11 @@ class FilterConfig(Section):
         return self
 
     def scoring_job(self, overwrite: bool) -> JobConfig:
-        """The job that `run` describes, over the same table, with its results in OUT/scores. Raises ConfigError."""
+        """Return the job that `run` describes, over the same table, with its results in OUT/scores.
+
+        Raises:
+            ConfigError: It is not one.
+        """
         values = {
             **(self.run or {}),
             "input": self.input.model_dump(exclude_unset=True),
@@ -125,11 +134,15 @@ class FilterConfig(Section):
 
     @property
     def sha256(self) -> str:
-        """Hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
+        """A hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
         dumped = self.model_dump(include={"input", "scores", "keep"})
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def load(cls, path: str, overrides: Sequence[str] = ()) -> FilterConfig:
-        """Read a YAML file and apply `key=value` overrides, as in `keep.top=0.3`. Raises ConfigError."""
+        """Read a YAML file and apply `key=value` overrides, as in `keep.top=0.3`.
+
+        Raises:
+            ConfigError: The file cannot be read, or a key or value is wrong.
+        """
         return cls.checked(read_values(path, overrides), path)

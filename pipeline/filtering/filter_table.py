@@ -189,7 +189,7 @@ def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
 
 def _emit_started(prepared: PreparedFilter) -> None:
     config, rows = prepared.config, prepared.table.rows
-    fields = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
+    fields: dict[str, Any] = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
     emit("job_started", f"filter: {rows:,} rows", **fields, rows=rows)
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import JobConfig, StorageConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.reindexing.delta_output import DeltaOutput, allow_failures, summary_of

@@ -1,4 +1,4 @@
-"""A look at the output of a finished job: what was rejected and why, scores, answers, and rows that show it best."""
+"""Read the output of a finished job for a first look: reasons, scores, answers, and rows that show them best."""
 
 from __future__ import annotations
 
@@ -13,25 +13,37 @@ import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR, PLACE, ROW_ID
 from pipeline.config.filter import DROPPED, KEPT
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
-from pipeline.results.reader import SCORE_COLUMNS, read_summary, result_files
+from pipeline.results.reader import made_columns, read_summary, result_files, score_column
 from pipeline.tables.table import TableFiles, open_files, read_columns
 
-WINDOW = 2**16  # rows, read at a time
+WINDOW_ROWS = 2**16  # read at a time
 MOST_ANSWERS = 20
 EXAMPLES = 3  # of each reason
+ANSWER = "answer"
+RANKED_IMAGES = "images"  # folder of a rank job's output
 
 
 @dataclass
 class Overview:
-    """Of an output folder. table: its rows: the results, or what a filter kept; None where there are none.
+    """What there is to see of an output folder.
 
-    score: the column that `scores` tell of. threshold: the lowest score that a filter kept. answers: (answer, rows),
-    the most frequent first; distinct_answers: of how many. rejected: reason -> rows; failures: reason -> some of them,
-    as (row_id, detail). examples: kind -> rows by row_id and score; of results with `place`, their place in `table`, of
-    a filter with `file` and `row` of its input.
+    Attributes:
+        uri: The folder.
+        summary: The summary of the job.
+        table: The results, or the rows that a filter kept; None if there are none.
+        score: The column of `scores`.
+        scores: How they are distributed; None if the job makes none.
+        threshold: The lowest score that a filter kept.
+        answers: (answer, rows), the most frequent first.
+        distinct_answers: How many answers there are.
+        rejected: Reason -> rows.
+        failures: Reason -> some of its rows as (row_id, detail).
+        examples: Kind -> rows by row_id and score; of results with `place`, their place in `table`; of a filter with
+            `file` and `row` of its input.
     """
 
     uri: str
@@ -53,10 +65,17 @@ class Overview:
 
 
 def look_at(uri: str, storage: StorageConfig) -> Overview:
-    """Read the output of a finished job once, in parts. Raises ConfigError where there is none."""
-    summary = read_summary(uri, "OUT", storage)
-    folder = uri.rstrip("/")
-    view = Overview(uri, summary)
+    """Read the output of a finished job once, in parts.
+
+    Of a rank job the images with their best texts are read.
+
+    Raises:
+        ConfigError: There is no such output.
+    """
+    summary, folder = read_summary(uri, "OUT", storage), uri.rstrip("/")
+    if summary["tasks"] == ["rank"]:
+        folder = f"{folder}/{RANKED_IMAGES}"
+    view = Overview(folder, summary)
     with tempfile.TemporaryDirectory(prefix="vilt-view-") as temporary:
         database = open_database(f"{temporary}/view.duckdb", temporary)
         try:
@@ -70,29 +89,42 @@ def look_at(uri: str, storage: StorageConfig) -> Overview:
 
 
 def _look_at_results(view: Overview, folder: str, storage: StorageConfig, database: duckdb.DuckDBPyConnection) -> None:
+    """Fill in an overview of results. The job's own columns count, not the user's of the same names."""
     view.table = table = result_files(folder, storage)
-    view.score = next((name for name in SCORE_COLUMNS if name in table.schema.names), None)
-    own = [ROW_ID, ERROR, DETAIL]
-    own += [name for name in (view.score, "answer") if name is not None and name in table.schema.names]
-    _load(database, table, own)
+    tasks = view.summary["tasks"]
+    view.score = score_column(tasks, table.schema)
+    has_answers = ANSWER in made_columns(tasks, table.schema)
+    columns = [ROW_ID, ERROR, DETAIL, *([view.score] if view.score else []), *([ANSWER] if has_answers else [])]
+    _load(database, table, columns)
     counted = "SELECT error, count(*) AS n FROM loaded WHERE error IS NOT NULL GROUP BY error ORDER BY n DESC, error"
     view.rejected = dict(database.execute(counted).fetchall())
     view.summary.setdefault("scored", view.summary["pairs"] - sum(view.rejected.values()))
     view.failures = _failures(database, ERROR, DETAIL, view.rejected)
     if view.score:
-        shown = ", ".join(["place", ROW_ID, *(["answer"] if "answer" in own else [])])
-        good = f"(SELECT {shown}, {view.score} AS score, true AS kept FROM loaded WHERE error IS NULL)"
-        view.scores = distribution(database, good)
-        if view.scores:
-            view.examples = examples(database, good, f"{shown}, score", view.scores.median)
-    if "answer" in own:
-        counted = "FROM loaded WHERE answer IS NOT NULL"
-        query = f"SELECT answer, count(*) AS n {counted} GROUP BY answer ORDER BY n DESC, answer LIMIT {MOST_ANSWERS}"
-        view.answers = [(answer, count) for answer, count in database.execute(query).fetchall()]
-        view.distinct_answers = database.execute(f"SELECT count(DISTINCT answer) {counted}").fetchall()[0][0]
+        _look_at_scores(view, database, ["place", ROW_ID, *([ANSWER] if has_answers else [])])
+    if has_answers:
+        _look_at_answers(view, database)
+
+
+def _look_at_scores(view: Overview, database: duckdb.DuckDBPyConnection, columns: list[str]) -> None:
+    """Fill in how the scores are distributed, and examples with `columns`."""
+    shown = ", ".join(columns)
+    good = f"(SELECT {shown}, {view.score} AS score, true AS kept FROM loaded WHERE error IS NULL)"
+    view.scores = distribution(database, good)
+    if view.scores:
+        view.examples = examples(database, good, f"{shown}, score", view.scores.median)
+
+
+def _look_at_answers(view: Overview, database: duckdb.DuckDBPyConnection) -> None:
+    """Fill in how frequent the answers are."""
+    given = f"FROM loaded WHERE {ANSWER} IS NOT NULL"
+    query = f"SELECT {ANSWER}, count(*) AS n {given} GROUP BY {ANSWER} ORDER BY n DESC, {ANSWER} LIMIT {MOST_ANSWERS}"
+    view.answers = database.execute(query).fetchall()
+    view.distinct_answers = database.execute(f"SELECT count(DISTINCT {ANSWER}) {given}").fetchall()[0][0]
 
 
 def _look_at_filter(view: Overview, folder: str, storage: StorageConfig, database: duckdb.DuckDBPyConnection) -> None:
+    """Fill in an overview of what a filter kept and dropped."""
     summary = view.summary
     view.score, view.threshold, view.examples = summary["score"], summary["lowest_kept"], summary["examples"]
     view.scores = Distribution(**summary["scores"]) if summary["scores"] else None
@@ -104,11 +136,11 @@ def _look_at_filter(view: Overview, folder: str, storage: StorageConfig, databas
 
 
 def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[str]) -> None:
-    """Some columns of all rows, with their places, into the table `loaded`."""
+    """Load some columns of all rows, with their places, into the table `loaded`."""
     schema = pa.schema([("place", pa.int64()), *(table.schema.field(name) for name in columns)])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for rows in read_columns(table, columns, WINDOW):
+        for rows in read_columns(table, columns, WINDOW_ROWS):
             yield from rows.select([PLACE, *columns]).rename_columns(schema.names).cast(schema).to_batches()
 
     database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
@@ -119,14 +151,14 @@ def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[
 def _failures(
     database: duckdb.DuckDBPyConnection, column: str, detail: str, reasons: dict[str, int]
 ) -> dict[str, list[tuple[int, str]]]:
-    """Of each reason some rows, each once, with the value of the SQL expression `detail`."""
+    """Return some rows of each reason, each once, with the value of the SQL expression `detail`."""
     first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY place) FROM loaded WHERE {column} = ?"
     query = f"{first} GROUP BY row_id ORDER BY min(place) LIMIT {EXAMPLES}"
     return {reason: database.execute(query, [reason]).fetchall() for reason in reasons}
 
 
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """What made the results, as names and values."""
+    """Return what made the results, as names and values."""
     names = {key.removeprefix("vilt."): value for key, value in summary["lineage"].items()}
     versions = json.loads(names.pop("versions", "{}"))
     return [*sorted(names.items()), ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]

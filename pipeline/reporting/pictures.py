@@ -1,20 +1,26 @@
-"""The rows that an overview names, with their texts and small pictures."""
+"""Look up the rows that an overview names: their texts, and small pictures."""
 
 from __future__ import annotations
 
 import base64
 import io
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
+from pipeline.common import uris
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import InputConfig, JobConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.images.fetch import Fetcher
 from pipeline.reporting.overview import Overview
+from pipeline.results.reader import made_columns
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.lookup import by_file, find_ids, read_places
 from pipeline.tables.table import TableFiles, open_files
@@ -26,8 +32,45 @@ TEXT_LENGTH = 300
 
 
 @dataclass(frozen=True)
+class Access:
+    """What may be opened for pictures, by the caller's own config or command line.
+
+    Results are data that a stranger may have written: their summary names the table, and never decides this.
+
+    Attributes:
+        prefixes: URIs of files and folders.
+        allow_private: Whether http(s) hosts may be at addresses that are not public.
+    """
+
+    prefixes: Sequence[str] = ()
+    allow_private: bool = False
+
+    def permits(self, uri: str) -> bool:
+        """Return whether a file, folder or glob is one of the prefixes or below one."""
+        if "::" in uri:  # a chain of filesystems
+            return False
+        wanted = _absolute(uri)
+        allowed = [_absolute(prefix) for prefix in self.prefixes]
+        return any(wanted == prefix or wanted.startswith(uris.as_prefix(prefix)) for prefix in allowed)
+
+
+def _absolute(uri: str) -> str:
+    return uris.normal(uri if uris.scheme(uri) else os.path.abspath(uri)).rstrip("/")
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A row to show. thumbnail: a JPEG in base64; where there is none, missing says why."""
+    """A row to show.
+
+    Attributes:
+        row_id: Key of the row.
+        score: As text.
+        text: The texts of the row, on one line.
+        note: The answer, or why a filter dropped the row.
+        thumbnail: A JPEG in base64; None if there is no picture.
+        missing: Why there is no picture.
+        uri: Where the image is, without credentials and query; empty if the table holds its bytes.
+    """
 
     row_id: int
     score: str
@@ -35,62 +78,84 @@ class Picture:
     note: str
     thumbnail: str | None
     missing: str
+    uri: str
 
 
-def pictures_of(view: Overview, storage: StorageConfig) -> tuple[dict[str, list[Picture]], str]:
-    """Kind -> pictures of the overview's examples; and why they are left out, "" where they are not."""
+def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
+    """Look up the rows that an overview names, with their texts and pictures.
+
+    Args:
+        view: The overview.
+        storage: How to reach s3://.
+        access: What may be opened beside the output itself.
+
+    Returns:
+        Kind of example -> pictures; and why they are left out, "" if they are not.
+    """
     if not view.examples:
         return {}, ""
     if not view.summary.get("input"):
         return {}, "Pictures are left out: the summary does not name the table."
     try:
-        found = _Finder(view, InputConfig.checked(view.summary["input"]), storage).find()
+        spec = InputConfig.checked({**view.summary["input"], "allow": [], "allow_private": False})
+        found = _Finder(view, spec, storage, access).find()
     except (ConfigError, *STORAGE_ERRORS) as error:
         return {}, f"Pictures are left out: {first_line(error)}"
     return {kind: [_picture(row, *found[_key(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells the examples apart: of one row several texts may be shown."""
+    """Return what tells examples apart: several texts of one row may be shown."""
     return row["row_id"], row.get("place")
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Looks the texts and images of an overview's examples up."""
+    """Looks up the texts and images of an overview's examples."""
 
     view: Overview
     spec: InputConfig
     storage: StorageConfig
+    access: Access
 
     @cached_property
     def original(self) -> TableFiles:
-        """The table that the job has read."""
+        """The table that the job has read, if it may be opened."""
+        if not self.access.permits(self.spec.path):
+            table = uris.shown(self.spec.path)
+            raise ConfigError(
+                f"they are in {table!r}, as the results say; to read them there, repeat the command with "
+                f"--allow {table}"
+            )
         return open_files(self.spec, self.storage)
 
-    def find(self) -> dict[Any, tuple[str, Any]]:
-        """Of each example its text; and its image as bytes, None, or the failure to get it."""
+    def find(self) -> dict[Any, tuple[str, Any, str]]:
+        """Return the text of each example; its image as bytes, None, or the failure to get it; and its URI."""
         texts = [self.spec.text] if isinstance(self.spec.text, str) else list((self.spec.text or {}).values())
         texts = list(dict.fromkeys(texts))
         image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
         wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
         columns = [*texts, *image]
-        rows = self._of_filter(wanted, columns) if self.view.is_filter else self._of_job(wanted, columns)
-        images = self._fetch({key: _cell(row.get(image[0])) if image else None for key, row in rows.items()})
-        return {key: (_text([row.get(name) for name in texts]), images[key]) for key, row in rows.items()}
+        rows = self._rows_of_filter(wanted, columns) if self.view.is_filter else self._rows_of_job(wanted, columns)
+        cells = {key: _cell(row.get(image[0])) if image else None for key, row in rows.items()}
+        images = self._fetch(cells)
+        return {
+            key: (_text([row.get(name) for name in texts]), images[key], _uri(cells[key])) for key, row in rows.items()
+        }
 
-    def _of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+    def _rows_of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         places = by_file(self.original, list(wanted.values()))
         rows = read_places(self.original, places, _present(self.original, columns))
         return {key: rows.get(place, {}) for key, place in zip(wanted, places, strict=True)}
 
-    def _of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
-        """What the results carry, and the rest from the table that was read."""
+    def _rows_of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
+        """Return what the results carry, and the rest from the table that was read."""
         results = self.view.table
         assert results is not None
-        carried = _present(results, columns)
-        own = read_places(results, [row["place"] for row in wanted.values()], carried)
-        found = {key: own.get(row["place"], {}) for key, row in wanted.items()}
+        made = made_columns(self.view.summary["tasks"], results.schema)  # of the user's names perhaps, but the job's
+        carried = [name for name in _present(results, columns) if name not in made]
+        rows = read_places(results, [row["place"] for row in wanted.values()], carried)
+        found = {key: rows.get(row["place"], {}) for key, row in wanted.items()}
         if len(carried) == len(columns):
             return found
         places = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
@@ -99,13 +164,14 @@ class _Finder:
         return {key: {**row, **rows.get(places.get(key[0], -1), {})} for key, row in found.items()}
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
-        """The cells with the bytes, or the failure, in place of each URI."""
-        uris = sorted({cell for cell in cells.values() if isinstance(cell, str)})
-        if not uris:
+        """Return the cells with the bytes, or the failure, in place of each URI."""
+        wanted = sorted({cell for cell in cells.values() if isinstance(cell, str)})
+        if not wanted:
             return cells
         values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
-        config = JobConfig.checked({**values, "input": self.spec.model_dump()})
-        fetched = dict(zip(uris, Fetcher(self.original.base, config).fetch(uris), strict=True))
+        allowed = {"allow": list(self.access.prefixes), "allow_private": self.access.allow_private}
+        config = JobConfig.checked({**values, "input": {**self.spec.model_dump(), **allowed}})
+        fetched = dict(zip(wanted, Fetcher(self.original.base, config).fetch(wanted), strict=True))
         return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}
 
 
@@ -114,7 +180,7 @@ def _present(table: TableFiles, columns: list[str]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """What an image cell holds, the first of several: bytes or a URI."""
+    """Return the first of the images that a cell holds, as bytes or a URI."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict):
@@ -122,14 +188,19 @@ def _cell(value: Any) -> Any:
     return value
 
 
+def _uri(cell: Any) -> str:
+    uri = uris.shown(cell) if isinstance(cell, str) else ""
+    return uri if len(uri) <= TEXT_LENGTH else f"{uri[:TEXT_LENGTH]}…"
+
+
 def _text(values: list[Any]) -> str:
-    """The texts of a row, on one line."""
+    """Return the texts of a row on one line."""
     texts = [" | ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value]
     text = " / ".join(texts)
     return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
 
 
-def _picture(row: dict[str, Any], text: str, image: Any) -> Picture:
+def _picture(row: dict[str, Any], text: str, image: Any, uri: str) -> Picture:
     thumbnail, missing = None, "no image"
     if isinstance(image, Failure):
         missing = f"{image.reason}: {image.detail}"
@@ -139,7 +210,7 @@ def _picture(row: dict[str, Any], text: str, image: Any) -> Picture:
         except ImageError as error:
             missing = str(error)
     note = row.get("answer") or row.get("reason") or ""
-    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing)
+    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing, uri)
 
 
 def _thumbnail(image: bytes) -> str:

@@ -18,7 +18,8 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.tasks import TASK_NAMES, added_columns
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, Written
 from pipeline.results.output_folder import SUMMARY

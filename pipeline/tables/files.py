@@ -10,7 +10,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.config.job import InputConfig
+from pipeline.config.input import InputConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, TableFormat

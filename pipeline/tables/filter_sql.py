@@ -20,7 +20,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.tables.schemas import require_column
 
 Comparison = Callable[[pc.Expression, pc.Expression | pa.Scalar], pc.Expression]
-_COMPARISONS: dict[type[exp.Expression], Comparison] = {
+_COMPARISONS: dict[type[exp.Expr], Comparison] = {
     exp.EQ: operator.eq,
     exp.NEQ: operator.ne,
     exp.LT: operator.lt,
@@ -29,14 +29,14 @@ _COMPARISONS: dict[type[exp.Expression], Comparison] = {
     exp.GTE: operator.ge,
 }
 # `1 < width` is `width > 1`.
-_MIRRORED: dict[type[exp.Expression], type[exp.Expression]] = {
+_MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.LT: exp.GT,
     exp.LTE: exp.GTE,
     exp.GT: exp.LT,
     exp.GTE: exp.LTE,
 }
 # Not `~(a > b)`, which is true for a NaN that the statistics of a row group do not show.
-_OPPOSITE: dict[type[exp.Expression], type[exp.Expression]] = {
+_OPPOSITE: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.EQ: exp.NEQ,
     exp.NEQ: exp.EQ,
     exp.LT: exp.GTE,
@@ -79,7 +79,7 @@ class _Builder:
         self.schema = schema
         self.names: dict[str, None] = {}
 
-    def condition(self, node: exp.Expression, negated: bool) -> pc.Expression:
+    def condition(self, node: exp.Expr, negated: bool) -> pc.Expression:
         """Return the expression of a node that is true or false."""
         if unknown := {name for name, value in node.args.items() if value} - _ARGUMENTS:
             raise _refused(node, f"is not supported ({', '.join(sorted(unknown))})")
@@ -102,7 +102,7 @@ class _Builder:
         plain = self._plain(node)
         return ~plain if negated else plain
 
-    def _plain(self, node: exp.Expression) -> pc.Expression:
+    def _plain(self, node: exp.Expr) -> pc.Expression:
         """Return the expression of a node for which pyarrow's `~` is SQL's NOT."""
         if isinstance(node, exp.Column):
             return self._boolean(node)
@@ -113,7 +113,7 @@ class _Builder:
             return pc.match_like(pc.field(column.name), pattern.this, ignore_case=isinstance(node, exp.ILike))
         raise _refused(node, "is not supported")
 
-    def _boolean(self, node: exp.Expression) -> pc.Expression:
+    def _boolean(self, node: exp.Expr) -> pc.Expression:
         column = self._column(node, node)
         if not pa.types.is_boolean(column.type):
             raise _refused(node, f"is {column.type}, not true or false")
@@ -125,7 +125,7 @@ class _Builder:
         found = pc.field(column.name)
         return (found < low) | (found > high) if negated else (found >= low) & (found <= high)
 
-    def _compare(self, node: exp.Expression, kind: type[exp.Expression]) -> pc.Expression:
+    def _compare(self, node: exp.Expr, kind: type[exp.Expr]) -> pc.Expression:
         left, right = node.this.unnest(), node.expression.unnest()
         if type(left) in _COMPARISONS:
             raise _refused(node, "compares twice: join two comparisons by AND")
@@ -162,7 +162,7 @@ class _Builder:
         found = pc.field(column.name)
         return ~found.isin(listed) & found.is_valid() if negated else found.isin(listed)
 
-    def _column(self, node: exp.Expression, whole: exp.Expression) -> pa.Field:
+    def _column(self, node: exp.Expr, whole: exp.Expr) -> pa.Field:
         """Return the column that a node names: SQL ignores case, but an exact name wins."""
         node = node.unnest()
         if not isinstance(node, exp.Column):
@@ -177,7 +177,7 @@ class _Builder:
         self.names[name] = None
         return self.schema.field(name)
 
-    def _value(self, node: exp.Expression, column: pa.Field, whole: exp.Expression) -> pa.Scalar:
+    def _value(self, node: exp.Expr, column: pa.Field, whole: exp.Expr) -> pa.Scalar:
         """Return a literal in a type in which pyarrow compares it exactly with a column."""
         kind, node = _decoded(column.type), node.unnest()
         value = _literal(node, whole)
@@ -198,9 +198,9 @@ class _Builder:
         raise differs
 
 
-def _sides(node: exp.Expression) -> list[exp.Expression]:
+def _sides(node: exp.Expr) -> list[exp.Expr]:
     """Return the operands of a chain of AND, or of OR, without recursion: a chain may be long."""
-    sides: list[exp.Expression] = []
+    sides: list[exp.Expr] = []
     waiting = [node]
     while waiting:
         one = waiting.pop()
@@ -211,7 +211,7 @@ def _sides(node: exp.Expression) -> list[exp.Expression]:
     return sides
 
 
-def _literal(node: exp.Expression, whole: exp.Expression) -> str | int | bool | Decimal:
+def _literal(node: exp.Expr, whole: exp.Expr) -> str | int | bool | Decimal:
     """Return the Python value of a literal; of a date or time its text."""
     if (
         isinstance(node, exp.Cast)
@@ -276,5 +276,5 @@ def _not_sql(text: str, why: str) -> ConfigError:
     return ConfigError(f"input.filter: {text!r} is not SQL: {' '.join(why.split())}; {_ALLOWED}")
 
 
-def _refused(node: exp.Expression, why: str) -> ConfigError:
+def _refused(node: exp.Expr, why: str) -> ConfigError:
     return ConfigError(f"input.filter: {node.sql('duckdb')!r} {why}; {_ALLOWED}")

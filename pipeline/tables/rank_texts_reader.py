@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.job import InputConfig, JobConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column

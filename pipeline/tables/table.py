@@ -15,7 +15,9 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import Places, place_of
-from pipeline.config.job import InputConfig, JobConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit

@@ -12,6 +12,7 @@ IMAGES = frozenset(
     | {"tif", "tiff", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"}
 )
 MAX_TEXT_BYTES = 2**24  # of a .txt or .json
+READ_BYTES = 2**20  # of an image, at a time
 ZEROS = tarfile.NUL * tarfile.BLOCKSIZE  # ends an archive
 
 
@@ -97,7 +98,7 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None) -> Iterator[Sample]:
         if extension in IMAGES and sample.image is None:
             with _content(tar, member) as content:
                 if image_bytes is not None:
-                    sample.image = content.read(image_bytes)
+                    sample.image = _read(content, image_bytes)
         elif extension in ("txt", "json"):
             with _content(tar, member) as content:
                 data = content.read(MAX_TEXT_BYTES + 1)
@@ -117,6 +118,15 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     if file is None:
         raise ValueError(f"{member.name} is a link to {member.linkname}, which is no file")
     return file
+
+
+def _read(content: IO[bytes], most: int) -> bytes:
+    """Return at most `most` bytes; `read(most)` would allocate as many first, however few there are."""
+    parts: list[bytes] = []
+    while most > 0 and (part := content.read(min(most, READ_BYTES))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def _check(sample: Sample, before: frozenset[str] | None) -> None:

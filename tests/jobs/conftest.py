@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,12 @@ from jobs.cli import app
 from pipeline import JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
+
+
+def thumbnails(page: str) -> list[bytes]:
+    """The pictures in a report, as JPEG."""
+    return [base64.b64decode(data) for data in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)]
+
 
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\"> \x1b[31mred"
 

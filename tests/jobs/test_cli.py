@@ -1,10 +1,13 @@
 """The command `vilt` as a person runs it."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.cli import app
+from jobs.console.text import visible
+from pipeline.common.tasks import TASKS
 
 VILT = Path(sys.executable).parent / "vilt"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,6 +49,12 @@ def test_score_from_a_file(tmp_path: Path, job_file: str, vilt_here: Command) ->
     again = vilt_here("score", job_file)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("nothing to do: these are the results of this config and input\nrows in     20\n")
+    assert "time " not in again.stdout, "the times of another run"
+    idle = vilt_here("score", job_file, "--json")
+    values = json.loads(idle.stdout)
+    assert idle.stdout.count("\n") == 1
+    assert (values["status"], values["exit_code"], values["rows_in"], values["scored"]) == ("nothing_to_do", 0, 20, 20)
+    assert (values["resumed_rows"], values["seconds"], values["pairs_per_second"]) == (20, 0, 0)
     other = vilt_here("score", job_file, "limits.image_bytes=1000")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
@@ -79,18 +90,79 @@ def check_refusal(done: subprocess.CompletedProcess[str], message: str, folder: 
 
 
 def test_as_a_module(tmp_path: Path) -> None:
-    usage = "usage: python -m jobs.score CONFIG [key=value ...]\n"
-    for words, error in (([], usage), (["none.yaml"], "none.yaml: no such file\n")):
-        module = [sys.executable, "-m", "jobs.score", *words]
-        done = subprocess.run(module, capture_output=True, text=True, cwd=tmp_path, check=False)
-        assert done.returncode == 2
-        assert done.stderr == error
+    module = [sys.executable, "-m", "jobs.cli", "score", "none.yaml"]
+    done = subprocess.run(module, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "none.yaml: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["score"], "vilt score: Missing argument"),
+        (["scor", "job.yaml"], "vilt: No such command 'scor'"),
+        (["filter", "job.yaml", "--jsn"], "vilt filter: No such option: --jsn"),
+        (["s\x1b[2J"], "vilt: No such command 's\\x1b[2J'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    done = vilt(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.endswith("--help`\n")
+    assert done.stderr.count("\n") == done.stdout.count("\n") == 1
+    values = json.loads(done.stdout)
+    assert (values["status"], values["exit_code"]) == ("bad_config", 2)
+    assert visible(values["error"]) == done.stderr.rstrip("\n")
+
+
+def test_what_is_asked_first(tmp_path: Path) -> None:
+    bare, short, long, one = (vilt(*words, cwd=tmp_path) for words in ([], ["-h"], ["--help"], ["rank", "-h"]))
+    assert (bare.returncode, short.returncode, long.returncode, one.returncode) == (2, 0, 0, 0)
+    assert short.stdout == long.stdout
+    assert bare.stdout.strip() == short.stdout.strip()
+    assert bare.stderr == ""
+    for name, task in TASKS.items():
+        assert name in short.stdout
+        assert task.help.split()[0] in short.stdout
+    assert TASKS["rank"].help.split(";")[0] in " ".join(one.stdout.split())
+    assert vilt("--version", cwd=tmp_path).stdout == f"vilt {version('vilt-pipeline')}\n"
+
+
+def test_shell_completion(tmp_path: Path) -> None:
+    environment = {**os.environ, "_VILT_COMPLETE": "complete_bash", "COMP_WORDS": "vilt sc", "COMP_CWORD": "1"}
+    done = subprocess.run([str(VILT)], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.stdout.split() == ["score"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "job.yaml"],
+        ["run", "job.yaml"],
+        ["filter", "job.yaml"],
+        ["evaluate", "job.yaml"],
+        ["reindex", "job.yaml"],
+        ["plan", "job.yaml"],
+        ["show", "out"],
+        ["report", "out"],
+        ["history", "out"],
+        ["convert", "in.ckpt", "out"],
+        ["quality", "zoo://nothing"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_fails_in_one_line_of_json(words: list[str], vilt_here: Command) -> None:
+    done = vilt_here(*words, "--json")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == done.stdout.count("\n") == 1
+    expected = {"status": "bad_config", "exit_code": 2, "error": done.stderr.rstrip("\n")}
+    assert json.loads(done.stdout) == expected
 
 
 def test_demo_on_s3(tmp_path: Path) -> None:
     done = vilt("demo", "--rows", "40", "--s3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for part in ("an S3 server of its own: http://127.0.0.1:", "s3://demo/table/scenes.parquet", "right answers: "):
+    for part in ("an S3 server for the demo: http://127.0.0.1:", "s3://demo/table/scenes.parquet", "right answers: "):
         assert part in done.stdout
     assert not list(tmp_path.iterdir()), "nothing is left"
 

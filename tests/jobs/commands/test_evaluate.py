@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.commands.evaluate import evaluate, evaluate_file
+from jobs.console.command import run_command
+from jobs.console.tables import to_text
 from pipeline import ConfigError
 from pipeline.config.evaluate import EvaluateConfig
 from tests.parity.checkpoints import write_checkpoint
@@ -26,8 +28,11 @@ PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
     """Evaluate: the benchmarks of evaluation.json, and the table."""
     values = {"output": {"path": str(out)}, "precision": "float32", "bootstrap": {"resamples": 200}, **sections}
-    text = evaluate(EvaluateConfig.checked(values))
+    outcome = evaluate(EvaluateConfig.checked(values))
+    text = to_text(outcome.text)
     found = json.loads((out / "evaluation.json").read_text())["benchmarks"]
+    assert isinstance(outcome.values, dict)
+    assert outcome.values["benchmarks"] == found
     if any(benchmark["metrics"] for benchmark in found.values()):
         assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     return found, text
@@ -56,7 +61,7 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
     return out
 
 
-def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("pipeline.evaluation.retrieval.IMAGES_PER_FILE", 5)
     path, images = drawn.karpathy(tmp_path, 12)
     (tmp_path / "images" / "val2014" / "3.jpg").write_bytes(b"<html>")
@@ -70,10 +75,11 @@ def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 5, 10)]
 
     parts[1].unlink()
-    capsys.readouterr()
+    caplog.set_level("INFO", "pipeline")
     again, _ = measured(tmp_path / "out", retrieval=section)
     assert values_of(again["retrieval"]) == pytest.approx(values_of(found["retrieval"]))
-    assert capsys.readouterr().err == "retrieval: 10 of 12 images\n", "only what was missing is scored again"
+    steps = [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "progress"]
+    assert steps == ["retrieval: 10 of 12 images"], "only what was missing is scored again"
 
     with pytest.raises(ConfigError, match="holds scores of another split_sha256; choose another folder, or set output"):
         measured(tmp_path / "out", retrieval={**section, "split": "train"})
@@ -200,13 +206,13 @@ def test_on_s3(tmp_path: Path, s3_server: str) -> None:
         }
 
     values = {"output": {"path": "s3://benchmarks/out"}, "precision": "float32", "bootstrap": {"resamples": 200}}
-    text = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
+    text = to_text(evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")})).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
     local, _ = measured(tmp_path / "out", **sections(str(tmp_path)))
     assert {name: values_of(one) for name, one in remote.items()} == {n: values_of(one) for n, one in local.items()}
     again = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
-    assert again == text
+    assert to_text(again.text) == text
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ def test_a_mistake_is_one_line(
     asked = {"model": "zoo://scenes", "questions": "q.json", "images": "images"}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump({"output": {"path": "out"}, "vqa": asked}))
     monkeypatch.chdir(tmp_path)
-    assert evaluate_file("job.yaml", [override]) == 2
+    assert run_command(lambda: evaluate_file("job.yaml", [override])) == 2
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith(message)

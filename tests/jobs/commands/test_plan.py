@@ -79,7 +79,7 @@ def test_the_table(job_file: str) -> None:
         "machines    4 x 3 cores for the model, 4 more to read and decode\n",
         "limit       ",
         "time        ",
-        " at 36 an hour for each actor\n",
+        " at 36 per hour and actor\n",
     ):
         assert part in text
     assert "exit code 3" not in text
@@ -95,6 +95,7 @@ def test_json_and_a_picture(tmp_path: Path, job_file: str) -> None:
     assert code == 0
     assert text.count("\n") == 1
     found = json.loads(text)
+    assert (found["status"], found["exit_code"]) == ("done", 0)
     assert (found["rows"], found["files"], found["sample"]["rows"]) == (60, 3, 40)
     low, value, high = (found["estimate"][name] for name in ("low", "seconds", "high"))
     assert low <= high
@@ -124,7 +125,7 @@ def test_gpus_that_are_not_here(job_file: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_mistakes_are_one_line(job_file: str) -> None:
     for words, message in (
-        ([], f"{job_file}: tasks: missing; it is the list of what to do"),
+        ([], f"{job_file}: tasks: missing; add `task: score` to the file"),
         (["--task", "score", "input.image=picture"], "input.image: the table has no column 'picture'"),
         (["--task", "fly"], f"{job_file}: tasks: "),
         (["--task", "score", "input.filter=id < 0"], "input.path: '"),

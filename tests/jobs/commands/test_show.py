@@ -1,65 +1,57 @@
-"""`vilt show`: what a person sees of an output, in a terminal of any width."""
+"""`vilt show` as a person runs it."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import s3fs
+import yaml
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.commands.show import cut, describe
-from pipeline.config.job import StorageConfig
-from pipeline.reporting.overview import look_at
 
 
-def shown(uri: str, rows: int = 5, width: int = 80) -> str:
-    return describe(look_at(uri, StorageConfig()), rows, width)
+def test_an_output(outputs: Path) -> None:
+    done = CliRunner().invoke(app, ["show", str(outputs / "scores"), "--rows", "3"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"{outputs / 'scores'}: score\nrows in       30\n")
+    assert "\x1b" not in done.stdout
+    done = CliRunner().invoke(app, ["show", str(outputs / "answers"), "--json"])
+    values = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert (values["status"], values["exit_code"], values["rows_in"], values["tasks"]) == ("done", 0, 30, ["answer"])
 
 
-def test_scores(outputs: Path) -> None:
-    text = shown(str(outputs / "scores"))
-    assert "rows in       30\npairs         30, 28 with a result" in text
-    assert "rejected      2\n" in text
-    assert "image_unsupported: no known image format" in text
-    assert "score: 28 rows" in text
-    assert "model           zoo://scenes" in text
-    assert "\x1b" not in text, "a caption must not steer the terminal"
-
-
-def test_answers(outputs: Path) -> None:
-    text = shown(str(outputs / "answers"))
-    assert "answers: " in text
-    assert "answer_score: 29 rows" in text
-    assert "rows in       30" in text
-
-
-def test_a_filter(outputs: Path) -> None:
-    text = shown(str(outputs / "filtered"))
-    assert "kept          14 (46.7%)\nkeep          top: 0.5\n" in text
-    assert "not in the top 50%" in text
-    assert "lowest kept " in text
-
-
-@pytest.mark.parametrize("width", [40, 80, 200])
-@pytest.mark.parametrize("name", ["scores", "answers", "filtered"])
-def test_no_line_is_wider_than_the_terminal(outputs: Path, name: str, width: int) -> None:
-    lines = shown(str(outputs / name), width=width).splitlines()
-    assert max(map(len, lines)) <= width
-    assert len(lines) > 20
-
-
-def test_on_s3(outputs: Path, s3_server: str) -> None:
-    assert s3_server
-    s3 = s3fs.S3FileSystem()
-    s3.mkdir("shown")
-    s3.put(str(outputs / "filtered"), "shown/filtered", recursive=True)
-    here, there = shown(str(outputs / "filtered")), shown("s3://shown/filtered")
-    assert there.replace("s3://shown", str(outputs)) == here
-
-
-def test_wide_characters_are_cut_to_the_width() -> None:
-    assert cut("画像と文章", 5) == "画像…"
-    assert cut("abc", 3) == "abc"
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_output_of_a_rank_job(
+    tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]
+) -> None:
+    """The folder that `vilt rank` prints is the one that show and report take."""
+    rows = scene_rows(6)
+    values = {
+        "input": {"path": write_table(rows), "id": "id"},
+        "texts": {
+            "path": write_table([{"caption": row["caption"]} for row in rows[:3]], name="texts"),
+            "text": "caption",
+        },
+        "model": "zoo://scenes",
+        "output": {"path": str(tmp_path / "ranked")},
+    }
+    (tmp_path / "rank.yaml").write_text(yaml.safe_dump(values))
+    done = CliRunner().invoke(app, ["rank", str(tmp_path / "rank.yaml")])
+    assert done.exit_code == 0, done.output
+    out = done.stdout.splitlines()[-1].split()[1]
+    assert out == str(tmp_path / "ranked")
+    shown = CliRunner().invoke(app, ["show", out])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.startswith(f"{out}/images: rank\nrows in       6\n")
+    assert "best_texts" in shown.stdout
+    reported = CliRunner().invoke(app, ["report", out])
+    assert (reported.exit_code, reported.stdout) == (0, f"{out}/_report.html\n")
+    page = (tmp_path / "ranked" / "_report.html").read_text()
+    assert "0% full" not in page
+    assert "% of the most" not in page
 
 
 def test_no_output_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -86,13 +86,13 @@ def test_a_bad_config_with_json(tmp_path: Path, job_file: str, vilt_here: Comman
 SCRIPT = """
 import logging, subprocess, sys
 from jobs.console.log import log_to_stderr
-from pipeline.monitoring.events import tell
+from pipeline.monitoring.events import emit
 
 try:
     with log_to_stderr("json"):
         subprocess.run(["sh", "-c", "echo '\\033[31mfrom a child\\033[0m' >&2"], check=True)
         print("from Python", file=sys.stderr)
-        tell("progress", "half", share=0.5)
+        emit("progress", "half", share=0.5)
         raise RuntimeError("nobody\\nexpects this")
 finally:
     assert not logging.getLogger("pipeline").handlers

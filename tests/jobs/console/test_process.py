@@ -1,7 +1,10 @@
 """How the process of a command ends."""
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,12 +51,30 @@ def test_what_else_python_drops_is_told_as_ever() -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+def test_an_exception_is_one_line_and_with_json_one_line_of_json() -> None:
+    done = ended("from jobs.console.process import run_process\nrun_process(lambda: 1 / 0, as_json=True)")
+    assert done.returncode == 1
+    values = json.loads(done.stdout)
+    assert done.stderr == f"{values['error']}\n"
+    assert values["error"].startswith("unexpected error, ZeroDivisionError: division by zero; the traceback is in ")
+    Path(values["traceback_file"]).unlink()
+
+
+def test_a_terminal_that_knows_only_ascii() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    code = "from jobs.console.process import run_process\nrun_process(lambda: print('Gr\\u00fc\\u00dfe'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (0, "Gr\\xfc\\xdfe\n")
+
+
 def test_exit_codes_and_last_words() -> None:
     for command, code, words in (
         ("lambda: print('all')", 0, "all\n"),
         ("lambda: sys.exit(3)", 3, ""),
         ("lambda: sys.exit('why')", 1, ""),
         ("lambda: 1 / 0", 1, ""),
+        ("lambda: 4", 4, ""),
     ):
         done = ended(f"import sys\nfrom jobs.console.process import run_process\nrun_process({command})")
         assert (done.returncode, done.stdout) == (code, words)

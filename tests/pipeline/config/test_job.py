@@ -49,6 +49,12 @@ def test_a_file_with_overrides(file: str) -> None:
         ("input.text={score: a}", "input.text: names score; the tasks are answer"),
         ("input.text={scor: a}", "input.text: 'scor' is wrong; input should be 'score', 'answer', 'fill'"),
         ("model={answer: 5}", "model: 5 is wrong; input should be a valid string"),
+        (
+            "input.allow=[./photos/]",
+            "input.allow: './photos/' matches no image, since it is neither an absolute path nor a URL: write "
+            "/.../photos/, s3://... or https://...; what is below the table's own folder is allowed without",
+        ),
+        ("input.allow=[~/photos/]", "input.allow: '~/photos/' matches no image"),
         ("input.image=[a, b]", "input.image: ['a', 'b'] are several columns; answer reads one image"),
     ],
 )
@@ -62,7 +68,10 @@ def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> No
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "tasks: missing; it is the list of what to do: score, answer"),
+        (
+            [],
+            "tasks: missing; add `task: score` to the file (or answer, fill, reason, tag, embed, classify, rank), or",
+        ),
         (["task=scoer"], "tasks: 'scoer' is wrong; input should be 'score', 'answer'"),
         (["tasks=[]"], "tasks: [] is wrong; list should have at least 1 item"),
         (["tasks=[score, score]"], "tasks: score, score: name each once"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError
 from pipeline.config.filter import KeepConfig
-from pipeline.config.job import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.filtering.selection import Selection
 from pipeline.results.reader import Results, open_results
 

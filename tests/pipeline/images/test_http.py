@@ -323,7 +323,7 @@ def test_any_public_host(server: Server) -> None:
 @pytest.mark.parametrize(
     ("prefix", "message"),
     [
-        ("photos/", r"input\.allow: 'photos/' is relative; .* give its whole path, as in '/.*/photos'"),
+        ("photos/", r"input\.allow: 'photos/' matches no image, since it is neither an absolute path nor a URL"),
         ("https://*.example.com/", r"input\.allow: 'https://\*\.example\.com/' (is taken as it stands|cannot be used)"),
     ],
 )

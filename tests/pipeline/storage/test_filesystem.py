@@ -97,7 +97,7 @@ def vilt(ray_folder: Path, tmp_path: Path) -> Callable[[dict[str, Any]], subproc
         file.write_text(yaml.safe_dump(values))
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_ADDRESS"))}
         env |= {"RAY_TMPDIR": str(ray_folder), "AWS_EC2_METADATA_DISABLED": "true"}
-        command = [sys.executable, "-m", "jobs.score", str(file)]
+        command = [sys.executable, "-m", "jobs.cli", "score", str(file)]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return score

@@ -19,7 +19,7 @@ from tests.pipeline.tables.reading import ROWS, config, rows_of, write_parquet
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.tables.listed.PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("pipeline.storage.filesystem.time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.storage.filesystem.LONGEST_PAUSE", 0.0)
 
 
 class Forgetful:
@@ -50,7 +50,7 @@ def test_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     split = UnreadSplit(0, InputFile("/a", "a", 1, ""), Split(0, 2, 2, 1), Places.none())
     schema = pa.schema([("n", pa.int64())])
     assert [table["n"].to_pylist() for table in split.read(ReadPlan(Forgetful(3), schema, ["n"], None, 9))] == [[1, 2]]
-    monkeypatch.setattr("pipeline.storage.filesystem.PATIENCE", 0.0)
+    monkeypatch.setattr("pipeline.storage.filesystem.RETRY_SECONDS", 0.0)
     with pytest.raises(OSError, match=r"a: .*was listed, and is not there now: was the table changed"):
         list(split.read(ReadPlan(Forgetful(99), schema, ["n"], None, 9)))
     longer = UnreadSplit(0, split.file, Split(0, 3, 3, 1), Places.none())
@@ -59,7 +59,7 @@ def test_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.storage.filesystem.PATIENCE", 0.0)
+    monkeypatch.setattr("pipeline.storage.filesystem.RETRY_SECONDS", 0.0)
     write_parquet(tmp_path / "a.parquet", ROWS)
     job = config(tmp_path)
     assert len(rows_of(job)) == len(ROWS)

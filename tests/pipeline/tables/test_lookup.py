@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.row_ranges import place_of
-from pipeline.config.job import InputConfig, StorageConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables.datasource import row_hashes
 from pipeline.tables.lookup import by_file, find_ids, read_places
 from pipeline.tables.table import open_files

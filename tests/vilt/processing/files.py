@@ -38,7 +38,15 @@ def raw_tiff(
     """A TIFF of any tags, which no tool would write. Numbers of one tag are 16 bits where all fit."""
     sizes = tuple(map(len, strips))
     offsets = [0, *accumulate(sizes)][:-1]
-    tags = {256: (shape[1],), 257: (shape[0],), 259: (1,), 278: (shape[0],), 273: tuple(8 + offset for offset in offsets), 279: sizes, **tags}
+    tags = {
+        256: (shape[1],),
+        257: (shape[0],),
+        259: (1,),
+        278: (shape[0],),
+        273: tuple(8 + offset for offset in offsets),
+        279: sizes,
+        **tags,
+    }
     directory = 8 + sum(sizes)
     behind = directory + 2 + 12 * len(tags) + 4
     entries, tail = b"", b""

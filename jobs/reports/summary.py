@@ -1,0 +1,124 @@
+"""The summaries of jobs and filters: tables for a person, values for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+from jobs.console.tables import counts, facts, lines, stacked
+from pipeline.common.error_codes import REASONS
+from pipeline.common.summary import Summary
+from pipeline.common.tasks import TASKS
+from pipeline.config.filter import KEPT
+
+if TYPE_CHECKING:
+    from pipeline.filtering.filter_table import FilterSummary
+
+NOTHING_TO_DO = "nothing to do: these are the results of this config and input"
+
+
+def summary_table(summary: Summary, seconds: float | None = None) -> RenderableType:
+    """Lay out the summary of a job for a person.
+
+    Args:
+        summary: Of the job, over all its runs.
+        seconds: Of the whole command, start and end included; None if it was not measured.
+    """
+    pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
+    done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb
+    head = [("rows in", f"{summary.rows_in:,}{pairs}"), (done, f"{summary.scored:,}")]
+    if summary.resumed_rows and not summary.finished_before:
+        head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
+    head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
+    tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
+    if summary.batch_fill:
+        tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
+    tail.append(("model", f"{summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}"))
+    tail.append(("output", f"{summary.output} (Parquet files: {len(summary.files)})"))
+    return stacked(
+        [
+            *([lines(NOTHING_TO_DO)] if summary.finished_before else []),
+            facts(head),
+            *rejected_table(summary.rejected),
+            facts(tail),
+        ]
+    )
+
+
+def rejected_table(rejected: dict[str, int]) -> list[RenderableType]:
+    """Lay out the reasons of rejected rows with their counts and meanings; nothing if no row is rejected."""
+    if not rejected:
+        return []
+    return [counts((count, f"{reason}: {REASONS.get(reason, reason)}") for reason, count in rejected.items())]
+
+
+def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, Any]:
+    """Return the summary of a job as JSON values.
+
+    If there was nothing to do, the counts are those of the results, and the times are 0: they are of this run.
+    """
+    idle = summary.finished_before
+    return {
+        "tasks": list(summary.tasks),
+        "output": summary.output,
+        "rows_in": summary.rows_in,
+        "rows_out": summary.rows_out,
+        "pairs": summary.pairs,
+        "scored": summary.scored,
+        "rejected": summary.rejected,
+        "resumed_rows": summary.rows_in if idle else summary.resumed_rows,
+        "seconds": 0.0 if idle else summary.seconds,
+        "pairs_per_second": 0.0 if idle else summary.pairs_per_second,
+        "model_seconds": 0.0 if idle else summary.model_seconds,
+        "whole_seconds": None if seconds is None else round(seconds, 3),
+        "batch_fill": summary.batch_fill,
+        "files": len(summary.files),
+        "lineage": summary.lineage,
+    }
+
+
+def filter_summary_table(summary: FilterSummary) -> RenderableType:
+    """Lay out the summary of a filter for a person."""
+    share = f" ({summary.kept / summary.rows_in:.1%})" if summary.rows_in else ""
+    head = [("rows in", f"{summary.rows_in:,}"), ("kept", f"{summary.kept:,}{share}")]
+    if summary.lowest_kept is not None:
+        head.append(("lowest", f"{summary.lowest_kept:.4g} in {summary.score}"))
+    head.append(("dropped", f"{sum(summary.dropped.values()):,}"))
+    tail = [
+        *([] if summary.finished_before else [("time", f"{summary.seconds:.1f} s")]),
+        ("scores", summary.scores_from),
+        ("output", f"{summary.output.rstrip('/')}/{KEPT} (Parquet files: {len(summary.files)})"),
+    ]
+    return stacked(
+        [
+            *([lines(NOTHING_TO_DO)] if summary.finished_before else []),
+            facts(head),
+            *([counts((count, reason) for reason, count in summary.dropped.items())] if summary.dropped else []),
+            facts(tail),
+        ]
+    )
+
+
+def filter_values(summary: FilterSummary) -> dict[str, Any]:
+    """Return the summary of a filter as JSON values; if there was nothing to do, its seconds are 0."""
+    return {
+        "tasks": ["filter"],
+        "output": summary.output,
+        "rows_in": summary.rows_in,
+        "kept": summary.kept,
+        "dropped": summary.dropped,
+        "keep": summary.keep,
+        "score": summary.score,
+        "lowest_kept": summary.lowest_kept,
+        "scores_from": summary.scores_from,
+        "seconds": 0.0 if summary.finished_before else summary.seconds,
+        "files": len(summary.files),
+        "lineage": summary.lineage,
+    }
+
+
+def _time(summary: Summary, seconds: float | None) -> str:
+    whole = "" if seconds is None else f"{seconds:.1f} s in all; "
+    rate = f"{summary.seconds:.1f} s for the rows, {summary.pairs_per_second:,.1f} pairs/s"
+    return f"{whole}{rate}; {summary.model_seconds:.1f} s in the model"

@@ -1,0 +1,33 @@
+"""Section `output`: where the results go."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class OutputConfig(Section):
+    """Where the results go."""
+
+    path: str = Field(description="folder for the Parquet files: a local path or s3://...")
+    overwrite: bool = Field(False, description="replace what an earlier run wrote there")
+    keep_image: bool = Field(False, description="carry the image column into the output")
+    report: bool = Field(True, description="write _report.html")
+    format: Literal["parquet", "delta"] = Field("parquet", description="Parquet files, or a Delta Lake table of them")
+    retention_days: float | None = Field(
+        None, ge=0, description="days for which earlier versions of a Delta table stay; default: forever"
+    )
+    retry_errors: int | None = Field(
+        None,
+        ge=0,
+        description="how many later runs try a row of a Delta table again whose error may be transient; default: 10",
+    )
+    rows_per_file: int | None = Field(
+        None,
+        ge=1,
+        description="rows after which a file is written, from which a stopped job resumes; default: by the size of the "
+        "pool",
+    )
