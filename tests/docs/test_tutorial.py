@@ -58,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     token = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
-    }  # what the commands show to the Ray that they share
+    }
     return folder / "project", {**inherited, "PATH": path, **pip, **token}
 
 
