@@ -28,7 +28,7 @@ def test_refused(command: str, tmp_path: Path) -> None:
         values |= {"keep": {"top": 0.5}}
         values |= {"run": {"task": "score", "model": "zoo://scenes"}} if kind else {"scores": str(plain)}
     else:
-        values["model"] = "zoo://scenes"
+        values |= {"model": "zoo://scenes", **({"task": "score"} if verb == "reindex" else {})}
     if verb == "rank":
         values["texts"] = {"path": str(plain)}
         if kind:

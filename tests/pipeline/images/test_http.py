@@ -213,12 +213,10 @@ def test_only_transient_faults_are_repeated(fetch: Callable[[str], Any], server:
 
 def test_many_at_once_but_not_all(server: Server) -> None:
     urls = [f"{server.url}/images/slow/{i % 80}" for i in range(100)]
-    began = time.monotonic()
     found = web_fetcher(f"{server.url}/images").fetch(urls)
     assert found == [f"picture /images/slow/{i % 80}".encode() for i in range(100)]
     assert server.seen.total() == 80, "each URL once"
     assert 8 < server.most <= AT_ONCE
-    assert time.monotonic() - began < 80 * 0.2 / 4
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
