@@ -172,7 +172,7 @@ def varlen_kernel() -> Callable[..., Any] | None:
         return None
     from torch.nn.attention.varlen import varlen_attn
 
-    return varlen_attn  # type: ignore[no-any-return]
+    return varlen_attn
 
 
 def _try_varlen() -> bool:
