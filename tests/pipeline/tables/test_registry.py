@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipeline.planning.sampling import draw_sample
 
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
+from pipeline.planning.sampling import draw_sample
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.table import open_files, open_table
