@@ -31,12 +31,12 @@ class Float8Linear(nn.Module):
         """Compute as `Linear.forward` does."""
         codes, scale = rounded(x.flatten(0, -2))
         out = compat.scaled_mm(codes, self.weight, scale, self.scale, self.bias)
-        out = out.unflatten(0, x.shape[:-1])
+        out = out.view(*x.shape[:-1], out.shape[-1])
         return out if act is None else activation(act)(out)
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
         """Compute as `Linear.add` does."""
-        return residual + self(x)
+        return residual + self.forward(x)
 
 
 def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
