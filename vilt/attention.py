@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,13 +16,17 @@ from vilt.softmax import softmax_
 
 @cache
 def _packed_kernel() -> Callable[..., Any] | None:
-    """Of torch, where it can be told not to split keys: else how a pair is summed depends on its batch. Importing it
-    takes a second, which only those with a GPU need."""
+    """Return torch's kernel for packed sequences, or None before torch 2.10.
+
+    Splitting the keys would make a pair's sums depend on its batch. Where the kernel can split, it is told not to;
+    torch 2.10 and 2.11 have no such argument, and their kernel splits only for grouped queries. The import takes a
+    second, which only those with a GPU need.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
-    except ImportError:  # torch before 2.10
+    except ImportError:
         return None
-    return varlen_attn if "num_splits" in inspect.signature(varlen_attn).parameters else None
+    return partial(varlen_attn, num_splits=1) if "num_splits" in inspect.signature(varlen_attn).parameters else varlen_attn
 
 
 def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
@@ -55,4 +59,4 @@ def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor
     """
     kernel = _packed_kernel()
     assert kernel is not None
-    return kernel(q, k, v, query_ends, key_ends, *most, num_splits=1)
+    return kernel(q, k, v, query_ends, key_ends, *most)

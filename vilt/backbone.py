@@ -11,7 +11,7 @@ from vilt.configuration import Config
 from vilt.encoder import Dense, Encoder
 from vilt.linear import activation
 from vilt.outputs import EncoderOutput
-from vilt.packing import Packed, Pairs
+from vilt.packing import Packed, Pairs, Put, as_tensor
 from vilt.pretrained import PretrainedModel
 
 
@@ -94,8 +94,11 @@ class Backbone(PretrainedModel):
         )
         return self.finish(out, return_dict)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
-        """The images of `pairs`, which may be projected as they are stored -> what `embed` takes."""
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
+        """The images of `pairs`, which may be projected as they are stored -> what `embed` takes.
+
+        put: an array of rows -> a tensor, on the model's device already if that is of use.
+        """
         raise NotImplementedError
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing_extensions import Self
 from vilt import checkpoint
 from vilt.backbone import Backbone
 from vilt.configuration import Config
+from vilt.gpu import DEFAULT, GpuOptions, is_gpu
+from vilt.fast_encoder import fast_encoder
 from vilt.heads import Head, Reads
 from vilt.linear import packed, replace
 from vilt.packing import Packed, Pairs
@@ -21,6 +23,7 @@ from vilt.preprocessor import AnyPreprocessor
 from vilt.scores import top
 from vilt.storage import Source
 from vilt.threads import side_by_side
+from vilt.transfer import Uploader
 
 CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
@@ -45,6 +48,7 @@ class Engine:
         device: str | torch.device | None = None,
         precision: str = "auto",
         weights_sha256: str = "",
+        gpu: GpuOptions = DEFAULT,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
@@ -58,7 +62,10 @@ class Engine:
         self.model: Any = model.to(self.device).eval()  # and no longer the caller's
         if self.precision in LINEARS:
             replace(model.encoder, LINEARS[self.precision])  # but not the projection: bfloat16 holds pixels exactly
+        if is_gpu(self.device):
+            self.model.encoder = fast_encoder(self.model.encoder, self.precision, gpu)
         self.model.to(dtype)
+        self.uploader = Uploader(self.device, gpu.pinned)
         self.projection = projection.to(self.device, dtype)
         for part in (self.model.encoder, self.projection):
             replace(part, packed)
@@ -72,12 +79,14 @@ class Engine:
         device: str | torch.device | None = None,
         precision: str = "auto",
         tokenizer: Source | None = None,
+        gpu: GpuOptions = DEFAULT,
     ) -> Self:
         """Load a checkpoint: a folder, `s3://...`, `hf://owner/name`, any URI that fsspec opens.
 
         device: where to run; a GPU if torch sees one, else the CPU. precision: "float32", "bfloat16", "int8"
         on CPUs (see `vilt.int8`), "float8" on GPUs (see `vilt.float8`), or "auto": bfloat16 where the device computes
-        with it natively, else float32. tokenizer: the folder of one, where the checkpoint has none.
+        with it natively, else float32. tokenizer: the folder of one, where the checkpoint has none. gpu: see
+        `vilt.gpu`.
         """
         config = cls.config_class.from_pretrained(uri)
         preprocessor = cls.preprocessor_class.from_pretrained(uri, config, tokenizer)
@@ -86,7 +95,10 @@ class Engine:
         model = cls.model_class(config, **cls.model_class.options(tensors))
         named = {head.name: head for head in heads.values() if isinstance(head, Head)}
         checkpoint.fill(model, named, tensors, str(uri))
-        return cls(model, heads, preprocessor, device, precision, sha256)
+        for head in heads.values():  # two tasks may read one head's tensors, as VisualBERT's answer and reason do
+            if isinstance(head, Head) and head is not named[head.name]:
+                head.load_state_dict(named[head.name].state_dict())
+        return cls(model, heads, preprocessor, device, precision, sha256, gpu)
 
     @classmethod
     def heads_in(cls, tensors: Mapping[str, Tensor], config: Any) -> dict[str, nn.Module]:
@@ -121,12 +133,26 @@ class Engine:
         out = torch.empty((len(pairs), width), device=self.device)
         if not len(pairs):
             return out
-        if images is None:
-            images = self.model.embed_images(pairs, self.projection)
-        read = self.model.pooled if pooled else self.model.one
-        for batch, vectors in self._passes(pairs, images, read, last_word=reads == "last_word"):
-            out[torch.from_numpy(batch.order).to(self.device)] = vectors
+        read, last_word = self.model.pooled if pooled else self.model.one, reads == "last_word"
+        if images is None and is_gpu(self.device):
+            # A window at a time: the host copies the images of one while the GPU is at work on those before.
+            for chosen, part in pairs.windows(self.tokens):
+                for batch, vectors in self._passes(part, self.embed_images(part), read, last_word=last_word):
+                    self._place(out, chosen[batch.order], vectors)
+            return out
+        images = self.embed_images(pairs) if images is None else images
+        for batch, vectors in self._passes(pairs, images, read, last_word=last_word):
+            self._place(out, batch.order, vectors)
         return out
+
+    def embed_images(self, pairs: Pairs) -> Tensor:
+        """Return the embedded images of `pairs`, as the model's `embed` takes them."""
+        return self.model.embed_images(pairs, self.projection, self.uploader.rows)
+
+    def _place(self, out: Tensor, order: np.ndarray, vectors: Tensor) -> None:
+        """Write vectors (m, D) to the rows `order`, int64 (m,), of `out`."""
+        (rows,) = self.uploader.indices([order])
+        out[rows] = vectors
 
     @torch.inference_mode()
     def logits(self, task: str, features: Tensor) -> np.ndarray:
@@ -157,7 +183,7 @@ class Engine:
         """
 
         def run(part: np.ndarray) -> tuple[Packed, Tensor | None]:
-            batch = Packed(pairs, part, self.device, last_word)
+            batch = Packed(pairs, part, self.device, last_word, self.uploader.indices)
             try:
                 with torch.inference_mode():  # it holds for one thread
                     return batch, read(batch, images).float()

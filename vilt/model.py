@@ -14,7 +14,7 @@ from vilt.configuration import ViltConfig
 from vilt.embeddings import ImageEmbeddings, TextEmbeddings
 from vilt.grids import Grid
 from vilt.outputs import EncoderOutput
-from vilt.packing import Packed, Pairs, as_tensor
+from vilt.packing import Packed, Pairs, Put, as_tensor
 
 TEXT, IMAGE = 0, 1  # rows of the modality table
 
@@ -96,14 +96,14 @@ class ViltModel(Backbone):
         padded = pad_sequence(images, batch_first=True)
         return padded, (torch.arange(padded.shape[1], device=mask.device) < lengths[:, None]).to(mask.dtype)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """The images of `pairs` -> (modalities + patches, D): an image [CLS] for each modality from 1 to the highest,
         then every patch with its position and modality."""
         types = pairs.image_types.tolist()
         kinds = list(zip(pairs.grids, types, strict=True))
         tables = {(grid, t): self.image.positions(grid) + self.modality.weight[t] for grid, t in dict.fromkeys(kinds)}
         first = self.image.first() + self.modality.weight[IMAGE : 1 + max(types)]
-        patches = projection(as_tensor(pairs.patches).to(self.modality.weight.device))
+        patches = projection(put(pairs.patches).to(self.modality.weight.device))
         return torch.cat([first, patches + torch.cat([tables[kind] for kind in kinds])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

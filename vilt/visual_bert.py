@@ -13,7 +13,7 @@ from vilt.embeddings import TextEmbeddings
 from vilt.encoder import Block, Dense
 from vilt.linear import Linear
 from vilt.outputs import EncoderOutput
-from vilt.packing import Packed, Pairs, Sequences, as_tensor
+from vilt.packing import Packed, Pairs, Put, Sequences, as_tensor
 
 POSITION, TOKEN_TYPE = 0, 1  # of every region, where the caller says nothing else
 
@@ -118,10 +118,10 @@ class VisualBertModel(Backbone):
         total = (self.text.position(alignment.clamp(min=0)) * known).sum(2)
         return total / known.sum(2).clamp(min=1)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """The regions of `pairs` -> (all regions, D), normed. projection: of features, (n, width) -> (n, D)."""
         weight = self.text.norm.weight
-        features = as_tensor(pairs.patches).to(weight.device, weight.dtype)
+        features = put(pairs.patches).to(weight.device, weight.dtype)
         x = projection(features) + self.visual.position.weight[POSITION] + self.visual.token_type.weight[TOKEN_TYPE]
         return self.text.norm(x)
 

@@ -16,7 +16,7 @@ from vilt.embeddings import ImageEmbeddings
 from vilt.grids import Grid
 from vilt.heads import Head, cross_entropy
 from vilt.outputs import EncoderOutput, HeadOutput, MaskedImageOutput
-from vilt.packing import Packed, Pairs, as_tensor
+from vilt.packing import Packed, Pairs, Put, as_tensor
 from vilt.pretrained import PretrainedModel
 from vilt.scores import sigmoid, softmax
 
@@ -79,13 +79,13 @@ class ViTModel(Backbone):
                 "other sizes with interpolate_pos_encoding=True"
             )
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """The images of `pairs` -> (1 + patches, D): [CLS], which all images share, then every patch with its position.
 
         Positions are resized to an image's grid where it is not the table's.
         """
         tables = {grid: self.image.positions(grid) for grid in dict.fromkeys(pairs.grids)}
-        patches = projection(as_tensor(pairs.patches).to(self.image.cls.device))
+        patches = projection(put(pairs.patches).to(self.image.cls.device))
         return torch.cat([self.image.first(), patches + torch.cat([tables[grid] for grid in pairs.grids])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

@@ -1,0 +1,168 @@
+"""The encoder for bfloat16 inference on a GPU, built from a published model and never trained.
+
+It differs from `vilt.encoder.Encoder` in where memory is read and written. A product adds to the residual in place,
+inside the matrix product's own kernel. Its bias is left out there: the next norm adds the sum of the biases so far to
+every row as it reads it. Queries, keys and values are one product, and gelu is computed where the product ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vilt.encoder import Block, Encoder
+from vilt.linear import activation
+
+GELU_TILE = (128, 256)  # rows and columns of a tile of `linear_gelu`
+
+
+class PackedLayout(Protocol):
+    """Sequences end to end, see `vilt.packing.Sequences`."""
+
+    ends: Tensor
+    longest: int
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+        """(T, heads, d) each -> (T, heads, d)."""
+        ...
+
+    def one(self, x: Tensor) -> Tensor:
+        """(T, D) -> (n, D)."""
+        ...
+
+    def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
+        ...
+
+
+@cache
+def kernels() -> ModuleType | None:
+    """Return our Triton kernels, or None where Triton is missing."""
+    try:
+        from vilt import gpu_kernels
+    except ImportError:
+        return None
+    return gpu_kernels
+
+
+class Norm(NamedTuple):
+    """A layer norm of `x + shift`."""
+
+    weight: Tensor  # float32 (D,)
+    bias: Tensor  # float32 (D,)
+    eps: float
+
+    @classmethod
+    def of(cls, norm: nn.LayerNorm) -> Norm:
+        """Take the weights of a norm."""
+        return cls(norm.weight.detach().float(), norm.bias.detach().float(), norm.eps)
+
+    def __call__(self, x: Tensor, shift: Tensor) -> Tensor:
+        """Return the norm of x (T, D) + shift, float32 (D,), in the dtype of x."""
+        ours = kernels()
+        if ours is not None and x.is_cuda:
+            return ours.layer_norm(x, shift, self.weight, self.bias, self.eps)
+        return F.layer_norm(x.float() + shift, self.weight.shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+class FusedBlock:
+    """One transformer block. Its residual stream lacks the biases of the products that were added to it."""
+
+    def __init__(self, block: Block, own_attention: bool, dtype: torch.dtype) -> None:
+        attention, mlp = block.attention, block.mlp
+        self.pre_norm, self.heads, self.own_attention = block.pre_norm, attention.heads, own_attention
+        self.norm1, self.norm2 = Norm.of(block.norm1), Norm.of(block.norm2)
+        self.width = attention.q.in_features
+        self.qkv = torch.cat([attention.q.weight, attention.kv.weight]).detach().to(dtype)
+        self.qkv_bias = None
+        if attention.q.bias is not None:
+            self.qkv_bias = torch.cat([attention.q.bias, attention.kv.bias]).detach().to(dtype)
+        self.out, self.out_bias = attention.out.weight.detach().to(dtype), attention.out.bias.detach().float()
+        self.up, self.up_bias = mlp.up.weight.detach().to(dtype), mlp.up.bias.detach().float()
+        self.act = mlp.act
+        self.down, self.down_bias = mlp.down.weight.detach().to(dtype), mlp.down.bias.detach().float()
+
+    def __call__(self, x: Tensor, shift: Tensor, layout: PackedLayout) -> tuple[Tensor, Tensor]:
+        """Run the block over x (T, D), which it overwrites, and what x lacks, float32 (D,) -> the same two."""
+        read = self.norm1(x, shift) if self.pre_norm else x
+        q, k, v = self._heads(F.linear(read, self.qkv, self.qkv_bias))
+        return self._rest(x, shift, self._attend(q, k, v, layout).flatten(-2))
+
+    def one(self, x: Tensor, shift: Tensor, layout: PackedLayout) -> tuple[Tensor, Tensor]:
+        """Do the same for one token of each sequence: (T, D) -> (n, D) and what it lacks."""
+        read = self.norm1(x, shift) if self.pre_norm else x
+        q_bias, kv_bias = (None, None) if self.qkv_bias is None else self.qkv_bias.split([self.width, 2 * self.width])
+        (q,) = self._heads(F.linear(layout.one(read), self.qkv[: self.width], q_bias))
+        k, v = self._heads(F.linear(read, self.qkv[self.width :], kv_bias))
+        return self._rest(layout.one(x), shift, layout.attend_one(q, k, v).flatten(-2))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout) -> Tensor:
+        ours = kernels() if self.own_attention and q.is_cuda else None
+        if ours is None:
+            return layout.attend(q, k, v)
+        return ours.attention(q, k, v, layout.ends, layout.ends, (layout.longest, layout.longest))
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(T, c * D) -> c times (T, heads, d), views."""
+        return tuple(part.unflatten(-1, (self.heads, -1)) for part in x.split(self.width, -1))
+
+    def _rest(self, x: Tensor, shift: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the attention's output and the MLP to x, in place."""
+        x.addmm_(mixed, self.out.t())
+        if self.pre_norm:
+            shift = shift + self.out_bias
+            x.addmm_(self._activated(self.norm2(x, shift)), self.down.t())
+            return x, shift + self.down_bias
+        x = self.norm1(x, self.out_bias)
+        x.addmm_(self._activated(x), self.down.t())
+        return self.norm2(x, self.down_bias), torch.zeros_like(shift)
+
+    def _activated(self, x: Tensor) -> Tensor:
+        """(T, D) -> act(x W^T + b), (T, intermediate)."""
+        ours = kernels()
+        if ours is not None and x.is_cuda and self.act == "gelu" and fits_gelu(x, self.up):
+            return ours.linear_gelu(x, self.up, self.up_bias)
+        out = F.linear(x, self.up, self.up_bias.to(x.dtype))
+        return torch.ops.aten.gelu_(out) if self.act == "gelu" else activation(self.act)(out)
+
+
+def fits_gelu(x: Tensor, weight: Tensor) -> bool:
+    """Whether `linear_gelu` takes these and can be expected to pay: Hopper or later, whole tiles, enough rows."""
+    rows, cols = GELU_TILE
+    if len(x) < 32 * rows or len(weight) % cols or x.shape[1] % 64 or x.dtype != torch.bfloat16:
+        return False
+    return torch.cuda.get_device_capability(x.device) >= (9, 0)
+
+
+class FusedEncoder(nn.Module):
+    """The stack of blocks, as `Encoder`, for packed sequences.
+
+    own_attention: whether attention is our Triton kernel, not torch's. dtype: of the products' weights; norms and the
+    biases that norms add stay float32.
+    """
+
+    def __init__(self, encoder: Encoder, own_attention: bool = False, dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__()
+        self.blocks = [FusedBlock(block, own_attention, dtype) for block in encoder.blocks]  # type: ignore[arg-type]
+        self.eval()
+
+    def forward(self, x: Tensor, layouts: Iterable[PackedLayout]) -> list[Tensor]:
+        """(T, D), overwritten, and a layout for each layer -> the last layer's output alone."""
+        shift = x.new_zeros(x.shape[1], dtype=torch.float32)
+        for block, layout in zip(self.blocks, layouts, strict=True):
+            x, shift = block(x, shift, layout)
+        return [(x + shift).to(x.dtype)]
+
+    def forward_one(self, x: Tensor, layout: PackedLayout) -> Tensor:
+        """(T, D), overwritten -> (n, D), the last layer's output for one token of each sequence."""
+        shift = x.new_zeros(x.shape[1], dtype=torch.float32)
+        for block in self.blocks[:-1]:
+            x, shift = block(x, shift, layout)
+        x, shift = self.blocks[-1].one(x, shift, layout)
+        return (x + shift).to(x.dtype)

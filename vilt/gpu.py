@@ -1,0 +1,37 @@
+"""The switches of the GPU path, one for each way to be faster, with the default that was measured to pay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """How an `Engine` uses a GPU; without one nothing of it matters. What each is worth: benchmarks/README.md.
+
+    pinned: copy through page-locked memory, so that copies overlap with kernels.
+    fused: bfloat16 through `vilt.fused.FusedEncoder`.
+    attention: our own kernel of packed attention in place of torch's.
+    compiled: bfloat16 blocks through `torch.compile`, see `vilt.compiled_blocks`; not together with `fused`.
+    graphs: the encoder as CUDA graphs of bounded shapes, see `vilt.graphs`; worth a try for small batches.
+    """
+
+    pinned: bool = False
+    fused: bool = False
+    attention: bool = False
+    compiled: bool = False
+    graphs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fused and self.compiled:
+            raise ValueError("fused and compiled are two ways to run the same blocks: give one of them")
+
+
+DEFAULT = GpuOptions()
+
+
+def is_gpu(device: torch.device | str) -> bool:
+    """Return whether a device is an NVIDIA or AMD GPU."""
+    return torch.device(device).type == "cuda"
