@@ -39,11 +39,14 @@ def run(report: Report) -> None:
 
 
 def _row(report: Report, name: str, texts: int, engine: Engine, parts: list[Pairs], threads: int = 1) -> None:
-    def score(part: Pairs) -> None:
-        with torch.cuda.stream(torch.cuda.Stream()) if threads > 1 else torch.no_grad():
-            engine.of_pairs("score", part)
+    def own_stream() -> None:
+        if threads > 1:
+            torch.cuda.set_stream(torch.cuda.Stream(report.device))
 
-    with ThreadPoolExecutor(threads) as pool:
+    def score(part: Pairs) -> None:
+        engine.of_pairs("score", part)
+
+    with ThreadPoolExecutor(threads, initializer=own_stream) as pool:
         took = timing.seconds(lambda: list(pool.map(score, parts)), report.device, 0.0 if report.tiny else 0.8)
     rate = sum(map(len, parts)) / took
     report.row(name, texts, f"{rate:,.0f}", f"{rate / texts:,.0f}")

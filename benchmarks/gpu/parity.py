@@ -121,8 +121,7 @@ def memory(report: Report) -> None:
     peak, held = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
     torch.cuda.empty_cache()
     whole = torch.cuda.get_device_properties(device).total_memory
-    images = len(pairs.patches) * (pairs.patches.shape[1] * 3 + 2 * 768)  # uint8, bfloat16, and embedded
-    share = (held + images + 0.5 * (peak - held)) / whole
+    share = (held + 0.7 * (peak - held)) / whole
     engine.tokens = 2**20
     torch.cuda.set_per_process_memory_fraction(share, device)
     try:

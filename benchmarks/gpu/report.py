@@ -85,6 +85,7 @@ class Report:
     def write(self) -> None:
         """Write the report into $OUT where that is set."""
         if folder := os.environ.get("OUT"):
+            os.makedirs(folder, exist_ok=True)
             Path(folder, "gpu.md").write_text("\n".join(self.lines) + "\n")
             Path(folder, "gpu.json").write_text(json.dumps({"rates": self.rates, "failures": self.failures}))
             Path(folder, "tracebacks.txt").write_text("\n".join(self.traces))
