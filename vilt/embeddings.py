@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.configuration import PatchConfig, ViltConfig, VisualBertConfig
+from vilt.gpu import kernels
 from vilt.grids import Grid
 from vilt.images import patchify_pixels
 from vilt.linear import Linear
+from vilt.packing import GPU_ROWS
 
 CPU_ROWS = 1024  # patches that are projected together on a CPU, whose caches hold their pixels as floats
 
@@ -52,9 +54,21 @@ class ImageEmbeddings(nn.Module):
         self.cls = nn.Parameter(torch.zeros(config.hidden_size))
         self.cls_position = nn.Parameter(torch.zeros(config.hidden_size))
         self.position = nn.Parameter(torch.zeros(side, side, config.hidden_size))
+        self.kept: dict[Grid, Tensor] | None = None
+
+    def keep_positions(self) -> None:
+        """Keep each table that is resized from now on: for inference, where weights and device change no more."""
+        self.kept = {}
 
     def positions(self, grid: Grid) -> Tensor:
         """(rows * cols, D): the table resized to `grid`."""
+        if self.kept is None:
+            return self._resized(grid)
+        if grid not in self.kept:
+            self.kept[grid] = self._resized(grid)
+        return self.kept[grid]
+
+    def _resized(self, grid: Grid) -> Tensor:
         table = self.position.permute(2, 0, 1)[None]  # (1, D, side, side)
         return F.interpolate(table, tuple(grid), **self.resize)[0].flatten(1).T
 
@@ -89,7 +103,21 @@ class PixelProjection(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """uint8 (P, 3 * patch_size ** 2) -> (P, D)."""
         if patches.is_cuda:
-            pixels = torch.empty(patches.shape, dtype=self.linear.bias.dtype, device=patches.device)
-            return self.linear(torch.sub(patches, 127.5, out=pixels))  # one pass over memory; exact
+            ours, dtype = kernels(), self.linear.bias.dtype
+            return self.linear(ours.centre(patches, dtype) if ours else patches.to(dtype).sub_(127.5))
         rows = CPU_ROWS
         return torch.cat([self.linear(part.to(self.linear.bias.dtype).sub_(127.5)) for part in patches.split(rows)])
+
+
+class FilledRows(nn.Module):
+    """A projection for a GPU, of at least `GPU_ROWS` rows: for fewer, kernels sum in another order."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, width) -> (n, D)."""
+        missing = GPU_ROWS - len(rows)
+        filled = F.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows
+        return self.projection(filled)[: len(rows)]

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from vilt import checkpoint
 from vilt.backbone import Backbone
 from vilt.configuration import Config
+from vilt.embeddings import FilledRows
 from vilt.gpu import DEFAULT, GpuOptions, is_gpu
 from vilt.fast_encoder import fast_encoder
 from vilt.heads import Head, Reads
@@ -65,10 +66,14 @@ class Engine:
         if is_gpu(self.device):
             self.model.encoder = fast_encoder(self.model.encoder, self.precision, gpu)
         self.model.to(dtype)
+        if hasattr(self.model, "image"):
+            self.model.image.keep_positions()
         self.uploader = Uploader(self.device, gpu.pinned)
         self.projection = projection.to(self.device, dtype)
         for part in (self.model.encoder, self.projection):
             replace(part, packed)
+        if is_gpu(self.device):
+            self.projection = FilledRows(self.projection)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
         self.labels = np.array([self.config.id2label[i] for i in range(self.config.num_labels)], dtype=object)
 

@@ -8,8 +8,6 @@ every row as it reads it. Queries, keys and values are one product, and gelu is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.encoder import Block, Encoder
+from vilt.gpu import kernels
 from vilt.linear import activation
 
-GELU_TILE = (128, 256)  # rows and columns of a tile of `linear_gelu`
+GELU_COLUMNS, GELU_DEPTH = 256, 64  # of a tile of `linear_gelu`
 
 
 class PackedLayout(Protocol):
@@ -39,16 +38,6 @@ class PackedLayout(Protocol):
     def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
         ...
-
-
-@cache
-def kernels() -> ModuleType | None:
-    """Return our Triton kernels, or None where Triton is missing."""
-    try:
-        from vilt import gpu_kernels
-    except ImportError:
-        return None
-    return gpu_kernels
 
 
 class Norm(NamedTuple):
@@ -133,9 +122,11 @@ class FusedBlock:
 
 
 def fits_gelu(x: Tensor, weight: Tensor) -> bool:
-    """Whether `linear_gelu` takes these and can be expected to pay: Hopper or later, whole tiles, enough rows."""
-    rows, cols = GELU_TILE
-    if len(x) < 32 * rows or len(weight) % cols or x.shape[1] % 64 or x.dtype != torch.bfloat16:
+    """Return whether `linear_gelu` takes these: Hopper or later, whole tiles.
+
+    The number of rows does not matter, though few would be faster otherwise: rounding must not depend on it.
+    """
+    if len(weight) % GELU_COLUMNS or x.shape[1] % GELU_DEPTH or x.dtype != torch.bfloat16:
         return False
     return torch.cuda.get_device_capability(x.device) >= (9, 0)
 

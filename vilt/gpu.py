@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 
 import torch
 
@@ -18,9 +20,9 @@ class GpuOptions:
     graphs: the encoder as CUDA graphs of bounded shapes, see `vilt.graphs`; worth a try for small batches.
     """
 
-    pinned: bool = False
-    fused: bool = False
-    attention: bool = False
+    pinned: bool = True
+    fused: bool = True
+    attention: bool = True
     compiled: bool = False
     graphs: bool = False
 
@@ -35,3 +37,13 @@ DEFAULT = GpuOptions()
 def is_gpu(device: torch.device | str) -> bool:
     """Return whether a device is an NVIDIA or AMD GPU."""
     return torch.device(device).type == "cuda"
+
+
+@cache
+def kernels() -> ModuleType | None:
+    """Return our Triton kernels, or None where Triton is missing."""
+    try:
+        from vilt import gpu_kernels
+    except ImportError:
+        return None
+    return gpu_kernels

@@ -26,6 +26,7 @@ LEAST = 512  # tokens that are worth a thread of their own
 ROWS = (
     64  # on a CPU, tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows
 )
+GPU_ROWS = 2048  # tokens of a batch on a GPU at least: for fewer, kernels sum in another order, and bits would differ
 
 
 class ImageRows(NamedTuple):
@@ -249,7 +250,8 @@ class Packed(Sequences):
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
         put = put or partial(put_each, device=device)
         super().__init__(lengths, device, texts - 2 if last_word else None, put)
-        self.filler = int(-lengths.sum() % ROWS) if torch.device(device).type == "cpu" else 0
+        on_gpu = torch.device(device).type == "cuda"
+        self.filler = max(0, GPU_ROWS - int(lengths.sum())) if on_gpu else int(-lengths.sum() % ROWS)
         self.text_lengths = texts
         first = starts(lengths)
         types, cls = pairs.image_types, int(pairs.image_cls)

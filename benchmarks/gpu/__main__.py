@@ -40,7 +40,7 @@ def versions() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help=f"sections, of {','.join(SECTIONS)}")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=480, help="within which it is done (default 480)")
     parser.add_argument("--tiny", action="store_true", help="the sizes of a test")
     given = parser.parse_args()

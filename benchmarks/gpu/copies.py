@@ -20,12 +20,11 @@ def run(report: Report) -> None:
     count = 6 if report.tiny else 1280
     budget = 512 if report.tiny else 65536
     gpu = report.device.type == "cuda"
-    fast = {"fused": True, "attention": True} if gpu else {}
     report.table("host to host, micro-batches of " + f"{budget:,} tokens", "texts an image", "pairs/s", "images/s")
     for texts in (1, 5):
         parts = data.micro_batches(data.inputs("vilt", count if texts == 1 else count // 2, report.tiny, texts), budget)
         for pinned in (False, True) if gpu else (False,):
-            engine = data.open_as(folder, report.device, "bfloat16", pinned=pinned, **fast)
+            engine = data.open_as(folder, report.device, "bfloat16", pinned=pinned)
             name = "page-locked" if pinned else "pageable"
             report.attempt(f"copies {name} {texts}", lambda n=name, t=texts, e=engine, p=parts: _row(report, n, t, e, p))
             if gpu and pinned:
@@ -34,7 +33,7 @@ def run(report: Report) -> None:
                     lambda n=name, t=texts, e=engine, p=parts: _row(report, f"{n}, two threads", t, e, p, 2),
                 )
     if gpu:
-        engine = data.open_as(folder, report.device, "bfloat16", pinned=True, **fast)
+        engine = data.open_as(folder, report.device, "bfloat16", pinned=True)
         report.attempt("copies one call", lambda: _row(report, "page-locked, one call", 1, engine, [data.inputs("vilt", count, report.tiny)]))
 
 
