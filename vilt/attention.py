@@ -26,7 +26,9 @@ def _packed_kernel() -> Callable[..., Any] | None:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    return partial(varlen_attn, num_splits=1) if "num_splits" in inspect.signature(varlen_attn).parameters else varlen_attn
+    return (
+        partial(varlen_attn, num_splits=1) if "num_splits" in inspect.signature(varlen_attn).parameters else varlen_attn
+    )
 
 
 def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:

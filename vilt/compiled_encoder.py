@@ -60,4 +60,4 @@ class CompiledEncoder(nn.Module):
         for block in self.blocks[:-1]:
             x = compiled(after)(block, x, layout.attend(*compiled(before)(block, x)))
         last: Block = self.blocks[-1]  # type: ignore[assignment]
-        return last.forward_one(x, layout)  # type: ignore[arg-type]
+        return last.forward_one(x, layout)

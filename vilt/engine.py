@@ -13,9 +13,9 @@ from typing_extensions import Self
 from vilt import checkpoint
 from vilt.backbone import Backbone
 from vilt.configuration import Config
-from vilt.embeddings import FilledRows
-from vilt.gpu import DEFAULT, GpuOptions, is_gpu
+from vilt.embeddings import FilledRows, ImageEmbeddings
 from vilt.fast_encoder import fast_encoder
+from vilt.gpu import DEFAULT, GpuOptions, is_gpu
 from vilt.heads import Head, Reads
 from vilt.linear import packed, replace
 from vilt.packing import Packed, Pairs
@@ -66,8 +66,8 @@ class Engine:
         if is_gpu(self.device):
             self.model.encoder = fast_encoder(self.model.encoder, self.precision, gpu)
         self.model.to(dtype)
-        if hasattr(self.model, "image"):
-            self.model.image.keep_positions()
+        if isinstance(image := getattr(self.model, "image", None), ImageEmbeddings):
+            image.keep_positions()
         self.uploader = Uploader(self.device, gpu.pinned)
         self.projection = projection.to(self.device, dtype)
         for part in (self.model.encoder, self.projection):

@@ -18,7 +18,7 @@ from vilt.encoder import Block, Encoder
 from vilt.gpu import kernels
 from vilt.linear import activation
 
-GELU_COLUMNS, GELU_DEPTH = 256, 64  # of a tile of `linear_gelu`
+GELU_COLUMNS, GELU_DEPTH = 128, 64  # of a tile of `linear_gelu`
 
 
 class PackedLayout(Protocol):

@@ -1,8 +1,10 @@
-"""Triton kernels for bfloat16 inference on an NVIDIA GPU; import this module only where Triton is installed.
+"""Triton kernels for inference on an NVIDIA GPU, see `vilt.gpu.kernels`: attention, and a product with gelu.
 
 Each kernel computes a row, or a sequence, from its own inputs alone and in one fixed order of summation, so a result
 does not depend on the rest of the batch. Sums, norms and softmax are float32.
 """
+
+# mypy: allow-untyped-defs
 
 from __future__ import annotations
 
@@ -13,47 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-NORM_ROWS = 4  # rows that one program normalises
+from vilt.gpu_rows import centre, gelu, layer_norm, round_to_float8
+
+__all__ = ["attention", "centre", "layer_norm", "linear_gelu", "round_to_float8"]
+
 LOG2_E = 1.4426950408889634
-FLOAT8 = torch.float8_e4m3fn
-FLOAT8_LARGEST = torch.finfo(FLOAT8).max
-
-
-@triton.jit
-def _norm_kernel(x, shift, weight, bias, out, rows, eps, D: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, BLOCK)[None, :]
-    real = col < D
-    inside = (row < rows) & real
-    value = tl.load(x + row * D + col, inside, other=0.0).to(tl.float32)
-    value += tl.load(shift + col, real, other=0.0)
-    mean = tl.sum(value, 1)[:, None] / D
-    centred = tl.where(real, value - mean, 0.0)
-    scale = tl.rsqrt(tl.sum(centred * centred, 1)[:, None] / D + eps)
-    result = centred * scale * tl.load(weight + col, real, other=0.0) + tl.load(bias + col, real, other=0.0)
-    tl.store(out + row * D + col, result.to(out.dtype.element_ty), inside)
-
-
-def layer_norm(x: Tensor, shift: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Return the layer norm of `x + shift` over the last dimension.
-
-    Args:
-        x: bfloat16 (T, D), contiguous.
-        shift: float32 (D,), added to every row before the norm.
-        weight: float32 (D,).
-        bias: float32 (D,).
-        eps: Added to the variance.
-
-    Returns:
-        bfloat16 (T, D).
-    """
-    rows, width = x.shape
-    out = torch.empty_like(x)
-    if rows:
-        grid = (triton.cdiv(rows, NORM_ROWS),)
-        block = triton.next_power_of_2(width)
-        _norm_kernel[grid](x, shift, weight, bias, out, rows, eps, width, block, NORM_ROWS, num_warps=4)
-    return out
 
 
 @triton.jit
@@ -146,7 +112,20 @@ def attention(
     factor = size**-0.5 * LOG2_E
     strides = (q.stride(0), k.stride(0), v.stride(0))
     _attention_kernel[grid](
-        q, k, v, out, query_ends, key_ends, *strides, factor, heads, size, queries, keys, num_warps=warps, num_stages=stages
+        q,
+        k,
+        v,
+        out,
+        query_ends,
+        key_ends,
+        *strides,
+        factor,
+        heads,
+        size,
+        queries,
+        keys,
+        num_warps=warps,
+        num_stages=stages,
     )
     return out
 
@@ -159,17 +138,6 @@ def _tile(tile, tiles_m, tiles_n, GROUP: tl.constexpr):
     first = group * GROUP
     size = min(tiles_m - first, GROUP)
     return first + (tile % size), (tile % of_group) // size
-
-
-@triton.jit
-def _gelu(x):
-    """The exact gelu, by Abramowitz and Stegun's 7.1.26 for erfc: within 2e-7, and half the instructions of tl.erf."""
-    size = tl.abs(x)
-    t = tl.rsqrt(1.0 + 0.23164189 * size)  # 0.3275911 / sqrt(2)
-    t *= t
-    p = ((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736
-    p = (p * t + 0.254829592) * t
-    return tl.maximum(x, 0.0) - 0.5 * size * p * tl.exp2(-0.7213475204444817 * x * x)
 
 
 @triton.jit
@@ -198,13 +166,13 @@ def _linear_gelu_kernel(
         left, right = tl.split(halves)
         at = col * BN + tl.arange(0, BN // 2)
         left += tl.load(bias + at)[None, :]
-        out_tiles.store([row * BM, col * BN], _gelu(left).to(out_tiles.dtype))
+        out_tiles.store([row * BM, col * BN], gelu(left).to(out_tiles.dtype))
         right += tl.load(bias + at + BN // 2)[None, :]
-        out_tiles.store([row * BM, col * BN + BN // 2], _gelu(right).to(out_tiles.dtype))
+        out_tiles.store([row * BM, col * BN + BN // 2], gelu(right).to(out_tiles.dtype))
 
 
 def linear_gelu(
-    x: Tensor, weight: Tensor, bias: Tensor, blocks: tuple[int, int, int, int, int, int] = (128, 256, 64, 8, 3, 1)
+    x: Tensor, weight: Tensor, bias: Tensor, blocks: tuple[int, int, int, int, int, int] = (128, 128, 64, 4, 3, 2)
 ) -> Tensor:
     """Return gelu(x W^T + b), the exact gelu with erf, without a pass over memory of its own.
 
@@ -246,54 +214,3 @@ def linear_gelu(
 @cache
 def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-
-
-@triton.jit
-def _round_kernel(x, codes, scales, LARGEST: tl.constexpr, GELU: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    col = tl.arange(0, BLOCK)
-    real = col < D
-    value = tl.load(x + row * D + col, real, other=0.0).to(tl.float32)
-    if GELU:
-        value = _gelu(value)
-    scale = tl.maximum(tl.max(tl.abs(value), 0), 1e-30) / LARGEST
-    tl.store(codes + row * D + col, (value / scale).to(codes.dtype.element_ty), real)
-    tl.store(scales + row, scale)
-
-
-def round_to_float8(x: Tensor, gelu: bool = False) -> tuple[Tensor, Tensor]:
-    """Round rows to 8-bit floats with a scale for each row, in one pass over memory.
-
-    Args:
-        x: bfloat16 (rows, n), contiguous.
-        gelu: Whether to round gelu(x) instead.
-
-    Returns:
-        float8_e4m3fn (rows, n) and float32 (rows, 1), whose product is near x.
-    """
-    codes = torch.empty(x.shape, dtype=FLOAT8, device=x.device)
-    scales = torch.empty((len(x), 1), dtype=torch.float32, device=x.device)
-    block = triton.next_power_of_2(x.shape[1])
-    if len(x):
-        _round_kernel[(len(x),)](x, codes, scales, FLOAT8_LARGEST, gelu, x.shape[1], block, num_warps=4)
-    return codes, scales
-
-
-@triton.jit
-def _centre_kernel(x, out, count, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(x + at, at < count, other=0).to(tl.float32)
-    tl.store(out + at, (value - 127.5).to(out.dtype.element_ty), at < count)
-
-
-def centre(pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return uint8 pixels less 127.5, which is exact in bfloat16, in one pass over memory.
-
-    Args:
-        pixels: uint8, contiguous.
-        dtype: Of the result.
-    """
-    out = torch.empty(pixels.shape, dtype=dtype, device=pixels.device)
-    if pixels.numel():
-        _centre_kernel[(triton.cdiv(pixels.numel(), 4096),)](pixels, out, pixels.numel(), 4096, num_warps=8)
-    return out

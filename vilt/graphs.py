@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vilt.fused import FusedEncoder, PackedLayout
 from vilt.packing import Sequences
 
-TOKEN_STEPS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)  # tokens of a graph
+TOKEN_STEPS = (2048, 4096, 8192, 16384, 32768, 65536)  # tokens of a graph
 PAIR_STEP = 64  # pairs of a graph are a multiple
 LONGEST_STEP = 64  # and so is what it takes for the longest pair
 MOST_GRAPHS = 16

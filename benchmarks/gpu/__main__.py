@@ -20,8 +20,8 @@ SECTIONS = {  # name -> title, what runs, and the seconds without which it is no
     "kernels": ("Kernels", kernels.run, 20),
     "parity": ("Parity", parity.run, 20),
     "copies": ("Copies", copies.run, 10),
+    "job": ("The whole job", job.run, 90),
     "compile": ("Compiled and captured", rates.late, 60),
-    "job": ("The whole job", job.run, 60),
 }
 TINY_LEFT_OUT = ("compile", "job")
 

@@ -26,7 +26,9 @@ def run(report: Report) -> None:
         for pinned in (False, True) if gpu else (False,):
             engine = data.open_as(folder, report.device, "bfloat16", pinned=pinned)
             name = "page-locked" if pinned else "pageable"
-            report.attempt(f"copies {name} {texts}", lambda n=name, t=texts, e=engine, p=parts: _row(report, n, t, e, p))
+            report.attempt(
+                f"copies {name} {texts}", lambda n=name, t=texts, e=engine, p=parts: _row(report, n, t, e, p)
+            )
             if gpu and pinned:
                 report.attempt(
                     f"copies two threads {texts}",
@@ -34,7 +36,10 @@ def run(report: Report) -> None:
                 )
     if gpu:
         engine = data.open_as(folder, report.device, "bfloat16", pinned=True)
-        report.attempt("copies one call", lambda: _row(report, "page-locked, one call", 1, engine, [data.inputs("vilt", count, report.tiny)]))
+        report.attempt(
+            "copies one call",
+            lambda: _row(report, "page-locked, one call", 1, engine, [data.inputs("vilt", count, report.tiny)]),
+        )
 
 
 def _row(report: Report, name: str, texts: int, engine: Engine, parts: list[Pairs], threads: int = 1) -> None:

@@ -89,12 +89,20 @@ def candidates(report: Report) -> None:
         add("gelu", lambda: F.gelu(hidden), bytes_=4.0 * tokens * wide)
         add("gelu in place", lambda: torch.ops.aten.gelu_(hidden), bytes_=4.0 * tokens * wide)
         add("linear up, then gelu", lambda: F.gelu(F.linear(x, up, bias)), products * wide)
-        add("linear up with tanh gelu (not exact)", lambda: torch._addmm_activation(bias, x, up.t(), use_gelu=True), products * wide)
+        add(
+            "linear up with tanh gelu (not exact)",
+            lambda: torch._addmm_activation(bias, x, up.t(), use_gelu=True),
+            products * wide,
+        )
         add("layer norm", lambda: F.layer_norm(x, (width,), narrow, narrow), bytes_=4.0 * tokens * width)
         ours = triton_kernels()
         if ours is None or device.type == "cpu":
             return
-        add("ours: layer norm of x + shift", lambda: ours.layer_norm(x, shift, weight, shift, 1e-12), bytes_=4.0 * tokens * width)
+        add(
+            "ours: layer norm of x + shift",
+            lambda: ours.layer_norm(x, shift, weight, shift, 1e-12),
+            bytes_=4.0 * tokens * width,
+        )
         tiles = [(128, 256, 64, 8, 3, 1), (128, 256, 64, 8, 4, 1), (256, 128, 64, 8, 3, 1)]
         tiles += [(128, 128, 64, warps, 3, 2) for warps in (4, 8)] + [(64, 256, 64, 4, 2, 2), (128, 128, 128, 8, 2, 1)]
         bias32, exact = bias.float(), F.gelu(F.linear(x[:4096].float(), up.float(), bias.float()))
@@ -103,7 +111,9 @@ def candidates(report: Report) -> None:
             def linear_gelu(tile: tuple[int, ...] = tile) -> torch.Tensor:
                 return ours.linear_gelu(x, up, bias32, tile)
 
-            far = report.attempt(f"linear_gelu {tile}", lambda f=linear_gelu: float((f()[:4096].float() - exact).abs().max()))
+            far = report.attempt(
+                f"linear_gelu {tile}", lambda f=linear_gelu: float((f()[:4096].float() - exact).abs().max())
+            )
             if far is not None:
                 add(f"ours: linear up with gelu, tiles {tile}, off by {far:.0e}", linear_gelu, products * wide)
 
@@ -123,15 +133,28 @@ def attentions(report: Report) -> None:
     add = _adder(report)
     report.table(f"attention of {len(lengths)} sequences, {tokens:,} tokens", "µs", "TFLOP/s", "GB/s")
     with torch.inference_mode():
-        report.attempt("torch varlen", lambda: add("torch's packed kernel", lambda: attention.packed(q, k, v, ends, ends, longest), flops))
+        report.attempt(
+            "torch varlen",
+            lambda: add("torch's packed kernel", lambda: attention.packed(q, k, v, ends, ends, longest), flops),
+        )
         for kind in ("FLASH_ATTENTION", "CUDNN_ATTENTION"):
             report.attempt(f"sdpa {kind}", lambda kind=kind: _dense(add, kind, device))
         ours = triton_kernels()
-        for blocks in ((128, 64, 8, 3), (64, 64, 4, 3), (64, 64, 4, 2), (128, 32, 8, 4), (64, 32, 4, 4), (64, 32, 4, 3), (64, 32, 4, 2)):
+        for blocks in (
+            (128, 64, 8, 3),
+            (64, 64, 4, 3),
+            (64, 64, 4, 2),
+            (128, 32, 8, 4),
+            (64, 32, 4, 4),
+            (64, 32, 4, 3),
+            (64, 32, 4, 2),
+        ):
             if ours is not None:
                 report.attempt(
                     f"attention {blocks}",
-                    lambda blocks=blocks: add(f"ours, {blocks}", lambda: ours.attention(q, k, v, ends, ends, longest, blocks), flops),
+                    lambda blocks=blocks: add(
+                        f"ours, {blocks}", lambda: ours.attention(q, k, v, ends, ends, longest, blocks), flops
+                    ),
                 )
         each = torch.arange(len(lengths) + 1, dtype=torch.int32, device=device)
         one = q[ends[:-1].long()]
@@ -148,37 +171,41 @@ def _dense(add, kind: str, device: torch.device) -> None:  # type: ignore[no-unt
 
 def float8(report: Report) -> None:
     """Print what products of 8-bit floats take, and rounding for them."""
-    from vilt.float8 import can_multiply, rounded
+    from vilt.float8 import can_multiply
 
-    device, tokens = report.device, 65536
-    if not can_multiply(device):
+    if not can_multiply(report.device):
         return
-    add = _adder(report)
+    report.table(f"float8 on {65536:,} tokens", "µs", "TFLOP/s", "GB/s")
+    for inner, outer in ((768, 2304), (768, 3072), (3072, 768)):
+        _float8_product(report, 65536, inner, outer)
 
-    def torchs(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+
+def _float8_product(report: Report, tokens: int, inner: int, outer: int) -> None:
+    """Print the rows of one shape."""
+    from vilt.float8 import rounded
+
+    device, add, ours = report.device, _adder(report), triton_kernels()
+    x = torch.randn(tokens, inner, device=device).bfloat16()
+    weight, scale = rounded(torch.randn(outer, inner, device=device) / 30)
+    codes, scales = rounded(x)
+    bias = torch.randn(outer, device=device).bfloat16()
+
+    def product(fast: bool = False) -> torch.Tensor:
+        return torch._scaled_mm(
+            codes, weight.t(), scales, scale.t(), bias, out_dtype=torch.bfloat16, use_fast_accum=fast
+        )
+
+    def by_torch() -> tuple[torch.Tensor, torch.Tensor]:
         with patch("vilt.float8.kernels", return_value=None):
             return rounded(x)
 
-    report.table(f"float8 on {tokens:,} tokens", "µs", "TFLOP/s", "GB/s")
-    ours = triton_kernels()
-    for inner, outer in ((768, 2304), (768, 3072), (3072, 768)):
-        x = torch.randn(tokens, inner, device=device).bfloat16()
-        weight, scale = rounded(torch.randn(outer, inner, device=device) / 30)
-        codes, scales = rounded(x)
-        bias = torch.randn(outer, device=device).bfloat16()
-
-        def product() -> torch.Tensor:
-            return torch._scaled_mm(codes, weight.t(), scales, scale.t(), bias, out_dtype=torch.bfloat16)  # noqa: B023
-
-        def fast() -> torch.Tensor:
-            return torch._scaled_mm(codes, weight.t(), scales, scale.t(), bias, out_dtype=torch.bfloat16, use_fast_accum=True)  # noqa: B023
-
-        report.attempt(f"scaled_mm {inner}", lambda p=product: add(f"product {inner} to {outer}", p, 2.0 * tokens * inner * outer))
-        report.attempt(f"scaled_mm fast {inner}", lambda p=fast: add(f"the same, fast accumulation {inner} to {outer}", p, 2.0 * tokens * inner * outer))
-        add(f"rounding {inner}, torch's operations", lambda: torchs(x), bytes_=3.0 * x.numel())  # noqa: B023
-        if ours is not None:
-            different = (ours.round_to_float8(x)[0].float() != torchs(x)[0].float()).float().mean()
-            add(f"rounding {inner}, ours, {different:.1e} of the codes differ", lambda: ours.round_to_float8(x), bytes_=3.0 * x.numel())  # noqa: B023
+    add(f"product {inner} to {outer}", product, 2.0 * tokens * inner * outer)
+    add("the same, fast accumulation", lambda: product(True), 2.0 * tokens * inner * outer)
+    add(f"rounding {inner}, torch's operations", by_torch, bytes_=3.0 * x.numel())
+    if ours is not None:
+        different = (ours.round_to_float8(x)[0].float() != by_torch()[0].float()).float().mean()
+        name = f"rounding {inner}, ours, {different:.1e} of the codes differ"
+        add(name, lambda: ours.round_to_float8(x), bytes_=3.0 * x.numel())
 
 
 def _adder(report: Report):  # type: ignore[no-untyped-def]

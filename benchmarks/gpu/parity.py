@@ -39,7 +39,11 @@ def parity(report: Report) -> None:
 def _rows(report: Report) -> list[tuple[str, str]]:
     if report.device.type == "cpu":
         return [("float32", "torch's operations"), ("bfloat16", "torch's operations")]
-    return [("float32", "torch's operations"), *(("bfloat16", name) for name in SWITCHES), ("float8", "torch's operations")]
+    return [
+        ("float32", "torch's operations"),
+        *(("bfloat16", name) for name in SWITCHES),
+        ("float8", "torch's operations"),
+    ]
 
 
 def _row(report: Report, row: tuple[str, str, str], folder: str, pairs: Pairs, exact: np.ndarray) -> None:

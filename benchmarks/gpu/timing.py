@@ -48,7 +48,7 @@ def kernel_seconds(run: Run, device: torch.device, budget: float = 0.15, warm_up
 
 
 def matrix_rates(device: torch.device, size: int) -> dict[str, float]:
-    """Return FLOP/s of a square bfloat16 product of random numbers: the best single run, and while it runs on and on."""
+    """Return FLOP/s of a square bfloat16 product of random numbers: the best single run, and run after run."""
     a, b = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
     work = 2.0 * size**3
     best = min(seconds(lambda: a @ b, device, 0.0) for _ in range(7))
