@@ -64,7 +64,7 @@ class Engine:
         if self.precision in LINEARS:
             replace(model.encoder, LINEARS[self.precision])  # but not the projection: bfloat16 holds pixels exactly
         if is_gpu(self.device):
-            self.model.encoder = fast_encoder(self.model.encoder, self.precision, gpu)
+            self.model.encoder = fast_encoder(model.encoder, self.precision, gpu)  # type: ignore[assignment]
         self.model.to(dtype)
         if isinstance(image := getattr(self.model, "image", None), ImageEmbeddings):
             image.keep_positions()

@@ -93,7 +93,7 @@ class FusedBlock:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout) -> Tensor:
         ours = kernels() if self.own_attention and q.is_cuda else None
-        if ours is None:
+        if ours is None or not ours.fits_attention(q, layout.ends):
             return layout.attend(q, k, v)
         return ours.attention(q, k, v, layout.ends, layout.ends, (layout.longest, layout.longest))
 

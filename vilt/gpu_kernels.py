@@ -17,9 +17,10 @@ from torch import Tensor
 
 from vilt.gpu_rows import centre, gelu, layer_norm, round_to_float8
 
-__all__ = ["attention", "centre", "layer_norm", "linear_gelu", "round_to_float8"]
+__all__ = ["attention", "centre", "fits_attention", "layer_norm", "linear_gelu", "round_to_float8"]
 
 LOG2_E = 1.4426950408889634
+MOST_SEQUENCES = 65535  # of the third dimension of a grid
 
 
 @triton.jit
@@ -80,6 +81,12 @@ def _attention_kernel(
     mixed = mixed / total[:, None]
     at = out + ((first + row) * HEADS + head)[:, None] * D + dim[None, :]
     tl.store(at, mixed.to(out.dtype.element_ty), own[:, None])
+
+
+def fits_attention(q: Tensor, ends: Tensor) -> bool:
+    """Return whether `attention` takes queries (T, heads, d) of as many sequences as `ends` has, less one."""
+    size = q.shape[-1]
+    return size >= 16 and size & (size - 1) == 0 and len(ends) - 1 <= MOST_SEQUENCES
 
 
 def attention(

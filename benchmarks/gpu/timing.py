@@ -47,12 +47,12 @@ def kernel_seconds(run: Run, device: torch.device, budget: float = 0.15, warm_up
     return (time.perf_counter() - started) / count
 
 
-def matrix_rates(device: torch.device, size: int) -> dict[str, float]:
+def matrix_rates(device: torch.device, size: int, budget: float = 1.0) -> dict[str, float]:
     """Return FLOP/s of a square bfloat16 product of random numbers: the best single run, and run after run."""
     a, b = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
     work = 2.0 * size**3
     best = min(seconds(lambda: a @ b, device, 0.0) for _ in range(7))
-    return {"bfloat16, best": work / best, "bfloat16, sustained": work / kernel_seconds(lambda: a @ b, device, 1.0)}
+    return {"bfloat16, best": work / best, "bfloat16, sustained": work / kernel_seconds(lambda: a @ b, device, budget)}
 
 
 def copy_rates(device: torch.device, size: int) -> dict[str, float]:
