@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,13 +16,19 @@ from vilt.inference.softmax import softmax_
 
 @cache
 def _packed_kernel() -> Callable[..., Any] | None:
-    """Of torch, where it can be told not to split keys: else how a pair is summed depends on its batch. Importing it
-    takes a second, which only those with a GPU need."""
+    """Return torch's kernel for packed sequences, or None before torch 2.10.
+
+    Split keys would make a pair's sums depend on its batch, so `num_splits=1` forbids them. torch 2.10 and 2.11 have
+    no such argument, and their kernel splits keys only for grouped queries. The import takes a second, which only
+    those with a GPU need.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
-    except ImportError:  # torch before 2.10
+    except ImportError:
         return None
-    return varlen_attn if "num_splits" in inspect.signature(varlen_attn).parameters else None
+    if "num_splits" not in inspect.signature(varlen_attn).parameters:
+        return varlen_attn
+    return partial(varlen_attn, num_splits=1)
 
 
 def same_length(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
@@ -55,4 +61,4 @@ def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor
     """
     kernel = _packed_kernel()
     assert kernel is not None
-    return kernel(q, k, v, query_ends, key_ends, *most, num_splits=1)
+    return kernel(q, k, v, query_ends, key_ends, *most)
