@@ -8,8 +8,9 @@ contiguous slice that views as a dense batch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,10 +21,13 @@ from torch import Tensor
 from vilt.inference import attention
 from vilt.processing.grids import Grid
 
+Put = Callable[[np.ndarray], Tensor]  # an array of rows -> a tensor, which may be on a device
+PutAll = Callable[[Sequence[np.ndarray]], list[Tensor]]  # the same for several int64 arrays (n,) at once
 LEAST = 512  # tokens that are worth a thread of their own
 ROWS = (
     64  # on a CPU, tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows
 )
+GPU_ROWS = 2048  # tokens of a batch on a GPU at least: for fewer, kernels sum in another order, and bits would differ
 
 
 class ImageRows(NamedTuple):
@@ -88,6 +92,37 @@ class Pairs:
         ids = token_ids[spans(starts(text_lengths)[text_index], lengths)]
         return replace(self, token_ids=ids, text_lengths=lengths, image_index=image_index)
 
+    def windows(self, token_budget: int) -> Iterator[tuple[np.ndarray, Pairs]]:
+        """Yield the pairs in the order of their images, in parts of at most `token_budget` tokens.
+
+        A pair that is longer than that is a part by itself. The rows of a part's images are a view, not a copy.
+
+        Yields:
+            The positions of a part's pairs, int64, and the part with the images that its pairs read.
+        """
+        order = np.argsort(self.image_index, kind="stable")
+        ends = np.cumsum(self.lengths[order])
+        first_row, begin = np.append(0, np.cumsum(self.grid_sizes)), 0
+        while begin < len(order):
+            before = ends[begin - 1] if begin else 0
+            end = max(begin + 1, int(np.searchsorted(ends, before + token_budget, "right")))
+            chosen = order[begin:end]
+            first, last = int(self.image_index[chosen[0]]), int(self.image_index[chosen[-1]]) + 1
+            lengths = self.text_lengths[chosen]
+            yield (
+                chosen,
+                Pairs(
+                    self.token_ids[spans(starts(self.text_lengths)[chosen], lengths)],
+                    lengths,
+                    self.patches[first_row[first] : first_row[last]],
+                    self.grids[first:last],
+                    self.image_index[chosen] - first,
+                    self.image_types[first:last],
+                    self.image_cls,
+                ),
+            )
+            begin = end
+
     def cut(self, token_budget: int, chosen: np.ndarray | None = None, threads: int = 1) -> list[np.ndarray]:
         """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most
         `token_budget` tokens (a longer pair alone is a part of its own), and so that as many threads are done at
@@ -119,6 +154,11 @@ def spans(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.arange(lengths.sum()) + np.repeat(begin - starts(lengths), lengths)
 
 
+def put_each(arrays: Sequence[np.ndarray], device: torch.device | str = "cpu") -> list[Tensor]:
+    """Return each int64 array as a tensor on a device."""
+    return [torch.from_numpy(array).to(device) for array in arrays]
+
+
 def as_tensor(array: np.ndarray) -> Tensor:
     """A tensor over the same memory, which may be read-only: it is only ever read."""
     with warnings.catch_warnings():
@@ -136,11 +176,18 @@ class Sequences:
     reads: int64 (n,), the row of the token that a head is on; the first unless given.
     """
 
-    def __init__(self, lengths: np.ndarray, device: torch.device | str, reads: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        device: torch.device | str,
+        reads: np.ndarray | None = None,
+        put: PutAll | None = None,
+    ) -> None:
         first = starts(lengths)
-        self.starts = torch.from_numpy(first).to(device)
-        self.reads = self.starts if reads is None else torch.from_numpy(first + reads).to(device)
-        self.ends = torch.from_numpy(np.append(0, np.cumsum(lengths)).astype(np.int32)).to(device)
+        read = first if reads is None else first + reads
+        put = put or partial(put_each, device=device)
+        self.starts, self.reads, ends = put([first, read, np.append(0, np.cumsum(lengths))])
+        self.ends = ends.to(torch.int32)
         self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
         self.longest = max(length for length, _ in self.runs)
 
@@ -187,6 +234,7 @@ class Packed(Sequences):
     filler: how many of the T tokens, the last ones, belong to no pair.
 
     last_word: a head is on the last token before each text's [SEP], not on the first of the pair.
+    put: int64 arrays -> tensors on the device, see `vilt.inference.gpu.transfer`.
     """
 
     def __init__(
@@ -195,14 +243,17 @@ class Packed(Sequences):
         chosen: np.ndarray | None = None,
         device: torch.device | str = "cpu",
         last_word: bool = False,
+        put: PutAll | None = None,
     ) -> None:
         chosen = np.arange(len(pairs)) if chosen is None else chosen
         lengths = pairs.lengths[chosen]
         by_length = np.argsort(lengths, kind="stable")
         self.order, lengths = chosen[by_length], lengths[by_length]
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
-        super().__init__(lengths, device, texts - 2 if last_word else None)
-        self.filler = int(-lengths.sum() % ROWS) if torch.device(device).type == "cpu" else 0
+        put = put or partial(put_each, device=device)
+        super().__init__(lengths, device, texts - 2 if last_word else None, put)
+        on_gpu = torch.device(device).type == "cuda"
+        self.filler = max(0, GPU_ROWS - int(lengths.sum())) if on_gpu else int(-lengths.sum() % ROWS)
         self.text_lengths = texts
         first = starts(lengths)
         types, cls = pairs.image_types, int(pairs.image_cls)
@@ -212,16 +263,13 @@ class Packed(Sequences):
             source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
         first_token = starts(pairs.text_lengths)[self.order]
 
-        def put(index: np.ndarray) -> Tensor:
-            return torch.from_numpy(index).to(device)
-
         text_order = spans(first_token, texts)
-        self.text_order = put(text_order)
-        self.token_ids = put(pairs.token_ids[text_order])
-        self.positions = put(spans(np.zeros_like(texts), texts))
-        self.text_rows = put(spans(first, texts))
-        self.image_source = put(source)
-        self.image_rows = put(spans(first + texts, lengths - texts))
+        text_rows = spans(first, texts)
+        image_rows = spans(first + texts, lengths - texts)
+        positions = spans(np.zeros_like(texts), texts)
+        self.text_order, self.token_ids, self.positions, self.text_rows, self.image_source, self.image_rows = put(
+            [text_order, pairs.token_ids[text_order], positions, text_rows, source, image_rows]
+        )
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
         """text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
