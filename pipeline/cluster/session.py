@@ -16,7 +16,7 @@ from pipeline.common.errors import ConfigError, RayFailedError, first_line
 from pipeline.common.ray_compat import starting_on_loopback
 
 logger = logging.getLogger(__name__)
-START_ATTEMPTS = 2  # a busy machine may need the second
+START_ATTEMPTS = 3  # Ray gives itself 30 s, which a busy machine may not do with
 CONNECT_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
 
 

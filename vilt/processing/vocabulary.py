@@ -47,13 +47,12 @@ class Settings:
         """Return the settings of a `tokenizer_config.json`."""
         names = {name: _content(given[name]) if given.get(name) else token for name, token in NAMES.items()}
         longest = given.get("model_max_length")
-        known = isinstance(longest, int | float) and 0 < longest < UNLIMITED
         return cls(
             names,
             bool(given.get("do_lower_case", True)),
             given.get("strip_accents"),
             bool(given.get("tokenize_chinese_chars", True)),
-            int(longest) if known else None,
+            int(longest) if isinstance(longest, int | float) and 0 < longest < UNLIMITED else None,
             given.get("padding_side", "right"),
             given.get("truncation_side", "right"),
             dict(given),

@@ -171,7 +171,7 @@ IMAGES: dict[str, Line] = {
         p(FOUR, input_data_format="channels_last", image_mean=[0.1] * 4, image_std=[0.5] * 4, return_tensors="np")
     ),
     "4 channels first": lambda p: dict(
-        p(np.moveaxis(FOUR, 2, 0), input_data_format="channels_first", image_mean=[0.1] * 3 + [0.9], image_std=[0.5] * 4)
+        p(np.moveaxis(FOUR, 2, 0), input_data_format="channels_first", image_mean=[0.1] * 4, image_std=[0.5, 1, 1, 1])
     ),
     "1 channel": lambda p: dict(
         p(RGB[..., :1], input_data_format="channels_last", image_mean=[0.5], image_std=[0.5], return_tensors="np")
