@@ -286,7 +286,7 @@ class Engine:
                 return batch, None
 
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        waiting = pairs.cut(self.tokens, chosen, threads)
+        waiting = pairs.split_by_length(self.tokens, chosen, threads)
         while waiting:
             too_large = []
             for batch, values in side_by_side(run, waiting, threads):
@@ -295,7 +295,7 @@ class Engine:
                     self.tokens = min(self.tokens, int(pairs.lengths[batch.order].sum()) // 2)
                 else:
                     yield batch, values
-            waiting = pairs.cut(self.tokens, np.concatenate(too_large)) if too_large else []
+            waiting = pairs.split_by_length(self.tokens, np.concatenate(too_large)) if too_large else []
 
     def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
         """Return for each row of scores (n, labels) its `top_k` (label, score), best first."""
