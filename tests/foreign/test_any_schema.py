@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pipeline import ConfigError
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.table import open_table, read_plan
 from tests.foreign.test_tables import config
 
@@ -162,7 +162,7 @@ def test_values_are_equal_or_refused(table: pa.Table, group: int, store_schema: 
             assert "\n" not in str(error)
             return event("refused before work")
         plan = read_plan(opened, 4)
-        read = pa.concat_tables(part for one in opened.unread(Places.none()) for part in one.read(plan))
+        read = pa.concat_tables(part for one in opened.unread(RowSet.none()) for part in one.read(plan))
         assert read.num_rows == opened.rows == table.num_rows
         assert set(read.column_names) == {*table.column_names, "__place", "row_hash"}
         for name in table.column_names:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import JobConfig
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import windows_of
 from pipeline.tables.table import open_table, read_plan
 
@@ -32,7 +32,7 @@ def table_of(job: JobConfig) -> pa.Table:
     """The rows of a job's table, without `__place`, and without `row_hash` if there are ids."""
     table = open_table(job)
     plan = read_plan(table, job.batch.window_rows)
-    tables = (rows for one in table.unread(Places.none()) for rows in one.read(plan))
+    tables = (rows for one in table.unread(RowSet.none()) for rows in one.read(plan))
     windows = list(windows_of(tables, plan.window_rows))
     if not windows:
         assert not table.rows, "counted before, and read"

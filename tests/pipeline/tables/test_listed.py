@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
 from pipeline.tables.format import InputFile, Split
 from pipeline.tables.listed import asked_again
@@ -47,13 +47,13 @@ def test_opening() -> None:
 
 
 def test_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    split = UnreadSplit(0, InputFile("/a", "a", 1, ""), Split(0, 2, 2, 1), Places.none())
+    split = UnreadSplit(0, InputFile("/a", "a", 1, ""), Split(0, 2, 2, 1), RowSet.none())
     schema = pa.schema([("n", pa.int64())])
     assert [table["n"].to_pylist() for table in split.read(ReadPlan(Forgetful(3), schema, ["n"], None, 9))] == [[1, 2]]
     monkeypatch.setattr("pipeline.storage.filesystem.RETRY_SECONDS", 0.0)
     with pytest.raises(OSError, match=r"a: .*was listed, and is not there now: was the table changed"):
         list(split.read(ReadPlan(Forgetful(99), schema, ["n"], None, 9)))
-    longer = UnreadSplit(0, split.file, Split(0, 3, 3, 1), Places.none())
+    longer = UnreadSplit(0, split.file, Split(0, 3, 3, 1), RowSet.none())
     with pytest.raises(OSError, match=r"has 2 rows where 3 were counted: the table was changed"):
         list(longer.read(ReadPlan(Forgetful(0), schema, ["n"], None, 9)))
 
@@ -65,6 +65,6 @@ def test_a_file_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(rows_of(job)) == len(ROWS)
     table = open_table(job)
     (tmp_path / "a.parquet").unlink()
-    [unread, *_] = table.unread(Places.none())
+    [unread, *_] = table.unread(RowSet.none())
     with pytest.raises(OSError, match=r"a\.parquet: .*was listed, and is not there now"):
         list(unread.read(table.plan(["n"], 5)))
