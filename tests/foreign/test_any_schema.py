@@ -153,7 +153,7 @@ def test_values_are_equal_or_refused(table: pa.Table, group: int, store_schema: 
         path = Path(folder, "a.parquet")
         try:
             pq.write_table(table, path, row_group_size=group, store_schema=store_schema, use_dictionary=dictionary)
-            pq.ParquetFile(path).read()
+            in_file = pq.ParquetFile(path).read()
         except (pa.ArrowException, OSError):
             return event("pyarrow itself cannot write or read it")
         try:
@@ -165,7 +165,8 @@ def test_values_are_equal_or_refused(table: pa.Table, group: int, store_schema: 
         read = pa.concat_tables(part for one in opened.unread(RowSet.none()) for part in one.read(plan))
         assert read.num_rows == opened.rows == table.num_rows
         assert set(read.column_names) == {*table.column_names, "__place", "row_hash"}
+        written = table if store_schema else in_file  # without Arrow's schema a duration is a number
         for name in table.column_names:
-            expected, found = (one[name].combine_chunks() for one in (table, read))
+            expected, found = (one[name].combine_chunks() for one in (written, read))
             assert comparable(found) == comparable(expected), (name, expected.type, found.type)
     return event("equal")

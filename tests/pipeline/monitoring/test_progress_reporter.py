@@ -30,8 +30,8 @@ def test_the_events_of_a_job(
         "batch": {"window_rows": 10, "tokens": 512},
     }
     with caplog.at_level(logging.INFO, "pipeline"):
-        summary = run(JobConfig.parse("score", values), every=0.1)
-        again = run(JobConfig.parse("score", values), every=0.1)
+        summary = run(JobConfig.parse("score", values), log_every=0.1)
+        again = run(JobConfig.parse("score", values), log_every=0.1)
     events = [(record.event, record.fields) for record in caplog.records if hasattr(record, "event")]  # type: ignore[attr-defined]
     names = [name for name, _ in events]
     assert names[0] == "job_started"

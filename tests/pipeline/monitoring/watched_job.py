@@ -17,6 +17,6 @@ if __name__ == "__main__":
         _metrics_export_port=int(sys.argv[2]),
         _system_config={"metrics_report_interval_ms": 1000},
     )
-    print(json.dumps(asdict(run(JobConfig.load("score", sys.argv[1]), every=1.0))), flush=True)
+    print(json.dumps(asdict(run(JobConfig.load("score", sys.argv[1]), log_every=1.0))), flush=True)
     sys.stdin.read()
     ray.shutdown()
