@@ -19,6 +19,7 @@ from torch import Tensor
 PACKED_LINEAR = "mkldnn._linear_pointwise"
 INT8_LINEAR = "onednn.qlinear_pointwise"
 SCALED_MM = "torch._scaled_mm"
+GELU_IN_PLACE = "aten.gelu_"
 VARLEN = "torch.nn.attention.varlen.varlen_attn"
 FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}  # as oneDNN's kernels name them
 MIDDLE = 128  # the code of 0: oneDNN's fast kernels want inputs without signs
@@ -158,6 +159,21 @@ def _try_scaled_mm() -> bool:
     return torch.allclose(out.float(), codes.float() @ codes.float().t(), rtol=0.02, atol=0.1)
 
 
+# The exact gelu in place
+
+
+def gelu_(x: Tensor) -> Tensor:
+    """Return the exact gelu of `x`, in its memory if torch can."""
+    out: Tensor = torch.ops.aten.gelu_(x) if available(GELU_IN_PLACE) else F.gelu(x)
+    return out
+
+
+def _try_gelu() -> bool:
+    """Compare with the function of the public API."""
+    x = torch.linspace(-3, 3, 7)
+    return torch.allclose(torch.ops.aten.gelu_(x.clone()), F.gelu(x))
+
+
 # Attention of packed sequences
 
 
@@ -202,5 +218,6 @@ TRIALS: dict[str, Callable[[], bool]] = {
     PACKED_LINEAR: _try_packed_linear,
     INT8_LINEAR: _try_int8_linear,
     SCALED_MM: _try_scaled_mm,
+    GELU_IN_PLACE: _try_gelu,
     VARLEN: _try_varlen,
 }

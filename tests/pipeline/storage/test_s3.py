@@ -54,7 +54,7 @@ def test_everything_on_s3(s3_server: str, scene_rows: Callable[[int], list[dict[
         assert out[i]["score"] == pytest.approx(scores[i], abs=1e-5)
     assert summary.scored == 21
     names = sorted(path.rpartition("/")[2] for path in s3.find("bucket/scores"))
-    assert names == ["_summary.json", *summary.files]
+    assert names == ["_input.json", "_summary.json", *summary.files]
 
 
 def test_no_access_is_one_line(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,4 +50,4 @@ def test_a_job_reads_and_writes(moto: str, scene_rows: Callable[[int], list[dict
     assert {row["day"] for row in out} == {0, 1}
     again = run(JobConfig.parse("score", {**values, "output": {"path": "s3://vendor/scores", "overwrite": True}}))
     names = {path.rpartition("/")[2] for path in s3.find("vendor/scores")}
-    assert names == {"_summary.json", *again.files}
+    assert names == {"_input.json", "_summary.json", *again.files}
