@@ -79,7 +79,7 @@ def delta_type(kind: pa.DataType, null: pa.DataType | None = None) -> pa.DataTyp
 
 def is_text(kind: pa.DataType) -> bool:
     """Return whether values of this type are strings."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -199,10 +199,10 @@ def holds(wide: pa.DataType, kind: pa.DataType) -> bool:
         return all(one.name in fields and holds(fields[one.name], one.type) for one in kind)
     if types.is_map(wide) and types.is_map(kind):
         return holds(wide.key_type, kind.key_type) and holds(wide.item_type, kind.item_type)
-    return _holds_plain(wide, kind)
+    return bool(_holds_plain(wide, kind))
 
 
-def _holds_plain(wide: pa.DataType, kind: pa.DataType) -> bool:
+def _holds_plain(wide: pa.DataType, kind: pa.DataType) -> object:
     """Do as `holds` does, for types without parts."""
     types = pa.types
     if types.is_string(wide):
