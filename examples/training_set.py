@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow.dataset as ds
 from PIL import Image
 
-from jobs.commands.demo import write_table
+from jobs.demo.table import write_table
 from pipeline import JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
