@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import machine
 from pipeline import JobConfig
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.table import open_table, read_plan
 
@@ -42,7 +42,7 @@ def measure(folder: str) -> None:
     begin = time.perf_counter()
     table = open_table(config)
     opened = time.perf_counter()
-    tasks = TableSource(table.unread(Places.none()), read_plan(table, 512), lambda window: iter([window])).tasks
+    tasks = TableSource(table.unread(RowSet.none()), read_plan(table, 512), lambda window: iter([window])).tasks
     planned = time.perf_counter()
     grown, files = peak() - before, len(table.files)
     print(

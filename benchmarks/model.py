@@ -19,22 +19,14 @@ import transformers
 from PIL import Image
 
 from benchmarks import coco, machine
+from benchmarks.flops import work
 from vilt import Predictor, ViltImageProcessor, ViltTokenizer
 from vilt.inference.int8 import can_multiply
-from vilt.inference.packing import Pairs
 from vilt.processing.decoding import decode
 
 BATCHES = (1, 8, 32)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS = {**DTYPES, **({"int8": torch.int8} if can_multiply(torch.device("cpu")) else {})}
-
-
-def work(pairs: Pairs, width: int = 768, layers: int = 12) -> float:
-    """Floating point operations that the scores of these pairs take: the last layer for [CLS] alone."""
-    lengths = pairs.lengths.astype(float)
-    whole = 24 * width**2 * lengths.sum() + 4 * width * (lengths**2).sum()  # of one layer
-    last = 4 * width**2 * lengths.sum() + 20 * width**2 * len(pairs) + 4 * width * lengths.sum()
-    return float((layers - 1) * whole + last + 2 * 3072 * width * len(pairs.patches))
 
 
 def make_checkpoint() -> tuple[str, transformers.ViltForImageAndTextRetrieval]:

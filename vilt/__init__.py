@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vilt.inference.engine import Filled, Tag
     from vilt.models.registry import open_predictor
     from vilt.models.vilt.configuration import ViltConfig
     from vilt.models.vilt.heads import (
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
         ViltForTokenClassification,
     )
     from vilt.models.vilt.modeling import ViltModel
-    from vilt.models.vilt.predictor import Filled, Predictor, Tag
+    from vilt.models.vilt.predictor import Predictor
     from vilt.models.visual_bert.configuration import VisualBertConfig
     from vilt.models.visual_bert.heads import (
         VisualBertForMultipleChoice,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vilt.models.vit.configuration import ViTConfig
     from vilt.models.vit.modeling import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
     from vilt.models.vit.predictor import ViTPredictor
-    from vilt.processing.decoding import ImageError
+    from vilt.processing.errors import ImageError
     from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
     from vilt.processing.processor import ViltProcessor
     from vilt.processing.text import ViltTokenizer
@@ -86,11 +87,8 @@ _MODULES = {
         "ViltForTokenClassification",
     ),
     "models.vilt.modeling": ("ViltModel",),
-    "models.vilt.predictor": (
-        "Filled",
-        "Predictor",
-        "Tag",
-    ),
+    "inference.engine": ("Filled", "Tag"),
+    "models.vilt.predictor": ("Predictor",),
     "models.visual_bert.heads": (
         "VisualBertForMultipleChoice",
         "VisualBertForPreTraining",
@@ -106,7 +104,7 @@ _MODULES = {
         "ViTModel",
     ),
     "models.vit.predictor": ("ViTPredictor",),
-    "processing.decoding": ("ImageError",),
+    "processing.errors": ("ImageError",),
     "processing.images": (
         "ViTFeatureExtractor",
         "ViTImageProcessor",

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.results.distribution import Distribution
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 
 # Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
 INK, GRID, KEPT, DROPPED, LINE = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -64,7 +64,7 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
     return _svg(figure, of)
 
 
-def progress(parts: Sequence[Written]) -> str:
+def progress(parts: Sequence[ResultFile]) -> str:
     """Draw how many rows were written over time, with a step for each file."""
     figure, axes = _figure(2.0)
     first = parts[0].at

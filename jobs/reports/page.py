@@ -18,7 +18,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
 from pipeline.reporting.pictures import Access, pictures_of
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results
 from pipeline.storage.filesystem import make_folder, open_fsspec, write_whole
 
@@ -76,7 +76,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access) -> str:
         title=f"{', '.join(view.summary['tasks'])}: {uri}",
         source=_source(view, parts),
         facts=_facts(view),
-        figures=_figures(view, Written.total(parts), sorted(parts, key=lambda part: part.at)),
+        figures=_figures(view, ResultFile.total(parts), sorted(parts, key=lambda part: part.at)),
         rejected_title="Dropped rows" if view.is_filter else "Rejected rows",
         rejected=[(r, n, REASONS.get(r, ""), view.failures[r]) for r, n in view.rejected.items()],
         galleries=[(TITLES.get(kind, near), pictures) for kind, pictures in galleries.items()],
@@ -86,7 +86,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access) -> str:
     )
 
 
-def _source(view: Overview, parts: Iterable[Written]) -> str:
+def _source(view: Overview, parts: Iterable[ResultFile]) -> str:
     """Return what was read and when, as far as the output says."""
     table = view.summary.get("input", {}).get("path", "")
     written = max((part.at for part in parts), default=0.0)
@@ -115,7 +115,7 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     return [*named, ("time", f"{summary['seconds']:,.1f} s")]
 
 
-def _figures(view: Overview, total: Written, parts: list[Written]) -> list[tuple[str, str, str]]:
+def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list[tuple[str, str, str]]:
     """Return name, SVG and note of each figure."""
     out: list[tuple[str, str, str]] = []
     if view.scores and view.score:
@@ -134,7 +134,7 @@ def _figures(view: Overview, total: Written, parts: list[Written]) -> list[tuple
     return out
 
 
-def _batches(total: Written) -> str:
+def _batches(total: ResultFile) -> str:
     """Return how full the micro-batches were, in words; a rank job does not say."""
     seconds = f"{total.model_seconds:,.1f} s in the model"
     if not total.capacity:

@@ -16,13 +16,13 @@ import numpy as np
 ROW_BITS = 40
 
 
-def place_of(file: int, row: int = 0) -> int:
+def row_key(file: int, row: int = 0) -> int:
     """Return the key of a row of a file."""
     return file << ROW_BITS | row
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class RowSet:
     """A set of row keys.
 
     Attributes:
@@ -34,7 +34,7 @@ class Places:
     ends: np.ndarray
 
     @classmethod
-    def of(cls, places: np.ndarray) -> Places:
+    def of(cls, places: np.ndarray) -> RowSet:
         """Return the set of these keys, int64 (n,), in any order, with or without duplicates."""
         distinct = np.unique(places).astype(np.int64)
         breaks = np.flatnonzero(np.diff(distinct) != 1)
@@ -42,23 +42,23 @@ class Places:
         return cls(distinct[firsts], distinct[lasts] + 1) if len(distinct) else cls(distinct, distinct)
 
     @classmethod
-    def none(cls) -> Places:
+    def none(cls) -> RowSet:
         """Return the empty set."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
     @classmethod
-    def of_range(cls, begin: int, end: int) -> Places:
+    def of_range(cls, begin: int, end: int) -> RowSet:
         """Return the rows from `begin` up to, not including, `end`."""
         return cls(np.array([begin] if begin < end else [], np.int64), np.array([end] if begin < end else [], np.int64))
 
     @classmethod
-    def file(cls, file: int, rows: int) -> Places:
+    def file(cls, file: int, rows: int) -> RowSet:
         """Return all rows of a file."""
-        ends = np.array([place_of(file, rows)] if rows else [], np.int64)
+        ends = np.array([row_key(file, rows)] if rows else [], np.int64)
         return cls(ends - rows, ends)
 
     @classmethod
-    def union(cls, sets: Iterable[Places]) -> Places:
+    def union(cls, sets: Iterable[RowSet]) -> RowSet:
         """Return the rows that are in any of `sets`."""
         every = [s for s in sets if len(s.begins)]
         if not every:
@@ -73,7 +73,7 @@ class Places:
         return int((self.ends - self.begins).sum())
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Places):
+        if not isinstance(other, RowSet):
             return NotImplemented
         return np.array_equal(self.begins, other.begins) and np.array_equal(self.ends, other.ends)
 
@@ -89,17 +89,17 @@ class Places:
         at = np.searchsorted(self.begins, places, "right") - 1
         return (at >= 0) & (places < self.ends[at])
 
-    def minus(self, other: Places) -> Places:
+    def minus(self, other: RowSet) -> RowSet:
         """Return the rows that are in this set and not in `other`."""
         edges = np.unique(np.concatenate([self.begins, self.ends, other.begins, other.ends]))
         begins, ends = edges[:-1], edges[1:]
         here = self.contains(begins) & ~other.contains(begins)
-        return Places.union([Places(begins[here], ends[here])])
+        return RowSet.union([RowSet(begins[here], ends[here])])
 
-    def between(self, begin: int, end: int) -> Places:
+    def between(self, begin: int, end: int) -> RowSet:
         """Return the rows of the set from `begin` up to, not including, `end`."""
         begins, ends = self.begins.clip(begin, end), self.ends.clip(begin, end)
-        return Places(begins[begins < ends], ends[begins < ends])
+        return RowSet(begins[begins < ends], ends[begins < ends])
 
     def encode(self) -> str:
         """Encode the set as text: the gaps and lengths of the ranges, compressed."""
@@ -107,7 +107,7 @@ class Places:
         return base64.b64encode(zlib.compress(steps.astype("<i8").tobytes(), 9)).decode()
 
     @classmethod
-    def decode(cls, text: str) -> Places:
+    def decode(cls, text: str) -> RowSet:
         """Decode what `encode` wrote."""
         steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8")
         edges = np.cumsum(steps).astype(np.int64).reshape(-1, 2)

@@ -23,7 +23,7 @@ from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from vilt.inference.packing import Pairs
 from vilt.models.vilt.predictor import Predictor
-from vilt.processing.decoding import ImageError
+from vilt.processing.errors import ImageError
 
 SCORES = pa.schema([("imgid", pa.int64()), ("sentid", pa.int64()), ("score", pa.float32()), ("error", pa.string())])
 FOLDER = "retrieval/scores"

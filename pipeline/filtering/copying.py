@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.row_ranges import place_of
+from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
@@ -53,7 +53,7 @@ def copy_file(
         kept = GroupWriter(arrow, f"{folder}/{names[0]}", rows.schema, rows.compression, rows.int96)
         dropped = GroupWriter(arrow, f"{folder}/{names[1]}", selection.dropped_schema)
         with kept, dropped:
-            _copy_rows(rows, place_of(number), selection, kept, dropped)
+            _copy_rows(rows, row_key(number), selection, kept, dropped)
     counts = [pq.read_metadata(f"{folder}/{path}", filesystem=arrow).num_rows for path in names]
     return CopiedFile(*names, *counts)
 

@@ -71,6 +71,3 @@ def emit_finished(summary: Summary, **fields: Any) -> Summary:
     values = {name: getattr(summary, name) for name in FINISHED}
     emit("job_finished", text, **{**values, "files": len(summary.files), **fields})
     return summary
-
-
-tell = emit

@@ -19,7 +19,7 @@ from pipeline.monitoring.events import emit
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
 from pipeline.monitoring.stage_timing import STAGES, Stage, Watch, limiting
 
-LOG_EVERY = LINE_EVERY = 60.0  # seconds
+LOG_EVERY = 60.0  # seconds
 GAUGES_EVERY = 5.0  # seconds; Ray forgets a gauge that is not set for 20
 
 

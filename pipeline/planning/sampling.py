@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.common.columns import PLACE
-from pipeline.common.row_ranges import Places, place_of
+from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.tables.table import InputTable
 
 SPLITS = 32  # row groups of the table that a sample is drawn from at most
@@ -24,8 +24,8 @@ class Sample:
         rows_read: Rows of the row groups that hold the drawn rows: all are read to get at these.
     """
 
-    rows: Places
-    others: Places
+    rows: RowSet
+    others: RowSet
     rows_read: int
 
 
@@ -45,22 +45,22 @@ def draw_sample(table: InputTable, count: int, seed: int) -> Sample:
     """
     splits = [(number, split) for number, file in enumerate(table.files) for split in file.splits if split.rows]
     ranges = [
-        Places.of_range(place_of(number, split.first_row), place_of(number, split.first_row + split.all_rows))
+        RowSet.of_range(row_key(number, split.first_row), row_key(number, split.first_row + split.all_rows))
         for number, split in splits
     ]
-    everything = Places.union(ranges)
+    everything = RowSet.union(ranges)
     drawn = _draw(np.array([split.rows for _, split in splits], np.int64), count, np.random.default_rng(seed))
     chosen, passing = [], dict(enumerate(ranges))
     for index, numbers in drawn.items():
         split, begin = splits[index][1], int(ranges[index].begins[0])
         if split.rows < split.all_rows:
             rows = _passing_rows(table, everything, ranges[index])
-            passing[index] = Places.of(rows)
+            passing[index] = RowSet.of(rows)
             chosen.append(rows[numbers])
         else:
             chosen.append(begin + numbers)
-    sample = Places.of(np.concatenate(chosen))
-    others = Places.union(passing.values()).minus(sample)
+    sample = RowSet.of(np.concatenate(chosen))
+    others = RowSet.union(passing.values()).minus(sample)
     return Sample(sample, others, sum(splits[index][1].all_rows for index in drawn))
 
 
@@ -83,7 +83,7 @@ def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> dict[int, n
     return {int(p): np.sort(rng.choice(rows[p], min(share, int(rows[p])), replace=False)) for p in chosen}
 
 
-def _passing_rows(table: InputTable, everything: Places, rows: Places) -> np.ndarray:
+def _passing_rows(table: InputTable, everything: RowSet, rows: RowSet) -> np.ndarray:
     """Return which of these rows pass the table's filter, int64."""
     plan = table.plan([], SCAN_ROWS)
     tables = [part for unread in table.unread(everything.minus(rows)) for part in unread.read(plan)]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from pipeline.common.row_ranges import Places, place_of
+from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_started
@@ -25,7 +25,7 @@ from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, store
 from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_commit import Commit
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import SUMMARY
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, file_numbers
@@ -69,7 +69,7 @@ class DeltaOutput:
         self.numbers = file_numbers(self.job.table)
         self.types: Mapping[str, pa.DataType] | None = {column.name: column.type for column in self.columns}
         self.stored = StoredRows.none()
-        self.again = Places.none()
+        self.again = RowSet.none()
         self.moved = Moved.none()
         self.resumed_rows = 0
         self.commit: Commit | None = None
@@ -93,19 +93,19 @@ class DeltaOutput:
         self.resumed_rows = len(resumed)
         self.stored = stored_rows(self.folder, [file.path for file in self.plan.rewrite], self.plan.retry.files)
         places = self.stored.places(self.numbers)
-        is_again = Places.union([_places(self.plan.retry, self.numbers), resumed]).contains(places)
-        self.again, self.staging.in_table = Places.of(places[is_again]), Places.of(places[~is_again])
+        is_again = RowSet.union([_places(self.plan.retry, self.numbers), resumed]).contains(places)
+        self.again, self.staging.in_table = RowSet.of(places[is_again]), RowSet.of(places[~is_again])
         return None
 
     def before_reading(self) -> None:
         """Find the rows that have moved, which need not be read."""
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
-            known = Places.union([self.staging.done, self.again])
+            known = RowSet.union([self.staging.done, self.again])
             self.moved = find_moved(self.job.table, self.job.config, known, outdated)
-            self.staging.in_table = Places.union([self.staging.in_table, self.moved.places])
+            self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.places])
 
-    def files(self) -> list[Written]:
+    def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""
         return self.staging.parts
 
@@ -133,7 +133,7 @@ class DeltaOutput:
     def staged_results(self) -> StagedResults:
         """Rewrite the data files that change, and return all that is ready to be committed."""
         as_before = self.plan.retries_only and self._failed_as_before()
-        failed = _rows_at(Places.union(part.retryable for part in self.staging.parts), self.numbers)
+        failed = _rows_at(RowSet.union(part.retryable for part in self.staging.parts), self.numbers)
         tried = {*self.plan.retry, *_rows_at(self.again, self.numbers)}
         return StagedResults(
             plan=self.plan,
@@ -218,12 +218,12 @@ def _snapshot(plan: ReindexPlan, table: InputTable, config: JobConfig) -> InputS
     return InputSnapshot(files)
 
 
-def _places(rows: Iterable[InputRow], numbers: Mapping[FileVersion, int]) -> Places:
+def _places(rows: Iterable[InputRow], numbers: Mapping[FileVersion, int]) -> RowSet:
     """Return where rows are among the files being read."""
-    return Places.of(np.array([place_of(numbers[row.file], row.row) for row in rows], np.int64))
+    return RowSet.of(np.array([row_key(numbers[row.file], row.row) for row in rows], np.int64))
 
 
-def _rows_at(places: Places, numbers: Mapping[FileVersion, int]) -> tuple[InputRow, ...]:
+def _rows_at(places: RowSet, numbers: Mapping[FileVersion, int]) -> tuple[InputRow, ...]:
     """Return the rows at these places."""
     versions = {number: version for version, number in numbers.items()}
     return tuple(InputRow(versions[file], row) for file, first, end in places.ranges() for row in range(first, end))

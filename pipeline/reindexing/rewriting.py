@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.common.columns import ERROR, ROW_ID, ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.common.row_ranges import ROW_BITS, Places
+from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.reindexing.stored_rows import CONTENT, Moved, read_columns_of
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_table import DataFile
@@ -38,7 +38,7 @@ class Rewrite:
 
     outdated: Collection[FileVersion]
     moved: Moved
-    again: Places
+    again: RowSet
     table: InputTable | None
     numbers: Mapping[FileVersion, int]
     columns: pa.Schema
@@ -114,7 +114,7 @@ def error_counts(table: pa.Table) -> Counter[str]:
     return Counter({one["values"]: one["counts"] for one in pc.value_counts(table[ERROR].drop_null()).to_pylist()})
 
 
-def _is_at(table: pa.Table, places: Places, numbers: Mapping[FileVersion, int]) -> pa.Array:
+def _is_at(table: pa.Table, places: RowSet, numbers: Mapping[FileVersion, int]) -> pa.Array:
     """Return bool (rows,): rows that are at one of these places."""
     out = np.zeros(table.num_rows, bool)
     if len(places):

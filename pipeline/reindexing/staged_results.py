@@ -10,7 +10,7 @@ from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.plan import ReindexPlan
 from pipeline.reindexing.retries import FailedRows
 from pipeline.reindexing.rewriting import Rewritten
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StagedResults:
 
     plan: ReindexPlan
     token: str
-    results: tuple[Written, ...]
+    results: tuple[ResultFile, ...]
     moved: int
     rewritten: tuple[Rewritten, ...]
     columns: pa.Schema
@@ -40,6 +40,6 @@ class StagedResults:
     failed_as_before: bool
 
     @property
-    def total(self) -> Written:
+    def total(self) -> ResultFile:
         """Return the counts of the rows that were read."""
-        return Written.total(self.results)
+        return ResultFile.total(self.results)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.cluster.actor_pool import plan_pool
 from pipeline.common.columns import ERROR, PLACE, ROW_ID, ROW_SOURCE
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
-from pipeline.common.row_ranges import ROW_BITS, Places
+from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import quiet
 from pipeline.reindexing.table_folder import TableFolder
@@ -90,9 +90,9 @@ class Moved:
     rows: pa.Table
 
     @property
-    def places(self) -> Places:
+    def places(self) -> RowSet:
         """Return where the rows are now."""
-        return Places.of(self.rows["place"].to_numpy())
+        return RowSet.of(self.rows["place"].to_numpy())
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -104,7 +104,7 @@ class Moved:
         return cls(pa.schema([(name, pa.int64()) for name in (*CONTENT, "place")]).empty_table())
 
 
-def find_moved(table: InputTable, config: JobConfig, done: Places, outdated: StoredRows) -> Moved:
+def find_moved(table: InputTable, config: JobConfig, done: RowSet, outdated: StoredRows) -> Moved:
     """Find rows of outdated file versions in the files that are being read.
 
     Args:

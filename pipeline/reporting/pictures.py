@@ -24,7 +24,8 @@ from pipeline.results.reader import made_columns
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.lookup import by_file, find_ids, read_places
 from pipeline.tables.table import TableFiles, open_files
-from vilt.processing.decoding import ImageError, decode
+from vilt.processing.decoding import decode
+from vilt.processing.errors import ImageError
 
 SIDE = 240  # pixels of a thumbnail, at most
 QUALITY = 75

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, TEXTS
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
-from pipeline.common.row_ranges import ROW_BITS, Places
+from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.stages.batch_stats import BatchStats
 
 FOOTER = "vilt.written"
 
 
 @dataclass(eq=False)
-class Written:
+class ResultFile:
     """One file of results, or the counts of several.
 
     Attributes:
@@ -45,9 +45,9 @@ class Written:
     """
 
     name: str = ""
-    places: Places = field(default_factory=Places.none)
+    places: RowSet = field(default_factory=RowSet.none)
     split: dict[int, tuple[int, int]] = field(default_factory=dict)
-    retryable: Places = field(default_factory=Places.none)
+    retryable: RowSet = field(default_factory=RowSet.none)
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     micro_batches: int = 0
@@ -62,7 +62,7 @@ class Written:
     replaces: str | None = None
 
     @classmethod
-    def of(cls, name: str, blocks: Sequence[pa.Table], full_batch_tokens: int) -> Written:
+    def of(cls, name: str, blocks: Sequence[pa.Table], full_batch_tokens: int) -> ResultFile:
         """Return what a file of these blocks holds.
 
         Args:
@@ -79,12 +79,12 @@ class Written:
         stats = [batch for batch in BatchStats.read(blocks) if batch.pairs]
         return cls(
             name=name,
-            places=Places.of(places[whole]),
+            places=RowSet.of(places[whole]),
             split={
                 int(place): (int(here), int(of))
                 for place, here, of in zip(places[~whole], counts[~whole], texts[~whole], strict=True)
             },
-            retryable=Places.of(table[PLACE].to_numpy()[may_pass]),
+            retryable=RowSet.of(table[PLACE].to_numpy()[may_pass]),
             rows=table.num_rows,
             errors=Counter(error for error in errors if error),
             micro_batches=len(stats),
@@ -99,7 +99,7 @@ class Written:
         )
 
     @classmethod
-    def total(cls, parts: Iterable[Written]) -> Written:
+    def total(cls, parts: Iterable[ResultFile]) -> ResultFile:
         """Return the sums of several files' counts."""
         parts, out = list(parts), cls()
         for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
@@ -113,14 +113,14 @@ class Written:
     def to_json(self) -> str:
         """Encode for the footer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps({key: v.encode() if isinstance(v, Places) else v for key, v in values.items()})
+        return json.dumps({key: v.encode() if isinstance(v, RowSet) else v for key, v in values.items()})
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Written:
+    def from_json(cls, text: str | bytes) -> ResultFile:
         """Decode what `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
         for name in ("places", "retryable"):
-            values[name] = Places.decode(values[name])
+            values[name] = RowSet.decode(values[name])
         values["split"] = {int(place): (here, of) for place, (here, of) in values["split"].items()}
         if "editions" in values:
             values["editions"] = {int(number): tuple(source) for number, source in values["editions"].items()}
@@ -139,7 +139,7 @@ def _file_versions(blocks: Sequence[pa.Table], places: np.ndarray) -> dict[int, 
     return {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
 
 
-def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
+def settle(parts: Iterable[ResultFile]) -> tuple[list[ResultFile], list[ResultFile]]:
     """Separate files that together hold each of their rows once and whole from those that do not fit in.
 
     A stop can leave a file with some of a row's texts without the file with the others.
@@ -147,7 +147,7 @@ def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
     Returns:
         The files that fit, in order; the others.
     """
-    good, bad = list(parts), list[Written]()
+    good, bad = list(parts), list[ResultFile]()
     while True:
         here = Counter[int]()
         for part in good:
@@ -161,14 +161,14 @@ def settle(parts: Iterable[Written]) -> tuple[list[Written], list[Written]]:
             return good, bad
 
 
-def _overlapping(parts: list[Written]) -> list[Written]:
+def _overlapping(parts: list[ResultFile]) -> list[ResultFile]:
     """Return the files with rows that a file before them holds too."""
-    seen = Places.union(part.places for part in parts)
+    seen = RowSet.union(part.places for part in parts)
     if len(seen) == sum(len(part.places) for part in parts):
         return []
-    seen, out = Places.none(), []
+    seen, out = RowSet.none(), []
     for part in parts:
-        both = Places.union((seen, part.places))
+        both = RowSet.union((seen, part.places))
         if len(both) < len(seen) + len(part.places):
             out.append(part)
         else:
@@ -176,8 +176,8 @@ def _overlapping(parts: list[Written]) -> list[Written]:
     return out
 
 
-def done_places(parts: Iterable[Written]) -> Places:
+def done_places(parts: Iterable[ResultFile]) -> RowSet:
     """Return the rows of the input that these files hold, those split between files included."""
     parts = list(parts)
     split = np.array([place for part in parts for place in part.split], np.int64)
-    return Places.union([*(part.places for part in parts), Places.of(split)])
+    return RowSet.union([*(part.places for part in parts), RowSet.of(split)])

@@ -13,7 +13,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 from pipeline.common.columns import without_hidden
 from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.results.delta_values import as_delta
-from pipeline.results.file_footer import FOOTER, Written
+from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.work_folder import write_parquet
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BYTES_PER_FILE_WITH_IMAGES = 2**28
 
 
-class ParquetSink(Datasink[Written | None]):
+class ParquetSink(Datasink[ResultFile | None]):
     """Writes `part-RUN-TASK.parquet`; a task that is retried writes the same file again.
 
     Attributes:
@@ -55,7 +55,7 @@ class ParquetSink(Datasink[Written | None]):
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
         self.full_batch_tokens, self.rows_per_file = full_batch_tokens, rows_per_file
         self.types, self.watch = types, watch
-        self.parts: list[Written] = []
+        self.parts: list[ResultFile] = []
 
     @property
     def min_rows_per_write(self) -> int | None:
@@ -67,13 +67,13 @@ class ParquetSink(Datasink[Written | None]):
         """Return the bytes that a write task waits for."""
         return None if self.rows_per_file else BYTES_PER_FILE_WITH_IMAGES
 
-    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> Written | None:
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> ResultFile | None:
         """Write the blocks of one task as one file; return what is in it."""
         tables = [table for block in blocks if (table := BlockAccessor.for_block(block).to_arrow()).num_rows]
         if not tables:
             return None
         name = f"part-{self.run_id}-{ctx.task_idx:06d}.parquet"
-        written = Written.of(name, tables, self.full_batch_tokens)
+        written = ResultFile.of(name, tables, self.full_batch_tokens)
         precision = {"vilt.precision": ", ".join(sorted(written.devices))}
         metadata = {**self.lineage, **precision, FOOTER: written.to_json()}
         visible = [without_hidden(table) for table in tables]
@@ -85,6 +85,6 @@ class ParquetSink(Datasink[Written | None]):
             self.watch.wrote(written.rows, size, clock.lap())
         return written
 
-    def on_write_complete(self, write_result: WriteResult[Written | None]) -> None:
+    def on_write_complete(self, write_result: WriteResult[ResultFile | None]) -> None:
         """Keep what the tasks wrote."""
         self.parts = [written for written in write_result.write_returns if written is not None]

@@ -21,7 +21,7 @@ from pipeline.common.tasks import TASK_NAMES, added_columns
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
-from pipeline.results.file_footer import FOOTER, Written
+from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.output_folder import SUMMARY
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
@@ -68,9 +68,9 @@ class Results:
         return {key: value for key, value in first.items() if key.startswith("vilt.") and key != FOOTER}
 
     @cached_property
-    def written(self) -> list[Written]:
+    def written(self) -> list[ResultFile]:
         """What each file holds, without the files that other programs wrote."""
-        return [Written.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
+        return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
 
     @property
     def tasks(self) -> list[str] | None:

@@ -14,8 +14,8 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import ERROR
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.errors import RowsLostError
-from pipeline.common.row_ranges import Places
-from pipeline.results.file_footer import FOOTER, Written, done_places, settle
+from pipeline.common.row_ranges import RowSet
+from pipeline.results.file_footer import FOOTER, ResultFile, done_places, settle
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import make_folder
@@ -26,14 +26,14 @@ class StagedParts(Protocol):
 
     filesystem: AbstractFileSystem
     folder: str
-    parts: list[Written]
+    parts: list[ResultFile]
 
     @property
     def uri(self) -> str:
         """Return the URI of the folder."""
 
     @property
-    def done(self) -> Places:
+    def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
 
 
@@ -50,8 +50,8 @@ class ResultParts:
         self.output, self.subfolder, self.filesystem = output, subfolder, output.filesystem
         self.work = WorkFolder(output.filesystem, f"{output.work.path}/{subfolder}".rstrip("/"))
         self.folder = self.work.path
-        self.parts: list[Written] = []
-        self.kept: list[Written] = []
+        self.parts: list[ResultFile] = []
+        self.kept: list[ResultFile] = []
 
     @property
     def uri(self) -> str:
@@ -59,11 +59,11 @@ class ResultParts:
         return f"{self.output.uri}/{self.subfolder}".rstrip("/")
 
     @property
-    def done(self) -> Places:
+    def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
         return done_places(self.all())
 
-    def all(self) -> list[Written]:
+    def all(self) -> list[ResultFile]:
         """Return every file that the results will have."""
         return [*self.kept, *self.parts]
 
@@ -117,7 +117,7 @@ class ResultParts:
         name = name.rpartition("/")[2]
         return f"{self.subfolder}/{name}" if self.subfolder else name
 
-    def _without_retryable(self, folder: WorkFolder, written: Written) -> list[Written]:
+    def _without_retryable(self, folder: WorkFolder, written: ResultFile) -> list[ResultFile]:
         """Write a copy of a file of results without the rows whose error may pass; none if no row is left."""
         table, lineage = read_part(self.filesystem, f"{folder.path}/{written.name}")
         retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(TRIED_BY_NEXT_RUN))), False)
@@ -130,7 +130,7 @@ class ResultParts:
             name=f"part-rest-{written.name.removeprefix('part-')}",
             places=written.places.minus(written.retryable),
             split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
-            retryable=Places.none(),
+            retryable=RowSet.none(),
             rows=table.num_rows,
             errors=Counter({reason: n for reason, n in written.errors.items() if reason not in TRIED_BY_NEXT_RUN}),
             replaces=written.name,

@@ -17,9 +17,9 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ERROR
 from pipeline.common.errors import RowsLostError
-from pipeline.common.row_ranges import ROW_BITS, Places, place_of
+from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.results.delta_values import as_delta
-from pipeline.results.file_footer import FOOTER, Written, done_places, settle
+from pipeline.results.file_footer import FOOTER, ResultFile, done_places, settle
 from pipeline.results.row_source import FileVersion, is_from
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, full_uri
@@ -40,8 +40,8 @@ class Staging:
         self.filesystem, self.folder = filesystem, folder
         self.token = folder.rpartition("/")[2]
         self.work = WorkFolder(filesystem, folder)
-        self.parts: list[Written] = []
-        self.in_table = Places.none()
+        self.parts: list[ResultFile] = []
+        self.in_table = RowSet.none()
 
     @property
     def uri(self) -> str:
@@ -49,14 +49,14 @@ class Staging:
         return full_uri(self.filesystem, self.folder)
 
     @property
-    def written(self) -> Places:
+    def written(self) -> RowSet:
         """Return the rows of the input whose results are in the folder."""
         return done_places(self.parts)
 
     @property
-    def done(self) -> Places:
+    def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
-        return Places.union([self.written, self.in_table])
+        return RowSet.union([self.written, self.in_table])
 
     def resume(self, table: TableFiles, types: Mapping[str, pa.DataType]) -> None:
         """Take over what earlier runs wrote of the files of `table`, and remove the rest.
@@ -93,8 +93,8 @@ class Staging:
             )
 
     def _take_over(
-        self, written: Written, numbers: Mapping[FileVersion, int], types: Mapping[str, pa.DataType]
-    ) -> Written | None:
+        self, written: ResultFile, numbers: Mapping[FileVersion, int], types: Mapping[str, pa.DataType]
+    ) -> ResultFile | None:
         """Return a file of an earlier run with the numbers of this one; None if no row of it is needed.
 
         A file with rows that are not needed, or with columns of other types, is copied without them.
@@ -126,17 +126,17 @@ def file_numbers(table: TableFiles) -> dict[FileVersion, int]:
     return {FileVersion(file.name, file.file.version): number for number, file in enumerate(table.files)}
 
 
-def renumber(written: Written, numbers: Mapping[FileVersion, int]) -> Written:
+def renumber(written: ResultFile, numbers: Mapping[FileVersion, int]) -> ResultFile:
     """Return what a file holds with other numbers of the input's files, without the rows of files that have none."""
     versions = {old: FileVersion(*source) for old, source in written.editions.items()}
     moves = {old: numbers[version] for old, version in versions.items() if version in numbers}
 
-    def moved(places: Places) -> Places:
+    def moved(places: RowSet) -> RowSet:
         out = []
         for old, new in moves.items():
-            rows, shift = places.between(place_of(old), place_of(old + 1)), (new - old) << ROW_BITS
-            out.append(Places(rows.begins + shift, rows.ends + shift))
-        return Places.union(out)
+            rows, shift = places.between(row_key(old), row_key(old + 1)), (new - old) << ROW_BITS
+            out.append(RowSet(rows.begins + shift, rows.ends + shift))
+        return RowSet.union(out)
 
     def renumbered(place: int) -> int:
         return place + ((moves[place >> ROW_BITS] - (place >> ROW_BITS)) << ROW_BITS)

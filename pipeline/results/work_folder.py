@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.results.file_footer import FOOTER, Written
+from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whole
 
 DELTA_LOG = "_delta_log"
@@ -64,13 +64,13 @@ class WorkFolder:
         if self.filesystem.exists(self.path):
             self.filesystem.rm(self.path, recursive=True)
 
-    def parts(self, names: Iterable[str]) -> list[Written]:
+    def parts(self, names: Iterable[str]) -> list[ResultFile]:
         """Return what these files of results hold, by their footers."""
         arrow = arrow_filesystem(self.filesystem)
 
-        def footer(name: str) -> Written:
+        def footer(name: str) -> ResultFile:
             metadata = pq.read_metadata(f"{self.path}/{name}", filesystem=arrow).metadata
-            written = Written.from_json(metadata[FOOTER.encode()])
+            written = ResultFile.from_json(metadata[FOOTER.encode()])
             written.name = name
             return written
 

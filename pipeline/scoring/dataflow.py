@@ -19,14 +19,14 @@ from pipeline.cluster.nodes import running_nodes
 from pipeline.cluster.path_checks import check_reach, local_paths, other_machines, with_absolute_models
 from pipeline.common.columns import ROW_HASH, without_hidden
 from pipeline.common.errors import ConfigError, TooManyErrorsError
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.error_budget import end_actors, start_monitor
 from pipeline.monitoring.events import emit_started
 from pipeline.monitoring.metrics import Meter
 from pipeline.monitoring.progress_reporter import Goal, reported, without_echoes
 from pipeline.monitoring.stage_timing import Watch
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring.prepare import PreparedJob
@@ -86,10 +86,10 @@ def plan_run(job: PreparedJob, output_uri: str) -> Run:
 def score_rows(
     job: PreparedJob,
     staged: StagedParts,
-    before: Written,
+    before: ResultFile,
     log_every: float,
     types: Mapping[str, pa.DataType] | None = None,
-) -> list[Written]:
+) -> list[ResultFile]:
     """Score the rows of the input that are not done, and write them as part files.
 
     Args:
@@ -123,7 +123,7 @@ def score_rows(
     return sink.parts
 
 
-def write(run: Run, done: Places, sink: Datasink, watch: Watch) -> None:
+def write(run: Run, done: RowSet, sink: Datasink, watch: Watch) -> None:
     """Read, preprocess and predict the rows that are not done, and write them to a sink."""
     with data_context(run.job.config.output.keep_image):
         results = predict(read_micro_batches(run, done, watch), run.job.config, run.pool, watch, run.job.texts)
@@ -131,7 +131,7 @@ def write(run: Run, done: Places, sink: Datasink, watch: Watch) -> None:
         results.write_datasink(sink, ray_remote_args={"num_cpus": 0})
 
 
-def read_micro_batches(run: Run, done: Places, watch: Watch) -> ray.data.Dataset:
+def read_micro_batches(run: Run, done: RowSet, watch: Watch) -> ray.data.Dataset:
     """Return the micro-batches of the rows of the input that are not done, one Arrow row each."""
     job = run.job
     preprocess = Preprocess(job.config, job.table.base, job.table.columns, run.pool.tokens, job.models.images, watch)
@@ -160,7 +160,7 @@ def predict(
 
 
 @contextmanager
-def watched(run: Run, rows_done: int, before: Written, log_every: float) -> Iterator[Watch]:
+def watched(run: Run, rows_done: int, before: ResultFile, log_every: float) -> Iterator[Watch]:
     """Count and report a run while it is open: metrics, events, and the error budget.
 
     Args:

@@ -23,7 +23,7 @@ from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
@@ -58,7 +58,7 @@ class JobOutput(Protocol):
     def before_reading(self) -> None:
         """Do what must be done on the running Ray before rows are read."""
 
-    def files(self) -> list[Written]:
+    def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
 
     def audit(self) -> None:
@@ -176,7 +176,7 @@ class ParquetOutput:
     def before_reading(self) -> None:
         """Do nothing: rows are read as they are."""
 
-    def files(self) -> list[Written]:
+    def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
         return self.parts.all()
 
@@ -201,7 +201,7 @@ class ParquetOutput:
 
 def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> Summary:
     """Score what is left to do; return the summary of the whole job."""
-    before = Written.total(output.files())
+    before = ResultFile.total(output.files())
     resumed, seconds = len(output.staged.done), 0.0
     if resumed < job.table.rows:
         from pipeline.scoring.dataflow import score_rows
@@ -213,11 +213,11 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
-    return _summarise(job, Written.total(output.files()), before, len(output.staged.done), resumed, seconds)
+    return _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), resumed, seconds)
 
 
 def _summarise(
-    job: PreparedJob, total: Written, before: Written, rows_out: int, resumed: int, seconds: float
+    job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, resumed: int, seconds: float
 ) -> Summary:
     rejected = dict(total.errors.most_common())
     pairs, pairs_before = (one.pairs if job.texts else one.rows for one in (total, before))

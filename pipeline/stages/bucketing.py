@@ -14,7 +14,7 @@ from pipeline.stages.image_cells import numbered
 from pipeline.stages.output_rows import OutputRow
 from vilt.inference.packing import Pairs
 from vilt.inference.preprocessor import AnyPreprocessor
-from vilt.processing.decoding import ImageError
+from vilt.processing.errors import ImageError
 from vilt.processing.grids import Grid
 
 

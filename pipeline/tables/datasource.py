@@ -22,7 +22,7 @@ from ray.data.datasource.datasource import Datasource, ReadTask
 
 from pipeline.common.columns import PLACE, ROW_HASH, ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.common.row_ranges import Places, place_of
+from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
 from pipeline.tables.format import InputFile, Split, TableReader
 from pipeline.tables.provenance import content_hashes, row_sources
@@ -70,7 +70,7 @@ class UnreadSplit:
     file_number: int
     file: InputFile
     split: Split
-    done: Places
+    done: RowSet
 
     @property
     def rows(self) -> int:
@@ -111,7 +111,7 @@ class UnreadSplit:
         for table in patiently(read_split, self.file.name):
             rows = np.arange(row, row + table.num_rows)
             row += table.num_rows
-            places = place_of(self.file_number) + rows
+            places = row_key(self.file_number) + rows
             keep = ~self.done.contains(places)
             table = table.append_column(PLACE, pa.array(places))
             table = table.append_column(ROW_HASH, pa.array(row_hashes(self.file.name, rows)))
@@ -126,7 +126,7 @@ class UnreadSplit:
 
     def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:
         files, versions = ([value] * table.num_rows for value in (self.file.name, self.file.version))
-        numbers = table[PLACE].to_numpy() - place_of(self.file_number)
+        numbers = table[PLACE].to_numpy() - row_key(self.file_number)
         return row_sources(files, versions, numbers, content_hashes(table.select(plan.names)))
 
 

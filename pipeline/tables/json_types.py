@@ -169,7 +169,7 @@ def _to_array(values: list[Any], column: pa.Field) -> pa.Array:
     kind = column.type
     if pa.types.is_null(kind):
         return pa.nulls(len(values))
-    if _has_null(kind):
+    if has_null(kind):
         values = [_fitting(value, kind) for value in values]
     try:
         return pa.array(values, kind)
@@ -203,12 +203,12 @@ def _fitting(value: Any, kind: pa.DataType) -> Any:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
-def _has_null(kind: pa.DataType) -> bool:
+def has_null(kind: pa.DataType) -> bool:
     """Return whether a type has a field of nulls within, in place of objects without fields."""
     if pa.types.is_list(kind):
-        return _has_null(kind.value_type)
+        return has_null(kind.value_type)
     if pa.types.is_struct(kind):
-        return any(_has_null(one.type) for one in kind)
+        return any(has_null(one.type) for one in kind)
     return bool(pa.types.is_null(kind))
 
 

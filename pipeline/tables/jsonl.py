@@ -13,7 +13,7 @@ import pyarrow.json
 
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
-from pipeline.tables.json_types import JsonColumns, Row, to_table
+from pipeline.tables.json_types import JsonColumns, Row, has_null, to_table
 from pipeline.tables.row_format import OpenFile, RowFormat, Scan
 
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16}\d*\s*[,}\]\s]")  # which a double may not hold
@@ -50,11 +50,10 @@ class JsonLinesFormat(RowFormat):
         """Parse block by block. See `RowFormat`."""
         del options
         line = 1
+        nulls = any(kind.num_fields and has_null(kind) for kind in columns.types)  # of which pyarrow 26 makes bad lists
         for block in _blocks(file):
-            try:
-                yield _parse(block, pa.json.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"))
-            except pa.ArrowInvalid:
-                yield to_table([row for _, row in _parse_lines(block, line)], columns)
+            table = None if nulls else _parse_as(block, columns)
+            yield table if table is not None else to_table([row for _, row in _parse_lines(block, line)], columns)
             line += block.count(b"\n")
 
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
@@ -97,6 +96,14 @@ def _infer(block: bytes) -> pa.Table | None:
     if any(_has_double(kind) for kind in table.schema.types) and _LONG_INTEGER.search(block):
         return None
     return table
+
+
+def _parse_as(block: bytes, columns: pa.Schema) -> pa.Table | None:
+    """Return a block with these columns; None if pyarrow refuses it."""
+    try:
+        return _parse(block, pa.json.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"))
+    except pa.ArrowInvalid:
+        return None
 
 
 def _parse(block: bytes, options: pa.json.ParseOptions) -> pa.Table:

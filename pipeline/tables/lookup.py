@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.columns import PLACE, ROW_ID
-from pipeline.common.row_ranges import place_of
+from pipeline.common.row_ranges import row_key
 from pipeline.tables.table import TableFiles, read_columns, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
@@ -36,7 +36,7 @@ def read_places(table: TableFiles, places: Collection[int], columns: Sequence[st
     out: dict[int, dict[str, Any]] = {}
     for number, opened in enumerate(table.files):
         for split in opened.splits:
-            first = place_of(number, split.first_row)
+            first = row_key(number, split.first_row)
             left = sorted(place for place in places if first <= place < first + split.all_rows)
             if not left:
                 continue
@@ -54,7 +54,7 @@ def read_places(table: TableFiles, places: Collection[int], columns: Sequence[st
 def by_file(table: TableFiles, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Return the places of rows that name their `file` and `row`; -1 if the file is gone."""
     numbers = defaultdict(lambda: -1, {file.name: number for number, file in enumerate(table.files)})
-    return [place_of(numbers[row["file"]], row["row"]) if numbers[row["file"]] >= 0 else -1 for row in rows]
+    return [row_key(numbers[row["file"]], row["row"]) if numbers[row["file"]] >= 0 else -1 for row in rows]
 
 
 def _value(value: pa.Scalar) -> Any:

@@ -57,6 +57,8 @@ class ParquetFormat(TableFormat):
         unit = common_int96_unit(files, filesystem, footers)
         schemas = [schema_with_unit(footer, unit) for footer in footers]
         schema, unreadable = unify_readable([file.path for file in files], schemas)
+        for footer in footers:
+            unreadable |= footer.unreadable
         unreadable |= columns_outside(files, filesystem, schemas, schema)
         schema = pa.schema([field for field in schema if field.name not in unreadable])
         partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])

@@ -15,8 +15,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile
 from pipeline.tables.listed import asked_again
-from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside
-from pipeline.tables.schemas import as_text, plain
+from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
+from pipeline.tables.schemas import as_text, is_convertible, plain
 
 
 class RowGroup(NamedTuple):
@@ -34,11 +34,13 @@ class Footer(NamedTuple):
         schema: The columns, of the types as which they are read.
         groups: The row groups.
         int96: The paths of the columns of times that are stored as INT96.
+        unreadable: Columns of types that cannot be converted -> why.
     """
 
     schema: pa.Schema
     groups: list[RowGroup]
     int96: tuple[str, ...]
+    unreadable: dict[str, str]
 
 
 def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
@@ -63,6 +65,8 @@ def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, foot
     """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
     stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
     times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
+    for file, found in zip(stored, times, strict=True):
+        refuse_unless_one_unit(file.path, found)
     far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
     fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
     if far and fine:
@@ -120,10 +124,11 @@ def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
-    fields = [field.with_type(plain(field.type)) for field in schema]
+    odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
+    fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
     schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
-    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else ())
+    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd)
 
 
 def _complete(path: str, filesystem: pa.fs.FileSystem) -> ds.ParquetFileFragment:

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from pipeline.common.errors import ConfigError
+
 INT96_ROWS = 2**17  # of times, looked at together
 MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
 
@@ -47,6 +49,15 @@ def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
                     too_wide = too_wide or not fits.all()
                     too_fine = too_fine or bool((fine[fits] % 1000).any())
     return Int96Times(columns, too_wide, too_fine)
+
+
+def refuse_unless_one_unit(path: str, times: Int96Times) -> None:
+    """Raise ConfigError if no unit holds all INT96 times of a file."""
+    if times.too_wide and times.too_fine:
+        raise ConfigError(
+            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are finer than microseconds "
+            "beside times out of the range of nanoseconds; write them as microseconds first"
+        )
 
 
 def int96_columns(metadata: pq.FileMetaData) -> list[str]:

@@ -12,15 +12,20 @@ from pipeline.common.error_codes import Failure
 
 @dataclass(frozen=True)
 class Candidates:
-    """Which texts each image is read with. images: int64, sorted ids. begins: int64 (images + 1,), the first of each
-    one's places in `texts`, int64, which holds places in the table of texts."""
+    """Which texts each image is read with.
+
+    Attributes:
+        images: int64 (images,), sorted ids.
+        begins: int64 (images + 1,), where the texts of each image begin in `texts`.
+        texts: int64, positions in the table of texts.
+    """
 
     images: np.ndarray
     begins: np.ndarray
     texts: np.ndarray
 
     def of(self, image: int) -> np.ndarray:
-        """The texts that an image is read with, int64."""
+        """Return the positions of the texts that an image is read with, int64."""
         at = int(np.searchsorted(self.images, image))
         if at == len(self.images) or self.images[at] != image:
             return self.texts[:0]
@@ -29,14 +34,20 @@ class Candidates:
 
 @dataclass(frozen=True)
 class RankTexts:
-    """ids: int64 (n,). texts: their values, None where null. candidates: None: every text with every image."""
+    """The texts of a rank job.
+
+    Attributes:
+        ids: int64 (n,).
+        texts: The texts; None if one is null.
+        candidates: Which texts each image is read with; None: all.
+    """
 
     ids: np.ndarray
     texts: list[str | None]
     candidates: Candidates | None
 
     def failure(self, place: int) -> Failure | None:
-        """Why a text cannot be read."""
+        """Return why a text cannot be read; None if it can."""
         text = self.texts[place]
         if text is None:
             return Failure("text_null", "the text is null")
@@ -44,16 +55,16 @@ class RankTexts:
 
     @property
     def readable(self) -> np.ndarray:
-        """The places of the texts that can be read, int64."""
+        """Return the positions of the texts that can be read, int64."""
         return np.array([i for i in range(len(self.texts)) if self.failure(i) is None], np.int64)
 
     def pairs(self, images: int) -> int:
-        """How many pairs there are to read with so many images; of broken ones none will be."""
+        """Return how many pairs there are to read with so many images, if none of them is broken."""
         return len(self.readable) * images if self.candidates is None else len(self.candidates.texts)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all of it."""
+        """Return a hash of all texts, ids and candidates."""
         found = hashlib.sha256(self.ids.tobytes() + repr(self.texts).encode())
         for array in vars(self.candidates).values() if self.candidates else ():
             found.update(array.tobytes())

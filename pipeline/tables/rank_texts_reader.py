@@ -19,7 +19,7 @@ WINDOW = 10_000  # rows that are read at a time
 
 
 def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
-    """Read the table of texts, and the candidates where there are some. Raises ConfigError."""
+    """Read the table of texts, and the candidates if there are some. Raises ConfigError."""
     spec = config.texts
     assert spec is not None
     names = list(dict.fromkeys([spec.text, *([spec.id] if spec.id else [])]))
@@ -57,7 +57,7 @@ def _read_candidates(config: JobConfig, text_ids: np.ndarray, images: InputTable
 
 
 def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
-    """Raises ConfigError that counts and lists the ids that are not among the sorted `known`."""
+    """Check that all ids are among the sorted `known`; raise ConfigError that counts and lists the others."""
     unknown = np.unique(ids[~np.isin(ids, known)])
     if len(unknown):
         some = ", ".join(map(str, unknown[:EXAMPLES].tolist()))
@@ -66,7 +66,7 @@ def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
 
 
 def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> pa.Table:
-    """These columns of a small table; errors name the section `key`."""
+    """Return these columns of a small table; errors name the section `key`."""
     try:
         found = open_files(spec, config.storage, names)
         for name in names:
@@ -80,9 +80,10 @@ def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> p
 
 
 def _ids(table: pa.Table, name: str, key: str) -> np.ndarray:
-    """int64 ids. Raises ConfigError where they are no integers, or null."""
+    """Return int64 ids. Raises ConfigError if they are no integers, or null."""
     column = table[name]
     if not pa.types.is_integer(column.type) or column.null_count:
         what = f"{column.null_count} nulls" if pa.types.is_integer(column.type) else str(column.type)
         raise ConfigError(f"{key}: column {name!r} holds {what}; ids are integers")
-    return pc.cast(column, pa.int64(), safe=False).to_numpy()
+    ids: np.ndarray = pc.cast(column, pa.int64(), safe=False).to_numpy()
+    return ids

@@ -1,5 +1,8 @@
-"""The features of images' regions, which VisualBERT reads: a column of lists of regions, each a list of numbers, and
-maybe a column that says which regions are real. Of each row: the bytes of its real regions, or why there are none."""
+"""The features of images' regions, which VisualBERT reads instead of images.
+
+One column holds lists of regions, each a list of numbers; another one may say which regions are real. Each row gives
+the bytes of its real regions, or the reason why there are none.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Regions = bytes | Failure  # float32 (regions, width), in C order
 
 
 def check_features(field: pa.Field, mask: pa.Field | None) -> None:
-    """Check the types of the columns. Raises ConfigError."""
+    """Check the types of the columns of features and of the mask. Raises ConfigError."""
     if not (_is_list(field.type) and _is_list(field.type.value_type) and _is_number(field.type.value_type.value_type)):
         raise ConfigError(
             f"input.features: column {field.name!r} is {field.type}; region features are lists of regions, each a list "
@@ -24,7 +27,13 @@ def check_features(field: pa.Field, mask: pa.Field | None) -> None:
 
 
 def regions_of_rows(features: pa.ChunkedArray, mask: pa.ChunkedArray | None, width: int) -> list[list[Regions]]:
-    """Of each row its one set of regions. width: of a region's features, as the model reads them."""
+    """Return the regions of each row, as a list of one.
+
+    Args:
+        features: The column of features.
+        mask: The column that says which regions are real; None: all.
+        width: Features of a region, as the model reads them.
+    """
     column = _one_array(features)
     outer = column.values if _is_list(column.type) else column
     rows, regions = _spans(column), _spans(outer)
@@ -38,18 +47,18 @@ def regions_of_rows(features: pa.ChunkedArray, mask: pa.ChunkedArray | None, wid
             out.append([Failure("regions_null", "the features are null")])
             continue
         begin, end = rows[0][i], rows[1][i]
-        own = slice(begin, end)
-        if not known[own].all():
-            out.append([Failure("regions_null", f"region {int(np.argmin(known[own]))} is null")])
+        here = slice(begin, end)
+        if not known[here].all():
+            out.append([Failure("regions_null", f"region {int(np.argmin(known[here]))} is null")])
             continue
-        out.append([_regions(values, regions[0][own], regions[1][own], masks[i], mask is not None, width)])
+        out.append([_regions(values, regions[0][here], regions[1][here], masks[i], mask is not None, width)])
     return out
 
 
 def _regions(
     values: np.ndarray, begins: np.ndarray, ends: np.ndarray, mask: list[float] | None, masked: bool, width: int
 ) -> Regions:
-    """One row's regions, region i being `values[begins[i] : ends[i]]`."""
+    """Return the regions of one row; region i is `values[begins[i] : ends[i]]`."""
     widths = ends - begins
     if (widths != width).any():
         wrong = int(np.argmax(widths != width))
@@ -69,12 +78,12 @@ def _regions(
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    """All chunks as one array that begins at its first value."""
+    """Return all chunks as one array that begins at its first value."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _spans(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Where each list of an array begins and ends in its `values`, int64."""
+    """Return where each list of an array begins and ends in its `values`, int64."""
     if pa.types.is_fixed_size_list(array.type):
         begins = (np.arange(len(array), dtype=np.int64) + array.offset) * array.type.list_size
         return begins, begins + array.type.list_size
@@ -83,12 +92,12 @@ def _spans(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _is_flag(kind: pa.DataType) -> bool:
-    return _is_number(kind) or pa.types.is_boolean(kind)
+    return _is_number(kind) or bool(pa.types.is_boolean(kind))

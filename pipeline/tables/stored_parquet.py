@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from pipeline.common.errors import ConfigError
 from pipeline.tables.format import StoredRows
-from pipeline.tables.parquet_values import int96_times
+from pipeline.tables.parquet_values import int96_times, refuse_unless_one_unit
 
 READ_BYTES = 2**24  # of a row group, held at a time
 READ_ROWS = 2**20
@@ -30,11 +29,7 @@ def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[Sto
         ConfigError: It holds times that pyarrow cannot read in any one unit.
     """
     times = int96_times(path, filesystem)
-    if times.too_wide and times.too_fine:
-        raise ConfigError(
-            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are finer than microseconds "
-            "beside times out of the range of nanoseconds; write them as microseconds first"
-        )
+    refuse_unless_one_unit(path, times)
     unit = "us" if times.too_wide else "ns"
     with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) as opened:
         leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]

@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ranges import Places, place_of
+from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
@@ -61,12 +61,12 @@ class TableFiles:
         names = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
-    def unread(self, done: Places) -> list[UnreadSplit]:
+    def unread(self, done: RowSet) -> list[UnreadSplit]:
         """Return what is left to read when the rows at the places in `done` are finished."""
         out = []
         for number, opened in enumerate(self.files):
             for split in opened.splits:
-                begin = place_of(number, split.first_row)
+                begin = row_key(number, split.first_row)
                 skipped = done.between(begin, begin + split.all_rows)
                 if len(skipped) < split.rows:
                     out.append(UnreadSplit(number, opened.file, split, skipped))
@@ -171,7 +171,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
 def read(
     table: InputTable,
     config: JobConfig,
-    done: Places,
+    done: RowSet,
     transform: Transform,
     label_selector: dict[str, str] | None = None,
 ) -> ray.data.Dataset:
@@ -199,7 +199,7 @@ def read_plan(table: InputTable, window_rows: int) -> ReadPlan:
 def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of the table in order, with these columns, `__place` and `row_hash`, in this process."""
     plan = table.plan(names, window_rows)
-    for unread in table.unread(Places.none()):
+    for unread in table.unread(RowSet.none()):
         yield from unread.read(plan)
 
 

@@ -55,7 +55,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     pip = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
     left_out = {"PYTHONPATH", "RAY_ADDRESS", "PIP_FIND_LINKS"}
     inherited = {key: value for key, value in os.environ.items() if key not in left_out}
-    token = {"RAY_AUTH_TOKEN": secrets.token_hex(16)}  # what the commands show to the Ray that they share
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}  # of the Ray that all commands share
     return folder / "project", {**inherited, "PATH": path, **pip, **token}
 
 

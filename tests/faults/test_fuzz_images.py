@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilt.processing.decoding import ImageError, decode, read_size
+from vilt.processing.decoding import decode, read_size
+from vilt.processing.errors import ImageError
 
 pytestmark = pytest.mark.quick
 CASES = int(os.environ.get("FUZZ_CASES", "300"))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import ConfigError, JobConfig
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.table import open_table, read_plan
 from tests.foreign.tables import CASES, Case, Rows
 
@@ -24,7 +24,7 @@ def rows_of(job: JobConfig) -> Rows:
     """Return the rows as read tasks read them, without what every row has."""
     table = open_table(job)
     plan = read_plan(table, 100)
-    tables = [rows for unread in table.unread(Places.none()) for rows in unread.read(plan)]
+    tables = [rows for unread in table.unread(RowSet.none()) for rows in unread.read(plan)]
     rows = pa.concat_tables(tables)
     assert rows.num_rows == table.rows, "counted before, and read"
     return rows.drop_columns(["image", "text", "__place", "row_hash"]).to_pylist()

@@ -13,6 +13,8 @@ import transformers
 import vilt
 from tests.parity.checkpoints import write_checkpoint
 from tests.vilt.models.test_predictor import pairs
+from vilt.processing.processor import TEXT_SETTINGS
+from vilt.processing.torch_images import WITHOUT_EFFECT
 
 MODEL = (
     "input_ids attention_mask token_type_ids pixel_values pixel_mask head_mask inputs_embeds image_embeds "
@@ -86,6 +88,10 @@ def test_every_documented_argument_is_taken(name: str) -> None:
         taken |= set(inspect.signature(getattr(vilt, owner).read).parameters)
     if "settings" in taken or "values" in taken:  # the class's own fields, for one call
         taken |= set(getattr(getattr(vilt, owner), "__dataclass_fields__", ()) if owner != "ViltProcessor" else ())
+    if owner == "ViltProcessor":
+        taken |= TEXT_SETTINGS
+    if owner.endswith("Fast"):  # taken without an effect, or refused unless they are None
+        taken |= {*WITHOUT_EFFECT, "do_center_crop", "crop_size"}
     assert set(DOCUMENTED[name].split()) <= taken
 
 

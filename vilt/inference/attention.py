@@ -57,4 +57,5 @@ def packed(q: Tensor, k: Tensor, v: Tensor, query_ends: Tensor, key_ends: Tensor
     """
     kernel = compat.varlen_kernel()
     assert kernel is not None
-    return kernel(q, k, v, query_ends, key_ends, *most, num_splits=1)
+    out: Tensor = kernel(q, k, v, query_ends, key_ends, *most)
+    return out

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from vilt.inference.encoder import Encoder, LayerParts, fused, norm
-from vilt.inference.packing import Packed, Pairs
+from vilt.inference.packing import Packed, Pairs, Put, as_tensor
 
 
 class FastPooler(nn.Module):
@@ -44,8 +44,14 @@ class Backbone(nn.Module):
             assert isinstance(pooler.activation, nn.Module)
             self.pooler = FastPooler(pooler.dense, pooler.activation)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
-        """Return the images of `pairs`, projected as they are stored, as `embed` takes them."""
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
+        """Return the images of `pairs`, projected as they are stored, as `embed` takes them.
+
+        Args:
+            pairs: The pairs.
+            projection: Of the rows of images, (n, width) -> (n, D).
+            put: Makes a tensor of an array of rows, on the model's device already if that is faster.
+        """
         raise NotImplementedError
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -163,23 +163,26 @@ def _try_scaled_mm() -> bool:
 
 @cache
 def varlen_kernel() -> Callable[..., Any] | None:
-    """Return torch's kernel for sequences end to end, None if it cannot be told not to split keys.
+    """Return torch's kernel for sequences end to end, None before torch 2.10.
 
-    With split keys a pair's sum depends on its batch. Importing the kernel takes a second, which only those with a GPU
-    need. Without it, sequences of one length are computed together.
+    Split keys would make a pair's sums depend on its batch, so `num_splits=1` forbids them. torch 2.10 and 2.11 have no
+    such argument, and their kernel splits keys only for grouped queries. Importing the kernel takes a second, which
+    only those with a GPU need. Without it, sequences of one length are computed together.
     """
     if not available(VARLEN):
         return None
     from torch.nn.attention.varlen import varlen_attn
 
-    return varlen_attn  # type: ignore[no-any-return]
+    if "num_splits" not in inspect.signature(varlen_attn).parameters:
+        return varlen_attn
+    return partial(varlen_attn, num_splits=1)
 
 
 def _try_varlen() -> bool:
-    """Look at its arguments; it runs on GPUs alone."""
+    """Import it; it runs on GPUs alone."""
     from torch.nn.attention.varlen import varlen_attn
 
-    return "num_splits" in inspect.signature(varlen_attn).parameters
+    return callable(varlen_attn)
 
 
 # What a CPU can do

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vilt.inference.encoder import fused, norm
+from vilt.inference.gpu.options import kernels
 from vilt.inference.linear import Linear
+from vilt.inference.packing import GPU_ROWS
 from vilt.processing.grids import Grid
 
 CPU_ROWS = 1024  # patches that are projected together on a CPU, whose caches hold their pixels as floats
@@ -52,9 +54,21 @@ class ImageEmbeddings(nn.Module):
         self.cls = nn.Parameter(first.detach().clone(), requires_grad=False)  # with its position
         table = position_embeddings[0, 1:].detach().clone().unflatten(0, grid)  # (rows, cols, D)
         self.position = nn.Parameter(table, requires_grad=False)
+        self.kept: dict[Grid, Tensor] | None = None
+
+    def keep_positions(self) -> None:
+        """Keep resized tables from now on; call it once weights and device change no more."""
+        self.kept = {}
 
     def positions(self, grid: Grid) -> Tensor:
         """(rows * cols, D): the table resized to `grid`."""
+        if self.kept is None:
+            return self._resized(grid)
+        if grid not in self.kept:
+            self.kept[grid] = self._resized(grid)
+        return self.kept[grid]
+
+    def _resized(self, grid: Grid) -> Tensor:
         table = self.position.permute(2, 0, 1)[None]  # (1, D, rows, cols)
         return F.interpolate(table, tuple(grid), mode=self.mode, align_corners=self.mode == "bilinear")[0].flatten(1).T
 
@@ -91,8 +105,11 @@ class PixelProjection(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Uint8 (P, channels * patch_size ** 2) -> (P, D)."""
-        rows = CPU_ROWS if patches.device.type == "cpu" else max(1, len(patches))
-        return torch.cat([self.linear(part.to(self.linear.bias.dtype).sub_(127.5)) for part in patches.split(rows)])
+        dtype = self.linear.bias.dtype
+        if patches.is_cuda:
+            ours = kernels()
+            return self.linear(ours.centre(patches, dtype) if ours else patches.to(dtype).sub_(127.5))
+        return torch.cat([self.linear(part.to(dtype).sub_(127.5)) for part in patches.split(CPU_ROWS)])
 
 
 class RegionProjection(nn.Module):
@@ -105,6 +122,20 @@ class RegionProjection(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(n, width) -> (n, D)."""
         return self.linear(features)
+
+
+class FilledRows(nn.Module):
+    """A projection for a GPU, over at least `GPU_ROWS` rows: for fewer, kernels sum in another order."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, width) -> (n, D)."""
+        missing = GPU_ROWS - len(rows)
+        filled = F.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows
+        return self.projection(filled)[: len(rows)]
 
 
 def table_of(embedding: nn.Embedding) -> nn.Embedding:

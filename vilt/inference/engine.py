@@ -17,6 +17,10 @@ from vilt.common.configuration import Config
 from vilt.common.scores import top
 from vilt.common.storage import Source, as_folder
 from vilt.inference.backbone import Backbone
+from vilt.inference.embeddings import FilledRows, ImageEmbeddings
+from vilt.inference.gpu.encoder import gpu_encoder
+from vilt.inference.gpu.options import DEFAULT, GpuOptions, is_gpu
+from vilt.inference.gpu.transfer import Uploader
 from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
 from vilt.inference.packing import Packed, Pairs
@@ -57,6 +61,7 @@ class Engine:
         device: Where to run; a GPU if torch sees one, else the CPU.
         precision: See `from_pretrained`.
         weights_sha256: The hash of the file that the weights came from.
+        gpu: How to use a GPU.
     """
 
     config_class: ClassVar[type[Config]]
@@ -73,6 +78,7 @@ class Engine:
         device: str | torch.device | None = None,
         precision: str = "auto",
         weights_sha256: str = "",
+        gpu: GpuOptions = DEFAULT,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
@@ -85,13 +91,20 @@ class Engine:
             self.model: Any = self.build(model).to(self.device).eval()
             projection = self.make_projection(model, preprocessor)
             if self.precision in LINEARS:
-                replace(
-                    self.model.encoder, LINEARS[self.precision]
-                )  # not the projection: bfloat16 holds pixels exactly
+                # Not the projection: bfloat16 holds pixels exactly.
+                replace(self.model.encoder, LINEARS[self.precision])
+            if is_gpu(self.device):
+                self.model.encoder = gpu_encoder(self.model.encoder, self.precision, gpu)  # type: ignore[assignment]
             self.model.to(dtype)
             self.projection = projection.to(self.device, dtype)
             for part in (self.model.encoder, self.projection):
                 replace(part, packed)
+            if is_gpu(self.device):
+                self.projection = FilledRows(self.projection)
+        for module in self.model.modules():
+            if isinstance(module, ImageEmbeddings):
+                module.keep_positions()
+        self.uploader = Uploader(self.device, gpu.pinned)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
         labels = self.config.id2label
         self.labels = np.array([labels.get(i, f"LABEL_{i}") for i in range(self.config.num_labels)], dtype=object)
@@ -103,6 +116,7 @@ class Engine:
         device: str | torch.device | None = None,
         precision: str = "auto",
         tokenizer: Source | None = None,
+        gpu: GpuOptions = DEFAULT,
     ) -> Self:
         """Load a checkpoint.
 
@@ -112,6 +126,7 @@ class Engine:
             precision: "float32", "bfloat16", "int8" on CPUs (see `vilt.inference.int8`), "float8" on GPUs (see
                 `vilt.inference.float8`), or "auto": bfloat16 when the device computes with it natively, else float32.
             tokenizer: The folder of a tokenizer, when the checkpoint has none.
+            gpu: How to use a GPU; see `vilt.inference.gpu.options`.
 
         Raises:
             FileNotFoundError: A file is missing.
@@ -129,7 +144,7 @@ class Engine:
                 start = f"{spec.name}."
                 own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
                 heads[task].load_state_dict({name: own[name] for name in heads[task].state_dict()})
-        return cls(model, heads, preprocessor, device, precision, sha256)
+        return cls(model, heads, preprocessor, device, precision, sha256, gpu)
 
     @classmethod
     def make_model(cls, config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -213,12 +228,26 @@ class Engine:
         out = torch.empty((len(pairs), width), device=self.device)
         if not len(pairs):
             return out
-        if images is None:
-            images = self.model.embed_images(pairs, self.projection)
-        read = self.model.pooled if pooled else self.model.one
-        for batch, vectors in self._passes(pairs, images, read, last_word=reads == "last_word"):
-            out[torch.from_numpy(batch.order).to(self.device)] = vectors
+        read, last_word = self.model.pooled if pooled else self.model.one, reads == "last_word"
+        if images is None and is_gpu(self.device):
+            # A window at a time: the host copies the images of one while the GPU computes those before.
+            for chosen, part in pairs.windows(self.tokens):
+                for batch, vectors in self._passes(part, self.embed_images(part), read, last_word=last_word):
+                    self._write(out, chosen[batch.order], vectors)
+            return out
+        images = self.embed_images(pairs) if images is None else images
+        for batch, vectors in self._passes(pairs, images, read, last_word=last_word):
+            self._write(out, batch.order, vectors)
         return out
+
+    def embed_images(self, pairs: Pairs) -> Tensor:
+        """Return the embedded images of `pairs`, as the fast model's `embed` takes them."""
+        return self.model.embed_images(pairs, self.projection, self.uploader.rows)
+
+    def _write(self, out: Tensor, order: np.ndarray, vectors: Tensor) -> None:
+        """Write vectors (m, D) to the rows `order`, int64 (m,), of `out`."""
+        (rows,) = self.uploader.indices([order])
+        out[rows] = vectors
 
     @torch.inference_mode()
     def logits(self, task: str, features: Tensor) -> np.ndarray:
@@ -247,7 +276,7 @@ class Engine:
         """
 
         def run(part: np.ndarray) -> tuple[Packed, Tensor | None]:
-            batch = Packed(pairs, part, self.device, last_word)
+            batch = Packed(pairs, part, self.device, last_word, self.uploader.indices)
             try:
                 with torch.inference_mode():  # it holds for one thread
                     return batch, read(batch, images).float()
@@ -257,7 +286,7 @@ class Engine:
                 return batch, None
 
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        waiting = pairs.cut(self.tokens, chosen, threads)
+        waiting = pairs.split_by_length(self.tokens, chosen, threads)
         while waiting:
             too_large = []
             for batch, values in side_by_side(run, waiting, threads):
@@ -266,7 +295,7 @@ class Engine:
                     self.tokens = min(self.tokens, int(pairs.lengths[batch.order].sum()) // 2)
                 else:
                     yield batch, values
-            waiting = pairs.cut(self.tokens, np.concatenate(too_large)) if too_large else []
+            waiting = pairs.split_by_length(self.tokens, np.concatenate(too_large)) if too_large else []
 
     def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
         """Return for each row of scores (n, labels) its `top_k` (label, score), best first."""

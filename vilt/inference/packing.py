@@ -8,8 +8,9 @@ contiguous slice that views as a dense batch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,15 +21,22 @@ from torch import Tensor
 from vilt.inference import attention
 from vilt.processing.grids import Grid
 
-LEAST = 512  # tokens that are worth a thread of their own
-ROWS = (
-    64  # on a CPU, tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows
-)
+Put = Callable[[np.ndarray], Tensor]  # an array of rows -> a tensor, which may be on a device
+PutAll = Callable[[Sequence[np.ndarray]], list[Tensor]]  # the same for several int64 arrays (n,) at once
+MIN_THREAD_TOKENS = 512  # fewer are not worth a thread of their own
+# On a CPU the tokens of a batch are filled up to a multiple: kernels are made, and kept, for each number of rows.
+ROWS = 64
+GPU_ROWS = 2048  # tokens of a batch on a GPU at least: for fewer, kernels sum in another order, and bits would differ
 
 
 class ImageRows(NamedTuple):
-    """What a model reads of an image: rows of `width` numbers of `dtype`, in a sequence after an image [CLS] where
-    `cls`. Of ViLT and ViT the pixels of patches, of VisualBERT the features of regions."""
+    """What a model reads of an image: for ViLT and ViT the pixels of patches, for VisualBERT the features of regions.
+
+    Attributes:
+        width: Numbers of a row.
+        dtype: Their type.
+        cls: Whether an image [CLS] stands before the rows in the sequence.
+    """
 
     width: int
     dtype: Any = np.uint8
@@ -36,7 +44,7 @@ class ImageRows(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Of a row."""
+        """Return the bytes of a row."""
         return self.width * np.dtype(self.dtype).itemsize
 
 
@@ -44,15 +52,15 @@ class ImageRows(NamedTuple):
 class Pairs:
     """Image-text pairs before packing. Several pairs may read one image; a text may have no tokens, for ViT.
 
-    token_ids: int64 (sum of text lengths,), the texts end to end.
-    text_lengths: int64 (n,).
-    patches: (sum of grid sizes, width), the rows of the images end to end: uint8 patches, see
-    `vilt.processing.images.patchify`,
-    or float32 features of regions.
-    grids: of each image, in the order of `patches`; of regions 1 x their number.
-    image_index: int64 (n,), the image that each pair reads.
-    image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.
-    image_cls: whether an image [CLS] stands before each image's rows.
+    Attributes:
+        token_ids: int64 (sum of text lengths,), the texts end to end.
+        text_lengths: int64 (n,).
+        patches: (sum of grid sizes, width), the rows of the images end to end: uint8 patches, see
+            `vilt.processing.images.patchify`, or float32 features of regions.
+        grids: The grid of each image, in the order of `patches`; 1 x their number for regions.
+        image_index: int64 (n,), the image that each pair reads.
+        image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.
+        image_cls: Whether an image [CLS] stands before each image's rows.
     """
 
     token_ids: np.ndarray
@@ -72,103 +80,172 @@ class Pairs:
 
     @property
     def grid_sizes(self) -> np.ndarray:
-        """Patches of each image, int64."""
+        """Return the patches of each image, int64 (images,)."""
         return np.array([grid.patches for grid in self.grids], dtype=np.int64)
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each pair, int64 (n,): its text, the image [CLS] where there is one, and the image's rows."""
+        """Return the tokens of each pair, int64 (n,): its text, the image [CLS] if there is one, the image's rows."""
         return self.text_lengths + self.image_cls + self.grid_sizes[self.image_index]
 
     def with_texts(
         self, token_ids: np.ndarray, text_lengths: np.ndarray, text_index: np.ndarray, image_index: np.ndarray
     ) -> Pairs:
-        """The same images with other texts: pair i is text `text_index[i]` of these and image `image_index[i]`."""
+        """Return the images with other texts: pair i is text `text_index[i]` of these and image `image_index[i]`."""
         lengths = text_lengths[text_index]
         ids = token_ids[spans(starts(text_lengths)[text_index], lengths)]
         return replace(self, token_ids=ids, text_lengths=lengths, image_index=image_index)
 
-    def cut(self, token_budget: int, chosen: np.ndarray | None = None, threads: int = 1) -> list[np.ndarray]:
-        """The positions of all pairs, or of those in `chosen`, in order of length, cut so that each part holds at most
-        `token_budget` tokens (a longer pair alone is a part of its own), and so that as many threads are done at
-        about the same time."""
+    def windows(self, token_budget: int) -> Iterator[tuple[np.ndarray, Pairs]]:
+        """Yield the pairs in the order of their images, in parts of at most `token_budget` tokens.
+
+        A pair that is longer than that is a part by itself. The rows of a part's images are a view, not a copy.
+
+        Yields:
+            The positions of a part's pairs, int64, and the part with the images that its pairs read.
+        """
+        order = np.argsort(self.image_index, kind="stable")
+        ends = np.cumsum(self.lengths[order])
+        first_row, begin = np.append(0, np.cumsum(self.grid_sizes)), 0
+        while begin < len(order):
+            before = ends[begin - 1] if begin else 0
+            end = max(begin + 1, int(np.searchsorted(ends, before + token_budget, "right")))
+            chosen = order[begin:end]
+            first, last = int(self.image_index[chosen[0]]), int(self.image_index[chosen[-1]]) + 1
+            lengths = self.text_lengths[chosen]
+            yield (
+                chosen,
+                Pairs(
+                    self.token_ids[spans(starts(self.text_lengths)[chosen], lengths)],
+                    lengths,
+                    self.patches[first_row[first] : first_row[last]],
+                    self.grids[first:last],
+                    self.image_index[chosen] - first,
+                    self.image_types[first:last],
+                    self.image_cls,
+                ),
+            )
+            begin = end
+
+    def split_by_length(
+        self, token_budget: int, chosen: np.ndarray | None = None, threads: int = 1
+    ) -> list[np.ndarray]:
+        """Split pairs, in order of length, into parts for forward passes.
+
+        Args:
+            token_budget: Most tokens of a part; a pair that is longer is a part by itself.
+            chosen: int64, the positions of the pairs to split; default: all.
+            threads: So many parts run at a time: they are made to end at about the same time.
+
+        Returns:
+            The positions of the pairs of each part, int64.
+        """
         lengths = self.lengths
         chosen = np.arange(len(self)) if chosen is None else chosen
         order = chosen[np.lexsort((self.image_index[chosen], lengths[chosen]))]
-        left = int(lengths[chosen].sum())
-        wanted = min(-(-left // (threads * token_budget)) * threads, left // LEAST) if threads > 1 else 0
-        parts: list[np.ndarray] = []
-        begin = total = 0
-        for place, length in enumerate(lengths[order].tolist()):
-            shares = wanted - len(parts)
-            enough = total + length / 2 > left / shares if shares > 0 else False
-            if place > begin and (enough or total + length > token_budget):
-                parts.append(order[begin:place])
-                begin, left, total = place, left - total, 0
-            total += length
-        return [*parts, order[begin:]]
+        ends = _part_ends(lengths[order].tolist(), token_budget, threads)
+        return np.split(order, ends)
+
+
+def _part_ends(lengths: list[int], token_budget: int, threads: int) -> list[int]:
+    """Return where the parts of pairs of these lengths end, but for the last; see `Pairs.split_by_length`."""
+    left = sum(lengths)  # tokens of this part and those to come
+    parts = min(-(-left // (threads * token_budget)) * threads, left // MIN_THREAD_TOKENS) if threads > 1 else 0
+    ends: list[int] = []
+    begin = total = 0
+    for position, length in enumerate(lengths):
+        shares = parts - len(ends)
+        has_its_share = shares > 0 and total + length / 2 > left / shares
+        if position > begin and (has_its_share or total + length > token_budget):
+            ends.append(position)
+            begin, left, total = position, left - total, 0
+        total += length
+    return ends
 
 
 def starts(lengths: np.ndarray) -> np.ndarray:
-    """Where each of several runs laid end to end begins: [3, 1, 2] -> [0, 3, 4]."""
+    """Return where each of several runs laid end to end begins: [3, 1, 2] -> [0, 3, 4]."""
     return np.cumsum(lengths) - lengths
 
 
 def spans(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The indices begin[i] .. begin[i] + lengths[i] - 1 for every i, end to end."""
+    """Return the indices begin[i] .. begin[i] + lengths[i] - 1 for every i, end to end."""
     return np.arange(lengths.sum()) + np.repeat(begin - starts(lengths), lengths)
 
 
+def put_each(arrays: Sequence[np.ndarray], device: torch.device | str = "cpu") -> list[Tensor]:
+    """Return each int64 array as a tensor on a device."""
+    return [torch.from_numpy(array).to(device) for array in arrays]
+
+
 def as_tensor(array: np.ndarray) -> Tensor:
-    """A tensor over the same memory, which may be read-only: it is only ever read."""
+    """Return a tensor over the same memory, which may be read-only: it is only ever read."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
 
 
 class Sequences:
-    """The layout of sequences of these lengths, int64 (n,), end to end on a device: T tokens. Tokens after the last
-    sequence belong to none, read none and are read by none.
+    """The layout of sequences end to end on a device: T tokens.
 
-    starts: int64 (n,), the row of each sequence's first token.
-    ends: int32 (n + 1,), 0 and the row after each sequence's last token.
-    runs: (length, sequences of that length that stand together), in order.
-    reads: int64 (n,), the row of the token that a head is on; the first unless given.
+    Tokens after the last sequence belong to none, read none and are read by none.
+
+    Attributes:
+        starts: int64 (n,), the row of each sequence's first token.
+        ends: int32 (n + 1,), 0 and the row after each sequence's last token.
+        runs: (length, sequences of that length that stand together), in order.
+        reads: int64 (n,), the row of the token that a head reads.
+        longest: The longest sequence.
     """
 
-    def __init__(self, lengths: np.ndarray, device: torch.device | str, reads: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        device: torch.device | str,
+        reads: np.ndarray | None = None,
+        put: PutAll | None = None,
+    ) -> None:
+        """Lay out sequences.
+
+        Args:
+            lengths: int64 (n,).
+            device: Where the tensors are.
+            reads: int64 (n,), which token of each sequence a head reads; default: the first.
+            put: int64 arrays -> tensors on the device; default: one copy each.
+        """
         first = starts(lengths)
-        self.starts = torch.from_numpy(first).to(device)
-        self.reads = self.starts if reads is None else torch.from_numpy(first + reads).to(device)
-        self.ends = torch.from_numpy(np.append(0, np.cumsum(lengths)).astype(np.int32)).to(device)
+        read = first if reads is None else first + reads
+        put = put or partial(put_each, device=device)
+        self.starts, self.reads, ends = put([first, read, np.append(0, np.cumsum(lengths))])
+        self.ends = ends.to(torch.int32)
         self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
         self.longest = max(length for length, _ in self.runs)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-        """(T, heads, d) each -> (T, heads, d)."""
+        """Attend within each sequence: (T, heads, d) each -> (T, heads, d)."""
         if not dropout and attention.has_packed(q.device, q.dtype):
             return attention.packed(q, k, v, self.ends, self.ends, (self.longest, self.longest))
         mixed = self._run_by_run(q, k, v, [length for length, _ in self.runs], dropout)
         return torch.cat([*mixed, torch.zeros_like(q[sum(map(len, mixed)) :])])
 
     def one(self, x: Tensor) -> Tensor:
-        """(T, D) -> (n, D), in packed order."""
+        """Return the tokens that heads read: (T, D) -> (n, D), in packed order."""
         return x[self.reads]
 
     def attend_one(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
+        """Attend with one query a sequence: q (n, heads, d), k and v (T, heads, d) -> (n, heads, d)."""
         if attention.has_packed(q.device, q.dtype):
             each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
             return attention.packed(q, k, v, each, self.ends, (1, self.longest))
         return torch.cat(self._run_by_run(q, k, v, [1 for _ in self.runs], 0.0))
 
     def _run_by_run(self, q: Tensor, k: Tensor, v: Tensor, queries: list[int], dropout: float) -> list[Tensor]:
-        """Attention of each run by itself, where each sequence of run i has `queries[i]` queries."""
+        """Attend within each run by itself; each sequence of run i has `queries[i]` queries."""
         counts = [count for _, count in self.runs]
-        asked = [many * count for many, count in zip(queries, counts, strict=True)]
-        read = [length * count for length, count in self.runs]
+        query_rows = [many * count for many, count in zip(queries, counts, strict=True)]
+        key_rows = [length * count for length, count in self.runs]
         mixed = []
-        parts = (t[: sum(sizes)].split(sizes) for t, sizes in ((q, asked), (k, read), (v, read)))
+        parts = (t[: sum(sizes)].split(sizes) for t, sizes in ((q, query_rows), (k, key_rows), (v, key_rows)))
         for count, *qkv in zip(counts, *parts, strict=True):
             q1, k1, v1 = (t.unflatten(0, (count, -1)) for t in qkv)  # (count, length, heads, d)
             mixed.append(attention.same_length(q1, k1, v1, dropout).flatten(0, 1))
@@ -176,17 +253,18 @@ class Sequences:
 
 
 class Packed(Sequences):
-    """Some of `pairs`, packed on a device; also the layout of their T tokens.
+    """Pairs packed on a device: also the layout of their T tokens.
 
-    order: numpy int64 (n,), the position in `pairs` of each packed pair, by length.
-    text_lengths: numpy int64 (n,), in packed order.
-    text_order: int64 (texts,), the place in `pairs.token_ids` of each packed text token.
-    token_ids, positions: int64 (texts,), the ids of these tokens and their places within their text.
-    text_rows: int64 (texts,), where the texts' tokens lie among the T.
-    image_source, image_rows: int64: which row of [a CLS for each modality; all images' rows] goes where.
-    filler: how many of the T tokens, the last ones, belong to no pair.
-
-    last_word: a head is on the last token before each text's [SEP], not on the first of the pair.
+    Attributes:
+        order: numpy int64 (n,), the position of each packed pair, by length.
+        text_lengths: numpy int64 (n,), in packed order.
+        text_order: int64 (texts,), the index in `pairs.token_ids` of each packed text token.
+        token_ids: int64 (texts,), the ids of these tokens.
+        positions: int64 (texts,), their positions within their text.
+        text_rows: int64 (texts,), their rows among the T.
+        image_source: int64, rows of [a CLS for each modality; all images' rows].
+        image_rows: int64, the rows among the T that they go to.
+        filler: How many of the T tokens, the last ones, belong to no pair.
     """
 
     def __init__(
@@ -195,14 +273,26 @@ class Packed(Sequences):
         chosen: np.ndarray | None = None,
         device: torch.device | str = "cpu",
         last_word: bool = False,
+        put: PutAll | None = None,
     ) -> None:
+        """Pack pairs.
+
+        Args:
+            pairs: The pairs.
+            chosen: int64, the positions of those to pack; default: all.
+            device: Where the tensors are.
+            last_word: Whether a head reads the last token before each text's [SEP], not the first of the pair.
+            put: int64 arrays -> tensors on the device, see `vilt.inference.gpu.transfer`.
+        """
         chosen = np.arange(len(pairs)) if chosen is None else chosen
         lengths = pairs.lengths[chosen]
         by_length = np.argsort(lengths, kind="stable")
         self.order, lengths = chosen[by_length], lengths[by_length]
         texts, images = pairs.text_lengths[self.order], pairs.image_index[self.order]
-        super().__init__(lengths, device, texts - 2 if last_word else None)
-        self.filler = int(-lengths.sum() % ROWS) if torch.device(device).type == "cpu" else 0
+        put = put or partial(put_each, device=device)
+        super().__init__(lengths, device, texts - 2 if last_word else None, put)
+        on_gpu = torch.device(device).type == "cuda"
+        self.filler = max(0, GPU_ROWS - int(lengths.sum())) if on_gpu else int(-lengths.sum() % ROWS)
         self.text_lengths = texts
         first = starts(lengths)
         types, cls = pairs.image_types, int(pairs.image_cls)
@@ -212,19 +302,16 @@ class Packed(Sequences):
             source[starts(lengths - texts)] = types[images] - 1  # each image's rows open with its modality's [CLS]
         first_token = starts(pairs.text_lengths)[self.order]
 
-        def put(index: np.ndarray) -> Tensor:
-            return torch.from_numpy(index).to(device)
-
         text_order = spans(first_token, texts)
-        self.text_order = put(text_order)
-        self.token_ids = put(pairs.token_ids[text_order])
-        self.positions = put(spans(np.zeros_like(texts), texts))
-        self.text_rows = put(spans(first, texts))
-        self.image_source = put(source)
-        self.image_rows = put(spans(first + texts, lengths - texts))
+        text_rows = spans(first, texts)
+        image_rows = spans(first + texts, lengths - texts)
+        positions = spans(np.zeros_like(texts), texts)
+        self.text_order, self.token_ids, self.positions, self.text_rows, self.image_source, self.image_rows = put(
+            [text_order, pairs.token_ids[text_order], positions, text_rows, source, image_rows]
+        )
 
     def fill(self, text: Tensor, image: Tensor) -> Tensor:
-        """text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
+        """Fill the layout: text (texts, D), image (modalities + all rows, D), the [CLS] rows first -> (T, D)."""
         x = text.new_zeros(len(self.text_rows) + len(self.image_rows) + self.filler, text.shape[1])
         x[self.text_rows] = text
         x[self.image_rows] = image[self.image_source]

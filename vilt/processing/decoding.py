@@ -9,7 +9,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vilt.processing import containers, jpeg, jpeg2000, png, pnm, tiff
-from vilt.processing.errors import EndsEarlyError, ImageError
+from vilt.processing.errors import EndsEarlyError
+from vilt.processing.errors import ImageError as ImageError  # where most look for it
 
 ImageInput = Image.Image | np.ndarray | bytes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")

@@ -136,12 +136,14 @@ class BatchEncoding(BatchFeature):
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """Return the text that a token comes from: `token_to_sequence(token)` or `(row, token)`."""
         row, token = self._place(batch_or_token_index, token_index)
-        return row.token_to_sequence(token if token >= 0 else len(row.ids) + token)
+        found: int | None = row.token_to_sequence(token if token >= 0 else len(row.ids) + token)
+        return found
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """Return the word that a token comes from: `token_to_word(token)` or `(row, token)`."""
         row, token = self._place(batch_or_token_index, token_index)
-        return row.token_to_word(token if token >= 0 else len(row.ids) + token)
+        found: int | None = row.token_to_word(token if token >= 0 else len(row.ids) + token)
+        return found
 
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
@@ -162,7 +164,8 @@ class BatchEncoding(BatchFeature):
     ) -> int | None:
         """Return the token that a character is in: `char_to_token(character)` or `(row, character)`."""
         row, char = self._place(batch_or_char_index, char_index)
-        return row.char_to_token(char, sequence_index)
+        found: int | None = row.char_to_token(char, sequence_index)
+        return found
 
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
@@ -174,7 +177,8 @@ class BatchEncoding(BatchFeature):
     def char_to_word(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int:
         """Return the word that a character is in: `char_to_word(character)` or `(row, character)`."""
         row, char = self._place(batch_or_char_index, char_index)
-        return row.char_to_word(char, sequence_index)
+        found: int = row.char_to_word(char, sequence_index)
+        return found
 
     def _place(self, first: int, second: int | None) -> tuple[Encoding, int]:
         """Return the row and the index in it that one index, of the first row, or two stand for."""

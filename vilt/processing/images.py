@@ -36,7 +36,7 @@ def patchify_pixels(pixel_values: Tensor, patch_size: int) -> Tensor:
     """Return (B, 3, H, W) as patches (B, rows, cols, patch_size * patch_size * 3), in the order of `patchify`."""
     rows, cols = (side // patch_size for side in pixel_values.shape[-2:])
     whole = pixel_values[..., : rows * patch_size, : cols * patch_size]
-    tiles = whole.unflatten(3, (cols, patch_size)).unflatten(2, (rows, patch_size))  # (B, 3, rows, p, cols, p)
+    tiles = whole.reshape(*whole.shape[:2], rows, patch_size, cols, patch_size)
     return tiles.permute(0, 2, 4, 3, 5, 1).flatten(3)
 
 

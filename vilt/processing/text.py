@@ -358,7 +358,10 @@ class ViltTokenizer:
     def _encode(self, texts: Sequence[Any], special: bool, words: bool = False) -> list[Encoding]:
         """Encode with the truncation that was enabled, and disable it."""
         try:
-            return self.tokenizer.encode_batch(list(texts), add_special_tokens=special, is_pretokenized=words)
+            found: list[Encoding] = self.tokenizer.encode_batch(
+                list(texts), add_special_tokens=special, is_pretokenized=words
+            )
+            return found
         finally:
             self.tokenizer.no_truncation()
 

@@ -98,7 +98,8 @@ def normalize(array: np.ndarray, mean: float | Collection[float], std: float | C
         if len(each) != array.shape[2]:
             raise ValueError(f"{name} has {len(each)} numbers for {array.shape[2]} channels")
         values.append(np.array(each, dtype=array.dtype))
-    return (array - values[0]) / values[1]
+    out: np.ndarray = (array - values[0]) / values[1]
+    return out
 
 
 def pad(

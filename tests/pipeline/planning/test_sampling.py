@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import JobConfig
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.planning.sampling import SPLITS, draw_sample
 from pipeline.tables.table import open_table, read_plan
 
@@ -21,7 +21,7 @@ def sampled(path: str, count: int, seed: int = 0, **inputs: Any) -> list[int]:
     table = open_table(config)
     sample = draw_sample(table, count, seed)
     assert sample.rows_read >= len(sample.rows)
-    assert not len(Places.union([sample.others]).minus(sample.others))
+    assert not len(RowSet.union([sample.others]).minus(sample.others))
     parts = [part for unread in table.unread(sample.others) for part in unread.read(read_plan(table, 100))]
     rows = [int(n) for part in parts for n in part["n"].to_pylist()]
     assert len(rows) == len(sample.rows), "all pass the filter"

@@ -18,11 +18,11 @@ from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import JobConfig
 from pipeline.cluster.actor_pool import Pool
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.reindexing.reindex import reindex
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import ResultTable
-from pipeline.results.file_footer import Written
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
 from pipeline.scoring.prepare import PreparedJob
@@ -136,20 +136,20 @@ class World:
 
     # What takes the place of Ray and of the model.
 
-    def read(self, table: InputTable, config: JobConfig, done: Places, then: Callable[..., Any]) -> World:
+    def read(self, table: InputTable, config: JobConfig, done: RowSet, then: Callable[..., Any]) -> World:
         self.batches = list(then(self.windows(table, config, done)))
         return self
 
     def iter_batches(self, **_: Any) -> Iterator[pa.Table]:
         return iter(self.batches)
 
-    def windows(self, table: InputTable, config: JobConfig, done: Places) -> Iterator[pa.Table]:
+    def windows(self, table: InputTable, config: JobConfig, done: RowSet) -> Iterator[pa.Table]:
         plan = replace(read_plan(table, config.batch.window_rows), row_source=True)
         yield from windows_of((t for one in table.unread(done) for t in one.read(plan)), 3)
 
     def score_rows(
-        self, job: PreparedJob, work: Staging, before: Written, log_every: float, types: Any
-    ) -> list[Written]:
+        self, job: PreparedJob, work: Staging, before: ResultFile, log_every: float, types: Any
+    ) -> list[ResultFile]:
         del before, log_every
         config, table, models = job.config, job.table, job.models
         sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)

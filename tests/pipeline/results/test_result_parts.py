@@ -17,7 +17,7 @@ from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import ConfigError
 from pipeline.common.errors import RowsLostError
-from pipeline.common.row_ranges import place_of
+from pipeline.common.row_ranges import row_key
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import ResultParts
@@ -66,7 +66,7 @@ def job(
         if finished is None and retry_errors and not progress.keep_finished():
             finished = output.out.read("_summary.json")
         if finished is None:
-            every = np.array([place_of(0, row) for row in range(ROWS)])
+            every = np.array([row_key(0, row) for row in range(ROWS)])
             left = every[~progress.done.contains(every)]
             sink = ParquetSink(storage, progress.folder, run, {"vilt.model": "m"}, 100, FILE_ROWS)
             for i, tables in enumerate(blocks(left)):
@@ -94,7 +94,7 @@ def check(out: Path, texts: int = 1) -> list[dict[str, Any]]:
     assert "_summary.json" in names
     assert all(name.startswith("part-") for name in names - {"_summary.json"})
     rows = pq.read_table(out).to_pylist()
-    assert Counter(row["row"] for row in rows) == Counter({place_of(0, row): texts for row in range(ROWS)})
+    assert Counter(row["row"] for row in rows) == Counter({row_key(0, row): texts for row in range(ROWS)})
     assert set(rows[0]) == {"row", "error"}
     return rows
 
@@ -135,10 +135,10 @@ def test_killed_while_it_replaces_an_earlier_output(tmp_path: Path) -> None:
 
 def test_killed_while_errors_are_tried_again(tmp_path: Path) -> None:
     runs = iter(range(10_000))
-    errors = {place_of(0, 1): "fetch_timeout", place_of(0, 3): "image_corrupt", place_of(0, 11): "fetch_throttled"}
+    errors = {row_key(0, 1): "fetch_timeout", row_key(0, 3): "image_corrupt", row_key(0, 11): "fetch_throttled"}
 
     def run(storage: Storage, out: Path) -> None:
-        again = {place_of(0, 11): "fetch_throttled"}
+        again = {row_key(0, 11): "fetch_throttled"}
         job(storage, out, f"r{next(runs)}", lambda left: files_of(left, again), retry_errors=True)
 
     def before(out: Path) -> None:
@@ -147,8 +147,8 @@ def test_killed_while_errors_are_tried_again(tmp_path: Path) -> None:
     kill_before_every_step(tmp_path, run, before)
     out = tmp_path / "1"
     assert {row["row"]: row["error"] for row in check(out) if row["error"]} == {
-        place_of(0, 3): "image_corrupt",
-        place_of(0, 11): "fetch_throttled",
+        row_key(0, 3): "image_corrupt",
+        row_key(0, 11): "fetch_throttled",
     }
     assert job(Storage(), out, "last", files_of, retry_errors=True) is None
     assert {row["error"] for row in check(out)} == {None, "image_corrupt"}

@@ -14,8 +14,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.common.errors import RowsLostError
-from pipeline.common.row_ranges import Places, place_of
-from pipeline.results.file_footer import FOOTER, Written
+from pipeline.common.row_ranges import RowSet, row_key
+from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, renumber
 from pipeline.tables.provenance import row_sources
@@ -24,13 +24,13 @@ INT64 = pa.int64()
 A, B = FileVersion("a", "1 10"), FileVersion("b", "1 10")
 
 
-def written(name: str, *files: FileVersion, rows: int = 2) -> Written:
-    places = Places.union(Places.file(number, rows) for number, _ in enumerate(files))
+def written(name: str, *files: FileVersion, rows: int = 2) -> ResultFile:
+    places = RowSet.union(RowSet.file(number, rows) for number, _ in enumerate(files))
     editions = {number: tuple(file) for number, file in enumerate(files)}
-    return Written(name, places, rows=rows * len(files), editions=editions, errors=Counter(image_null=len(files)))
+    return ResultFile(name, places, rows=rows * len(files), editions=editions, errors=Counter(image_null=len(files)))
 
 
-def put(folder: Path, part: Written, kind: pa.DataType) -> None:
+def put(folder: Path, part: ResultFile, kind: pa.DataType) -> None:
     files = [file for file in part.editions.values() for _ in range(2)]
     numbers = np.tile(np.arange(2), len(part.editions))
     source = row_sources([name for name, _ in files], [version for _, version in files], numbers, numbers)
@@ -53,9 +53,9 @@ def resumed(folder: Path, files: tuple[FileVersion, ...], kind: pa.DataType = IN
 
 def test_files_take_the_numbers_of_now() -> None:
     part = renumber(written("p", A, B), {B: 0, A: 7})
-    assert part.places == Places.union([Places.file(0, 2), Places.of(np.array([place_of(7), place_of(7, 1)]))])
+    assert part.places == RowSet.union([RowSet.file(0, 2), RowSet.of(np.array([row_key(7), row_key(7, 1)]))])
     assert part.editions == {7: tuple(A), 0: tuple(B)}
-    assert renumber(written("p", A, B), {B: 3}).places == Places.of(np.array([place_of(3), place_of(3, 1)]))
+    assert renumber(written("p", A, B), {B: 3}).places == RowSet.of(np.array([row_key(3), row_key(3, 1)]))
 
 
 def test_rows_of_files_that_have_changed_are_left_out(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_rows_of_files_that_have_changed_are_left_out(tmp_path: Path) -> None:
     staging = resumed(tmp_path, (B,))
     [part] = staging.parts
     assert (part.name, part.rows, part.errors) == ("part-rest-1.parquet", 2, Counter(image_null=1))
-    assert staging.written == Places.file(0, 2)
+    assert staging.written == RowSet.file(0, 2)
     staging.audit(2)
     assert [path.name for path in tmp_path.iterdir()] == ["part-rest-1.parquet"]
     assert pq.read_metadata(tmp_path / part.name).metadata[b"vilt.model"] == b"m"
@@ -85,8 +85,8 @@ def test_rows_that_are_missing_or_doubled(tmp_path: Path) -> None:
     staging = resumed(tmp_path, (A, B))
     with pytest.raises(RowsLostError, match="4 rows in, 2 rows out, 0 files"):
         staging.audit(4)
-    staging.in_table = Places.of(np.array([place_of(1), place_of(1, 1)]))
+    staging.in_table = RowSet.of(np.array([row_key(1), row_key(1, 1)]))
     staging.audit(4)
-    staging.in_table = Places.of(np.array([place_of(0), place_of(1), place_of(1, 1)]))
+    staging.in_table = RowSet.of(np.array([row_key(0), row_key(1), row_key(1, 1)]))
     with pytest.raises(RowsLostError):
         staging.audit(4)

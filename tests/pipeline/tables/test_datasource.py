@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.row_ranges import Places
+from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TASK_BYTES, ReadPlan, TableSource, UnreadSplit, windows_of
 from pipeline.tables.format import InputFile, Split, TableReader
 
@@ -38,7 +38,7 @@ def test_windows_of_few_bytes(lengths: list[int], rows: int, most: int) -> None:
 @given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 3 * TASK_BYTES)), max_size=200))
 def test_a_large_table_has_a_bounded_number_of_tasks(splits: list[tuple[int, int]]) -> None:
     unread = [
-        UnreadSplit(i, InputFile(str(i), str(i), size, ""), Split(0, rows, rows, size), Places.none())
+        UnreadSplit(i, InputFile(str(i), str(i), size, ""), Split(0, rows, rows, size), RowSet.none())
         for i, (rows, size) in enumerate(splits)
     ]
     plan = ReadPlan(create_autospec(TableReader), pa.schema([]), [], None, 10)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.common.row_ranges import place_of
+from pipeline.common.row_ranges import row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.tables.datasource import row_hashes
@@ -36,7 +36,7 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path) -> InputConfig:
 def test_by_id(spec: InputConfig) -> None:
     table = open_files(spec, StorageConfig())
     found = find_ids(table, "key", {3, 17, 99})
-    assert found == {3: place_of(0, 3), 17: place_of(1, 7)}
+    assert found == {3: row_key(0, 3), 17: row_key(1, 7)}
     assert read_places(table, list(found.values()), ["text"]) == {found[3]: {"text": "t3"}, found[17]: {"text": "t17"}}
 
 
@@ -44,10 +44,10 @@ def test_by_hash(spec: InputConfig) -> None:
     table = open_files(spec.model_copy(update={"id": None}), StorageConfig())
     name = table.files[1].name
     wanted = int(row_hashes(name, np.array([4]))[0])
-    assert find_ids(table, None, {wanted}) == {wanted: place_of(1, 4)}
+    assert find_ids(table, None, {wanted}) == {wanted: row_key(1, 4)}
     rows: list[dict[str, Any]] = [{"file": name, "row": 4}, {"file": "gone", "row": 4}]
-    assert by_file(table, rows) == [place_of(1, 4), -1]
-    assert read_places(table, [place_of(1, 4), -1], ["text"]) == {place_of(1, 4): {"text": "t14"}}
+    assert by_file(table, rows) == [row_key(1, 4), -1]
+    assert read_places(table, [row_key(1, 4), -1], ["text"]) == {row_key(1, 4): {"text": "t14"}}
 
 
 def test_strings_that_are_not_utf8(tmp_path: Path) -> None:

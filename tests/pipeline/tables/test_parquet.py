@@ -7,24 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import ConfigError, JobConfig
-from pipeline.common.row_ranges import Places
-from pipeline.tables.table import open_table, read
-
-pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-def config(path: object, **keys: Any) -> JobConfig:
-    values = {"input": {"path": str(path), **keys}, "model": "zoo://scenes", "output": {"path": "/nowhere/out"}}
-    return JobConfig.parse("score", values)
-
-
-def rows_of(job: JobConfig) -> list[dict[str, Any]]:
-    table = open_table(job)
-    hidden = ["__place", "row_hash"] if job.input.id else ["__place"]
-    rows = read(table, job, Places.none(), iter).drop_columns(hidden).take_all()
-    assert len(rows) == table.rows, "counted before, and read"
-    return rows
+from pipeline import ConfigError
+from pipeline.tables.table import open_table
+from tests.pipeline.tables.reading import config, rows_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vilt import ViltConfig, ViltModel
 from vilt.inference.embeddings import PixelProjection
-from vilt.inference.packing import LEAST, ROWS, Packed, Pairs, spans, starts
+from vilt.inference.packing import MIN_THREAD_TOKENS, ROWS, Packed, Pairs, spans, starts
 from vilt.models.vilt.fast import FastVilt
 from vilt.processing.grids import Grid
 
@@ -46,7 +46,7 @@ def test_starts_and_spans() -> None:
 
 @given(mixes(), st.integers(1, 60), st.integers(1, 4))
 def test_cut_keeps_every_pair_once_within_the_budget(pairs: Pairs, budget: int, threads: int) -> None:
-    parts = pairs.cut(budget, threads=threads)
+    parts = pairs.split_by_length(budget, threads=threads)
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(pairs)))
     assert all(len(part) == 1 or pairs.lengths[part].sum() <= budget for part in parts)
 
@@ -56,12 +56,12 @@ def test_threads_have_equal_work(lengths: list[int], threads: int) -> None:
     one = Grid(1, 1)
     texts, index = np.array(lengths) - 2, np.zeros(len(lengths), np.int64)
     pairs = Pairs(np.zeros(texts.sum(), np.int64), texts, np.zeros((1, 1), np.uint8), [one], index)
-    tokens = [int(pairs.lengths[part].sum()) for part in pairs.cut(3072, threads=threads)]
+    tokens = [int(pairs.lengths[part].sum()) for part in pairs.split_by_length(3072, threads=threads)]
     assert sum(tokens) == sum(lengths)
     assert max(tokens) <= 3072
-    if sum(lengths) < 2 * LEAST:
+    if sum(lengths) < 2 * MIN_THREAD_TOKENS:
         assert len(tokens) == 1, "too little to share"
-    elif sum(lengths) > threads * LEAST:
+    elif sum(lengths) > threads * MIN_THREAD_TOKENS:
         assert len(tokens) >= threads
         assert max(tokens) - min(tokens) <= 2 * max(lengths) * (1 + len(tokens) // threads)
 

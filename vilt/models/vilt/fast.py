@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import ImageEmbeddings, TextEmbeddings, table_of
-from vilt.inference.packing import Packed, Pairs, as_tensor
+from vilt.inference.packing import Packed, Pairs, Put, as_tensor
 from vilt.models.fast_layers import pre_norm_parts
 from vilt.models.vilt.modeling import IMAGE, TEXT, ViltModel
 
@@ -24,7 +24,7 @@ class FastVilt(Backbone):
         )
         self.modality = table_of(embeddings.token_type_embeddings)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """Return the images of `pairs`, (modalities + patches, D).
 
         An image [CLS] for each modality from 1 to the highest, then every patch with its position and modality.
@@ -33,7 +33,7 @@ class FastVilt(Backbone):
         kinds = list(zip(pairs.grids, types, strict=True))
         tables = {(grid, t): self.image.positions(grid) + self.modality.weight[t] for grid, t in dict.fromkeys(kinds)}
         first = self.image.first() + self.modality.weight[IMAGE : 1 + max(types)]
-        patches = projection(as_tensor(pairs.patches).to(self.modality.weight.device))
+        patches = projection(put(pairs.patches).to(self.modality.weight.device))
         return torch.cat([first, patches + torch.cat([tables[kind] for kind in kinds])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

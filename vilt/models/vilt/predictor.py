@@ -147,7 +147,7 @@ class Predictor(Engine):
         Each image is embedded once. Pair i is text `text_index[i]` of those that lie end to end in `token_ids`, and
         image `image_index[i]`.
         """
-        embedded = self.model.embed_images(images, self.projection) if len(images.grids) else None
+        embedded = self.embed_images(images) if len(images.grids) else None
         for begin in range(0, len(text_index), CROSS_PAIRS):
             part = slice(begin, begin + CROSS_PAIRS)
             pairs = images.with_texts(token_ids, text_lengths, text_index[part], image_index[part])
@@ -159,7 +159,7 @@ class Predictor(Engine):
         ids, begins = pairs.token_ids.copy(), starts(pairs.text_lengths)
         empty = ids == self.preprocessor.tokenizer.id("[MASK]")
         masks, scores = np.flatnonzero(empty), np.zeros(len(ids), np.float32)
-        images = self.model.embed_images(pairs, self.projection) if len(masks) else None
+        images = self.embed_images(pairs) if len(masks) else None
         while images is not None and len(places := np.flatnonzero(empty)):
             waiting = np.unique(np.searchsorted(begins, places, "right") - 1)
             current = replace(pairs, token_ids=ids)
@@ -185,7 +185,7 @@ class Predictor(Engine):
         if not len(pairs):
             return []
         label, score = np.empty(len(pairs.token_ids), np.int64), np.empty(len(pairs.token_ids), np.float32)
-        images = self.model.embed_images(pairs, self.projection)
+        images = self.embed_images(pairs)
         for batch, states in self._passes(pairs, images, self.model.text_states):
             order = batch.text_order.cpu().numpy()
             best, which = self.heads["tag"](states).softmax(-1).max(-1)

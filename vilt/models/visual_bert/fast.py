@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import TextEmbeddings, table_of
 from vilt.inference.encoder import Block, LayerParts
-from vilt.inference.packing import Packed, Pairs, Sequences, as_tensor
+from vilt.inference.packing import Packed, Pairs, Put, Sequences, as_tensor
 from vilt.models.visual_bert.modeling import VisualBertModel
 
 POSITION, TOKEN_TYPE = 0, 1  # of every region
@@ -28,10 +28,10 @@ class FastVisualBert(Backbone):
         if config.bypass_transformer:
             self.additional = Block(layer_parts(model.additional_layer, config), False)
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """Return the regions of `pairs`, (all regions, D), normed."""
         weight = self.text.norm.weight
-        features = as_tensor(pairs.patches).to(weight.device, weight.dtype)
+        features = put(pairs.patches).to(weight.device, weight.dtype)
         x = projection(features) + self.region_position.weight[POSITION] + self.region_type.weight[TOKEN_TYPE]
         return self.text.norm(x)
 

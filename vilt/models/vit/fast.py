@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import ImageEmbeddings
-from vilt.inference.packing import Packed, Pairs, as_tensor
+from vilt.inference.packing import Packed, Pairs, Put, as_tensor
 from vilt.models.fast_layers import pre_norm_parts
 from vilt.models.vit.modeling import ViTModel
 
@@ -22,14 +22,14 @@ class FastViT(Backbone):
             embeddings.cls_token, embeddings.position_embeddings, config.table_grid, mode="bicubic"
         )
 
-    def embed_images(self, pairs: Pairs, projection: nn.Module) -> Tensor:
+    def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """Return the images of `pairs`, (1 + patches, D).
 
         [CLS], which all images share, then every patch with its position; positions are resized to an image's grid
         unless it is the table's.
         """
         tables = {grid: self.image.positions(grid) for grid in dict.fromkeys(pairs.grids)}
-        patches = projection(as_tensor(pairs.patches).to(self.image.cls.device))
+        patches = projection(put(pairs.patches).to(self.image.cls.device))
         return torch.cat([self.image.first(), patches + torch.cat([tables[grid] for grid in pairs.grids])])
 
     def embed(self, batch: Packed, images: Tensor) -> Tensor:

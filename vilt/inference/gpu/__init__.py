@@ -1,0 +1,1 @@
+"""The fast path on a GPU: encoders made for it, Triton kernels, copies through page-locked memory."""
