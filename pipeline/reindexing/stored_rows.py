@@ -46,8 +46,8 @@ class StoredRows:
         """Return int64 (rows,): the places of the rows; numbers: see `file_numbers`."""
         by_key = {version.key: number for version, number in numbers.items()}
         files = np.array([by_key[key] for key in self.rows["source"].to_pylist()], np.int64)
-        rows: np.ndarray = self.rows["row"].to_numpy()
-        return (files << ROW_BITS) + rows
+        places: np.ndarray = (files << ROW_BITS) + self.rows["row"].to_numpy()
+        return places
 
     @property
     def errors(self) -> list[frozenset[str]]:
