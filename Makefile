@@ -3,13 +3,21 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test faults lint parity quality bench clean
+.PHONY: demo test coverage oldest faults lint parity quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
 
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
+
+# The share of lines that the tests run in their own processes; Ray's workers are not measured.
+coverage: .venv/dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+
+# On the oldest releases that pyproject.toml allows.
+oldest: .venv-oldest/dev
+	.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
@@ -19,6 +27,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m docs.generate --check
 
 # Beside a current release of transformers, which cannot be installed together with the pinned one.
 parity: .venv/dev
@@ -33,7 +42,7 @@ quality: .venv/run
 	$(BIN)/vilt quality
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-oldest demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -45,4 +54,10 @@ clean:
 
 .venv/dev: .venv/run
 	$(INSTALL) .[test]
+	@touch $@
+
+.venv-oldest/dev: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable .[test]
 	@touch $@

@@ -21,6 +21,8 @@ from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.metrics import METRICS, PREFIX
+from pipeline.tables.registry import FORMATS
+from vilt.models.registry import families
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Written by `python -m docs.generate`. Edit the code that it reads, not this page. -->"
@@ -56,6 +58,8 @@ def pages() -> dict[str, str]:
         "commands.md": commands(),
         "configs.md": configs(),
         "columns.md": columns(),
+        "formats.md": formats(),
+        "models.md": models(),
         "reasons.md": reasons(),
         "exit-codes.md": exit_codes(),
         "metrics.md": metrics(),
@@ -111,6 +115,35 @@ def columns() -> str:
         "the row's offset in it, and a hash of the values that were read.",
     ]
     return _page("Output columns", lines)
+
+
+def formats() -> str:
+    """Return the page of the table formats."""
+    rows = []
+    for known in FORMATS:
+        found = [f"`{end}`" for end in known.extensions] or [f"a file in `{known.marker_folder}/`"]
+        copied = " `vilt filter` cannot copy its rows." if known.not_copied else ""
+        rows.append((f"`{known.name}`", ", ".join(found), _sentence(known.__doc__ or "") + copied))
+    lines = [
+        "`input.format` names one; without it, the names of the files decide.",
+        "",
+        *_table(("format", "files", "what it is"), rows),
+    ]
+    return _page("Table formats", lines)
+
+
+def models() -> str:
+    """Return the page of the model families."""
+    rows = []
+    for family in sorted(families(), key=lambda known: known.name.lower()):
+        tasks = [f"`{task}`" for task, spec in TASKS.items() if spec.head in family.tasks]
+        rows.append((family.name, f"`{family.model_type}`", ", ".join(sorted(family.reads)), ", ".join(tasks)))
+    lines = [
+        "The `model_type` in a checkpoint's `config.json` decides. A checkpoint has the tasks whose heads it holds.",
+        "",
+        *_table(("family", "`model_type`", "each row gives", "tasks"), rows),
+    ]
+    return _page("Model families", lines)
 
 
 def reasons() -> str:

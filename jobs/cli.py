@@ -290,7 +290,8 @@ def plan(
     """Estimate from a sample, before a job runs, what it will meet and how long it will take."""
 
     def job() -> Outcome:
-        from jobs.commands.plan import Options, PlanRequest, plan_file
+        from jobs.commands.plan import Options, plan_file
+        from pipeline.planning.plan import PlanRequest
 
         request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
         return plan_file(task, config, overrides or [], request, Options(price_per_hour, out))  # type: ignore[arg-type]

@@ -34,8 +34,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Faults and clusters take minutes: but for the tests marked `quick` they are in `make faults`."""
     if "FAULTS" in os.environ:
         return
-    lane = {"faults", "cluster"}
-    left_out = [item for item in items if item.path.parent.name in lane and not item.get_closest_marker("quick")]
+    tests = Path(__file__).parent
+    lane = {tests / "faults", tests / "cluster"}  # tests/pipeline/cluster is not of it
+    left_out = [item for item in items if item.path.parent in lane and not item.get_closest_marker("quick")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -46,8 +47,10 @@ def ray_cluster(s3_server: str) -> Iterator[None]:
     """A local Ray; its workers inherit the S3 server's environment."""
     import ray
 
+    from pipeline.cluster.session import start_local
+
     assert s3_server
-    ray.init(address="local", num_cpus=3, include_dashboard=False, logging_level="warning")
+    start_local(cores=3)
     yield
     ray.shutdown()
 

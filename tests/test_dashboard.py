@@ -26,7 +26,7 @@ def test_the_table_of_metrics() -> None:
         cells += [", ".join(f"`{label}`" for label in metric.labels), metric.meaning]
         return " ".join(["|", *(f"{cell} |" if cell else "|" for cell in cells)])
 
-    text = (DEPLOY / "METRICS.md").read_text()
+    text = (DEPLOY.parents[1] / "docs" / "reference" / "metrics.md").read_text()
     assert [row for row in text.splitlines() if row.startswith("| `")] == [line(metric) for metric in METRICS]
     assert all(f"`{label}`" in text for label in SHARED_LABELS)
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from vilt.models.vit.predictor import ViTPredictor
     from vilt.processing.decoding import ImageError
     from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
-    from vilt.processing.text import ViltProcessor, ViltTokenizer
+    from vilt.processing.processor import ViltProcessor
+    from vilt.processing.text import ViltTokenizer
     from vilt.processing.torch_images import ViltImageProcessorFast, ViTImageProcessorFast
 
 __all__ = [
@@ -112,10 +113,8 @@ _MODULES = {
         "ViltFeatureExtractor",
         "ViltImageProcessor",
     ),
-    "processing.text": (
-        "ViltProcessor",
-        "ViltTokenizer",
-    ),
+    "processing.processor": ("ViltProcessor",),
+    "processing.text": ("ViltTokenizer",),
     "processing.torch_images": (
         "ViTImageProcessorFast",
         "ViltImageProcessorFast",

@@ -93,7 +93,8 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     left_out: list[str] = []
     processor = ViltImageProcessor()
     if original.is_original(source):
-        config, tensors, _, left_out, short_side = original.read(source)
+        config, found, _, left_out, short_side = original.read(source)
+        tensors = checkpoint.completed(found)
         processor = ViltImageProcessor(size={"shortest_edge": short_side})
     else:
         config, tensors = ViltConfig.from_pretrained(source), checkpoint.read(source)[0]

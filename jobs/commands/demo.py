@@ -72,7 +72,8 @@ def _run(task: Task, text: str, table: str, folder: str) -> Summary:
 
 def _read(folder: str) -> pd.DataFrame:
     filesystem, path = fsspec.core.url_to_fs(folder)
-    return pq.read_table(path, filesystem=filesystem).to_pandas()
+    frame: pd.DataFrame = pq.read_table(path, filesystem=filesystem).to_pandas()
+    return frame
 
 
 def _scores(summary: Summary) -> list[RenderableType]:

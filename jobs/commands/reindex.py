@@ -39,6 +39,8 @@ def reindex_file(
     """
     config = load(path, overrides)
     if back_to is not None:
+        if retry_errors:
+            raise ConfigError("--retry-errors: means nothing with --rollback, which reads no rows: leave one out")
         commit = rollback(config.output.path, config.storage, _version(back_to))
         return _outcome(Reindexed(commit, True, 0), config.output.path)
     return finish(reindex(config, retry_errors, log_every=every), config)

@@ -10,7 +10,7 @@ import numpy as np
 from jobs.demo import questions, scenes
 from vilt import Predictor
 
-HELD_OUT_SEED = 2_000_000_011  # training draws its scenes from other seeds: see jobs/demo/train.py
+HELD_OUT_SEED = 2_000_000_011  # training draws its scenes from other seeds: see jobs/demo/batches.py
 CANDIDATES = 20
 
 

@@ -27,7 +27,10 @@ def commit_table(run: Reindexed, uri: str) -> RenderableType:
     commit, done = run.commit, run.commit.counts
     standing = sum(commit.standing.values())
     if not run.new:
-        idle = f"nothing to do: version {commit.version} of {uri} has the {done['rows_in']:,} rows of the input"
+        idle = "nothing to do"
+        if run.retried:
+            idle = f"{run.retried:,} rows were tried again and failed as before"
+        idle = f"{idle}: version {commit.version} of {uri} has the {done['rows_in']:,} rows of the input"
         return lines(f"{idle}, {standing:,} of them without a result" if standing else idle)
     if commit.restored is not None:
         return lines(f"version {commit.version} of {uri} is version {commit.restored} again: {done['rows_out']:,} rows")

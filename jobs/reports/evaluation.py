@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from jobs.console.tables import columns, counts, facts, lines, stacked
 from pipeline.common.error_codes import REASONS
 from pipeline.config.evaluate import BootstrapConfig
-from pipeline.evaluation.files import Measured
+from pipeline.evaluation.output import Measured
 
 HEADER = ("benchmark", "metric", "value", "95 % interval", "of")
 

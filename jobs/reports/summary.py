@@ -13,7 +13,7 @@ from pipeline.common.tasks import TASKS
 from pipeline.config.filter import KEPT
 
 if TYPE_CHECKING:
-    from pipeline.filtering.filter_table import FilterSummary
+    from pipeline.filtering.summary import FilterSummary
 
 NOTHING_TO_DO = "nothing to do: these are the results of this config and input"
 

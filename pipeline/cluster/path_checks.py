@@ -1,4 +1,4 @@
-"""Local paths on a cluster: what is a folder of the driver's machine alone is told before any work is done."""
+"""Local paths on a cluster: a folder that only the driver's machine has is an error before any work is done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER_SECONDS = 120.0  # a node's first worker has to start
 
 
 def with_absolute_models(config: JobConfig) -> JobConfig:
-    """The config for the workers, whose current folder may be another than the driver's."""
+    """Return the config for the workers, whose current folder may be another than the driver's."""
     given = config.model
     model: str | dict[Task, str] = (
         _absolute(given) if isinstance(given, str) else {task: _absolute(uri) for task, uri in given.items()}
@@ -34,7 +34,13 @@ def _absolute(uri: str) -> str:
 
 
 def local_paths(config: JobConfig, table: str, output: str) -> dict[str, str]:
-    """Local folder -> key of the config, of what the workers read or write. table, output: as URIs."""
+    """Return the local folders that workers read or write, each with the key of the config that names it.
+
+    Args:
+        config: The job.
+        table: URI of the table's folder.
+        output: URI of the folder for results.
+    """
     config = with_absolute_models(config)
     given = [("input.path", table), ("output.path", output), *(("model", uri) for uri in config.models)]
     given += [("tokenizer", config.tokenizer)] if config.tokenizer else []
@@ -42,22 +48,30 @@ def local_paths(config: JobConfig, table: str, output: str) -> dict[str, str]:
 
 
 def other_machines(nodes: Sequence[Node]) -> list[Node]:
-    """One node of every machine but the driver's."""
+    """Return one node of every machine but the driver's."""
     by_address = {node.address: node for node in nodes}
     by_address.pop(get_node_ip_address(), None)
     return list(by_address.values())
 
 
 def check_reach(paths: Mapping[str, str], nodes: Sequence[Node]) -> None:
-    """Ask each node whether it sees the folders `paths`, folder -> key of the config; one that does not answer is
-    passed over. Raises ConfigError naming a folder that is missing."""
+    """Ask each node whether it sees these folders; a node that does not answer in time is skipped.
+
+    Args:
+        paths: Folder -> key of the config that names it.
+        nodes: The nodes to ask.
+
+    Raises:
+        ConfigError: A node lacks a folder.
+    """
     if not paths:
         return
-    asked = {}
+    pending = {}
     for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        asked[_missing.options(scheduling_strategy=there).remote(list(paths))] = node
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS) if asked else ([], [])
+        on_node = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        task = ray.remote(_missing).options(num_cpus=0, scheduling_strategy=on_node)
+        pending[task.remote(list(paths))] = node
+    answered, _ = ray.wait(list(pending), num_returns=len(pending), timeout=ANSWER_SECONDS) if pending else ([], [])
     for answer in answered:
         try:
             missing = ray.get(answer)
@@ -65,11 +79,10 @@ def check_reach(paths: Mapping[str, str], nodes: Sequence[Node]) -> None:
             continue
         for path in missing:
             raise ConfigError(
-                f"{paths[path]}: {path!r} is not on node {asked[answer].address} of the cluster, only where the job "
+                f"{paths[path]}: {path!r} is not on node {pending[answer].address} of the cluster, only where the job "
                 "was started; give s3://..., or a folder that every node has at this path"
             )
 
 
-@ray.remote(num_cpus=0)
 def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not os.path.exists(path)]

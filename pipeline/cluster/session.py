@@ -1,7 +1,8 @@
-"""The Ray of a job: the cluster that a config names, or say in one line why that cannot be; or one of its own."""
+"""The Ray of a job: the caller's, a cluster, or one that is started on this machine and ends with the job."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -9,15 +10,25 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import ray
+from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
+from pipeline.common.ray_compat import starting_on_loopback
 
-ANSWER_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
+logger = logging.getLogger(__name__)
+START_ATTEMPTS = 3  # Ray gives itself 30 s, which a busy machine may not do with
+CONNECT_SECONDS = 10.0  # without an answer Ray itself would ask for minutes
 
 
 def connect(address: str) -> None:
-    """Make this process the driver of a job on the cluster at `address`: "auto", for the one that has a node here, or
-    HOST:PORT. Raises ConfigError."""
+    """Connect this process, as the driver of a job, to a running cluster.
+
+    Args:
+        address: "auto" for the cluster that has a node on this machine, or HOST:PORT.
+
+    Raises:
+        ConfigError: The address is not one of a cluster, or no cluster answers there.
+    """
     if urlsplit(address).scheme in ("ray", "http", "https"):
         raise ConfigError(
             f"ray.address: {address!r} is for submitting jobs; start the command on a node of the cluster, as "
@@ -26,30 +37,52 @@ def connect(address: str) -> None:
     try:
         host, colon, port = address.rpartition(":")
         if colon:
-            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, logging_level="warning")
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"ray.address: no Ray cluster at {address!r}: {first_line(error)}") from None
 
 
-def start_local() -> None:
-    """A Ray of this process's own, with one core more than there are: reading and decoding share them with the
-    model."""
-    cores = (os.cpu_count() or 1) + 1
+def start_local(cores: int | None = None) -> None:
+    """Start a Ray on this machine that only this machine can reach; once more if it does not start in time.
+
+    Args:
+        cores: Cores that Ray may use; by default one more than there are: reading and decoding share them with the
+            model.
+
+    Raises:
+        RayFailedError: It did not start.
+    """
+    cores = cores or (os.cpu_count() or 1) + 1
+    for attempt in Retrying(stop=stop_after_attempt(START_ATTEMPTS), before_sleep=_warn, reraise=True):
+        with attempt, starting_on_loopback():
+            _init_local(cores)
+
+
+def _init_local(cores: int) -> None:
+    """Start a Ray, or raise RayFailedError, within the 30 s that Ray gives itself."""
     try:
         ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
-    except Exception as error:  # Ray raises plain exceptions here, most of them when the machine is too busy
+    except Exception as error:  # a node that does not start in time is a plain Exception
+        ray.shutdown()
         raise RayFailedError(
-            f"Ray did not start on this machine: {first_line(error)}; run the same command again "
-            "when the machine is less busy"
+            f"ray: it did not start on this machine: {first_line(error).rstrip('.')}; the machine may be busy: run the "
+            "same command again. Ray's own logs are in /tmp/ray/session_latest/logs"
         ) from error
+
+
+def _warn(state: RetryCallState) -> None:
+    assert state.outcome
+    logger.warning("%s; trying again", str(state.outcome.exception()).partition(";")[0])
 
 
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[None]:
-    """A running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one on this machine that ends here.
+    """Provide a running Ray: the caller's, the cluster at `address` or RAY_ADDRESS, or one that ends here.
 
-    Raises ConfigError where there is no cluster.
+    Raises:
+        ConfigError: There is no cluster at the address.
+        RayFailedError: A Ray on this machine did not start.
     """
     if ray.is_initialized():
         yield

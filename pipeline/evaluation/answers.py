@@ -1,4 +1,4 @@
-"""Answers to the rows of a benchmark: from a job over a table, or from Parquet files that are there already."""
+"""Answers to the rows of a benchmark: made by a job, or read from Parquet files of any program."""
 
 from __future__ import annotations
 
@@ -10,40 +10,69 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.evaluation.files import read_columns
 from pipeline.evaluation.layouts import check_once
+from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.scoring.run import run
 
 
 class Answers(NamedTuple):
-    """given: key of a row -> its answer. rejected: reason -> rows that have none for it."""
+    """The answers to the rows of a benchmark.
+
+    Attributes:
+        given: The key of a row -> its answer.
+        rejected: Reason -> rows that have no answer for it.
+        lineage: What made the answers, or where they were found.
+    """
 
     given: Mapping[object, str]
     rejected: Mapping[str, int]
     lineage: Mapping[str, str]
 
 
-def run_job(
-    config: EvaluateConfig,
-    folder: str,
-    task: Task,
-    model: str,
-    inputs: Mapping[str, object],
-    columns: tuple[str, str],
-) -> Answers:
-    """Run a job over a table that was written for it, into a folder; it goes on where it was stopped.
+class JobTable(NamedTuple):
+    """A table that was written for a job.
 
-    columns: the key of a row, and its answer.
+    Attributes:
+        task: What the job does.
+        model: Its checkpoint.
+        inputs: The keys of its section `input`.
+        key: The column that tells the rows apart.
+        answer: The column of the results that holds the answer.
     """
-    summary = run(config.job(task, model, folder, columns=[columns[0]], **inputs))
-    found = read_answers(folder, "output.path", columns, config.storage, None)
+
+    task: Task
+    model: str
+    inputs: Mapping[str, object]
+    key: str
+    answer: str
+
+
+def run_job(config: EvaluateConfig, table: JobTable, folder: str) -> Answers:
+    """Run a job over a table into a folder, where it resumes if it was stopped; return its answers.
+
+    Raises:
+        ConfigError: And what else a job raises; see `pipeline.run`.
+    """
+    summary = run(config.job(table.task, table.model, folder, columns=[table.key], **table.inputs))
+    found = read_answers(folder, "output.path", (table.key, table.answer), config.storage, None)
     return found._replace(lineage=summary.lineage)
 
 
 def read_answers(
     path: str, key: str, columns: tuple[str, str], storage: StorageConfig, known: Set[object] | None
 ) -> Answers:
-    """Two columns of Parquet files: the key of a row, and its answer, null where it was rejected."""
+    """Read answers from Parquet files.
+
+    Args:
+        path: A file or folder.
+        key: The config key that names it.
+        columns: The column of the key of a row, and the column of its answer, null if it was rejected.
+        storage: How to reach s3://.
+        known: The keys of all rows of the benchmark; None: not to be checked.
+
+    Raises:
+        ConfigError: The files cannot be read, or their answers are not those of the benchmark.
+    """
     pairs: list[tuple[object, str]] = []
     rejected: Counter[str] = Counter()
     for table in read_columns(path, key, columns, storage, ["error"]):
@@ -56,10 +85,21 @@ def read_answers(
 
 
 def checked(pairs: Iterable[tuple[object, str]], path: str, key: str, name: str, known: Set[object] | None) -> Answers:
-    """Answers to rows of the benchmark, each once. known: the rows that it has. Raises ConfigError."""
+    """Return answers whose rows are of the benchmark, each once.
+
+    Args:
+        pairs: The key of a row, and its answer.
+        path: Where they were found.
+        key: The config key that names it.
+        name: What the file calls the key of a row.
+        known: The keys of all rows of the benchmark; None: not to be checked.
+
+    Raises:
+        ConfigError: Not so.
+    """
     pairs = list(pairs)
     check_once((row for row, _ in pairs), name, key, path)
-    strange = next((row for row, _ in pairs if known is not None and row not in known), None)
-    if strange is not None:
-        raise ConfigError(f"{key}: {path!r} has an answer to {name} {strange!r}, which the benchmark does not have")
+    unknown = next((row for row, _ in pairs if known is not None and row not in known), None)
+    if unknown is not None:
+        raise ConfigError(f"{key}: {path!r} has an answer to {name} {unknown!r}, which the benchmark does not have")
     return Answers(dict(pairs), {}, {"results": path})

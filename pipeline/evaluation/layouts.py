@@ -1,4 +1,4 @@
-"""The layouts of the benchmarks' files: what is read of each, and the line that tells of another layout."""
+"""The layouts of the benchmarks' files: what is read of each, and the line for a file of another layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sentence(TypedDict):
 
 
 class KarpathyImage(TypedDict):
-    """An image and its texts. filepath: the folder of the file, where the images lie in several."""
+    """An image and its texts. filepath: the folder of the image, if the images lie in several."""
 
     filename: str
     filepath: NotRequired[str]
@@ -53,7 +53,7 @@ class Questions(TypedDict):
 
 
 class Answer(TypedDict):
-    """What one annotator answered."""
+    """The answer of one annotator."""
 
     answer: str
 
@@ -87,7 +87,7 @@ class Nlvr2Line(TypedDict):
     label: Literal["True", "False"]
 
 
-# Layout -> its parser, and the layout as it is told to a person.
+# Layout -> its parser, and the layout as a person reads it.
 LAYOUTS: dict[Any, tuple[TypeAdapter[Any], str]] = {
     Karpathy: (TypeAdapter(Karpathy), '{"images": [{"filename", "imgid", "split", "sentences": [{"raw", "sentid"}]}]}'),
     Questions: (TypeAdapter(Questions), '{"questions": [{"question_id", "image_id", "question"}], "data_subtype"}'),
@@ -101,7 +101,11 @@ LAYOUTS: dict[Any, tuple[TypeAdapter[Any], str]] = {
 
 
 def read_file(path: str, key: str, storage: StorageConfig) -> bytes:
-    """A file's bytes. Raises ConfigError naming the config key."""
+    """Return the bytes of a file.
+
+    Raises:
+        ConfigError: It cannot be read; the line names the config key.
+    """
     filesystem, where = open_fsspec(path, key, storage)
     try:
         return filesystem.cat_file(where)
@@ -112,26 +116,37 @@ def read_file(path: str, key: str, storage: StorageConfig) -> bytes:
 
 
 def parse(layout: Any, content: bytes, key: str, path: str, where: str = "") -> Any:
-    """Content in its layout. Raises ConfigError with what was expected and what was found."""
+    """Return content in its layout.
+
+    Args:
+        layout: One of `LAYOUTS`.
+        content: JSON.
+        key: The config key that names the file.
+        path: The file.
+        where: What precedes the fault in the line of an error, as "line 3: ".
+
+    Raises:
+        ConfigError: It has another layout; the line says what was expected and what was found.
+    """
     adapter, expected = LAYOUTS[layout]
     try:
         return adapter.validate_json(content)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-    place = ".".join(map(str, fault["loc"]))
+    location = ".".join(map(str, fault["loc"]))
     if fault["type"] == "json_invalid":
         found = f"no JSON ({fault['msg']})"
     elif fault["type"] == "missing":
-        parent = place.rpartition(".")[0]
+        parent = location.rpartition(".")[0]
         keys = ", ".join(fault["input"]) or "nothing"
         found = f"{parent or 'an object'} with the keys {keys}, without {fault['loc'][-1]!r}"
     else:
-        found = f"{f'{place}: ' if place else ''}{_shown(fault['input'])}"
+        found = f"{f'{location}: ' if location else ''}{_shown(fault['input'])}"
     raise ConfigError(f"{key}: {path!r} has another layout: expected {expected}, found {where}{found}")
 
 
 def _shown(value: Any) -> str:
-    """What stands in a file, in a few words."""
+    """Return a value of a file in a few words."""
     kinds = {list: "a list", dict: "an object", type(None): "null"}
     if isinstance(value, dict) and value:
         return f"an object with the keys {', '.join(list(value)[:6])}"
@@ -139,7 +154,11 @@ def _shown(value: Any) -> str:
 
 
 def check_once(numbers: Iterable[object], name: str, key: str, path: str) -> None:
-    """Raises ConfigError where a number or name of the file stands there twice."""
+    """Check that every number or name stands in a file once.
+
+    Raises:
+        ConfigError: Not so.
+    """
     twice = next((number for number, count in Counter(numbers).items() if count > 1), None)
     if twice is not None:
         raise ConfigError(f"{key}: {path!r}: {name} {twice!r} stands there more than once")

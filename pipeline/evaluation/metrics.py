@@ -1,38 +1,56 @@
-"""From outcomes to metrics: ranks of true candidates, recall, shares, and their intervals."""
+"""Compute metrics: ranks of true candidates, shares, and their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+Indices = npt.NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max  # the rank of what was not scored
 
 
 class Block(NamedTuple):
-    """Some pairs of the matrix of images and texts. images, texts: int64 (n,), their places. scores: float32 (n,), NaN
-    where there is none.
+    """Some pairs of the matrix of images and texts.
+
+    Attributes:
+        images: The indices of the images, int64 (n,).
+        texts: The indices of the texts, int64 (n,).
+        scores: Their scores, float32 (n,), NaN if there is none.
     """
 
-    images: np.ndarray
-    texts: np.ndarray
-    scores: np.ndarray
+    images: Indices
+    texts: Indices
+    scores: npt.NDArray[np.float32]
 
 
 class Ranks(NamedTuple):
-    """int64. of_images (images,): the rank of the best true text among all texts. of_texts (texts,): the rank of the
-    true image among all images. From 1; `NEVER` where the true ones have no score.
+    """Ranks from 1, int64; `NEVER` if the true candidates have no score.
+
+    Attributes:
+        of_images: The rank of each image's best true text among all texts, (images,).
+        of_texts: The rank of each text's true image among all images, (texts,).
     """
 
-    of_images: np.ndarray
-    of_texts: np.ndarray
+    of_images: Indices
+    of_texts: Indices
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A share, 0 to 1, its 95 % interval, and the number of what it is a share of."""
+    """A share with its interval.
+
+    Attributes:
+        name: What it is called.
+        value: The share, 0 to 1.
+        low: The lower end of its 95 % interval.
+        high: The upper end.
+        count: How many things it is a share of.
+        of: What these things are.
+    """
 
     name: str
     value: float
@@ -42,12 +60,17 @@ class Metric:
     of: str
 
 
-def ranks(blocks: Callable[[], Iterable[Block]], image_of: np.ndarray, images: int) -> Ranks:
-    """The ranks in a matrix that streams past twice, in blocks of any shape that hold every pair once.
+def ranks(blocks: Callable[[], Iterable[Block]], image_of: Indices, images: int) -> Ranks:
+    """Return the ranks in a matrix that is read twice, in blocks of any shape that hold every pair once.
 
-    image_of: int64 (texts,), the true image of each text; an image may have several. A rank is 1 + the number of
-    candidates that are not true and score at least as high: of equal scores the false ones come first, so a model that
-    gives all pairs one score ranks last. Memory grows with images + texts, not with their product.
+    A rank is 1 + the number of candidates that are not true and score at least as high: of equal scores the false ones
+    come first, so a model that gives all pairs one score ranks last. Memory grows with images + texts, not with their
+    product.
+
+    Args:
+        blocks: Reads the matrix.
+        image_of: The true image of each text, int64 (texts,); an image may have several texts.
+        images: How many images there are.
     """
     best_of_text = np.full(len(image_of), -np.inf, np.float32)
     for block in blocks():
@@ -70,11 +93,19 @@ def ranks(blocks: Callable[[], Iterable[Block]], image_of: np.ndarray, images: i
     )
 
 
-def share(name: str, values: np.ndarray, units: np.ndarray, of: str, resamples: int, seed: int) -> Metric:
-    """The mean of `values` (n,), with the interval of the bootstrap (percentiles 2.5 and 97.5).
+def share(
+    name: str, values: npt.NDArray[np.float64], units: npt.NDArray[Any], of: str, resamples: int, seed: int
+) -> Metric:
+    """Return the mean of some values, with the interval of the bootstrap: its percentiles 2.5 and 97.5.
 
-    units: int64 (n,), which unit each value belongs to. Whole units are drawn with replacement, since the values of one
-    (the questions about an image) go together.
+    Args:
+        name: The name of the metric.
+        values: 0 to 1, float64 (n,).
+        units: Which unit each value belongs to, (n,). Whole units are drawn with replacement, since the values of one
+            (the questions about an image) depend on one another.
+        of: What the values are of.
+        resamples: How many samples to draw.
+        seed: Seed of the random numbers.
     """
     _, unit = np.unique(units, return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)

@@ -1,4 +1,4 @@
-"""NLVR2: is a sentence true of two images? Accuracy and consistency, as the official script has them."""
+"""NLVR2: is a sentence true of two images? Accuracy and consistency, as the official script computes them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
-from pipeline.evaluation.answers import Answers, checked, read_answers, run_job
-from pipeline.evaluation.benchmarks import Example, read_nlvr2
-from pipeline.evaluation.files import Measured, Output, absolute
+from pipeline.evaluation.answers import Answers, JobTable, checked, read_answers, run_job
 from pipeline.evaluation.layouts import read_file
 from pipeline.evaluation.metrics import Metric, share
+from pipeline.evaluation.nlvr2_files import Example, read_nlvr2
+from pipeline.evaluation.output import Measured, Output, absolute
 from pipeline.stages.checkpoints import check_models
 from pipeline.storage.filesystem import model_folder
 from vilt.models.vilt.configuration import ViltConfig
@@ -24,9 +24,14 @@ CLASSES = {"true": True, "false": False}
 
 
 class Nlvr2:
-    """NLVR2. The model and all files are checked when it is made. Raises ConfigError."""
+    """NLVR2."""
 
     def __init__(self, config: EvaluateConfig, output: Output) -> None:
+        """Read the file of sentences, and check the model.
+
+        Raises:
+            ConfigError: Something is missing or does not fit.
+        """
         assert config.nlvr2
         self.config, self.section, self.output = config, config.nlvr2, output
         self.examples = read_nlvr2(self.section.annotations, config.storage)
@@ -40,7 +45,7 @@ class Nlvr2:
                 )
 
     def measure(self) -> Measured:
-        """Run the model where one is given, then measure."""
+        """Run the model if one is given, then measure."""
         answers = self._answers()
         metrics = nlvr2_metrics(self.examples, answers.given, self.config.bootstrap)
         missing = len(self.examples) - len(answers.given) - sum(answers.rejected.values())
@@ -60,40 +65,39 @@ class Nlvr2:
             }
             table = self.output.write_table("nlvr2/examples", pa.table(columns))
             inputs = {"path": table, "image": ["left", "right"], "text": "sentence", "allow": [images]}
-            return run_job(
-                self.config,
-                f"{self.output.uri}/nlvr2/answers",
-                "reason",
-                section.model,
-                inputs,
-                ("identifier", "label"),
-            )
+            job = JobTable("reason", section.model, inputs, "identifier", "label")
+            return run_job(self.config, job, f"{self.output.uri}/nlvr2/answers")
         assert section.results is not None
         if section.results.endswith(".csv"):
-            content = read_file(section.results, "nlvr2.results", storage).decode(errors="replace")
-            rows = [row for row in csv.reader(io.StringIO(content)) if row]
-            wrong = next((row for row in rows if len(row) != 2 or row[1].strip().lower() not in CLASSES), None)
-            if wrong is not None:
-                raise ConfigError(
-                    f"nlvr2.results: {section.results!r} has another layout: expected lines of identifier,True or "
-                    f"identifier,False, found {','.join(wrong):.60}"
-                )
-            pairs = [(identifier, label.strip()) for identifier, label in rows]
-            return checked(pairs, section.results, "nlvr2.results", "identifier", known)
+            return checked(self._read_csv(section.results), section.results, "nlvr2.results", "identifier", known)
         return read_answers(section.results, "nlvr2.results", ("identifier", "label"), storage, known)
+
+    def _read_csv(self, path: str) -> list[tuple[object, str]]:
+        """Return the identifiers and labels of a file in the layout of the official script."""
+        content = read_file(path, "nlvr2.results", self.config.storage).decode(errors="replace")
+        rows = [row for row in csv.reader(io.StringIO(content)) if row]
+        wrong = next((row for row in rows if len(row) != 2 or row[1].strip().lower() not in CLASSES), None)
+        if wrong is not None:
+            raise ConfigError(
+                f"nlvr2.results: {path!r} has another layout: expected lines of identifier,True or identifier,False, "
+                f"found {','.join(wrong):.60}"
+            )
+        return [(identifier, label.strip()) for identifier, label in rows]
 
 
 def nlvr2_metrics(examples: list[Example], given: Mapping[object, str], bootstrap: BootstrapConfig) -> list[Metric]:
-    """Accuracy, and consistency as the official script has it: the share of sentences that are judged right beside
-    every pair of images. An example without an answer is wrong. Intervals: by set of images.
+    """Return accuracy and consistency, with intervals by set of images.
+
+    Consistency, as the official script has it, is the share of sentences that are judged right beside every pair of
+    images. An example without an answer is wrong.
     """
     right = np.array([CLASSES.get(given.get(e.identifier, "").lower()) == e.label for e in examples])
     groups: dict[str, list[int]] = {}
-    for place, example in enumerate(examples):
-        groups.setdefault(example.group, []).append(place)
-    sets = np.array([example.set for example in examples])
-    consistent = np.array([right[places].all() for places in groups.values()])
-    set_of_group = sets[[places[0] for places in groups.values()]]
+    for index, example in enumerate(examples):
+        groups.setdefault(example.group, []).append(index)
+    sets = np.array([example.image_set for example in examples])
+    consistent = np.array([right[indices].all() for indices in groups.values()])
+    set_of_group = sets[[indices[0] for indices in groups.values()]]
     resamples, seed = bootstrap.resamples, bootstrap.seed
     return [
         share("accuracy", right.astype(float), sets, "examples", resamples, seed),

@@ -1,4 +1,4 @@
-"""VQAv2: answers to questions about images, measured as the official evaluator does."""
+"""VQAv2: accuracy of answers to questions about images, as the official evaluator computes it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
-from pipeline.evaluation.answers import Answers, checked, read_answers, run_job
-from pipeline.evaluation.benchmarks import VqaSet, read_vqa
-from pipeline.evaluation.files import Measured, Output, absolute
+from pipeline.evaluation.answers import Answers, JobTable, checked, read_answers, run_job
 from pipeline.evaluation.layouts import Submitted, parse, read_file
 from pipeline.evaluation.metrics import Metric, share
+from pipeline.evaluation.output import Measured, Output, absolute
 from pipeline.evaluation.vqa_accuracy import accuracy
+from pipeline.evaluation.vqa_files import VqaSet, read_vqa
 from pipeline.stages.checkpoints import check_models
 
 
 class Vqa:
-    """VQAv2. The model and all files are checked when it is made. Raises ConfigError."""
+    """VQAv2, or any set of questions in its layout."""
 
     def __init__(self, config: EvaluateConfig, output: Output) -> None:
+        """Read all files but the images, and check the model.
+
+        Raises:
+            ConfigError: Something is missing or does not fit.
+        """
         assert config.vqa
         self.config, self.section, self.output = config, config.vqa, output
         section = self.section
@@ -30,7 +35,7 @@ class Vqa:
             check_models(config.job("answer", section.model, output.uri, path=section.questions, text="question"))
 
     def measure(self) -> Measured:
-        """Answer where a model is given, then measure; the submission file where it is asked for or all there is."""
+        """Answer if a model is given, then measure; write the file to submit if the config says so or has no truths."""
         answers = self._answers()
         metrics = [] if self.set.truths is None else vqa_metrics(self.set, answers.given, self.config.bootstrap)
         files = []
@@ -53,14 +58,8 @@ class Vqa:
             }
             table = self.output.write_table("vqa/questions", pa.table(columns))
             inputs = {"path": table, "text": "question", "id": "question_id", "allow": [images]}
-            return run_job(
-                self.config,
-                f"{self.output.uri}/vqa/answers",
-                "answer",
-                section.model,
-                inputs,
-                ("question_id", "answer"),
-            )
+            job = JobTable("answer", section.model, inputs, "question_id", "answer")
+            return run_job(self.config, job, f"{self.output.uri}/vqa/answers")
         assert section.results is not None
         if section.results.endswith(".json"):
             rows = parse(Submitted, read_file(section.results, "vqa.results", storage), "vqa.results", section.results)
@@ -70,7 +69,10 @@ class Vqa:
 
 
 def vqa_metrics(questions: VqaSet, given: Mapping[object, str], bootstrap: BootstrapConfig) -> list[Metric]:
-    """Accuracy over all questions and by type of answer. A question without an answer is wrong. Intervals: by image."""
+    """Return the accuracy over all questions and by type of answer, with intervals by image.
+
+    A question without an answer is wrong.
+    """
     assert questions.truths is not None
     truths = [questions.truths[i] for i in questions.question_ids]
     values = np.array(
@@ -83,6 +85,6 @@ def vqa_metrics(questions: VqaSet, given: Mapping[object, str], bootstrap: Boots
     resamples, seed = bootstrap.resamples, bootstrap.seed
     metrics = [share("accuracy", values, images, "questions", resamples, seed)]
     for kind in sorted(set(types)):
-        own = types == kind
-        metrics.append(share(f"accuracy, {kind}", values[own], images[own], "questions", resamples, seed))
+        chosen = types == kind
+        metrics.append(share(f"accuracy, {kind}", values[chosen], images[chosen], "questions", resamples, seed))
     return metrics

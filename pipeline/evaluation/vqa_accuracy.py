@@ -1,7 +1,7 @@
 """The accuracy of an answer to a question of VQA, as the official evaluator computes it.
 
-Source: `vqaEvaluation/vqaEval.py` of GT-Vision-Lab/VQA, as it is since March 2021. Its ways are kept where they
-surprise, because published numbers have them: where all annotators gave the same answer, nothing is normalised.
+Source: `vqaEvaluation/vqaEval.py` of GT-Vision-Lab/VQA, as it is since March 2021. What surprises is kept, because
+published numbers have it: if all annotators gave the same answer, nothing is normalised.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _PERIOD = re.compile(r"\.(?!\d)")
-_PERIODS = 32  # at most: the official code passes re.UNICODE where the number of replacements stands
+_PERIODS = 32  # at most: the official code passes re.UNICODE as the number of replacements
 _NUMBER_WITH_COMMA = re.compile(r"\d,\d")
 _ARTICLES = {"a", "an", "the"}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -34,8 +34,10 @@ _WHOLE = {
 
 @lru_cache(maxsize=2**16)  # answers repeat
 def normalised(answer: str) -> str:
-    """An answer as it is compared: lower case, without punctuation and articles, numbers to ten as digits, contractions
-    with their apostrophes.
+    """Return an answer as it is compared.
+
+    It is in lower case, without punctuation and articles, with numbers to ten as digits, and contractions with their
+    apostrophes.
     """
     words = without_punctuation(stripped(answer)).lower().split()
     kept = [word for word in (_DIGITS.get(word, word) for word in words) if word not in _ARTICLES]
@@ -43,13 +45,15 @@ def normalised(answer: str) -> str:
 
 
 def stripped(answer: str) -> str:
-    """Line ends and tabs become spaces; none at the ends."""
+    """Replace line ends and tabs by spaces, and remove spaces at both ends."""
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
 def without_punctuation(text: str) -> str:
-    """Punctuation goes where a space is beside it, or where the text has a number like 1,000; else a space takes its
-    place. Full stops go, but not before a digit.
+    """Remove punctuation.
+
+    A mark beside a space is removed, and any mark of a text that has a number like 1,000; others become a space. Full
+    stops are removed unless a digit follows.
     """
     out = text
     for mark in _PUNCTUATION:
@@ -59,7 +63,10 @@ def without_punctuation(text: str) -> str:
 
 
 def accuracy(answer: str, truths: Sequence[str]) -> float:
-    """0 to 1: the mean, with each annotator's answer left out in turn, of min(matches among the others / 3, 1)."""
+    """Return the accuracy of an answer, 0 to 1.
+
+    It is the mean, with each annotator's answer left out in turn, of min(matches among the others / 3, 1).
+    """
     truths = [stripped(truth) for truth in truths]
     unanimous = len(set(truths)) == 1
     answer = stripped(answer) if unanimous else normalised(answer)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 import ray.exceptions
-from ray._private.worker import global_worker
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import TooManyErrorsError
+from pipeline.common.ray_compat import kill_actor
 from pipeline.monitoring.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, TOKENS
 from pipeline.monitoring.stage_timing import Watch
 
@@ -167,4 +167,4 @@ def end_actors(monitor: ActorHandle) -> None:
     with suppress(ray.exceptions.RayError):  # the cluster may be gone
         for actor in ray.get(monitor.members.remote()):
             with suppress(ValueError):  # it has ended, and nobody holds it
-                ray.kill(global_worker.core_worker.get_actor_handle(ray.ActorID.from_hex(actor)))
+                kill_actor(actor)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import ray
 import ray.exceptions
 
+from pipeline.common.ray_compat import ECHOING_LOGGERS
 from pipeline.monitoring.error_budget import Counts
 from pipeline.monitoring.events import emit
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
@@ -20,7 +21,6 @@ from pipeline.monitoring.stage_timing import STAGES, Stage, Watch, limiting
 
 LOG_EVERY = LINE_EVERY = 60.0  # seconds
 GAUGES_EVERY = 5.0  # seconds; Ray forgets a gauge that is not set for 20
-LOGGERS_OF_RAISED_ERRORS = ("ray.data.exceptions", "ray.data._internal.execution.streaming_executor_state")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def without_echoes() -> Iterator[None]:
     def is_shown(record: logging.LogRecord) -> bool:
         return record.levelno < logging.ERROR or getattr(record, "hide", False)  # hidden: for Ray's log file
 
-    loggers = [logging.getLogger(name) for name in LOGGERS_OF_RAISED_ERRORS]
+    loggers = [logging.getLogger(name) for name in ECHOING_LOGGERS]
     for logger in loggers:
         logger.addFilter(is_shown)
     try:

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
-from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block, BlockAccessor
 from ray.data.datasource.datasink import Datasink, WriteResult
 
@@ -28,6 +28,9 @@ from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.micro_batch import MicroBatch
 from vilt.processing.grids import Grid
+
+if TYPE_CHECKING:
+    from pipeline.common.ray_compat import TaskContext
 
 
 @dataclass(frozen=True)

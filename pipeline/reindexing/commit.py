@@ -62,7 +62,11 @@ def commit(
         input=job.config.input.model_dump(exclude_defaults=True),
     )
     folder.lock.check()
-    folder.write_lists(entry, staged.snapshot, staged.failed)
+    gone = {file.path for file in removed}
+    kept = [file for file in state.data_files if file.path not in gone]
+    folder.write_lists(
+        entry, staged.snapshot, staged.failed, [*kept, *(added.file for added in (*results, *rewritten))]
+    )
     columns = _all_columns(staged.columns, [*results, *rewritten])
     version = folder.table.commit([*results, *rewritten], removed, columns, entry)
     folder.clean(entry, job.config.output.retention_days)

@@ -68,14 +68,15 @@ def rewrite(folder: TableFolder, file: DataFile, target: str, change: Rewrite) -
         What became of the file; None if all of it stays as it is.
     """
     table, lineage = read_part(folder.filesystem, f"{folder.root}/{file.path}")
-    fits = all(change.columns.field(name).type == table.schema.field(name).type for name in table.column_names)
-    names = [field for field in change.columns if field.name in table.column_names]
-    table = fit_schema(table, pa.schema(names))
+    columns = pa.schema([field for field in change.columns if field.name in table.column_names])
+    fits = all(field.type == table.schema.field(field.name).type for field in columns)
+    stored = folder.table.schema()
+    table = fit_schema(table, pa.schema([stored.field(name) for name in columns.names]))
     leaves, again = is_from(table, change.outdated), _is_at(table, change.again, change.numbers)
     stays = pc.invert(pc.or_(leaves, again))
     if fits and pc.all(stays).as_py() is not False:
         return None
-    out = pa.concat_tables([table.filter(stays), _moved(table.filter(leaves), change)])
+    out = fit_schema(pa.concat_tables([table.filter(stays), _moved(table.filter(leaves), change)]), columns)
     path = target if out.num_rows else None
     if path:
         write_parquet(folder.filesystem, f"{folder.root}/{PARTS}/{path}", [out.combine_chunks()], lineage)

@@ -4,6 +4,7 @@
 - OUT/parts/TOKEN/: the data files of a run
 - OUT/_reindex/input-TOKEN.parquet: the files of the input that a commit was made from
 - OUT/_reindex/failed-TOKEN.parquet: the rows of a commit whose error may pass
+- OUT/_reindex/data-TOKEN.parquet: the data files of a commit, and which files of the input their rows are from
 - OUT/_reindex/staging.json: the folders with files that are not in the table yet, one for each model and config
 - OUT/_reindex/lock.json: which run is at work
 """
@@ -23,11 +24,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
+from pipeline.reindexing.data_files import read_data_files, write_data_files
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.plan import TableState, why_replaced
 from pipeline.reindexing.retries import FailedRows
 from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import Added, ResultTable, add_action
+from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
@@ -35,7 +37,12 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
-LISTS = ("input-", "failed-", "editions-")  # begin the names of the lists of a commit; the last: of earlier releases
+LISTS = (
+    "input-",
+    "failed-",
+    "data-",
+    "editions-",
+)  # begin the names of the lists of a commit; the last: of earlier releases
 DAY = 86_400.0  # seconds
 
 
@@ -67,14 +74,32 @@ class TableFolder:
         self._forget_staging(self.latest)
 
     def state(self, identity: Mapping[str, str], overwrite: bool) -> TableState:
-        """Return the table as a run with this identity finds it; overwrite: whether it is to be made anew."""
+        """Return the table as a run with this identity finds it; overwrite: whether it is to be made anew.
+
+        Raises:
+            ConfigError: Another program has added or removed rows.
+        """
         replaced = why_replaced(self.latest, identity, overwrite)
         files, columns = tuple(self.table.files()), self.table.schema()
         if self.latest is None or replaced:
             return TableState(self.latest, files, columns, InputSnapshot.empty(), FailedRows.none(), replaced)
-        snapshot, failed = (f"{self.work.path}/{name}" for name in _lists(self.latest))
-        read = InputSnapshot.read(self.filesystem, snapshot), FailedRows.read(self.filesystem, failed)
-        return TableState(self.latest, files, columns, *read, None)
+        rows, before, version = sum(file.rows for file in files), self.latest.counts["rows_out"], self.latest.version
+        if rows != before:
+            raise ConfigError(
+                f"output.path: {self.table.uri!r} has {rows:,} rows, and had {before:,} when this program last wrote "
+                f"it: another one has changed them; restore version {version} by `vilt reindex --rollback {version}`, "
+                "or choose another folder"
+            )
+        snapshot, failed, data = (f"{self.work.path}/{name}" for name in _lists(self.latest))
+        known = {file.path: file for file in read_data_files(self.filesystem, data)}
+        return TableState(
+            latest=self.latest,
+            data_files=tuple(known.get(file.path, file) for file in files),
+            columns=columns,
+            snapshot=InputSnapshot.read(self.filesystem, snapshot),
+            failed=FailedRows.read(self.filesystem, failed),
+            replaced=None,
+        )
 
     def staging(self, identity: Mapping[str, str]) -> Staging:
         """Return where results of this identity are written: the folder of an earlier run, if one was stopped."""
@@ -98,9 +123,12 @@ class TableFolder:
         """Return data files for a commit; paths: below PARTS. finite: see `add_action`."""
         return each(lambda path: add_action(self.filesystem, self.root, f"{PARTS}/{path}", finite), paths)
 
-    def write_lists(self, commit: Commit, snapshot: InputSnapshot, failed: FailedRows) -> None:
-        """Write what the next run needs to know of a commit."""
+    def write_lists(
+        self, commit: Commit, snapshot: InputSnapshot, failed: FailedRows, files: Sequence[DataFile]
+    ) -> None:
+        """Write what the next run needs to know of a commit; files: the table's data files then."""
         snapshot.write(self.filesystem, f"{self.work.path}/{_lists(commit)[0]}")
+        write_data_files(files, self.filesystem, f"{self.work.path}/{_lists(commit)[2]}")
         self.write_failed(commit, failed)
 
     def write_failed(self, commit: Commit, failed: FailedRows) -> None:
@@ -204,9 +232,9 @@ def _remove_empty(filesystem: AbstractFileSystem, folders: Sequence[str]) -> Non
             filesystem.rmdir(folder)
 
 
-def _lists(commit: Commit) -> tuple[str, str]:
-    """Return the names of the files with the input's files and the failed rows of a commit."""
-    return f"input-{commit.token}.parquet", f"failed-{commit.token}.parquet"
+def _lists(commit: Commit) -> tuple[str, str, str]:
+    """Return the names of the files with the input's files, the failed rows and the data files of a commit."""
+    return f"input-{commit.token}.parquet", f"failed-{commit.token}.parquet", f"data-{commit.token}.parquet"
 
 
 def _key(identity: Mapping[str, str]) -> str:

@@ -10,11 +10,10 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema, TableFeatures
 from deltalake.exceptions import DeltaError
@@ -25,7 +24,7 @@ from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_statistics import statistics_json
+from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
@@ -40,24 +39,29 @@ class DataFile:
         path: Its path below the table's folder.
         size: Bytes.
         rows: How many rows it has.
-        first: The least name of a file of the input that its rows are from, if known.
+        first: The least name of a file of the input that its rows are from, if known; the log does not say.
         last: The greatest such name, if known.
     """
 
     path: str
     size: int
     rows: int
-    first: str | None
-    last: str | None
+    first: str | None = None
+    last: str | None = None
 
 
 @dataclass(frozen=True)
 class Added:
-    """A data file that is to be committed: its entry in the log, its rows and its columns."""
+    """A data file that is to be committed: its entry in the log, the file, and its columns."""
 
     action: AddAction
-    rows: int
+    file: DataFile
     schema: pa.Schema
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows the file has."""
+        return self.file.rows
 
 
 class ResultTable:
@@ -119,7 +123,7 @@ class ResultTable:
             BusyError: Another program has changed the table meanwhile.
             RowsLostError: The table could not be read with these files; it is as it was.
         """
-        actions = [add.action for add in adds]
+        actions, before = [add.action for add in adds], self.latest()
         files = {file.path for file in self.files()}
         expected = files - {file.path for file in removes} | {action.path for action in actions}
         rows = sum(file.rows for file in self.files()) - sum(file.rows for file in removes)
@@ -140,7 +144,7 @@ class ResultTable:
                 self._change(actions, removes, Schema.from_arrow(schema), commit)
         except DeltaError as error:
             raise BusyError(f"{self.uri}: the commit was refused, {first_line(error)}; run it again") from None
-        return self._read_back(expected, rows + sum(add.rows for add in adds))
+        return self._read_back(expected, rows + sum(add.rows for add in adds), before)
 
     def restore(self, version: int, commit: Commit) -> int:
         """Make an earlier version the latest.
@@ -166,9 +170,7 @@ class ResultTable:
     def _replace(self, actions: list[AddAction], schema: Schema, commit: Commit) -> None:
         """Replace all data files, and the columns."""
         assert self.table is not None
-        without_zone = TableFeatures.TimestampWithoutTimezone
-        if "timestamp_ntz" in schema.to_json() and "timestampNtz" not in (self.table.protocol().reader_features or ()):
-            self.table.alter.add_feature(without_zone, allow_protocol_versions_increase=True)
+        self._allow_times_without_zone(schema)
         self.table.create_write_transaction([*actions], "overwrite", schema, commit_properties=commit.properties())
 
     def _change(self, actions: list[AddAction], removes: Sequence[DataFile], schema: Schema, commit: Commit) -> None:
@@ -177,6 +179,7 @@ class ResultTable:
         known = {column.name for column in self.table.schema().fields}
         fresh = [column for column in schema.fields if column.name not in known]
         if fresh:
+            self._allow_times_without_zone(schema)
             self.table.alter.add_columns(fresh)
         now = int(time.time() * 1000)
         gone = [RemoveAction(file.path, True, now, size=file.size, partition_values={}) for file in removes]
@@ -184,13 +187,19 @@ class ResultTable:
             [*actions, *gone], "append", self.table.schema(), commit_properties=commit.properties()
         )
 
-    def _read_back(self, paths: Collection[str], rows: int) -> int:
+    def _allow_times_without_zone(self, schema: Schema) -> None:
+        """Let the table have columns of times without a zone, if `schema` has some."""
+        assert self.table is not None
+        if "timestamp_ntz" in schema.to_json() and "timestampNtz" not in (self.table.protocol().reader_features or ()):
+            feature = TableFeatures.TimestampWithoutTimezone
+            self.table.alter.add_feature(feature, allow_protocol_versions_increase=True)
+
+    def _read_back(self, paths: Collection[str], rows: int, before: Commit | None) -> int:
         """Read the table as another program would; the version.
 
         Raises:
             RowsLostError: It is not what was committed; the version before is the latest again, if there is one.
         """
-        before = self.table.version() if self.table else None
         try:
             table = DeltaTable(self.uri, storage_options=self.options)
             _check(table, paths, rows)
@@ -201,13 +210,15 @@ class ResultTable:
         self.table = table
         return table.version()
 
-    def _undo(self, version: int | None) -> str:
-        """Restore the version before a commit; what came of it, for a message."""
-        if version is not None:
-            with suppress(*UNREADABLE):
-                DeltaTable(self.uri, storage_options=self.options).restore(version)
-                return f"version {version} was restored"
-        return "remove the table's folder and run it again" if version is None else f"restore version {version}"
+    def _undo(self, before: Commit | None) -> str:
+        """Restore what the commit before left; return what came of it, for a message."""
+        if before is None:
+            return "remove the table's folder and run it again"
+        with suppress(*UNREADABLE):
+            properties = replace(before, restored=before.version).properties()
+            DeltaTable(self.uri, storage_options=self.options).restore(before.version, commit_properties=properties)
+            return f"version {before.version} was restored"
+        return f"restore version {before.version}"
 
 
 def _check(table: DeltaTable, paths: Collection[str], rows: int) -> None:
@@ -239,22 +250,8 @@ def _rehearse(adds: Sequence[Added], schema: pa.Schema) -> None:
 def _data_files(table: DeltaTable) -> list[DataFile]:
     """Return the data files of a version of a table."""
     actions = pa.table(table.get_add_actions(flatten=False))
-    bounds = [_bound(actions, name) for name in ("min", "max")]
     columns = [actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")]
-    return [DataFile(*values) for values in zip(*columns, *bounds, strict=True)]
-
-
-def _bound(actions: pa.Table, name: str) -> list[str | None]:
-    """Return the least or greatest name of a file of the input in each data file, as far as the log says."""
-    if name in actions.column_names:
-        tree = actions[name].type
-        for key in (ROW_SOURCE, "file"):
-            if not pa.types.is_struct(tree) or tree.get_field_index(key) < 0:
-                break
-            tree = tree.field(key).type
-        else:
-            return pc.struct_field(actions[name], [ROW_SOURCE, "file"]).to_pylist()
-    return [None] * actions.num_rows
+    return [DataFile(*values) for values in zip(*columns, strict=True)]
 
 
 def delta_options(uri: str, storage: StorageConfig) -> dict[str, str]:
@@ -288,4 +285,7 @@ def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Col
     metadata = pq.read_metadata(f"{root}/{path}", filesystem=arrow_filesystem(filesystem))
     size = filesystem.size(f"{root}/{path}")
     action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
-    return Added(action, metadata.num_rows, metadata.schema.to_arrow_schema().remove_metadata())
+    sources = [leaf.bounds for leaf in leaves(metadata) if leaf.path == (ROW_SOURCE, "file")]
+    first, last = next((bounds for bounds in sources if bounds), (None, None))
+    file = DataFile(path, size, metadata.num_rows, first, last)
+    return Added(action, file, metadata.schema.to_arrow_schema().remove_metadata())

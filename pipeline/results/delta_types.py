@@ -15,6 +15,7 @@ Times of day, durations, intervals, unions, decimals of more than 38 digits and 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -138,6 +139,11 @@ def _field_problems(field: pa.Field, path: str) -> Iterator[tuple[str, str]]:
                 yield f"{path}.{one.name}", "Delta Lake ignores case, and the struct has another field of this name"
             yield from _field_problems(one, f"{path}.{one.name}")
     elif pa.types.is_map(kind):
+        if re.search(r"timestamp\[\w+\](?!, tz)", str(kind)):
+            yield (
+                path,
+                "times without a zone in a map make a table that deltalake cannot read",
+            )
         yield from _field_problems(pa.field("key", kind.key_type), f"{path}.key")
         yield from _field_problems(pa.field("value", kind.item_type), f"{path}.value")
     elif is_list(kind):

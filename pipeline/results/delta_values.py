@@ -22,7 +22,7 @@ def as_delta(rows: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
         types: Types of columns that the table has; others take their `delta_type`.
 
     Raises:
-        pa.ArrowInvalid: A value does not fit exactly.
+        pa.ArrowException: A value does not fit exactly.
     """
     kinds = [types.get(column.name) or delta_type(column.type) for column in rows.schema]
     columns = [convert(rows[number], kind) for number, kind in enumerate(kinds)]
@@ -33,7 +33,7 @@ def fit_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return the rows with the columns of `schema`, in its order and types; those that are missing are null.
 
     Raises:
-        pa.ArrowInvalid: A value does not fit exactly.
+        pa.ArrowException: A value does not fit exactly.
     """
     columns = [
         convert(rows[field.name], field.type)
@@ -48,7 +48,7 @@ def convert(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Return the column as values of the Delta type `kind`.
 
     Raises:
-        pa.ArrowInvalid: A value does not fit exactly.
+        pa.ArrowException: A value does not fit exactly.
     """
     return pa.chunked_array([_convert(chunk, kind) for chunk in column.chunks], kind)
 

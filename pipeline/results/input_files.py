@@ -52,9 +52,7 @@ class InputFiles:
         gone = [name for name in self.versions if name not in now.versions]
         new = [name for name in now.versions if name not in self.versions]
         kinds = (("changed", changed), ("gone", gone), ("new", new))
-        return ", ".join(
-            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {kind}" for kind, names in kinds if names
-        )
+        return ", ".join(f"{kind}: {_listed(names)}" for kind, names in kinds if names)
 
 
 def _listed(names: list[str]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
-from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block, BlockAccessor
 from ray.data.datasource.datasink import Datasink, WriteResult
 
@@ -15,6 +15,9 @@ from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.results.delta_values import as_delta
 from pipeline.results.file_footer import FOOTER, Written
 from pipeline.results.work_folder import write_parquet
+
+if TYPE_CHECKING:
+    from pipeline.common.ray_compat import TaskContext
 
 BYTES_PER_FILE_WITH_IMAGES = 2**28
 

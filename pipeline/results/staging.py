@@ -107,7 +107,7 @@ class Staging:
         table, lineage = read_part(self.filesystem, f"{self.folder}/{written.name}")
         try:
             table = as_delta(table.filter(is_from(table, numbers.keys())), types)
-        except pa.ArrowInvalid:
+        except pa.ArrowException:  # then the rows are read again
             return None
         if not table.num_rows:
             return None

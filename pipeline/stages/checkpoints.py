@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import json
+import os
 import platform
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,11 +20,13 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
+from vilt.common.storage import ZOO
 from vilt.inference.precision import resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, open_preprocessor, read_config
 
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
 
@@ -149,7 +154,22 @@ def _family_of(uri: str, config: JobConfig) -> ModelFamily:
 def _unreadable(uri: str, error: Exception) -> ConfigError:
     """Return the error for a checkpoint that cannot be read; what storages say does not always name it."""
     text = first_line(error)
-    return ConfigError(f"model: {text}" if uri in text else f"model: cannot use {uri!r}: {text}")
+    return ConfigError((f"model: {text}" if uri in text else f"model: cannot use {uri!r}: {text}") + _hint(uri))
+
+
+def _hint(uri: str) -> str:
+    """Return what may have been meant by a checkpoint that cannot be read, as the end of a line; "" if nothing."""
+    scheme, separator, name = uri.partition("://")
+    if scheme == "zoo" and separator:
+        shipped = sorted(folder.name for folder in ZOO.iterdir() if folder.is_dir())
+        if name in shipped:
+            return ""
+        close = difflib.get_close_matches(name, shipped, 1)
+        meant = f"did you mean zoo://{close[0]}? " if close else ""
+        return f"; {meant}the models that ship are {', '.join(f'zoo://{one}' for one in shipped)}"
+    if not separator and _REPOSITORY.fullmatch(uri) and not os.path.exists(uri):
+        return f"; write hf://{uri} for the repository of this name on the Hugging Face hub"
+    return ""
 
 
 def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:

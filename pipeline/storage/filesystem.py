@@ -1,14 +1,13 @@
-"""Paths: a local path or any fsspec URL -> a filesystem and a path on it."""
+"""Paths: a local path or any fsspec URL -> a filesystem and a path on it; retries; files that are whole or absent."""
 
 from __future__ import annotations
 
 import errno
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.fs
 from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
@@ -26,42 +26,86 @@ from vilt.models.registry import open_checkpoint
 logger = logging.getLogger(__name__)
 # What a filesystem raises: no access, no network, no credentials, no space.
 STORAGE_ERRORS = (OSError, BotoCoreError, aiohttp.ClientError)
+LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+LASTING_NUMBERS = (None, errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # None: pyarrow's OSError for damaged data has none
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 THREADS = 16  # that wait for the storage
 AT_ONCE = 1024  # items that wait for a thread, or for the caller
-PATIENCE = 120.0  # seconds for which a storage that fails is asked again
-LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+RETRY_SECONDS = 120.0  # for which a transient error is retried
+LONGEST_PAUSE = 15.0  # seconds between two attempts
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 def patiently(read: Callable[[], Iterable[T]], what: str) -> Iterator[T]:
-    """The values of `read()`. Where the storage fails in the middle, it is asked again, and those that were given are
-    passed over; for `PATIENCE` seconds since the last value."""
-    given, pause, since = 0, 1.0, time.monotonic()
+    """Yield the values of `read()`, and resume behind the last one when a transient error breaks them off.
+
+    Args:
+        read: Begins anew with each call, and gives the same values each time.
+        what: Name of what is read, for the log.
+
+    Raises:
+        OSError: An error of the storage (see `STORAGE_ERRORS`) lasts, or has been retried for `RETRY_SECONDS`.
+    """
+
+    def warn(state: RetryCallState) -> None:
+        assert state.outcome
+        assert state.next_action
+        error = type(state.outcome.exception()).__name__
+        logger.warning("%s: %s: trying again in %.0f s", what, error, state.next_action.sleep)
+
+    retrying = Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_exponential(max=LONGEST_PAUSE),
+        stop=stop_before_delay(RETRY_SECONDS),
+        before_sleep=warn,
+        reraise=True,
+    )
+    values = _Resumable(read)
     while True:
         try:
-            for value in islice(read(), given, None):
-                yield value
-                given, pause, since = given + 1, 1.0, time.monotonic()
+            value = retrying(values.following)
+        except StopIteration:
             return
-        except STORAGE_ERRORS as error:
-            if _lasts(error) or time.monotonic() - since + pause > PATIENCE:
-                raise
-            logger.warning("%s: %s: trying again in %.0f s", what, type(error).__name__, pause)
-        time.sleep(pause)
-        pause = min(2 * pause, 15.0)
+        yield value
+
+
+class _Resumable(Generic[T]):
+    """The values of `read()`, one a call; after an error the next call reads anew and passes over those given."""
+
+    def __init__(self, read: Callable[[], Iterable[T]]) -> None:
+        self.read, self.given = read, 0
+        self.values: Iterator[T] | None = None
+
+    def following(self) -> T:
+        """Return the next value; raise StopIteration behind the last."""
+        if self.values is None:
+            self.values = islice(self.read(), self.given, None)
+        try:
+            value = next(self.values)
+        except STORAGE_ERRORS:
+            self.values = None
+            raise
+        self.given += 1
+        return value
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether an error of a storage may pass, so that a retry is of use."""
+    if type(error) is OSError:
+        return error.errno not in LASTING_NUMBERS
+    return isinstance(error, STORAGE_ERRORS) and not isinstance(error, LASTING_ERRORS)
 
 
 def in_threads(do: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
-    """`do` of each item, in order, in `THREADS` threads; of many items only some are on their way at a time."""
+    """Yield `do(item)` of each item, in order, computed in `THREADS` threads, at most `AT_ONCE` items ahead."""
     with ThreadPoolExecutor(THREADS) as pool:
         for begin in range(0, len(items), AT_ONCE):
             yield from pool.map(do, items[begin : begin + AT_ONCE])
 
 
 def storage_options(uri: str, storage: StorageConfig) -> dict[str, Any]:
-    """What fsspec needs to open `uri`: for s3:// the config's section `storage`, else nothing."""
+    """Return what fsspec needs to open `uri`: for s3:// the config's section `storage`, else nothing."""
     if urlsplit(uri).scheme not in ("s3", "s3a"):
         return {}
     secrets = {"key": storage.key, "secret": storage.secret, "token": storage.token}
@@ -74,27 +118,50 @@ def storage_options(uri: str, storage: StorageConfig) -> dict[str, Any]:
 
 
 def open_fsspec(uri: str, key: str, storage: StorageConfig) -> tuple[AbstractFileSystem, str]:
-    """The fsspec filesystem of `uri` and the path on it. Raises ConfigError naming the config key."""
+    """Return the fsspec filesystem of `uri` and the path on it.
+
+    Args:
+        uri: A local path or a URL.
+        key: The key of the config that names it, for the error.
+        storage: How to reach s3://.
+
+    Raises:
+        ConfigError: No installed filesystem opens it.
+    """
     try:
-        return fsspec.core.url_to_fs(uri, **storage_options(uri, storage))
+        filesystem, path = fsspec.core.url_to_fs(uri, **storage_options(uri, storage))
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{key}: cannot open {uri!r}: {error}") from None
+    return filesystem, path
 
 
 def model_folder(uri: str, storage: StorageConfig) -> Folder:
-    """A checkpoint's folder. Raises ValueError where no filesystem knows the URI."""
+    """Return the folder of a checkpoint. Raises ValueError if no filesystem knows the URI."""
     return open_checkpoint(uri, **storage_options(uri, storage))
 
 
 def make_folder(filesystem: AbstractFileSystem, path: str) -> None:
-    """Make a folder and those above it. Object stores have none, and a bucket that is missing is never made."""
-    if not OBJECT_STORES & set(_protocols(filesystem)):
+    """Make a folder for files, with those above it; in an object store, which has none, check that its bucket exists.
+
+    A bucket is never created: one that does not exist is one that was misspelt.
+
+    Raises:
+        FileNotFoundError: The bucket does not exist.
+    """
+    if not is_object_store(filesystem):
         filesystem.makedirs(path, exist_ok=True)
+        return
+    bucket = path.lstrip("/").partition("/")[0]
+    try:
+        filesystem.info(bucket)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no bucket {bucket!r}; create it, or correct its name") from None
+    except PermissionError:
+        return  # the credentials may write and not list: writing will tell
 
 
 def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:
-    """As `write_once`; again where the storage fails."""
-
+    """Write a file that is there whole or not at all, and retry transient errors."""
     content = bytes(data)
 
     def write() -> Iterator[str]:
@@ -106,7 +173,7 @@ def write_whole(filesystem: AbstractFileSystem, path: str, data: bytes | pa.Buff
 
 def write_once(filesystem: AbstractFileSystem, path: str, data: bytes) -> None:
     """Write a file that is there whole or not at all, whatever happens meanwhile."""
-    if OBJECT_STORES & set(_protocols(filesystem)):  # an object appears when all of it has arrived
+    if is_object_store(filesystem):  # an object appears when all of it has arrived
         filesystem.pipe_file(path, data)
     else:
         folder, _, name = path.rpartition("/")
@@ -114,22 +181,21 @@ def write_once(filesystem: AbstractFileSystem, path: str, data: bytes) -> None:
         filesystem.mv(f"{folder}/.{name}", path)
 
 
-def _lasts(error: Exception) -> bool:
-    """Whether asking again is of no use; pyarrow's word for damaged data is a plain OSError without a number."""
-    plain = type(error) is OSError and error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    return plain or isinstance(error, LASTING)
-
-
 def arrow_filesystem(filesystem: AbstractFileSystem) -> pyarrow.fs.FileSystem:
-    """The same storage for pyarrow and Ray: their own local filesystem, else the fsspec one in a wrapper."""
+    """Return the same storage for pyarrow and Ray: their own local filesystem, else a wrapper of the fsspec one."""
     if "file" in _protocols(filesystem):
         return pyarrow.fs.LocalFileSystem()
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem))
 
 
 def full_uri(filesystem: AbstractFileSystem, path: str) -> str:
-    """`path` with its scheme, or as it is where it is local."""
-    return path if "file" in _protocols(filesystem) else filesystem.unstrip_protocol(path)
+    """Return `path` with its scheme, or as it is if it is local."""
+    return path if "file" in _protocols(filesystem) else str(filesystem.unstrip_protocol(path))
+
+
+def is_object_store(filesystem: AbstractFileSystem) -> bool:
+    """Return whether a filesystem has objects in buckets, and no folders."""
+    return bool(OBJECT_STORES & set(_protocols(filesystem)))
 
 
 def _protocols(filesystem: AbstractFileSystem) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """One run at a time on an output: a lock file with a heartbeat, on any storage that fsspec opens.
 
-A run that was killed leaves its lock. It is known to be dead by its process where that ran on this machine, elsewhere
-by a heartbeat that stands still.
+A run that was killed leaves its lock behind. That it is dead is known by its process if it ran on this machine,
+elsewhere by a heartbeat that stands still.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import BusyError
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_once
 
-BEAT = 5.0  # seconds between heartbeats
-WATCH = 4 * BEAT  # without a heartbeat for so long, a run elsewhere is dead
-SETTLE = 0.5  # seconds after which the later of two that take over a dead run's lock has won
+BEAT_SECONDS = 5.0  # between heartbeats
+DEAD_SECONDS = 4 * BEAT_SECONDS  # without a heartbeat for so long, a run elsewhere is dead
+SETTLE_SECONDS = 0.5  # after which the later of two that take over a dead run's lock has won
 
 
 class RunLock:
-    """The lock file at `path`; a context manager that holds it. Raises BusyError where another run holds it."""
+    """A context manager that holds the lock file at `path`.
+
+    Raises:
+        BusyError: On entering: another run holds it.
+    """
 
     def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
         self.filesystem, self.path, self.token = filesystem, path, uuid.uuid4().hex
@@ -42,7 +46,7 @@ class RunLock:
 
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
-        self._thread.join(WATCH)
+        self._thread.join(DEAD_SECONDS)
         for _ in range(5):  # a heartbeat that a storage in trouble has taken late can bring the file back
             with contextlib.suppress(*STORAGE_ERRORS):
                 if self._holder().get("token") != self.token:
@@ -51,7 +55,11 @@ class RunLock:
             time.sleep(0.2)
 
     def check(self) -> None:
-        """Raises BusyError where another run has taken the lock over, because this one seemed dead."""
+        """Check that this run still holds the lock.
+
+        Raises:
+            BusyError: Another run has taken it over, because this one seemed dead.
+        """
         holder = self._holder()
         if holder.get("token") != self.token:
             raise BusyError(f"{self.path}: {_describe(holder)} has taken over the job while this run stood still")
@@ -64,11 +72,11 @@ class RunLock:
         if holder and not self._is_dead(holder):
             raise BusyError(f"{self.path}: {_describe(holder)} is at work on this output; wait until it has ended")
         self._write(0)
-        time.sleep(SETTLE)
+        time.sleep(SETTLE_SECONDS)
         self.check()
 
     def _create(self) -> bool:
-        """Write the file where there is none."""
+        """Write the file if there is none; return whether it was written."""
         try:
             self.filesystem.pipe_file(self.path, self._content(0), mode="create")
         except FileExistsError:
@@ -83,10 +91,10 @@ class RunLock:
         if (holder["host"], holder["space"]) == (socket.gethostname(), _process_space()):
             started = _started(holder["pid"])
             if started != "":
-                return started != holder["started"]
-        last, end = holder, time.monotonic() + WATCH
+                return bool(started != holder["started"])
+        last, end = holder, time.monotonic() + DEAD_SECONDS
         while time.monotonic() < end:
-            time.sleep(BEAT / 10)
+            time.sleep(BEAT_SECONDS / 10)
             holder = self._holder()
             if not holder:
                 return True
@@ -95,11 +103,12 @@ class RunLock:
         return True
 
     def _holder(self) -> dict[str, Any]:
-        """What the lock file says; nothing where there is none, or only an empty one that nobody fills."""
+        """Return what the lock file says; nothing if there is none, or only an empty one that nobody fills."""
         for _ in range(10):
             self.filesystem.invalidate_cache()
             try:
-                return json.loads(self.filesystem.cat_file(self.path))
+                content: dict[str, Any] = json.loads(self.filesystem.cat_file(self.path))
+                return content
             except FileNotFoundError:
                 return {}
             except json.JSONDecodeError:  # a local file that was made and is not yet written
@@ -107,6 +116,7 @@ class RunLock:
         return {}
 
     def _content(self, beat: int) -> bytes:
+        """Return the text of the lock file: who holds it, and how often the heart has beaten."""
         since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         where = {"host": socket.gethostname(), "space": _process_space(), "pid": os.getpid()}
         when = {"started": _started(os.getpid()), "since": since}
@@ -117,7 +127,7 @@ class RunLock:
 
     def _beat_until_stopped(self) -> None:
         beat = 0
-        while not self._stopped.wait(BEAT):
+        while not self._stopped.wait(BEAT_SECONDS):
             beat += 1
             with contextlib.suppress(*STORAGE_ERRORS):  # `check` decides in the end
                 if self._holder().get("token") != self.token:
@@ -131,7 +141,7 @@ def _describe(holder: dict[str, Any]) -> str:
 
 
 def _process_space() -> str:
-    """Which set of process numbers this process sees: containers on one machine have one each."""
+    """Return which set of process numbers this process sees: containers on one machine have one each."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -139,8 +149,11 @@ def _process_space() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's ticks; None where there is no such process, "" where the
-    system does not tell."""
+    """Return when a process of this machine started, in the kernel's ticks.
+
+    Returns:
+        None if there is no such process; "" if the system does not tell.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

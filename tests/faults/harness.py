@@ -137,7 +137,7 @@ class Job:
     def outcome(self, fault: str, times: int, seconds_lost: float | None = None) -> Outcome:
         """Read the results, and note what became of the rows. Nothing else may be in the folder."""
         names = [path.removeprefix(f"{self.name}/scores/") for path in self.s3.find(f"{self.name}/scores")]
-        assert all(name == "_summary.json" or name.startswith("part-") for name in names), names
+        assert all(name in {"_summary.json", "_input.json"} or name.startswith("part-") for name in names), names
         rows = pq.read_table(f"{self.name}/scores", filesystem=self.s3).to_pylist()
         ids = Counter(row["id"] for row in rows)
         rejected = dict(Counter(row["error"] for row in rows if row["error"]))

@@ -136,7 +136,7 @@ def test_what_we_save_loads_in_transformers(tmp_path: Path, name: str) -> None:
 
 def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
     vilt.ViTModel(vilt.ViTConfig(hidden_size=12, num_hidden_layers=1)).save_pretrained(str(tmp_path))
-    with pytest.raises(ValueError, match="is a checkpoint of model_type 'vit'; ViltConfig is 'vilt'"):
+    with pytest.raises(ValueError, match="is a checkpoint of model_type 'vit'; ViltModel reads 'vilt'"):
         vilt.ViltModel.from_pretrained(str(tmp_path))
 
 

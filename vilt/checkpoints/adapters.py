@@ -118,7 +118,7 @@ def merged(base: Stored, adapter: Tensors, settings: dict[str, Any], source: str
 
 
 def _scale(module: str, rank: int, settings: dict[str, Any]) -> float:
-    """The factor of a module's product."""
+    """Return the factor of a module's product."""
     alpha = settings.get("lora_alpha", 8)
     for pattern, value in (settings.get("alpha_pattern") or {}).items():
         if re.fullmatch(rf"(.*\.)?({pattern})", module):

@@ -47,14 +47,14 @@ class Foreign(dict[Any, Any]):
     """In place of any class or function: takes what a pickle gives it, keeps entries and attributes as entries."""
 
     def __new__(cls, *_args: Any, **_values: Any) -> Foreign:
-        """An empty one, whatever a class would have been made with."""
+        """Make an empty one, whatever a class would have been made with."""
         return super().__new__(cls)
 
     def __init__(self, *_args: Any, **_values: Any) -> None:
         super().__init__()
 
     def __call__(self, *_args: Any, **_values: Any) -> Foreign:
-        """What a foreign function would have made."""
+        """Stand for what a foreign function would have made."""
         return Foreign()
 
     def __hash__(self) -> int:  # type: ignore[override]
@@ -65,10 +65,10 @@ class Foreign(dict[Any, Any]):
             self.update(state)
 
     def append(self, _item: Any) -> None:
-        """Of a foreign list: forgotten."""
+        """Forget an item of a foreign list."""
 
     def extend(self, _items: Any) -> None:
-        """Of a foreign list: forgotten."""
+        """Forget an item of a foreign list."""
 
 
 class _Storage(NamedTuple):
@@ -90,7 +90,7 @@ class _Unpickler(pickle.Unpickler):
     """Gives `_Stored` for tensors and `Foreign` for all that is not a tensor, a plain value or a dict."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for `module.name`. Functions are made anew each time: a pickle may set their attributes."""
+        """Return what stands for `module.name`; functions are made anew, as a pickle may set their attributes."""
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         if (module, name) == ("collections", "OrderedDict"):
@@ -102,7 +102,7 @@ class _Unpickler(pickle.Unpickler):
         return Foreign
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A storage: ("storage", type, key, device, number of elements)."""
+        """Read a storage: ("storage", type, key, device, number of elements)."""
         _, dtype, key, _, numel = pid
         return _Storage(dtype, key, numel)
 
@@ -110,7 +110,7 @@ class _Unpickler(pickle.Unpickler):
 def read(uri: str, data: bytes | None = None) -> Lightning:
     """Read a local file or any URI that fsspec opens.
 
-    Raises FileNotFoundError, and ValueError in one line where the file is damaged, is none of torch's zip files or
+    Raises FileNotFoundError, and ValueError in one line when the file is damaged, is none of torch's zip files or
     holds no `state_dict` of tensors.
     """
     data = read_file(uri) if data is None else data
@@ -129,8 +129,8 @@ def read(uri: str, data: bytes | None = None) -> Lightning:
         raise ValueError(f"{uri!r}: {strange[0]!r} in its 'state_dict' is not a tensor")
     root = pickled.removesuffix("data.pkl")
     tensors = {str(name): _tensor(archive, root, stored, f"{uri!r}: {name}") for name, stored in state.items()}
-    told = content.get("hyper_parameters")
-    return Lightning(tensors, told if isinstance(told, dict) else {}, hashlib.sha256(data).hexdigest())
+    hyper = content.get("hyper_parameters")
+    return Lightning(tensors, hyper if isinstance(hyper, dict) else {}, hashlib.sha256(data).hexdigest())
 
 
 def _tensor(archive: zipfile.ZipFile, root: str, stored: _Stored, where: str) -> Tensor:
@@ -149,5 +149,5 @@ def _tensor(archive: zipfile.ZipFile, root: str, stored: _Stored, where: str) ->
 
 
 def _line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """Return the first line of an error's message."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -15,9 +15,9 @@ OPTIONS: dict[str, Any] = {
 
 
 def compiled(function: Kernel) -> Kernel:
-    """A function over numpy arrays as machine code, made when it is first called: what nobody calls costs nothing.
+    """Return a function over numpy arrays as machine code, made when it is first called.
 
-    The code is kept beside the module, or in the user's cache, for later processes; where neither can be written each
+    The code is kept beside the module, or in the user's cache, for later processes; when neither can be written each
     process compiles anew, in about a second.
     """
 

@@ -15,12 +15,15 @@ from vilt.common.storage import Folder, Source, as_folder
 if TYPE_CHECKING:
     import torch
 
+MOST_LABELS = 10**6  # a config that names more is no honest one, and would fill the memory
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 ATTENTION = ("eager", "sdpa")  # what `attn_implementation` may name
 _NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
 
 
 def _numbered(count: int) -> dict[int, str]:
+    if not isinstance(count, int) or not 0 <= count <= MOST_LABELS:
+        raise ValueError(f"num_labels is {count!r:.100}; it is a number from 0 to {MOST_LABELS}")
     return {i: f"LABEL_{i}" for i in range(count)}
 
 

@@ -1,9 +1,8 @@
-"""What processors and models return: named values, readable by name or by key."""
+"""What processors return: named values, readable by name or by key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ class Batch(dict[str, Any]):
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Any]], return_tensors: str | None) -> Self:
-        """`data` as lists (None), or each list stacked as a numpy array ("np") or a tensor ("pt")."""
+        """Make a batch of lists (None), or of each list stacked as a numpy array ("np") or a tensor ("pt")."""
         if return_tensors is None:
             return cls(data)
         if return_tensors not in ("np", "pt"):
@@ -38,65 +37,5 @@ class Batch(dict[str, Any]):
             raise AttributeError(f"{name!r} is not one of {', '.join(self)}") from None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Every tensor moved, as by `Tensor.to`."""
+        """Return the batch with every tensor moved, as by `Tensor.to`."""
         return type(self)({k: v.to(*args, **kwargs) if isinstance(v, Tensor) else v for k, v in self.items()})
-
-
-class ModelOutput:
-    """Base of the outputs: `out.logits`, `out["logits"]`, `out[0]`; values that are None do not count."""
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are not None, in order."""
-        values = (getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
-        return tuple(v for v in values if v is not None)
-
-    def __getitem__(self, key: str | int) -> Any:
-        return getattr(self, key) if isinstance(key, str) else self.to_tuple()[key]
-
-
-@dataclass
-class EncoderOutput(ModelOutput):
-    """last_hidden_state (B, L, D): text, image [CLS], patches; of ViT the latter two, of VisualBERT text and regions.
-    pooler_output (B, D): the first token, a [CLS], pooled.
-
-    Where asked for: hidden_states, the embeddings and every layer's output, (B, L, D) each; attentions, every layer's
-    probabilities, (B, heads, L, L) each.
-    """
-
-    last_hidden_state: Tensor
-    pooler_output: Tensor | None = None
-    hidden_states: Any = None
-    attentions: Any = None
-
-
-@dataclass
-class HeadOutput(ModelOutput):
-    """loss: scalar, where labels were given. logits: as the head documents. The others as in `EncoderOutput`; of a
-    model that reads several images, a list with those of each."""
-
-    loss: Tensor | None
-    logits: Tensor
-    hidden_states: Any = None
-    attentions: Any = None
-
-
-@dataclass
-class MaskedImageOutput(ModelOutput):
-    """loss: scalar, where patches were masked. reconstruction: (B, C, H, W). The others as in `EncoderOutput`."""
-
-    loss: Tensor | None
-    reconstruction: Tensor
-    hidden_states: Any = None
-    attentions: Any = None
-
-
-@dataclass
-class PreTrainingOutput(ModelOutput):
-    """loss: scalar, where labels were given. prediction_logits: (B, L, vocabulary). seq_relationship_logits: (B, 2),
-    whether text and image belong together. The others as in `EncoderOutput`."""
-
-    loss: Tensor | None
-    prediction_logits: Tensor
-    seq_relationship_logits: Tensor
-    hidden_states: Any = None
-    attentions: Any = None

@@ -8,5 +8,5 @@ from torch import Tensor
 
 
 def bits_of(x: Tensor) -> np.ndarray:
-    """bfloat16 (..., n) -> uint16 (rows, n), the same memory."""
+    """Return bfloat16 (..., n) as uint16 (rows, n), the same memory."""
     return x.view(torch.uint16).view(-1, x.shape[-1]).numpy()

@@ -14,39 +14,40 @@ import torch
 from torch import Tensor, nn
 
 from vilt.common.compiled import compiled
+from vilt.inference import compat
 from vilt.inference.bits import bits_of
+from vilt.inference.compat import MIDDLE
 from vilt.inference.linear import activation
 
 F, U, I = np.float32, np.uint32, np.int32  # noqa: E741
 ROWS = 512  # that are multiplied at a time: their products stay near the core
-MIDDLE = 128  # the code of 0: oneDNN's fast kernels want inputs without signs
 
 
 class Int8Linear(nn.Module):
-    """As `vilt.inference.linear.Linear`, for inference: bfloat16 in and out, products of integers."""
+    """A `vilt.inference.linear.Linear` for inference: bfloat16 in and out, products of integers."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
         scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         codes = (weight / scale[:, None]).round().to(torch.int8)
-        self.weight = torch.ops.onednn.qlinear_prepack(codes, [ROWS, weight.shape[1]])
-        self.scale, self.zero = scale, torch.zeros(len(weight), dtype=torch.int64)
+        self.weight = compat.pack_int8(codes, ROWS)
+        self.scale = scale
         bias = torch.zeros(len(weight)) if linear.bias is None else linear.bias.detach().float()
         self.bias = bias.numpy()
         self.eval()  # a new module is in training, where dropout follows
 
     def forward(self, x: Tensor, act: str | Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """As `Linear.forward`."""
+        """Compute as `Linear.forward` does."""
         out = self._products(x, act == "gelu", None)
         return out if act is None or act == "gelu" else activation(act)(out)
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        """As `Linear.add`."""
+        """Compute as `Linear.add` does."""
         return self._products(x, False, residual)
 
     def _products(self, x: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """Return the layer's output, (..., out), of x, (..., in)."""
         out = x.new_empty(*x.shape[:-1], len(self.bias))
         inputs, outputs = bits_of(x.contiguous()), bits_of(out)
         added = outputs[:0] if residual is None else bits_of(residual.contiguous())
@@ -54,28 +55,30 @@ class Int8Linear(nn.Module):
         scales = np.empty(len(codes), F)
         for begin in range(0, len(inputs), ROWS):
             rows = slice(begin, begin + ROWS)
-            own = codes[: len(inputs[rows])]
-            _quantize(inputs[rows], own.numpy(), scales)
-            product = torch.ops.onednn.qlinear_pointwise(
-                own, 1.0, MIDDLE, self.weight, self.scale, self.zero, None, 1.0, 0, torch.float32, "none", [], ""
-            )
+            part = codes[: len(inputs[rows])]
+            _quantize(inputs[rows], part.numpy(), scales)
+            product = compat.int8_linear(part, self.weight, self.scale)
             _finish(product.numpy(), scales, self.bias, gelu, added[rows], outputs[rows])
         return out
 
 
 def can_multiply(device: torch.device) -> bool:
-    """Whether a device multiplies 8-bit integers natively, and computes with bfloat16 what is between the products."""
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+    """Return whether a device multiplies 8-bit integers, and computes in bfloat16 what is between, natively."""
+    if device.type != "cpu" or not compat.available(compat.INT8_LINEAR):
         return False
-    has = torch.cpu.get_capabilities()
-    integers = has.get("avx512_vnni") or has.get("amx_int8")
-    return bool(integers and has.get("avx512_bf16") and hasattr(torch.ops.onednn, "qlinear_pointwise"))
+    has = compat.cpu_features()
+    return bool({"avx512_vnni", "amx_int8"} & has) and "avx512_bf16" in has
 
 
 @compiled
 def _quantize(x: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> None:
-    """uint16 (rows, n), the bits of bfloat16 -> codes, uint8 (rows, n), of which code - 128 times the row's scale is
-    the nearest to x, and the scales, float32 (rows,)."""
+    """Round each row to 8 bits.
+
+    Args:
+        x: uint16 (rows, n), the bits of bfloat16.
+        codes: Written: uint8 (rows, n), of which code - 128 times the row's scale is nearest to x.
+        scales: Written: float32 (rows,).
+    """
     n = x.shape[1]
     values = np.empty(n + 1, F)  # one more for the largest
     bits = values.view(U)
@@ -96,8 +99,16 @@ def _quantize(x: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> None:
 def _finish(
     product: np.ndarray, scales: np.ndarray, bias: np.ndarray, gelu: bool, added: np.ndarray, out: np.ndarray
 ) -> None:
-    """float32 (rows, n) -> product * scale + bias, through gelu where told, plus `added` where it has rows; `added` and
-    `out` are the bits of bfloat16."""
+    """Write product * scale + bias, through gelu if asked for, plus `added` if it has rows.
+
+    Args:
+        product: float32 (rows, n).
+        scales: float32 (rows,).
+        bias: float32 (n,).
+        gelu: Whether gelu follows.
+        added: uint16 (rows, n), the bits of bfloat16, or without rows.
+        out: Written: the same kind as `added`.
+    """
     n = product.shape[1]
     values, more = np.empty(n, F), np.empty(n, F)
     bits, more_bits = values.view(U), more.view(U)

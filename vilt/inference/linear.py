@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.inference import compat
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -19,12 +21,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "selu": F.selu,
     "tanh": torch.tanh,
 }
-FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}  # as oneDNN's kernels name them
+FUSED = compat.FUSED  # activations that the kernels take in
 ROWS = 2048  # that the blocks are made for
 
 
 def activation(name: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function that `hidden_act` names, or is. Raises ValueError with the known names."""
+    """Return the function that `hidden_act` names, or is. Raises ValueError with the known names."""
     if callable(name):
         return name
     if name not in ACTIVATIONS:
@@ -36,12 +38,12 @@ class Linear(nn.Linear):
     """A linear layer with an activation after it, or a residual added to it."""
 
     def forward(self, x: Tensor, act: str | Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """(..., in) -> act(x W^T + b), (..., out)."""
+        """Return act(x W^T + b), (..., out), of x, (..., in)."""
         out = super().forward(x)
         return out if act is None else activation(act)(out)
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        """(..., in), (..., out) -> residual + x W^T + b."""
+        """Return residual + x W^T + b, (..., out), of x, (..., in)."""
         return residual + super().forward(x)
 
 
@@ -50,19 +52,19 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
+        self.weight = compat.pack(linear.weight.detach(), ROWS)
         self.bias = None if linear.bias is None else linear.bias.detach()
         self.eval()  # a new module is in training, where dropout follows
 
     def forward(self, x: Tensor, act: str | Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """As `Linear.forward`."""
-        name, algorithm = FUSED.get(act, ("none", "")) if isinstance(act, str) else ("none", "")
-        out = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
-        return out if act is None or name != "none" else activation(act)(out)
+        """Compute as `Linear.forward` does."""
+        fused = act if isinstance(act, str) and act in compat.FUSED else None
+        out = compat.packed_linear(x, self.weight, self.bias, fused)
+        return out if act is None or fused else activation(act)(out)
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        """As `Linear.add`."""
-        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        """Compute as `Linear.add` does."""
+        return compat.packed_linear_add(x, self.weight, self.bias, residual)
 
 
 def replace(module: nn.Module, kind: Callable[[nn.Linear], nn.Module]) -> None:
@@ -75,16 +77,5 @@ def replace(module: nn.Module, kind: Callable[[nn.Linear], nn.Module]) -> None:
 
 
 def packed(linear: nn.Linear) -> nn.Module:
-    """A `PackedLinear`, where its CPU has such kernels for its dtype; else the same."""
-    return PackedLinear(linear) if can_pack(linear.weight) else linear
-
-
-def can_pack(weight: Tensor) -> bool:
-    """Whether oneDNN has kernels for this dtype here."""
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return False
-    return weight.dtype == torch.float32 or (
-        weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    """Return a `PackedLinear` if the CPU has such kernels for its dtype, else the same layer."""
+    return PackedLinear(linear) if compat.can_pack(linear.weight) else linear

@@ -13,13 +13,13 @@ LOG2_E = 1.4426950408889634
 
 
 def softmax_(x: Tensor, factor: float) -> None:
-    """bfloat16 (..., n), contiguous -> softmax(factor * x) over the last dimension, computed in float32."""
+    """Write softmax(factor * x) over the last dimension of bfloat16 (..., n), contiguous, computed in float32."""
     _softmax(bits_of(x), F(factor * LOG2_E))
 
 
 @compiled
 def _softmax(x: np.ndarray, factor: np.float32) -> None:
-    """uint16 (rows, n), the bits of bfloat16; `factor` is positive."""
+    """Write the softmax of uint16 (rows, n), the bits of bfloat16; `factor` is positive."""
     n = x.shape[1]
     values, whole = np.empty(n + 1, F), np.empty(n, I)  # one more for the largest
     bits, order = values.view(U), values.view(I)

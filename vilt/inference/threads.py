@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def side_by_side(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
-    """The results, in order. One item alone has all of torch's threads; several have one each."""
+    """Yield the results, in order. One item alone has all of torch's threads; several have one each."""
     if threads == 1 or len(items) < 2:
         yield from map(function, items)
         return

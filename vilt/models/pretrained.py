@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         fill(model, fit.tensors, dtype)
         model.tie_weights()
         made.name_or_path = source
-        for part in (model, model.base_model):
+        for part in (model, cast(PreTrainedModel, model.base_model)):
             part.name_or_path = source
         made.dtype = dtype
         model.to(_device(options.device_map))
@@ -168,7 +168,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
     def _config(
         cls, config: Config | str | None, values: dict[str, Any], source: str, kwargs: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
-        """The config, and the keywords that are no keys of it."""
+        """Return the config, and the keywords that are no keys of it."""
         if isinstance(config, Config):
             implementation = kwargs.pop("attn_implementation", None)
             if implementation is not None:
@@ -185,7 +185,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         return cls.config_class.from_dict(values, return_unused_kwargs=True, **kwargs)
 
     def _without_tied(self, fit: Fit) -> Fit:
-        """The fit without the names that are missing in the file and yet have their value, from what they share."""
+        """Return the fit without names that are missing in the file and yet have their value, from what they share."""
         own = self.state_dict(keep_vars=True)
         filled = {own[name].data_ptr() for name in fit.tensors}
         return fit._replace(missing=[name for name in fit.missing if own[name].data_ptr() not in filled])
@@ -253,7 +253,7 @@ def _blank(cls: type[PreTrainedModel]) -> PreTrainedModel:
 
 
 def _dtype(asked: torch.dtype | str | None, config: Config, tensors: Mapping[str, Tensor]) -> torch.dtype:
-    """The dtype of a model that is loaded."""
+    """Return the dtype of a model that is loaded."""
     if isinstance(asked, torch.dtype):
         return asked
     if asked == "auto":
@@ -264,7 +264,7 @@ def _dtype(asked: torch.dtype | str | None, config: Config, tensors: Mapping[str
 
 
 def _device(device_map: Any) -> torch.device | None:
-    """The one device that a `device_map` names; None leaves the model where it is."""
+    """Return the one device that a `device_map` names; None leaves the model where it is."""
     if isinstance(device_map, Mapping):
         devices = set(device_map.values())
         if len(devices) != 1:
@@ -292,7 +292,7 @@ def _warn(fit: Fit, source: str, name: str) -> None:
 
 
 def _info(fit: Fit) -> dict[str, Any]:
-    """What `output_loading_info` returns."""
+    """Return what `output_loading_info` asks for."""
     return {
         "missing_keys": fit.missing,
         "unexpected_keys": fit.unexpected,

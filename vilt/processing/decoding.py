@@ -56,7 +56,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = F
     if isinstance(pixels, Image.Image):
         return pixels
     height, width, _ = pixels.shape
-    return Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")  # type: ignore[arg-type]  # any buffer
+    return Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
 
 
 def decode_pixels(

@@ -26,11 +26,13 @@ class NoGridError(ValueError):
 
 
 def resized(height: int, width: int, shortest_edge: int = 384, size_divisor: int = 32) -> tuple[int, int]:
-    """Size in pixels after resizing an image of `height` x `width` pixels.
+    """Return the height and width in pixels that an image of `height` x `width` pixels is resized to.
 
     The short side becomes `shortest_edge`; the long side is capped at int(1333 / 800 * shortest_edge); both are
-    floored to a multiple of `size_divisor`. Raises `NoGridError` where a side is floored to nothing (at the
-    published 384 / 32: aspect ratios above about 20.3).
+    floored to a multiple of `size_divisor`.
+
+    Raises:
+        NoGridError: A side is floored to nothing (at the published 384 / 32: aspect ratios above about 20.3).
     """
     longest = int(1333 / 800 * shortest_edge)
     scale = shortest_edge / min(height, width)
@@ -49,6 +51,6 @@ def resized(height: int, width: int, shortest_edge: int = 384, size_divisor: int
 
 
 def grid_of(height: int, width: int, shortest_edge: int = 384, size_divisor: int = 32, patch_size: int = 32) -> Grid:
-    """The grid of an image of `height` x `width` pixels. Raises `NoGridError` as `resized` does."""
+    """Return the grid of an image of `height` x `width` pixels. Raises `NoGridError` as `resized` does."""
     new_height, new_width = resized(height, width, shortest_edge, size_divisor)
     return Grid(new_height // patch_size, new_width // patch_size)

@@ -1,8 +1,8 @@
 """JPEG files: their marker segments, and their pixels by libjpeg-turbo.
 
-simplejpeg gives the pixels that Pillow gives, in half of the time or less, and hands over 4 bytes a pixel, which is what
-`vilt.processing.resample` reads. It judges more strictly: whatever it warns of, and whatever is unusual in the segments,
-is left to Pillow, so that a file has one outcome.
+simplejpeg gives the pixels that Pillow gives, in half of the time or less, and hands over 4 bytes a pixel, which is
+what `vilt.processing.resample` reads. It judges more strictly: whatever it warns of, and whatever is unusual in the
+segments, is left to Pillow, so that a file has one outcome.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from vilt.common.compiled import compiled
 
 BITS = 22  # of a weight's fraction
 LARGE = 2**24  # pixels; what is larger is left to Pillow, which needs less memory
-# Which direction is first: Pillow 13 begins down where more than twice as many rows as columns go away, and
-# across elsewhere; earlier releases always begin across. Found by trying, over thousands of sizes.
+# Which direction is first: Pillow 13 begins down if more than twice as many rows as columns go away, and across
+# otherwise; earlier releases always begin across. Found by trying, over thousands of sizes.
 CHOOSES = int(PIL.__version__.partition(".")[0]) >= 13
 
 
@@ -74,14 +74,14 @@ def resize(picture: Image.Image | np.ndarray, height: int, width: int, resample:
 
 
 def _across(pixels: np.ndarray, width: int, resample: int) -> np.ndarray:
-    """uint32 (H, W) -> (H, width)."""
+    """Resize uint32 (H, W) to (H, width)."""
     if width == pixels.shape[1]:
         return pixels
     return np.ascontiguousarray(_down(np.ascontiguousarray(pixels.T), width, resample).T)
 
 
 def _down(pixels: np.ndarray, height: int, resample: int) -> np.ndarray:
-    """uint32 (H, W) -> (height, W): each row a weighted sum of rows, byte by byte."""
+    """Resize uint32 (H, W) to (height, W): each row a weighted sum of rows, byte by byte."""
     if height == len(pixels):
         return pixels
     out = np.empty((height, pixels.shape[1]), np.uint32)
@@ -91,8 +91,11 @@ def _down(pixels: np.ndarray, height: int, resample: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def weights(size: int, new_size: int, resample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each of `new_size` pixels: the first of the `size` source pixels that it is made of, how many they are, and
-    their weights times 2**22, int32 (new_size, most). The arithmetic is Pillow's, operation by operation.
+    """Return which source pixels each new pixel is made of. The arithmetic is Pillow's, operation by operation.
+
+    Returns:
+        The first of the `size` source pixels and how many they are, int32 (new_size,) each, and their weights times
+        2**22, int32 (new_size, most).
     """
     support, weight = FILTERS[resample]
     scale = size / new_size
@@ -101,17 +104,17 @@ def weights(size: int, new_size: int, resample: int) -> tuple[np.ndarray, np.nda
     centre = (np.arange(new_size) + 0.5) * scale
     first = np.maximum((centre - support + 0.5).astype(np.int32), 0)
     count = np.minimum((centre + support + 0.5).astype(np.int32), size) - first
-    place = np.arange(count.max())
-    found = weight(np.abs((place + first[:, None] - centre[:, None] + 0.5) * (1.0 / stretch)))
-    found[place >= count[:, None]] = 0.0
-    total = np.add.accumulate(found, axis=1)[:, -1:]  # one after the other, as a loop does
-    whole = found / total * (1 << BITS)
+    offset = np.arange(count.max())
+    values = weight(np.abs((offset + first[:, None] - centre[:, None] + 0.5) * (1.0 / stretch)))
+    values[offset >= count[:, None]] = 0.0
+    total = np.add.accumulate(values, axis=1)[:, -1:]  # one after the other, as a loop does
+    whole = values / total * (1 << BITS)
     return first, count, np.trunc(whole + np.where(whole < 0, -0.5, 0.5)).astype(np.int32)
 
 
 @compiled
 def _sum_rows(source: np.ndarray, first: np.ndarray, count: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
-    """uint8 (H, W) -> uint8 (rows, W)."""
+    """Sum rows of uint8 (H, W) into uint8 (rows, W)."""
     width = source.shape[1]
     total = np.empty(width, np.int32)
     for y in range(len(out)):
@@ -126,6 +129,6 @@ def _sum_rows(source: np.ndarray, first: np.ndarray, count: np.ndarray, weight: 
 
 @compiled
 def _drop_fourth(source: np.ndarray, out: np.ndarray) -> None:
-    """(n, 4) -> (n, 3)."""
+    """Copy (n, 4) to (n, 3)."""
     for i in range(len(out)):
         out[i, 0], out[i, 1], out[i, 2] = source[i, 0], source[i, 1], source[i, 2]

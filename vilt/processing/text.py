@@ -1,88 +1,284 @@
-"""Texts: the BERT uncased WordPiece tokenizer of a checkpoint, and `ViltProcessor`."""
+"""The BERT uncased WordPiece tokenizer of a checkpoint, with the methods of transformers' `BertTokenizerFast`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
+from typing_extensions import Self
 
-from vilt.common.outputs import Batch
+from vilt.common.hub import split_options
 from vilt.common.storage import Folder, Source, as_folder
-from vilt.processing.images import ViltImageProcessor
+from vilt.processing import vocabulary
+from vilt.processing.features import BatchEncoding, as_lists
+from vilt.processing.padding import Lengths, pad_encodings, pad_values
+from vilt.processing.vocabulary import LONGEST, NAMES, SPECIAL_TOKENS, Settings
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+__all__ = ["SPECIAL_TOKENS", "ViltTokenizer"]
+CHARACTERS = 10_000  # of a text are read at first: far more than the tokens that a model reads need
+MOST_CHARACTERS = 1_000_000  # of a text are read at all; they hold fewer than 40 tokens only if made to
+WIDEST_TOKEN = 250  # characters that a token takes at most, in texts that people write, blanks included
+WORD_ENDS = " \t\n\r"
+NAMED = {f"{name}_id": name for name in NAMES}
 
 
 class ViltTokenizer:
-    """Text -> token ids [CLS] ... [SEP], at most `max_length` of them."""
+    """Turn texts into token ids: [CLS] ... [SEP].
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int = 40) -> None:
+    Special tokens are attributes, as published: `cls_token` and `cls_token_id`, `pad_token` and so on.
+
+    Args:
+        tokenizer: The WordPiece tokenizer.
+        max_length: Tokens of a text that the model reads.
+        settings: Names of special tokens and the like.
+    """
+
+    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
+    is_fast = True
+    pad_token_type_id = 0
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int = LONGEST, settings: Settings | None = None) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.settings = settings or Settings()
+        self.padding_side = self.settings.padding_side
+        self.truncation_side = self.settings.truncation_side
+        self.name_or_path = ""
         tokenizer.no_padding()
         tokenizer.no_truncation()
 
     @classmethod
-    def from_vocabulary(cls, words: Sequence[str], lowercase: bool = True, max_length: int = 40) -> ViltTokenizer:
-        """A WordPiece tokenizer over `words`, the id of each being its place."""
-        vocabulary = {word: index for index, word in enumerate(words)}
-        return cls(BertWordPieceTokenizer(vocabulary, lowercase=lowercase)._tokenizer, max_length)
+    def from_vocabulary(cls, words: Sequence[str], lowercase: bool = True, max_length: int = LONGEST) -> Self:
+        """Make a WordPiece tokenizer over `words`; a word's index is its id."""
+        settings = Settings(lowercase=lowercase)
+        return cls(vocabulary.word_piece(words, settings), max_length, settings)
 
     @classmethod
-    def from_pretrained(cls, uri: Source, max_length: int = 40) -> ViltTokenizer:
-        """Read `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`, from a folder or URI."""
-        folder = as_folder(uri)
-        if folder.exists("tokenizer.json"):
-            return cls(Tokenizer.from_str(folder.read("tokenizer.json").decode()), max_length)
-        words = folder.read("vocab.txt").decode().splitlines()
-        settings = folder.read_json("tokenizer_config.json") if folder.exists("tokenizer_config.json") else {}
-        return cls.from_vocabulary(words, settings.get("do_lower_case", True), max_length)
+    def from_pretrained(cls, source: Source, max_length: int | None = None, **options: Any) -> Self:
+        """Read `tokenizer.json`, or `vocab.txt`, and `tokenizer_config.json`.
 
-    def save_pretrained(self, folder: str) -> None:
-        """Write `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`."""
-        out = Folder(folder)
-        vocabulary = self.tokenizer.get_vocab()
-        out.write("vocab.txt", "".join(f"{word}\n" for word in sorted(vocabulary, key=vocabulary.__getitem__)))
-        out.write("tokenizer.json", self.tokenizer.to_str())
-        names = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
-        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": self.max_length}
-        out.write("special_tokens_map.json", json.dumps(names, indent=2) + "\n")
-        out.write("tokenizer_config.json", json.dumps({**settings, **names}, indent=2) + "\n")
+        Args:
+            source: A folder, any URI that fsspec opens, or a repository of the hub.
+            max_length: Tokens of a text that the model reads; by default what the files say, else 40.
+            **options: Settings that take the place of the file's, and keywords that say how to reach the hub.
+        """
+        hub, changes = split_options(options)
+        tokenizer, settings = vocabulary.read(as_folder(source, hub))
+        if changes:
+            settings = Settings.of({**settings.given, **changes})
+            tokenizer.normalizer = settings.normalizer()
+        made = cls(tokenizer, max_length or settings.max_length or LONGEST, settings)
+        made.name_or_path = str(source)
+        return made
+
+    def save_pretrained(self, save_directory: str | Path, processor_class: str | None = None) -> tuple[str, ...]:
+        """Write `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
+
+        Args:
+            save_directory: A folder or URI, made if it is missing.
+            processor_class: The class that holds this and an image processor, which `AutoProcessor` reads.
+
+        Returns:
+            The names of the files.
+        """
+        self.settings.padding_side, self.settings.truncation_side = self.padding_side, self.truncation_side
+        folder = Folder(str(save_directory))
+        vocabulary.write(folder, self.tokenizer, self.settings, self.max_length, processor_class)
+        names = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
+        return tuple(f"{save_directory}/{name}" for name in names)
+
+    # Vocabulary
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a special token, or its id."""
+        names = self.__dict__["settings"].names if "settings" in self.__dict__ else {}
+        if name in names:
+            return names[name]
+        if name in NAMED:
+            return self.tokenizer.token_to_id(names[NAMED[name]])
+        if name in ("bos_token", "eos_token", "bos_token_id", "eos_token_id"):
+            return None
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in NAMES:
+            self.settings.names[name] = str(value)
+        else:
+            super().__setattr__(name, value)
 
     def id(self, token: str) -> int:
-        """The id of one token of the vocabulary."""
-        found = self.tokenizer.token_to_id(token)
+        """Return the id of one token of the vocabulary. Raises KeyError if there is none."""
+        found: int | None = self.tokenizer.token_to_id(token)
         if found is None:
             raise KeyError(f"{token!r} is not in the vocabulary")
         return found
 
     def token(self, index: int) -> str:
-        """The token with this id."""
+        """Return the token with this id, "" if there is none."""
         return self.tokenizer.id_to_token(int(index)) or ""
 
     def __len__(self) -> int:
-        return self.tokenizer.get_vocab_size()
+        return int(self.tokenizer.get_vocab_size())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length})"
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the tokenizers library."""
+        return self.tokenizer
+
+    @property
+    def model_max_length(self) -> int:
+        """Tokens of a text that the model reads."""
+        return self.max_length
+
+    @model_max_length.setter
+    def model_max_length(self, value: int) -> None:
+        self.max_length = value
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """Tokens of a text without special ones."""
+        return self.max_length - self.num_special_tokens_to_add(False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """Tokens of two texts without special ones."""
+        return self.max_length - self.num_special_tokens_to_add(True)
+
+    @property
+    def do_lower_case(self) -> bool:
+        """Whether texts are read in lower case."""
+        return self.settings.lowercase
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens in the vocabulary, without those that were added."""
+        return int(self.tokenizer.get_vocab_size(with_added_tokens=False))
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The id of each token."""
+        return self.get_vocab()
+
+    def get_vocab(self) -> dict[str, int]:
+        """Return the id of each token."""
+        return dict(self.tokenizer.get_vocab(with_added_tokens=True))
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Return the id of each token that is looked for before words are."""
+        return {token.content: index for index, token in sorted(self.added_tokens_decoder.items())}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """The tokens that are looked for before words are, by id."""
+        return dict(self.tokenizer.get_added_tokens_decoder())
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """Each special token by what it is for."""
+        return dict(self.settings.names)
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens."""
+        return list(dict.fromkeys(self.settings.names.values()))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Their ids."""
+        return self.convert_tokens_to_ids(self.all_special_tokens)  # type: ignore[return-value]
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """Add tokens behind the vocabulary; return how many are new."""
+        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
+        add = self.tokenizer.add_special_tokens if special_tokens else self.tokenizer.add_tokens
+        return int(add(tokens))
+
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """Name special tokens, {"cls_token": ...} or {"additional_special_tokens": [...]}; return how many are new."""
+        tokens: list[str | AddedToken] = []
+        for name, value in special_tokens_dict.items():
+            if name in NAMES:
+                self.settings.names[name] = str(value)
+                tokens.append(value)
+            elif name == "additional_special_tokens":
+                tokens += value
+            else:
+                raise KeyError(f"{name!r} is not one of {', '.join(NAMES)}, additional_special_tokens")
+        return self.add_tokens(tokens, special_tokens=True)
+
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
+        """Return the id of a token, or of several; unknown ones have that of `unk_token`."""
+        if isinstance(tokens, str):
+            found = self.tokenizer.token_to_id(tokens)
+            return int(self.unk_token_id if found is None else found)
+        return [self.convert_tokens_to_ids(token) for token in tokens]  # type: ignore[misc]
+
+    def convert_ids_to_tokens(self, ids: int | Sequence[int], skip_special_tokens: bool = False) -> str | list[str]:
+        """Return the token of an id, or of several."""
+        if isinstance(ids, int):
+            return str(self.tokenizer.id_to_token(ids))
+        skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        return [self.tokenizer.id_to_token(int(i)) for i in ids if int(i) not in skipped]
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Join tokens to a text."""
+        return str(self.tokenizer.decoder.decode(list(tokens)))
+
+    # Texts to ids
 
     def ragged(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Texts -> (ids of all texts end to end, the length of each), int64; long texts are cut as BERT does."""
-        self.tokenizer.enable_truncation(self.max_length)
-        encoded = [encoding.ids for encoding in self._encode(texts, True)]
+        """Tokenize for a model; long texts lose their end.
+
+        Args:
+            texts: The texts, of any length.
+
+        Returns:
+            The ids of all texts end to end, and the length of each, int64.
+        """
+        encoded = [encoding.ids for encoding in self._encode_beginnings(texts, self.max_length)]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         return np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum())), lengths
+
+    def _encode_beginnings(self, texts: Sequence[str], length: int, special: bool = True) -> list[Encoding]:
+        """Encode texts, at most `length` tokens each, without reading the rest of a text that is far longer.
+
+        What a text begins with is tokenized in the same way whatever follows, up to where a word ends. The ids are
+        those of the whole text, therefore, if there are enough; a beginning with too few is read anew, longer.
+        """
+
+        def encode(parts: Sequence[str]) -> list[Encoding]:
+            self.tokenizer.enable_truncation(length, direction="right")
+            return self._encode(parts, special)
+
+        first = max(CHARACTERS, WIDEST_TOKEN * length)
+        encodings = encode([_beginning(text, first) for text in texts])
+        short = [i for i, text in enumerate(texts) if len(text) > first and len(encodings[i].ids) < length]
+        for i, encoding in zip(short, encode([_beginning(texts[i], MOST_CHARACTERS) for i in short]), strict=True):
+            encodings[i] = encoding
+        return encodings
 
     def __call__(
         self,
         text: str | Sequence[str] | Sequence[Sequence[str]],
+        text_pair: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
         truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
+        is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
@@ -90,31 +286,58 @@ class ViltTokenizer:
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        return_tensors: str | None = None,
-    ) -> Batch:
-        """Texts, or pairs of texts -> `input_ids`, `token_type_ids` and `attention_mask`, int64 (B, T) or lists.
+    ) -> BatchEncoding:
+        """Tokenize texts, or pairs of texts. The arguments and their effects are those of BERT's published tokenizer.
 
-        The arguments and their effects are those of BERT's published tokenizer. padding: True or "longest" to the
-        longest text, "max_length" to `max_length`. truncation: cut texts at `max_length`, the model's own length where
-        that is not given; stride: tokens that a cut text's next piece repeats, with `return_overflowing_tokens`.
+        Args:
+            text: A text, several, several pairs; or, with `is_split_into_words`, the words of one or of each.
+            text_pair: The second text of each.
+            add_special_tokens: Whether to add [CLS] and [SEP].
+            padding: True or "longest" to the longest text, "max_length" to `max_length`.
+            truncation: True, "longest_first", "only_first" or "only_second": which text loses its end.
+            max_length: Most tokens; by default the model's own.
+            stride: Tokens that the next piece of a text repeats, with `return_overflowing_tokens`.
+            is_split_into_words: Whether texts are lists of words.
+            pad_to_multiple_of: Pad up to a multiple of this.
+            padding_side: "right" or "left", in place of the tokenizer's own.
+            return_tensors: "pt", "np", or None for lists.
+            return_token_type_ids: False to leave them out.
+            return_attention_mask: False to leave it out.
+            return_overflowing_tokens: Return the rest of long texts as further rows.
+            return_special_tokens_mask: Return 1 for special tokens.
+            return_offsets_mapping: Return the characters of each token.
+            return_length: Return the tokens of each row.
+            verbose: Taken, and changes nothing.
+
+        Returns:
+            `input_ids`, `token_type_ids` and `attention_mask`, int64 (B, T) or lists, and what else was asked for.
+
+        Raises:
+            ValueError: An argument is none of the above, or rows of different lengths do not make one array.
         """
         del verbose
-        length = max_length or self.max_length
-        if max_length and not padding and truncation is None:
-            truncation = True  # as the published tokenizer takes it
-        if truncation and truncation != "do_not_truncate":
-            strategy = "longest_first" if truncation is True else str(truncation)
-            self.tokenizer.enable_truncation(length, stride=stride, strategy=strategy)
-        if padding and padding != "do_not_pad":
-            to = length if padding == "max_length" else None
-            self.tokenizer.enable_padding(pad_id=self.id("[PAD]"), length=to, pad_to_multiple_of=pad_to_multiple_of)
-        texts = [text] if isinstance(text, str) else text
+        one = isinstance(text, str) or (is_split_into_words and not (text and isinstance(text[0], list | tuple)))
+        texts: list[Any] = [text] if one else list(text)
+        if text_pair is not None:
+            texts = list(zip(texts, [text_pair] if one else text_pair, strict=True))
+        lengths = Lengths.of(padding, truncation, max_length, self.max_length, pad_to_multiple_of)
+        plain = all(isinstance(value, str) for value in texts) and not (stride or return_overflowing_tokens)
+        if lengths.truncates and plain and self.truncation_side == "right" and lengths.strategy != "only_second":
+            encodings = self._encode_beginnings(texts, lengths.most, add_special_tokens)
+        else:
+            if lengths.truncates:
+                self.tokenizer.enable_truncation(
+                    lengths.most, stride=stride, strategy=lengths.strategy, direction=self.truncation_side
+                )
+            encodings = self._encode(texts, add_special_tokens, is_split_into_words)
         found = [
             (i, piece)
-            for i, encoding in enumerate(self._encode(texts, add_special_tokens))
+            for i, encoding in enumerate(encodings)
             for piece in (encoding, *(encoding.overflowing if return_overflowing_tokens else ()))
         ]
-        data: dict[str, list[Any]] = {"input_ids": [piece.ids for _, piece in found]}
+        pieces = [piece for _, piece in found]
+        pad_encodings(pieces, lengths, padding_side or self.padding_side, self.pad_token_id, self.pad_token)
+        data: dict[str, list[Any]] = {"input_ids": [piece.ids for piece in pieces]}
         for name, wanted, attribute in (
             ("token_type_ids", return_token_type_ids is not False, "type_ids"),
             ("attention_mask", return_attention_mask is not False, "attention_mask"),
@@ -122,96 +345,119 @@ class ViltTokenizer:
             ("offset_mapping", return_offsets_mapping, "offsets"),
         ):
             if wanted:
-                data[name] = [getattr(piece, attribute) for _, piece in found]
+                data[name] = [getattr(piece, attribute) for piece in pieces]
         if return_length:
-            data["length"] = [len(piece.ids) for _, piece in found]
+            data["length"] = [len(piece.ids) for piece in pieces]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = [i for i, _ in found]
-        if isinstance(text, str) and return_tensors is None and not return_overflowing_tokens:
-            return Batch({key: rows[0] if isinstance(rows[0], list) else rows for key, rows in data.items()})
-        return Batch.of(data, return_tensors)
+        if one and return_tensors is None and not return_overflowing_tokens:
+            first = {key: rows[0] if isinstance(rows[0], list) else rows for key, rows in data.items()}
+            return BatchEncoding(first, pieces)
+        return BatchEncoding(data, pieces, return_tensors)
 
-    def _encode(self, texts: Sequence[Any], special: bool) -> list[Encoding]:
-        """Encode with the truncation and padding that were enabled, and disable them."""
+    def _encode(self, texts: Sequence[Any], special: bool, words: bool = False) -> list[Encoding]:
+        """Encode with the truncation that was enabled, and disable it."""
         try:
-            return self.tokenizer.encode_batch(list(texts), add_special_tokens=special)
+            return self.tokenizer.encode_batch(list(texts), add_special_tokens=special, is_pretokenized=words)
         finally:
             self.tokenizer.no_truncation()
-            self.tokenizer.no_padding()
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """Token ids -> text."""
-        return self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+    def encode_plus(self, text: Any, text_pair: Any = None, **settings: Any) -> BatchEncoding:
+        """Tokenize one text, or one pair; see `__call__`."""
+        return self(text, text_pair, **settings)
 
-    def batch_decode(self, rows: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
-        """Several texts' token ids -> texts."""
-        return [self.decode(ids, skip_special_tokens) for ids in rows]
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **settings: Any) -> BatchEncoding:
+        """Tokenize several texts, or several pairs; see `__call__`."""
+        return self(batch_text_or_text_pairs, **settings)
 
+    def encode(self, text: Any, text_pair: Any = None, **settings: Any) -> Any:
+        """Return the ids of one text, or of one pair; see `__call__`."""
+        return self(text, text_pair, **settings)["input_ids"]
 
-class ViltProcessor:
-    """A `ViltImageProcessor` and a tokenizer, called together: what the published `ViltProcessor` is."""
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
+        """Return the tokens of a text, or of a pair."""
+        return self(text, pair, add_special_tokens=add_special_tokens).tokens()
 
-    def __init__(self, image_processor: ViltImageProcessor, tokenizer: ViltTokenizer) -> None:
-        self.image_processor = image_processor
-        self.tokenizer = tokenizer
-
-    @classmethod
-    def from_pretrained(cls, uri: str) -> ViltProcessor:
-        """Read both from a checkpoint folder or URI."""
-        return cls(ViltImageProcessor.from_pretrained(uri), ViltTokenizer.from_pretrained(uri))
-
-    def save_pretrained(self, folder: str) -> None:
-        """Write both into `folder`."""
-        self.image_processor.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def __call__(
+    def pad(
         self,
-        images: Any,
-        text: str | Sequence[str] | Sequence[Sequence[str]],
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
         max_length: int | None = None,
-        stride: int = 0,
         pad_to_multiple_of: int | None = None,
-        return_token_type_ids: bool | None = None,
+        padding_side: str | None = None,
         return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_offsets_mapping: bool = False,
-        return_length: bool = False,
-        verbose: bool = True,
         return_tensors: str | None = None,
-        **settings: Any,
-    ) -> Batch:
-        """Images and as many texts -> the keyword arguments of the models' `forward`.
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that were tokenized before: what a collate function does. The arguments are as in `__call__`."""
+        del verbose
+        lengths = Lengths.of(padding, False, max_length, self.max_length, pad_to_multiple_of)
+        side, mask = padding_side or self.padding_side, return_attention_mask is not False
+        return pad_values(encoded_inputs, lengths, side, self.pad_token_id, mask, return_tensors)
 
-        See `ViltTokenizer.__call__` for the texts; `settings` are those of `ViltImageProcessor.preprocess`.
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return how many special tokens a text, or a pair, gets."""
+        return int(self.tokenizer.num_special_tokens_to_add(pair))
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """Return [CLS] A [SEP], or [CLS] A [SEP] B [SEP], as ids."""
+        second = [] if token_ids_1 is None else [*token_ids_1, self.sep_token_id]
+        return [self.cls_token_id, *token_ids_0, self.sep_token_id, *second]
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """Return 0 for each token of [CLS] A [SEP], 1 for each of B [SEP]."""
+        return [0] * (len(token_ids_0) + 2) + ([1] * (len(token_ids_1) + 1) if token_ids_1 is not None else [])
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Sequence[int],
+        token_ids_1: Sequence[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """Return 1 for each special token of ids that have them.
+
+        Raises:
+            ValueError: The ids have none yet, which only the published tokenizer in Python takes.
         """
-        texts = self.tokenizer(
-            text,
-            add_special_tokens=add_special_tokens,
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            stride=stride,
-            pad_to_multiple_of=pad_to_multiple_of,
-            return_token_type_ids=return_token_type_ids,
-            return_attention_mask=return_attention_mask,
-            return_overflowing_tokens=return_overflowing_tokens,
-            return_special_tokens_mask=return_special_tokens_mask,
-            return_offsets_mapping=return_offsets_mapping,
-            return_length=return_length,
-            verbose=verbose,
-            return_tensors=return_tensors,
-        )
-        return Batch({**texts, **self.image_processor(images, return_tensors=return_tensors, **settings)})
+        if not already_has_special_tokens or token_ids_1 is not None:
+            raise ValueError("give one row of ids that has its special tokens, and already_has_special_tokens=True")
+        special = set(self.all_special_ids)
+        return [int(index in special) for index in token_ids_0]
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """Token ids -> text."""
-        return self.tokenizer.decode(ids, skip_special_tokens)
+    # Ids to texts
 
-    def batch_decode(self, rows: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
-        """Several texts' token ids -> texts."""
-        return self.tokenizer.batch_decode(rows, skip_special_tokens)
+    def decode(
+        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> str:
+        """Return the text of ids.
+
+        Args:
+            token_ids: One id, or several in a list, an array or a tensor.
+            skip_special_tokens: Whether to leave special tokens out.
+            clean_up_tokenization_spaces: Whether to drop blanks before punctuation, as the decoder of most files does
+                in any case.
+        """
+        ids = as_lists(token_ids)
+        ids = [ids] if isinstance(ids, int) else ids
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
+        if clean_up_tokenization_spaces:
+            for spaced in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+                text = text.replace(spaced, spaced[1:])
+            text = text.replace(" ' ", "'")
+        return text
+
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **settings: Any) -> list[str]:
+        """Return the texts of several rows of ids; see `decode`."""
+        return [self.decode(row, skip_special_tokens, **settings) for row in sequences]
+
+
+def _beginning(text: str, most: int) -> str:
+    """Return at most `most` characters of a text, up to where a word ends if there is such a place."""
+    if len(text) <= most:
+        return text
+    end = max(text.rfind(blank, 0, most) for blank in WORD_ENDS)
+    return text[: end if end > 0 else most]

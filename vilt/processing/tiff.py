@@ -1,8 +1,8 @@
 """TIFF files: the tags that say what a sample means, which Pillow reads in part.
 
 Pillow opens signed and 32-bit samples as if they were 16-bit greys, does not stretch 12 bits, does not invert 16-bit
-pictures whose 0 is white, and mixes up the halves of uncompressed 16-bit planes. What it gets wrong is put right here or
-refused.
+pictures whose 0 is white, and mixes up the halves of uncompressed 16-bit planes. What it gets wrong is put right here
+or refused.
 """
 
 from __future__ import annotations

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vilt.common.outputs import Batch
-from vilt.processing.images import ImageSettings, ViltImageSettings, ViTImageSettings, as_list, channels_last
+from vilt.processing.features import BatchFeature
+from vilt.processing.image_settings import ImageSettings, ViltImageSettings, ViTImageSettings
+from vilt.processing.images import as_list, channels_last
 
+WITHOUT_EFFECT = ("do_convert_rgb", "default_to_square", "disable_grouping")
 MODES = {
     Image.Resampling.NEAREST: "nearest-exact",
     Image.Resampling.BILINEAR: "bilinear",
@@ -23,13 +25,15 @@ MODES = {
 
 @dataclass
 class TorchProcessor(ImageSettings):
-    """Resizes with torch: of smooth pictures within a level or two of Pillow.
+    """Resize with torch: pixels of smooth pictures are within a level or two of Pillow's.
 
     Published checkpoints were trained with Pillow's pixels, and these are what predictors and jobs read.
     """
 
-    def __call__(self, images: Any, **settings: Any) -> Batch:
-        """The same as `preprocess`."""
+    is_fast: ClassVar[bool] = True
+
+    def __call__(self, images: Any, **settings: Any) -> BatchFeature:
+        """Do as `preprocess` does."""
         return self.preprocess(images, **settings)
 
     def preprocess(
@@ -40,19 +44,28 @@ class TorchProcessor(ImageSettings):
         data_format: str = "channels_first",
         input_data_format: str | None = None,
         device: torch.device | str | None = None,
-        do_convert_rgb: bool | None = None,
-        default_to_square: bool | None = None,
-        do_center_crop: bool | None = None,
-        crop_size: dict[str, int] | None = None,
-        disable_grouping: bool | None = None,
         **settings: Any,
-    ) -> Batch:
-        """As `PillowProcessor.preprocess`, but a list of tensors where `return_tensors` is not "pt". device: where to
-        work. Pictures are always converted to RGB, and never cropped; `do_convert_rgb`, `default_to_square` and
-        `disable_grouping` are taken and change nothing, as in the published class for this model.
+    ) -> BatchFeature:
+        """Do as `PillowProcessor.preprocess` does, on tensors.
+
+        Args:
+            images: As there.
+            return_tensors: "pt", or None for lists of tensors.
+            data_format: "channels_first".
+            input_data_format: As there.
+            device: Where to work.
+            **settings: The processor's own, for this call. `do_convert_rgb`, `default_to_square` and `disable_grouping`
+                are taken and change nothing, as in the published class for this model.
+
+        Returns:
+            `pixel_values` and, if images are padded, `pixel_mask`.
+
+        Raises:
+            ValueError: A setting asks for what is not done here: other formats, or cropping.
         """
-        del do_convert_rgb, default_to_square, disable_grouping
-        if do_center_crop or crop_size:
+        for name in WITHOUT_EFFECT:
+            settings.pop(name, None)
+        if settings.pop("do_center_crop", None) or settings.pop("crop_size", None):
             raise ValueError("do_center_crop: whole pictures are read; crop them before")
         if data_format != "channels_first":
             raise ValueError(f"data_format {data_format!r}: the fast processor gives channels_first only")
@@ -66,13 +79,13 @@ class TorchProcessor(ImageSettings):
         masks = [torch.ones(tensor.shape[1:], dtype=torch.int64, device=tensor.device) for tensor in tensors]
         data = {"pixel_values": _pad(tensors), "pixel_mask": _pad(masks)} if own.pads else {"pixel_values": tensors}
         if return_tensors is None:
-            return Batch(data)
+            return BatchFeature(data)
         if len({tensor.shape for tensor in data["pixel_values"]}) > 1:
             raise ValueError("images of different sizes do not make one tensor: set do_pad=True")
-        return Batch({name: torch.stack(values) for name, values in data.items()})
+        return BatchFeature({name: torch.stack(values) for name, values in data.items()})
 
     def _transform(self, image: Tensor) -> Tensor:
-        """(3, H, W) -> the same, resized, rescaled and normalised."""
+        """Return (C, H, W) resized, rescaled and normalised."""
         if self.do_resize:
             image = self._resize(image)
         if self.do_rescale:
@@ -83,7 +96,7 @@ class TorchProcessor(ImageSettings):
         return image
 
     def _resize(self, image: Tensor) -> Tensor:
-        """(3, H, W) -> the size of its grid. Whole numbers stay so."""
+        """Return (C, H, W) in the size of its grid. Whole numbers stay so."""
         if self.resample not in MODES:
             raise ValueError(f"resample {self.resample} is not one of {', '.join(str(int(mode)) for mode in MODES)}")
         size, mode = self.resized(*image.shape[1:]), MODES[Image.Resampling(self.resample)]
@@ -105,6 +118,6 @@ class ViTImageProcessorFast(ViTImageSettings, TorchProcessor):
 
 
 def _pad(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Zeros to the right of and below each, up to the largest."""
+    """Pad each with zeros to the right and below, up to the largest."""
     height, width = (max(tensor.shape[side] for tensor in tensors) for side in (-2, -1))
     return [F.pad(t, (0, width - t.shape[-1], 0, height - t.shape[-2])) for t in tensors]

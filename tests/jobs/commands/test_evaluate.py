@@ -61,7 +61,7 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
     return out
 
 
-def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("pipeline.evaluation.retrieval.IMAGES_PER_FILE", 5)
     path, images = drawn.karpathy(tmp_path, 12)
     (tmp_path / "images" / "val2014" / "3.jpg").write_bytes(b"<html>")
@@ -75,10 +75,11 @@ def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 5, 10)]
 
     parts[1].unlink()
-    capsys.readouterr()
+    caplog.set_level("INFO", "pipeline")
     again, _ = measured(tmp_path / "out", retrieval=section)
     assert values_of(again["retrieval"]) == pytest.approx(values_of(found["retrieval"]))
-    assert capsys.readouterr().err == "retrieval: 10 of 12 images\n", "only what was missing is scored again"
+    steps = [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "progress"]
+    assert steps == ["retrieval: 10 of 12 images"], "only what was missing is scored again"
 
     with pytest.raises(ConfigError, match="holds scores of another split_sha256; choose another folder, or set output"):
         measured(tmp_path / "out", retrieval={**section, "split": "train"})

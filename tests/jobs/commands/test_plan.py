@@ -125,7 +125,7 @@ def test_gpus_that_are_not_here(job_file: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_mistakes_are_one_line(job_file: str) -> None:
     for words, message in (
-        ([], f"{job_file}: tasks: missing; it is the list of what to do"),
+        ([], f"{job_file}: tasks: missing; add `task: score` to the file"),
         (["--task", "score", "input.image=picture"], "input.image: the table has no column 'picture'"),
         (["--task", "fly"], f"{job_file}: tasks: "),
         (["--task", "score", "input.filter=id < 0"], "input.path: '"),

@@ -54,7 +54,10 @@ def test_runs_history_and_rollback(config: str, tmp_path: Path, capsys: Print) -
     )
     assert text.endswith(f"output      {out}, version 0\n")
     assert run_reindex(config, []) == 0
-    assert capsys.readouterr().out == f"nothing to do: version 0 of {out} has the 14 rows of the input\n"
+    assert (
+        capsys.readouterr().out
+        == f"nothing to do: version 0 of {out} has the 14 rows of the input, 1 of them without a result\n"
+    )
     (tmp_path / "table" / "001.parquet").unlink()
     done = one_line(run_reindex(config, [], as_json=True), capsys)
     wanted = {"status": "done", "exit_code": 0, "version": 1, "files_gone": 1, "rows_read": 0, "rows_left": 7}

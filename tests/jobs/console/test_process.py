@@ -36,7 +36,7 @@ run_process(command)
 
 
 def ended(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 15)])
@@ -64,7 +64,7 @@ def test_a_terminal_that_knows_only_ascii() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     code = "from jobs.console.process import run_process\nrun_process(lambda: print('Gr\\u00fc\\u00dfe'))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert (done.returncode, done.stdout) == (0, "Gr\\xfc\\xdfe\n")
 
 

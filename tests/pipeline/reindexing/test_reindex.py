@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,38 @@ def test_what_stands_in_the_way(tmp_path: Path, scene_rows: Callable[[int], Rows
         reindex(job(write_table([{**scene_rows(1)[0], "row_source": 1}], name="named"), str(tmp_path / "named-out")))
     with pytest.raises(ConfigError, match="does not exist"):
         reindex(job(str(tmp_path / "none"), str(tmp_path / "new")))
+
+
+def test_pictures_that_come_later_and_a_text_that_is_no_utf8(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What failed is tried again by each run; each run emits its start and end, and writes the summary."""
+    rows, folder = scene_rows(6), tmp_path / "table"
+    folder.mkdir()
+    captions = pa.array([b"a \xff", *(row["caption"].encode() for row in rows[1:])]).view(pa.string())
+    names = [f"{number}.png" for number in range(6)]
+    table = pa.table({"id": range(6), "image": names, "caption": captions})
+    pq.write_table(table, folder / "a.parquet")
+    (folder / names[1]).write_bytes(rows[1]["image"])
+    config = job(str(folder), str(tmp_path / "out"), max_error_rate=1)
+    caplog.set_level("INFO", "pipeline")
+    first, _, _ = reindex(config)
+    assert first.standing == {"image_missing": 4, "text_invalid": 1}
+    for number in range(1, 5):
+        (folder / names[number]).write_bytes(rows[number]["image"])
+    (folder / names[0]).write_bytes(rows[0]["image"])
+    second, new, retried = reindex(config)
+    assert (new, retried, second.version) == (True, 4, 1)
+    assert second.standing == {"image_missing": 1, "text_invalid": 1}
+    found = DeltaTable(tmp_path / "out").to_pyarrow_table().sort_by("id")
+    assert found["caption"].to_pylist()[0] == "a \ufffd"
+    assert found["error"].to_pylist() == ["text_invalid", None, None, None, None, "image_missing"]
+    assert reindex(config) == (second, False, 1)
+    events = [
+        record.event for record in caplog.records if getattr(record, "event", "") in ("job_started", "job_finished")
+    ]
+    assert events == ["job_started", "job_finished"] * 3
+    last = [record for record in caplog.records if getattr(record, "event", "") == "job_finished"][-1]
+    assert (last.fields["rejected"], last.fields["committed"]) == (second.standing, False)
+    summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
+    assert (summary["rows_in"], summary["scored"], summary["rejected"]) == (6, 4, second.standing)

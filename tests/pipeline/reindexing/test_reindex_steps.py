@@ -7,7 +7,6 @@ is killed, it holds what it held before or what it would have held.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,48 +21,14 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import ConfigError, JobConfig
-from pipeline.cluster.actor_pool import Pool
+from pipeline import ConfigError
 from pipeline.reindexing.reindex import rollback
-from pipeline.results.delta_table import ResultTable
 from pipeline.results.output_folder import OutputFolder
-from pipeline.stages.checkpoints import Models
 from tests.pipeline.killed import the_dead_are_dead
-from tests.pipeline.reindexing.world import UNSTEADY, World, score
+from tests.pipeline.reindexing.world import UNSTEADY, World, score, world
 
 assert the_dead_are_dead  # a fixture of every test here
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
-    """A new world, and no other one."""
-    now: list[World] = []
-    commit = ResultTable.commit
-
-    def committed(self: ResultTable, *args: Any) -> int:
-        now[-1].storage.step()
-        version = commit(self, *args)
-        now[-1].storage.step()
-        return version
-
-    def lineage(config: JobConfig) -> Models:
-        names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
-        return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
-
-    monkeypatch.setattr(ResultTable, "commit", committed)
-    monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
-    monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
-    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
-    monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
-    monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
-    monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
-    monkeypatch.setattr("pipeline.scoring.dataflow.score_rows", lambda *args: now[-1].score_rows(*args))
-
-    def make() -> World:
-        now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
-        return now[-1]
-
-    return make
+assert world  # a fixture
 
 
 def steady(rows: Counter[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from deltalake import DeltaTable
 from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import JobConfig
+from pipeline.cluster.actor_pool import Pool
 from pipeline.common.row_ranges import Places
 from pipeline.reindexing.reindex import reindex
 from pipeline.results.delta_commit import Commit
@@ -23,6 +27,8 @@ from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.batch_stats import BatchStats
+from pipeline.stages.checkpoints import Models
+from pipeline.stages.output_rows import carried_names
 from pipeline.tables.datasource import windows_of
 from pipeline.tables.table import InputTable, read_plan
 from tests.pipeline.killed import Killed, Storage
@@ -42,6 +48,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder, self.storage, self.model, self.up = folder, Storage(), "m", True
         self.files: dict[str, Rows] = {}
+        self.first_ids: dict[str, int] = {}
         self.config = JobConfig.parse(
             "score",
             {
@@ -63,6 +70,21 @@ class World:
         elif self.files.pop(name, None):
             path.unlink()
 
+    def put_table(self, name: str, **columns: pa.Array) -> None:
+        """Write a file of the input with more columns; its captions are all alike."""
+        rows = max(len(column) for column in columns.values())
+        self.first_ids.setdefault(name, 100 * len(self.first_ids))
+        ids = np.arange(rows) + self.first_ids[name]
+        self.files[name] = [(int(i), "a") for i in ids]
+        table = pa.table({"id": ids, "image": [b"i"] * rows, "caption": ["a"] * rows, **columns})
+        path = self.folder / "in" / f"{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table, path)
+
+    def table(self) -> pa.Table:
+        """What another program finds in the table of results, in the order of the ids."""
+        return DeltaTable(self.folder / "out").to_pyarrow_table().sort_by("id")
+
     def run(self, kill_at: int = 0, **keys: Any) -> dict[str, int] | None:
         """One run; what it did, None where it found nothing to do, or was killed."""
         self.storage = Storage(kill_at)
@@ -82,6 +104,11 @@ class World:
         """Change the config's section `output`."""
         output = {**self.config.output.model_dump(), **keys}
         self.config = JobConfig.checked(self.config.model_dump() | {"output": output})
+
+    def set_input(self, **keys: Any) -> None:
+        """Change the config's section `input`."""
+        spec = {**self.config.input.model_dump(), **keys}
+        self.config = JobConfig.checked(self.config.model_dump() | {"input": spec})
 
     def expected(self) -> Counter[tuple[Any, ...]]:
         """The rows that the table must hold."""
@@ -130,7 +157,8 @@ class World:
         for number, window in enumerate(self.windows(table, config, work.done)):
             found = [self.result(caption) for caption in window["caption"].to_pylist()]
             stats = BatchStats(pairs=len(found), tokens=1, precision="float32", device="cpu")
-            block = window.drop_columns(["image", "row_hash"])
+            kept = carried_names(window.column_names, config)
+            block = window.select([name for name in kept if name != "row_hash"])
             for name, values, kind in (
                 ("row_id", window["id"].to_pylist(), pa.int64()),
                 ("score", [s for s, _ in found], pa.float32()),
@@ -143,3 +171,35 @@ class World:
             assert written
             out.append(written)
         return out
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
+    """A new world, and no other one."""
+    now: list[World] = []
+    commit = ResultTable.commit
+
+    def committed(self: ResultTable, *args: Any) -> int:
+        now[-1].storage.step()
+        version = commit(self, *args)
+        now[-1].storage.step()
+        return version
+
+    def lineage(config: JobConfig) -> Models:
+        names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
+        return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
+
+    monkeypatch.setattr(ResultTable, "commit", committed)
+    monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
+    monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
+    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
+    monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
+    monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
+    monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))
+    monkeypatch.setattr("pipeline.scoring.dataflow.score_rows", lambda *args: now[-1].score_rows(*args))
+
+    def make() -> World:
+        now.append(World(Path(tempfile.mkdtemp(prefix="reindex-"))))
+        return now[-1]
+
+    return make

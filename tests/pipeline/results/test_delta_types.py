@@ -47,6 +47,7 @@ def test_all_that_does_not_fit_is_named_at_once() -> None:
             ("Note", pa.string()),
             ("meta", pa.struct([("x", pa.int8()), ("X", pa.int8()), ("at", pa.list_(pa.time32("s")))])),
             ("empty", pa.struct([])),
+            ("times", pa.map_(pa.string(), pa.list_(pa.timestamp("ms")))),
             ("money", pa.decimal256(50, 2)),
             ("thousands", pa.decimal128(5, -3)),
         ]

@@ -241,7 +241,7 @@ def test_an_earlier_output_is_kept_unless_asked(
     assert pq.read_table(out).num_rows == 5
     second = run(job("score", table, out, output__overwrite=True))
     assert first.files != second.files
-    assert sorted(p.name for p in Path(out).iterdir()) == ["_summary.json", *second.files]
+    assert sorted(p.name for p in Path(out).iterdir()) == ["_input.json", "_summary.json", *second.files]
 
 
 def test_a_model_that_cannot_do_the_task(tmp_path: Path, write_table: Callable[..., str]) -> None:

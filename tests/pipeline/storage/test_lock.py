@@ -18,8 +18,8 @@ from pipeline.storage.lock import RunLock
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "BEAT", 0.1)
-    monkeypatch.setattr(lock, "WATCH", 1.0)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "DEAD_SECONDS", 1.0)
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -55,7 +55,7 @@ def test_the_second_run_is_told_who_is_at_work(place: tuple[Any, str]) -> None:
 
 
 def test_a_killed_process_is_known_at_once(place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "WATCH", 1000.0)
+    monkeypatch.setattr(lock, "DEAD_SECONDS", 1000.0)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     for changes in ({"pid": dead.pid}, {"started": "1"}):  # gone, or another process has its number now
@@ -78,7 +78,7 @@ def test_elsewhere_a_heartbeat_is_a_run_at_work(place: tuple[Any, str], monkeypa
 
 
 def test_the_lock_can_be_read_at_any_moment(place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "BEAT", 0.001)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.001)
     with RunLock(*place) as mine:
         end = time.monotonic() + 2
         while time.monotonic() < end:

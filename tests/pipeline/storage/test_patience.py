@@ -1,6 +1,7 @@
 """A storage that fails for a while is asked again; one that says no is not."""
 
 import errno
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -26,11 +27,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(storage, "time", clock)
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock
 
 
-def test_it_goes_on_where_it_was(clock: Clock) -> None:
+def test_it_goes_on_where_it_was(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     failures = {0: 2, 3: 1}  # before which value, how often
 
     def read() -> Iterator[int]:
@@ -42,6 +44,9 @@ def test_it_goes_on_where_it_was(clock: Clock) -> None:
 
     assert list(patiently(read, "x")) == [0, 1, 2, 3, 4]
     assert clock.pauses == [1, 2, 1], "the pause grows until a value comes"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"x: ConnectionResetError: trying again in {seconds} s" for seconds in (1, 2, 1)
+    ]
 
 
 def test_it_gives_up(clock: Clock) -> None:
@@ -53,7 +58,7 @@ def test_it_gives_up(clock: Clock) -> None:
     assert next(values) == 0
     with pytest.raises(ConnectionRefusedError):
         next(values)
-    assert storage.PATIENCE - 15 <= clock.now <= storage.PATIENCE
+    assert storage.RETRY_SECONDS - 15 <= clock.now <= storage.RETRY_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """A job whose table, images and output are on a real S3 server."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
 
 from pipeline import ConfigError, JobConfig, run
+from pipeline.reindexing.reindex import reindex
+from pipeline.storage.filesystem import make_folder
 from vilt import Predictor
 from vilt.common.storage import ZOO
 
@@ -70,3 +74,39 @@ def test_no_access_is_one_line(s3_server: str, tmp_path: Path, monkeypatch: pyte
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+def test_a_misspelt_bucket_is_one_line_and_is_not_created(
+    form: str, s3_server: str, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]
+) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    values = {
+        "input": {"path": write_table(scene_rows(2)), "text": "caption", "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": "s3://buckett/scores/", "format": form},
+    }
+    job = partial(reindex, follow=False) if form == "delta" else run
+    with pytest.raises(ConfigError) as caught:
+        job(JobConfig.parse("score", values))
+    assert str(caught.value).startswith("output.path: cannot ")
+    assert str(caught.value).endswith(
+        "'s3://buckett/scores/': there is no bucket 'buckett'; create it, or correct its name"
+    )
+    assert "\n" not in str(caught.value)
+    s3.invalidate_cache()
+    assert "buckett" not in s3.ls("")
+
+
+def test_folders_are_made_where_there_are_some(tmp_path: Path, s3_server: str) -> None:
+    assert s3_server
+    make_folder(fsspec.filesystem("file"), f"{tmp_path}/a/b")
+    make_folder(fsspec.filesystem("file"), f"{tmp_path}/a/b")
+    assert (tmp_path / "a" / "b").is_dir()
+    s3 = s3fs.S3FileSystem()
+    s3.makedirs("folders", exist_ok=True)
+    make_folder(s3, "folders/a/b")
+    assert s3.find("folders") == [], "an object store has no folders"
+    with pytest.raises(FileNotFoundError, match="there is no bucket 'folderz'; create it, or correct its name"):
+        make_folder(s3, "folderz/a")

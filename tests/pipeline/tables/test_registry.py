@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipeline.tables.sampling import draw_sample
 
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
+from pipeline.planning.sampling import draw_sample
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.table import open_files, open_table
@@ -72,7 +72,7 @@ def test_a_toy_format_runs_a_job(slides: Path, tmp_path: Path) -> None:
     job = JobConfig.parse("score", values)
     table = open_table(job)
     assert (table.format.name, table.rows, [len(opened.splits) for opened in table.files]) == ("slides", 10, [2, 1])
-    assert draw_sample(table, job, 6, seed=0).rows.num_rows == 6
+    assert len(draw_sample(table, 6, seed=0).rows) == 6
     summary = run(job)
     assert (summary.rows_in, summary.scored, summary.rejected) == (10, 10, {})
     out = pq.read_table(tmp_path / "out")

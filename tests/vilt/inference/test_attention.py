@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from tests.vilt.inference.test_packing import mixes
-from vilt.inference import attention
+from vilt.inference import attention, compat
 from vilt.inference.packing import ROWS, Packed, Pairs
 
 
@@ -50,7 +50,7 @@ def test_packed_in_one_call(pairs: Pairs) -> None:
     assert len(q) % ROWS == 0
     each, first = batch.attend(q, k, v), batch.attend_one(batch.one(q), k, v)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "_packed_kernel", lambda: partial(one_by_one, num_splits=1))
+        patch.setattr(compat, "varlen_kernel", lambda: partial(one_by_one, num_splits=1))
         patch.setattr(attention, "has_packed", lambda *_: True)
         q, k, v = (t[:count] for t in (q, k, v))  # the kernel leaves out rows after the last sequence
         assert (batch.attend(q, k, v) - each[:count]).abs().max() < 1e-5

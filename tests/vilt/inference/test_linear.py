@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vilt.inference.linear import Linear, PackedLinear, can_pack, packed, replace
+from vilt.inference.compat import can_pack
+from vilt.inference.linear import Linear, PackedLinear, packed, replace
 
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 0.06}
 

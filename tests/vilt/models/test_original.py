@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import vilt
 from tests.originals import KINDS, inputs_for, largest_difference, original_state, random_model, save
+from tests.parity.checkpoints import WORDS
 from vilt import Predictor
 from vilt.models.vilt import original
 
@@ -83,7 +85,6 @@ def test_pickled_code_does_not_run(path: Path, protocol: int, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("change", "told", "message"),
     [
-        ({"pooler.dense.bias": None}, {}, r"x\.ckpt' do not fit: missing pooler\.dense\.bias$"),
         ({"pooler.dense.bias": torch.zeros(3)}, {}, r"pooler\.dense\.bias is \(3,\), the config says \(32,\)$"),
         (
             {"pooler.dense.bias": torch.zeros(1).expand(10**12)},
@@ -103,6 +104,28 @@ def test_what_does_not_fit_is_named(path: Path, change: dict[str, Any], told: di
     resave(path, change, **told)
     with pytest.raises(ValueError, match=message):
         vilt.ViltForImageAndTextRetrieval.from_pretrained(str(path))
+
+
+def test_a_missing_tensor_is_named_and_a_predictor_refuses(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    resave(path, {"pooler.dense.bias": None})
+    vilt.ViltForImageAndTextRetrieval.from_pretrained(str(path))
+    assert "newly initialised: vilt.pooler.dense.bias." in caplog.text
+    words = path.parent / "words"
+    vilt.ViltTokenizer.from_vocabulary(WORDS).save_pretrained(str(words))
+    with pytest.raises(ValueError, match=r"x\.ckpt' do not fit: missing pooler\.dense\.bias$"):
+        vilt.open_predictor(str(path), tokenizer=str(words))
+
+
+def test_a_predictor_reads_the_file_as_it_is(path: Path) -> None:
+    words = path.parent / "words"
+    vilt.ViltTokenizer.from_vocabulary(WORDS).save_pretrained(str(words))
+    predictor = vilt.open_predictor(str(path), precision="float32", tokenizer=str(words))
+    assert isinstance(predictor, Predictor)
+    picture = Image.new("RGB", (64, 48), "red")
+    processor = vilt.ViltProcessor(predictor.preprocessor.images, predictor.preprocessor.tokenizer)
+    model = vilt.ViltForImageAndTextRetrieval.from_pretrained(str(path))
+    expected = model(**processor(picture, "a star", return_tensors="pt")).logits[0, 0].item()
+    assert predictor.score(picture, "a star")[0] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("kept", [0, 50, 1000, -100])

@@ -181,7 +181,8 @@ def jpeg() -> bytes:
         (jpeg()[:2000], "image_truncated"),
         (png(300, 200, mode="L")[:100], "image_truncated"),
         (png(20, 20)[:-20] + b"\0" * 8, "image_corrupt"),
-        (jpeg()[:300] + b"\xff" * 40, "image_corrupt"),
+        (jpeg()[:300] + b"\xff" * 40, "image_truncated"),
+        (png(20, 20)[:50] + b"\x55" * 5 + png(20, 20)[55:], "image_corrupt"),
     ],
 )
 def test_damaged_bytes_have_a_reason(data: bytes, reason: str) -> None:

@@ -1,5 +1,7 @@
 """The tokenizer, against transformers' BERT tokenizer on the same files."""
 
+import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from vilt import ViltProcessor, ViltTokenizer
 from vilt.common.storage import ZOO
+from vilt.processing import text
 
 SCENES = str(ZOO / "scenes")
 THEIRS = transformers.BertTokenizerFast.from_pretrained(SCENES)
@@ -83,6 +86,121 @@ def test_the_tokenizer_is_called_as_in_transformers(settings: dict[str, object])
             same = np.array_equal(got[name], expected[name])
             assert same if "return_tensors" in settings else got[name] == expected[name], name
     assert OURS.decode(OURS("a red star")["input_ids"]) == THEIRS.decode(THEIRS("a red star")["input_ids"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.sampled_from(["a", "red", "star,", "##", "[SEP]", "é" * 120, "\u0301", "\x00", "   ", "中", "x" * 300]))
+)
+def test_the_beginning_of_a_long_text_is_all_that_is_read(words: list[str]) -> None:
+    long = " ".join([*words, *["small blue circle"] * 3]) + " is it red?" * 1200
+    assert len(long) > text.CHARACTERS
+    expected = THEIRS(long, truncation=True, max_length=40)["input_ids"]
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        encode = OURS._encode
+        patch.setattr(OURS, "_encode", lambda texts, *more: seen.extend(map(len, texts)) or encode(texts, *more))
+        assert OURS.ragged([long, "a"])[0][:40].tolist() == expected
+        assert OURS(long, truncation=True)["input_ids"] == expected
+        assert OURS(long, truncation=True, max_length=7)["input_ids"] == expected[:6] + expected[-1:]
+    assert max(seen) <= text.CHARACTERS
+
+
+def test_a_beginning_with_too_few_tokens_is_read_anew() -> None:
+    for filler in (" " * 50_000, "x" * 50_000 + " ", "\u0301" * 50_000, "\n" * 20_000):
+        for long in (filler + "is there a red star?", "a " + filler + "star " * 100):
+            expected = THEIRS(long, truncation=True, max_length=40)["input_ids"]
+            assert OURS.ragged(["red", long, "star"])[0][3:-3].tolist() == expected
+
+
+def test_a_caption_of_50_megabytes_takes_no_time() -> None:
+    caption = "a small red star, " * 3_000_000
+    began = time.process_time()
+    ids, lengths = OURS.ragged([caption] * 3 + [" " * 50_000_000])
+    assert lengths.tolist() == [40, 40, 40, 2]
+    assert ids[:5].tolist() == OURS("a small red star")["input_ids"][:5]
+    print(f"{time.process_time() - began:.2f} s")
+
+
+ODD = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "\u2028",
+    "a\u0085b",
+    "\x1c",
+    "\x0b",
+    "\x0c",
+    "\u2029",
+    "",
+    "star",
+    "red",
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_only_ends_of_lines_end_words(tmp_path: Path, end: str, last: bool) -> None:
+    """bert-base-chinese has a word that is U+2028."""
+    (tmp_path / "vocab.txt").write_bytes((end.join(ODD) + (end if last else "")).encode())
+    ours, theirs = ViltTokenizer.from_pretrained(str(tmp_path)), transformers.BertTokenizer(tmp_path / "vocab.txt")
+    assert ours.get_vocab() == theirs.get_vocab() == {word: index for index, word in enumerate(ODD)}
+    assert ours("red star")["input_ids"] == theirs("red star")["input_ids"] == [2, 13, 12, 3]
+    ours.save_pretrained(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "tokenizer.json").unlink()
+    assert ViltTokenizer.from_pretrained(str(tmp_path / "saved")).get_vocab() == ours.get_vocab()
+
+
+def test_ids_without_a_word_keep_their_line(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "red", "star"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    ours = ViltTokenizer.from_pretrained(str(tmp_path))
+    assert ours("red star")["input_ids"] == [2, 6, 7, 3]
+    ours.save_pretrained(str(tmp_path))
+    (tmp_path / "tokenizer.json").unlink()
+    assert ViltTokenizer.from_pretrained(str(tmp_path))("red star")["input_ids"] == [2, 6, 7, 3]
+
+
+@pytest.mark.parametrize("files", ["vocab.txt", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"strip_accents": True},
+        {"tokenize_chinese_chars": False},
+        {},
+    ],
+)
+def test_settings_beside_the_vocabulary_decide(tmp_path: Path, files: str, config: dict[str, bool]) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "Red", "élan", "elan", "Élan", "Elan", "中", "中中"]
+    ViltTokenizer.from_vocabulary(words).save_pretrained(str(tmp_path))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", **config}))
+    if files == "vocab.txt":
+        (tmp_path / "tokenizer.json").unlink()
+    caption = "Red Élan elan 中中"
+    expected = transformers.BertTokenizerFast.from_pretrained(tmp_path)(caption)["input_ids"]
+    assert ViltTokenizer.from_pretrained(str(tmp_path))(caption)["input_ids"] == expected
+
+
+def test_named_special_tokens(tmp_path: Path) -> None:
+    names = {
+        "cls_token": "<s>",
+        "sep_token": {"content": "</s>"},
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "mask_token": "<m>",
+    }
+    (tmp_path / "vocab.txt").write_text("\n".join(["<pad>", "<unk>", "<s>", "</s>", "<m>", "red"]))
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"model_max_length": 5, "padding_side": "left", **names})
+    )
+    tokenizer = ViltTokenizer.from_pretrained(str(tmp_path))
+    assert tokenizer(["red", "red blue"], padding=True)["input_ids"] == [[0, 2, 5, 3], [2, 5, 1, 3]]
+    assert (tokenizer.model_max_length, tokenizer.cls_token_id, tokenizer.mask_token) == (5, 2, "<m>")
+    assert ViltTokenizer.from_pretrained(str(tmp_path), 7).model_max_length == 7
 
 
 @pytest.mark.parametrize("truncation", [False, True, "only_second"])

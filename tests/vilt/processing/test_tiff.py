@@ -97,7 +97,7 @@ def test_what_is_read_is_what_was_written(name: str, order: str, compression: st
 def test_what_is_read_in_one_byte_order(name: str, compression: str | None) -> None:
     values, settings, expected = LITTLE_ENDIAN[name]
     assert_pixels(tiff(values, byteorder="<", compression=compression, **settings), expected)
-    with pytest.raises(ImageError, match="image_unsupported: .* bytes of a TIFF file of a kind that is not read"):
+    with pytest.raises(ImageError, match=r"image_unsupported: .* bytes of a TIFF file of a kind that is not read"):
         decode(tiff(values, byteorder=">", compression=compression, **settings))
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.inference import compat
 from vilt.inference.encoder import Block, Encoder, Layout
 from vilt.inference.gpu.options import kernels
 from vilt.inference.linear import activation
@@ -120,7 +121,7 @@ class FusedBlock:
         if ours is not None and x.is_cuda and self.act == "gelu" and fits_gelu(x, self.up):
             return ours.linear_gelu(x, self.up, self.up_bias)
         out = F.linear(x, self.up, self.up_bias.to(x.dtype))
-        return torch.ops.aten.gelu_(out) if self.act == "gelu" else activation(self.act)(out)
+        return compat.gelu_(out) if self.act == "gelu" else activation(self.act)(out)
 
 
 def fits_gelu(x: Tensor, weight: Tensor) -> bool:

@@ -118,7 +118,7 @@ class ViltEmbeddings(nn.Module):
         return self.dropout(torch.cat([first, x], 1)), image_mask
 
     def _drawn(self, count: int, most: int) -> Tensor:
-        """The indices of `count` patches, or of `most` of them, in order."""
+        """Return the indices of `count` patches, or of `most` of them, in order."""
         if count <= most:
             return torch.arange(count)
         generator = None if self.training else torch.Generator().manual_seed(0)

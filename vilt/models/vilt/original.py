@@ -60,7 +60,7 @@ class Original(NamedTuple):
 
 
 def is_original(uri: Source) -> bool:
-    """Whether a checkpoint is the original project's, by its name."""
+    """Tell whether a checkpoint is the original project's, by its name."""
     return str(uri).endswith(SUFFIX)
 
 
@@ -98,8 +98,8 @@ class OriginalFolder(Folder):
 def read(source: Source) -> Original:
     """Read a `.ckpt` file without running code that is pickled in it.
 
-    Raises ValueError in one line where it is damaged, where a tensor that tells the model's shape is missing, or
-    where its tensors and its hyper-parameters differ.
+    Raises ValueError in one line when it is damaged, when a tensor that tells the model's shape is missing, or
+    when its tensors and its hyper-parameters differ.
     """
     uri = str(source)
     data = source.fs.cat_file(source.path) if isinstance(source, Folder) else None
@@ -122,7 +122,7 @@ def read(source: Source) -> Original:
 
 
 def _published(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """An original tensor by its published names; empty where it has none."""
+    """Return an original tensor by its published names; nothing when it has none."""
     if fused := _QKV.fullmatch(name):
         layer, kind = fused.groups()
         names = [f"encoder.layer.{layer}.attention.attention.{part}.{kind}" for part in ("query", "key", "value")]
@@ -135,7 +135,7 @@ def _published(name: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
-    """The shapes of the tensors, and from the hyper-parameters the number of attention heads, which no shape tells.
+    """Make the config of the tensors' shapes, and of the number of attention heads in the hyper-parameters.
 
     Without hyper-parameters heads are 64 wide, as in every ViT. `max_image_len`, which is 200 in the file of the
     pretraining, saved memory there: as in the published checkpoint of that file, all patches are read.
@@ -181,7 +181,7 @@ def _number(told: Mapping[str, Any], key: str, default: int) -> int:
 
 
 def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of a tensor that has so many dimensions. Raises ValueError that names it."""
+    """Return the shape of a tensor that has so many dimensions. Raises ValueError that names it."""
     if name not in state:
         raise ValueError(f"no tensor {name}; is this a checkpoint of ViLT?")
     shape = tuple(state[name].shape)

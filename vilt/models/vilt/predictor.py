@@ -1,5 +1,4 @@
-"""`Predictor`: images and texts -> ViLT's scores, answers and more. The one inference path, of notebooks and of
-clusters."""
+"""`Predictor`: images and texts -> ViLT's scores, answers and more; the one path, in notebooks and on clusters."""
 
 from __future__ import annotations
 
@@ -66,17 +65,17 @@ class Predictor(Engine):
         return PixelProjection(model.embeddings.patch_embeddings.projection, *preprocessor.images.affine())
 
     def pooled(self, pairs: Pairs, images: Tensor | None = None) -> Tensor:
-        """The pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
+        """Return the pooled [CLS] of each pair, float32 (n, D), in the order of `pairs`; what all pooled heads read."""
         return self.vectors(pairs, "pooled", images)
 
     def score(self, images: Images, texts: Texts) -> np.ndarray:
-        """How well each text fits its image: the retrieval logit, float32 (n,); higher fits better."""
+        """Return how well each text fits its image: the retrieval logit, float32 (n,); higher fits better."""
         self.require("score")
         parts = [self.logits("score", self.pooled(pairs))[:, 0] for pairs in self._windows(images, texts)]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def rank(self, images: Sequence[ImageInput], texts: Sequence[str]) -> np.ndarray:
-        """Every text with every image: the scores, float32 (images, texts). Each image is decoded and embedded once."""
+        """Score every text with every image, float32 (images, texts). Each image is decoded and embedded once."""
         self.require("score")
         token_ids, lengths = self.preprocessor.tokenizer.ragged(texts)
         rows = []
@@ -90,7 +89,7 @@ class Predictor(Engine):
         return np.concatenate(rows).astype(np.float32) if rows else np.empty((0, len(texts)), np.float32)
 
     def answer(self, images: Images, questions: Texts, top_k: int = 1) -> list[list[tuple[str, float]]]:
-        """The `top_k` answers to each question about its image, as (answer, score), best first.
+        """Return the `top_k` answers to each question about its image, as (answer, score), best first.
 
         A score is the sigmoid of the answer's logit.
         """
@@ -100,7 +99,7 @@ class Predictor(Engine):
         return [row for window in scores for row in self._best(window, top_k)]
 
     def reason(self, images: Sequence[Sequence[ImageInput]], texts: Sequence[str]) -> list[list[tuple[str, float]]]:
-        """The classes of each text about its `config.num_images` images, as (class, probability), best first."""
+        """Return the classes of each text about its `config.num_images` images, as (class, probability), best first."""
         self.require("reason")
         count = self.config.num_images
         if len(images) != len(texts):
@@ -119,18 +118,18 @@ class Predictor(Engine):
         return out
 
     def embed(self, images: Images, texts: Texts) -> np.ndarray:
-        """The pooled vector of each pair, float32 (n, D)."""
+        """Return the pooled vector of each pair, float32 (n, D)."""
         self.require("embed")
         parts = [self.logits("embed", self.pooled(pairs)) for pairs in self._windows(images, texts)]
         return np.concatenate(parts) if parts else np.empty((0, self.config.hidden_size), np.float32)
 
     def fill(self, images: Images, texts: Texts) -> list[Filled]:
-        """Every [MASK] of each text filled, the most certain first, each reading those filled before it."""
+        """Fill every [MASK] of each text, the most certain first, each reading those filled before it."""
         self.require("fill")
         return [row for pairs in self._windows(images, texts) for row in self.fill_pairs(pairs)]
 
     def tag(self, images: Images, texts: Texts) -> list[list[Tag]]:
-        """The class of each token of each text, [CLS] and [SEP] left out."""
+        """Return the class of each token of each text, [CLS] and [SEP] left out."""
         self.require("tag")
         return [row for pairs in self._windows(images, texts) for row in self.tag_pairs(pairs)]
 
@@ -143,8 +142,11 @@ class Predictor(Engine):
         text_index: np.ndarray,
         image_index: np.ndarray,
     ) -> Iterator[np.ndarray]:
-        """Scores of texts with the images of `images`, float32, `CROSS_PAIRS` pairs at a time; each image is embedded
-        once. Pair i is text `text_index[i]` of those that lie end to end in `token_ids`, and image `image_index[i]`."""
+        """Yield scores of texts with the images of `images`, float32, `CROSS_PAIRS` pairs at a time.
+
+        Each image is embedded once. Pair i is text `text_index[i]` of those that lie end to end in `token_ids`, and
+        image `image_index[i]`.
+        """
         embedded = self.embed_images(images) if len(images.grids) else None
         for begin in range(0, len(text_index), CROSS_PAIRS):
             part = slice(begin, begin + CROSS_PAIRS)
@@ -153,7 +155,7 @@ class Predictor(Engine):
 
     @torch.inference_mode()
     def fill_pairs(self, pairs: Pairs) -> list[Filled]:
-        """As `fill`, for pairs that are preprocessed. Each round fills one [MASK] of every pair that has one left."""
+        """Do as `fill` for pairs that are preprocessed. Each round fills one [MASK] of every pair that has one left."""
         ids, begins = pairs.token_ids.copy(), starts(pairs.text_lengths)
         empty = ids == self.preprocessor.tokenizer.id("[MASK]")
         masks, scores = np.flatnonzero(empty), np.zeros(len(ids), np.float32)
@@ -179,7 +181,7 @@ class Predictor(Engine):
 
     @torch.inference_mode()
     def tag_pairs(self, pairs: Pairs) -> list[list[Tag]]:
-        """As `tag`, for pairs that are preprocessed."""
+        """Do as `tag` for pairs that are preprocessed."""
         if not len(pairs):
             return []
         label, score = np.empty(len(pairs.token_ids), np.int64), np.empty(len(pairs.token_ids), np.float32)

@@ -60,7 +60,7 @@ class VisualBertEmbeddings(nn.Module):
         if token_types is None:
             token_types = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
         places = torch.zeros(features.shape[:2], dtype=torch.long, device=features.device)
-        x = self.visual_projection(features.to(self.visual_projection.weight.dtype))
+        x = self.visual_projection(features.to(self.LayerNorm.weight.dtype))
         x = x + self.visual_position_embeddings(places) + self.visual_token_type_embeddings(token_types)
         return x if alignment is None else x + self._positions_of_words(alignment, features.shape[1])
 

@@ -61,11 +61,11 @@ class VisualBertPredictor(Engine):
     def answer(
         self, features: Sequence[np.ndarray], questions: Sequence[str], top_k: int = 1
     ) -> list[list[tuple[str, float]]]:
-        """The `top_k` answers to each question, as (answer, probability), best first."""
+        """Return the `top_k` answers to each question, as (answer, probability), best first."""
         return self._classes("answer", features, questions, top_k)
 
     def reason(self, features: Sequence[np.ndarray], texts: Sequence[str]) -> list[list[tuple[str, float]]]:
-        """The classes of each text about its regions, as (class, probability), best first."""
+        """Return the classes of each text about its regions, as (class, probability), best first."""
         return self._classes("reason", features, texts, len(self.labels))
 
     def _classes(

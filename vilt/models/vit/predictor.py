@@ -58,13 +58,13 @@ class ViTPredictor(Engine):
         return PixelProjection(model.embeddings.patch_embeddings.projection, *preprocessor.images.affine())
 
     def classify(self, images: ImageInput | Sequence[ImageInput], top_k: int = 1) -> list[list[tuple[str, float]]]:
-        """The `top_k` classes of each image, as (class, probability), best first."""
+        """Return the `top_k` classes of each image, as (class, probability), best first."""
         self.require("classify")
         parts = (self.scores("classify", self.of_pairs("classify", pairs)) for pairs in self._windows(images))
         return [row for scores in parts for row in self._best(scores, top_k)]
 
     def embed(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
-        """The vector of each image, float32 (n, D): [CLS], pooled where the checkpoint has a pooler."""
+        """Return the vector of each image, float32 (n, D): [CLS], pooled when the checkpoint has a pooler."""
         parts = [self.of_pairs("embed", pairs) for pairs in self._windows(images)]
         return np.concatenate(parts) if parts else np.empty((0, self.config.hidden_size), np.float32)
 

@@ -1,0 +1,70 @@
+"""Read columns of Parquet results, of a job or of another program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.config.storage import StorageConfig
+from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
+
+BATCH_ROWS = 2**16  # of results, held at a time
+
+
+def read_columns(
+    path: str, key: str, needed: Sequence[str], storage: StorageConfig, optional: Sequence[str] = ()
+) -> Iterator[pa.Table]:
+    """Yield columns of a Parquet file, or of all Parquet files in a folder, some rows at a time.
+
+    Args:
+        path: The file or folder.
+        key: The config key that names it.
+        needed: Columns that every file has.
+        storage: How to reach s3://.
+        optional: Columns of strings that are null if a file lacks them.
+
+    Raises:
+        ConfigError: The files cannot be read, or lack a needed column.
+    """
+    filesystem, where = open_fsspec(path, key, storage)
+    arrow = arrow_filesystem(filesystem)
+    try:
+        for file in _parquet_files(filesystem, where):
+            with pq.ParquetFile(file, filesystem=arrow) as opened:
+                names = opened.schema_arrow.names
+                if missing := [name for name in needed if name not in names]:
+                    raise ConfigError(
+                        f"{key}: {file!r} has another layout: expected the columns {', '.join(needed)}, found "
+                        f"{', '.join(names)}, without {missing[0]!r}"
+                    )
+                columns = [*needed, *(name for name in optional if name in names)]
+                for batch in opened.iter_batches(BATCH_ROWS, columns=columns):
+                    table = pa.Table.from_batches([batch])
+                    for name in optional:
+                        if name not in names:
+                            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+                    yield table.select([*needed, *optional])
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"{key}: {path!r} holds what is not Parquet: {first_line(error)}") from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {path!r}: {first_line(error)}") from None
+
+
+def _parquet_files(filesystem: AbstractFileSystem, where: str) -> list[str]:
+    """Return a file as it is; or all Parquet files of a folder but those in hidden folders."""
+    if filesystem.isfile(where):
+        return [where]
+    filesystem.invalidate_cache()
+    below = {file: file.removeprefix(where).split("/") for file in filesystem.find(where)}
+    files = [
+        file
+        for file, parts in below.items()
+        if file.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in parts)
+    ]
+    if not files:
+        raise FileNotFoundError(f"{where}: no .parquet files there")
+    return sorted(files)

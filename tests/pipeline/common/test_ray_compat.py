@@ -1,0 +1,76 @@
+"""The undocumented parts of Ray that this project uses are where it expects them; without them it works, too."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import pytest
+import ray
+import ray.exceptions
+
+from pipeline.common import ray_compat
+from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, starting_on_loopback
+
+
+@ray.remote(num_cpus=0)
+class Sleeper:
+    def id(self) -> str:
+        return str(ray.get_runtime_context().get_actor_id())
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_this_release_of_ray_has_all_of_them() -> None:
+    """A canary. Where it fails, find what took the place of the name, or live with the fallback."""
+    assert hasattr(ray_compat.private("ray._private.state", "state"), "get_max_resources_from_cluster_config")
+    assert hasattr(ray_compat.private("ray._private.worker", "global_worker").core_worker, "get_actor_handle")
+    assert isinstance(ray_compat.private("ray._private", "ray_constants").ENABLE_RAY_CLUSTER, bool)
+    for name in ECHOING_LOGGERS:
+        module = import_module(name)
+        assert any(getattr(value, "name", None) == name for value in vars(module).values()), f"{name} logs"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_actor_is_ended_by_its_id() -> None:
+    actor = Sleeper.remote()  # type: ignore[attr-defined]
+    kill_actor(ray.get(actor.id.remote()))
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.id.remote(), timeout=60)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_without_an_autoscaler_there_are_no_limits() -> None:
+    assert autoscaler_limits() == {}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_release_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(module: str, name: str) -> Any:
+        del module, name
+
+    monkeypatch.setattr(ray_compat, "private", nothing)
+    actor = Sleeper.remote()  # type: ignore[attr-defined]
+    kill_actor(ray.get(actor.id.remote()))
+    assert ray.get(actor.id.remote(), timeout=60), "Ray will end it with the job"
+    assert autoscaler_limits() == {}
+    with starting_on_loopback():
+        assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
+    assert ray_compat.private("no.such.module", "name") is None
+
+
+def test_a_name_that_is_not_there() -> None:
+    assert ray_compat.private("ray.no_such_module", "name") is None
+    assert ray_compat.private("ray", "no_such_name") is None
+
+
+def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = ray_compat.private("ray._private", "ray_constants")
+    monkeypatch.delenv(ray_compat.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.setenv(ray_compat.START_VARIABLE, "7")
+    before = dict(os.environ), constants.ENABLE_RAY_CLUSTER
+    with starting_on_loopback():
+        assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
+        assert os.environ[ray_compat.START_VARIABLE] == "7", "what the user has set holds"
+        assert constants.ENABLE_RAY_CLUSTER is False
+    assert (dict(os.environ), constants.ENABLE_RAY_CLUSTER) == before

@@ -1,0 +1,41 @@
+"""Checkpoints that cannot be read: one line, with what may have been meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import ConfigError, JobConfig
+from pipeline.stages.checkpoints import check_models, fit_inputs
+
+
+@pytest.mark.parametrize(
+    ("model", "end"),
+    [
+        ("zoo://scnes", "; did you mean zoo://scenes? the models that ship are zoo://scenes"),
+        ("zoo://x", "; the models that ship are zoo://scenes"),
+        (
+            "dandelin/vilt-b32-mlm",
+            "; write hf://dandelin/vilt-b32-mlm for the repository of this name on the Hugging Face hub",
+        ),
+        ("/nowhere/at/all", "no config.json in '/nowhere/at/all': no such folder"),
+        ("three/parts/here", "no config.json in 'three/parts/here': no such folder"),
+    ],
+)
+def test_the_line_says_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, end: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = JobConfig.parse("score", {"input": {"path": "in"}, "model": model, "output": {"path": "out"}})
+    with pytest.raises(ConfigError) as caught:
+        check_models(fit_inputs(config))
+    assert str(caught.value).startswith("model: ")
+    assert str(caught.value).endswith(end)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_existing_folder_is_not_taken_for_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    config = JobConfig.parse("score", {"input": {"path": "in"}, "model": "owner/name", "output": {"path": "out"}})
+    with pytest.raises(ConfigError, match=r"no config\.json in 'owner/name': the folder has no such file$"):
+        fit_inputs(config)

@@ -1,0 +1,154 @@
+"""The files of a BERT tokenizer: `tokenizer.json`, or `vocab.txt`, and the settings beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.normalizers import BertNormalizer
+
+from vilt.common.storage import Folder
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+NAMES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+LONGEST = 40  # tokens that ViLT reads
+UNLIMITED = 10**20  # what published settings have in place of no limit is larger
+
+
+@dataclass
+class Settings:
+    """What `tokenizer_config.json` says.
+
+    Attributes:
+        names: Each special token by what it is for, "cls_token" and so on.
+        lowercase: Whether texts are read in lower case.
+        strip_accents: Whether accents are dropped; None: as `lowercase` says.
+        chinese: Whether each Chinese character is a word.
+        max_length: Tokens of a text that the model reads, None if the file does not say.
+        padding_side, truncation_side: "right" or "left".
+        given: The file as it is.
+    """
+
+    names: dict[str, str] = field(default_factory=lambda: dict(NAMES))
+    lowercase: bool = True
+    strip_accents: bool | None = None
+    chinese: bool = True
+    max_length: int | None = None
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Settings:
+        """Return the settings of a `tokenizer_config.json`."""
+        names = {name: _content(given[name]) if given.get(name) else token for name, token in NAMES.items()}
+        longest = given.get("model_max_length")
+        return cls(
+            names,
+            bool(given.get("do_lower_case", True)),
+            given.get("strip_accents"),
+            bool(given.get("tokenize_chinese_chars", True)),
+            int(longest) if isinstance(longest, int | float) and 0 < longest < UNLIMITED else None,
+            given.get("padding_side", "right"),
+            given.get("truncation_side", "right"),
+            dict(given),
+        )
+
+    def normalizer(self) -> BertNormalizer:
+        """Return what prepares texts."""
+        return BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=self.chinese,
+            strip_accents=self.strip_accents,
+            lowercase=self.lowercase,
+        )
+
+
+def _content(token: Any) -> str:
+    """Return a special token, which files have as a string or as an object."""
+    return str(token["content"]) if isinstance(token, Mapping) else str(token)
+
+
+def read(folder: Folder) -> tuple[Tokenizer, Settings]:
+    """Read a tokenizer and its settings.
+
+    As in transformers, `tokenizer_config.json` decides about case, accents and Chinese characters, if it is there.
+
+    Raises:
+        FileNotFoundError: The folder has neither `tokenizer.json` nor `vocab.txt`.
+    """
+    name = "tokenizer_config.json"
+    given = folder.read_json(name) if folder.exists(name) else None
+    settings = Settings.of(given or {})
+    if not folder.exists("tokenizer.json"):
+        return word_piece(words(folder.read("vocab.txt").decode()), settings), settings
+    tokenizer = Tokenizer.from_str(folder.read("tokenizer.json").decode())
+    if given is not None and isinstance(tokenizer.normalizer, BertNormalizer):
+        state = json.loads(tokenizer.normalizer.__getstate__())
+        wanted = (settings.lowercase, settings.strip_accents, settings.chinese)
+        if (state["lowercase"], state["strip_accents"], state["handle_chinese_chars"]) != wanted:
+            tokenizer.normalizer = settings.normalizer()
+    elif given is None and isinstance(tokenizer.normalizer, BertNormalizer):
+        settings.lowercase = json.loads(tokenizer.normalizer.__getstate__())["lowercase"]
+    return tokenizer, settings
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a `vocab.txt`, one a line; a word's index is its id.
+
+    Lines end where files end them: a word may be, or hold, U+2028, U+0085 or U+001C, where `str.splitlines` splits.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def word_piece(words: Sequence[str], settings: Settings) -> Tokenizer:
+    """Return a WordPiece tokenizer over words; of a word that is there twice the later id counts, as published."""
+    names = {name.removesuffix("_token"): token for name, token in settings.names.items()}
+    names["unk"] = names["unk"] if names["unk"] in words else words[0]
+    made = BertWordPieceTokenizer(
+        {word: index for index, word in enumerate(words)},
+        unk_token=names["unk"],
+        sep_token=names["sep"],
+        cls_token=names["cls"],
+        pad_token=names["pad"],
+        mask_token=names["mask"],
+        handle_chinese_chars=settings.chinese,
+        strip_accents=settings.strip_accents,
+        lowercase=settings.lowercase,
+    )
+    return made._tokenizer
+
+
+def write(folder: Folder, tokenizer: Tokenizer, settings: Settings, max_length: int, processor: str | None) -> None:
+    """Write `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
+
+    Args:
+        folder: Where to.
+        tokenizer: The tokenizer.
+        settings: Its settings.
+        max_length: Tokens of a text that the model reads.
+        processor: The class that holds this and an image processor, which `AutoProcessor` reads.
+    """
+    by_id = {index: word for word, index in tokenizer.get_vocab().items()}
+    lines = [by_id.get(index, "") for index in range(max(by_id) + 1)]  # ids without a word keep their line
+    folder.write("vocab.txt", "".join(f"{word}\n" for word in lines))
+    folder.write("tokenizer.json", tokenizer.to_str())
+    values = {
+        **{key: value for key, value in settings.given.items() if key != "auto_map"},
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": settings.lowercase,
+        "strip_accents": settings.strip_accents,
+        "tokenize_chinese_chars": settings.chinese,
+        "model_max_length": max_length,
+        "padding_side": settings.padding_side,
+        "truncation_side": settings.truncation_side,
+        **({"processor_class": processor} if processor else {}),
+        **settings.names,
+    }
+    folder.write("special_tokens_map.json", json.dumps(settings.names, indent=2) + "\n")
+    folder.write("tokenizer_config.json", json.dumps(values, indent=2) + "\n")
