@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test coverage oldest faults lint parity quality bench clean
+.PHONY: demo test coverage oldest faults lint parity peers quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -33,6 +33,10 @@ lint: .venv/dev
 parity: .venv/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/current transformers==5.23.0
 	PYTHONPATH=.venv/current $(BIN)/python -m pytest tests/parity/test_models.py -s
+
+# The published API line by line beside the pinned transformers; prints counts by class and what differs on purpose.
+peers: .venv/dev
+	$(BIN)/python -m pytest tests/parity/test_probes.py tests/parity/test_ecosystem.py -s
 
 # Beside transformers, on this machine; prints tables.
 bench: .venv/dev

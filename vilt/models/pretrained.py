@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -115,6 +116,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
 
         Raises:
             FileNotFoundError: There is no config or there are no weights.
+            TypeError: A keyword is not known.
             ValueError: The checkpoint is of another family, does not fit, or a keyword is of no use.
         """
         hub, kwargs = split_options(kwargs)
@@ -125,11 +127,10 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         check_layers(tensors, made, source)
         known = {**cls.options_of(tensors), **kwargs}
 
+        cls._check_keywords(known)
+
         def make() -> nn.Module:
-            try:
-                return cls(made, *model_args, **known)
-            except TypeError as error:
-                raise ValueError(f"{cls.__name__}.from_pretrained: {error}") from None
+            return cls(made, *model_args, **known)
 
         names = on_meta(make, source).state_dict()
         fit = compare(tensors, names, cls.base_model_prefix)
@@ -148,6 +149,15 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         _warn(fit, source, cls.__name__)
         model.eval()
         return (model, _info(fit)) if options.output_loading_info else model
+
+    @classmethod
+    def _check_keywords(cls, keywords: Mapping[str, Any]) -> None:
+        """Raise TypeError for a keyword that is neither the config's nor the class's."""
+        taken = inspect.signature(cls.__init__).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            return
+        if unknown := [name for name in keywords if name not in taken]:
+            raise TypeError(f"{cls.__name__}.from_pretrained() got an unexpected keyword argument {unknown[0]!r}")
 
     @classmethod
     def _read(
