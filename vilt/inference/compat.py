@@ -19,8 +19,8 @@ from torch import Tensor
 PACKED_LINEAR = "mkldnn._linear_pointwise"
 INT8_LINEAR = "onednn.qlinear_pointwise"
 SCALED_MM = "torch._scaled_mm"
-GELU_IN_PLACE = "aten.gelu_"
 VARLEN = "torch.nn.attention.varlen.varlen_attn"
+GELU_IN_PLACE = "aten.gelu_"
 FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}  # as oneDNN's kernels name them
 MIDDLE = 128  # the code of 0: oneDNN's fast kernels want inputs without signs
 
@@ -159,21 +159,6 @@ def _try_scaled_mm() -> bool:
     return torch.allclose(out.float(), codes.float() @ codes.float().t(), rtol=0.02, atol=0.1)
 
 
-# The exact gelu in place
-
-
-def gelu_(x: Tensor) -> Tensor:
-    """Return the exact gelu of `x`, in its memory if torch can."""
-    out: Tensor = torch.ops.aten.gelu_(x) if available(GELU_IN_PLACE) else F.gelu(x)
-    return out
-
-
-def _try_gelu() -> bool:
-    """Compare with the function of the public API."""
-    x = torch.linspace(-3, 3, 7)
-    return torch.allclose(torch.ops.aten.gelu_(x.clone()), F.gelu(x))
-
-
 # Attention of packed sequences
 
 
@@ -181,7 +166,7 @@ def _try_gelu() -> bool:
 def varlen_kernel() -> Callable[..., Any] | None:
     """Return torch's kernel for sequences end to end, None before torch 2.10.
 
-    Split keys would make a pair's sums depend on its batch, so `num_splits=1` forbids them. torch 2.10 and 2.11 have no
+    With split keys a pair's sum would depend on its batch, so `num_splits=1` forbids them. torch 2.10 and 2.11 have no
     such argument, and their kernel splits keys only for grouped queries. Importing the kernel takes a second, which
     only those with a GPU need. Without it, sequences of one length are computed together.
     """
@@ -189,16 +174,37 @@ def varlen_kernel() -> Callable[..., Any] | None:
         return None
     from torch.nn.attention.varlen import varlen_attn
 
-    if "num_splits" not in inspect.signature(varlen_attn).parameters:
-        return varlen_attn
-    return partial(varlen_attn, num_splits=1)
+    return partial(varlen_attn, num_splits=1) if "num_splits" in _arguments(varlen_attn) else varlen_attn
 
 
 def _try_varlen() -> bool:
-    """Import it; it runs on GPUs alone."""
+    """Look at its first arguments; it runs on GPUs alone."""
     from torch.nn.attention.varlen import varlen_attn
 
-    return callable(varlen_attn)
+    return _arguments(varlen_attn)[:7] == ["query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"]
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+# Activations
+
+
+def gelu_(x: Tensor) -> Tensor:
+    """Apply the exact gelu in place, and return x."""
+    if available(GELU_IN_PLACE):
+        out: Tensor = torch.ops.aten.gelu_(x)
+        return out
+    return x.copy_(F.gelu(x))
+
+
+def _try_gelu_in_place() -> bool:
+    """Compare with the gelu that makes a new tensor."""
+    x = torch.linspace(-3, 3, 7)
+    expected = F.gelu(x)
+    torch.ops.aten.gelu_(x)
+    return torch.allclose(x, expected, atol=1e-6)
 
 
 # What a CPU can do
@@ -218,6 +224,6 @@ TRIALS: dict[str, Callable[[], bool]] = {
     PACKED_LINEAR: _try_packed_linear,
     INT8_LINEAR: _try_int8_linear,
     SCALED_MM: _try_scaled_mm,
-    GELU_IN_PLACE: _try_gelu,
     VARLEN: _try_varlen,
+    GELU_IN_PLACE: _try_gelu_in_place,
 }

@@ -2,11 +2,15 @@
 
 import ast
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import vilt
@@ -15,6 +19,7 @@ from vilt.inference.float8 import Float8Linear
 from vilt.inference.int8 import Int8Linear
 from vilt.inference.linear import Linear, PackedLinear, packed
 
+VARLEN = "query, key, value, cu_seq_q, cu_seq_k, max_q, max_k"
 PRIVATE = re.compile(r"torch\.(_[a-z]\w*|\w+\._[a-z]\w*|ops\.\w+|\w+\.\w+\._[a-z]\w*)")
 FILES = sorted(Path(vilt.__file__).parent.rglob("*.py"))
 
@@ -97,6 +102,51 @@ def test_8_bit_layers_compute_the_same_without(kind: type, rows: int, request: p
 @pytest.mark.usefixtures("without")
 def test_without_the_packed_kernel_there_is_none() -> None:
     assert compat.varlen_kernel() is None
+
+
+@pytest.fixture
+def fresh() -> Iterator[pytest.MonkeyPatch]:
+    """Operations are tried anew, before and after."""
+    with pytest.MonkeyPatch.context() as patch:
+        compat.available.cache_clear()
+        compat.varlen_kernel.cache_clear()
+        yield patch
+    compat.available.cache_clear()
+    compat.varlen_kernel.cache_clear()
+
+
+def kernel_of(patch: pytest.MonkeyPatch, arguments: str) -> Callable[..., Any]:
+    """Let torch's kernel have these arguments; it returns them."""
+    kernel: Callable[..., Any] = eval(f"lambda {arguments}: locals()")
+    patch.setitem(sys.modules, "torch.nn.attention.varlen", SimpleNamespace(varlen_attn=kernel))
+    return kernel
+
+
+def test_the_packed_kernel_does_not_split_keys(fresh: pytest.MonkeyPatch) -> None:
+    kernel_of(fresh, f"{VARLEN}, *, num_splits=None")
+    kernel = compat.varlen_kernel()
+    assert kernel is not None
+    assert kernel(*range(7))["num_splits"] == 1
+
+
+def test_the_packed_kernel_of_releases_that_never_split_keys(fresh: pytest.MonkeyPatch) -> None:
+    kernel = kernel_of(fresh, VARLEN)
+    assert compat.varlen_kernel() is kernel
+
+
+def test_a_packed_kernel_with_other_arguments_is_not_used(fresh: pytest.MonkeyPatch) -> None:
+    kernel_of(fresh, "query, key, value, lengths")
+    assert compat.varlen_kernel() is None
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_gelu_in_place(missing: bool, request: pytest.FixtureRequest) -> None:
+    if missing:
+        request.getfixturevalue("without")
+    x = torch.randn(5, 7)
+    expected = F.gelu(x)
+    assert compat.gelu_(x) is x
+    assert torch.equal(x, expected)
 
 
 def test_cpu_features_of_newer_and_older_releases(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """Packing: indices that hold for every mix of pairs, and numbers that do not depend on the mix."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.gpu import data
 from vilt import ViltConfig, ViltModel
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.packing import MIN_THREAD_TOKENS, ROWS, Packed, Pairs, spans, starts
@@ -103,3 +105,21 @@ def test_a_pair_alone_gives_the_same_numbers(pairs: Pairs) -> None:
     for row, pair in enumerate(batch.order):
         alone = model.pooled(Packed(pairs, np.array([pair])), images)
         assert (together[row] - alone[0]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("texts", [1, 3])
+@pytest.mark.parametrize("budget", [1, 700, 10**6])
+def test_windows_hold_every_pair_once(texts: int, budget: int) -> None:
+    pairs = data.inputs("vilt", 6, True, texts)
+    pairs.image_index = np.random.default_rng(0).permutation(pairs.image_index)
+    seen = []
+    begin = starts(pairs.text_lengths)
+    for chosen, part in pairs.windows(budget):
+        seen += chosen.tolist()
+        assert part.lengths.sum() <= budget or len(part) == 1
+        assert np.array_equal(part.lengths, pairs.lengths[chosen])
+        assert np.shares_memory(part.patches, pairs.patches)
+        words = [pairs.token_ids[begin[i] : begin[i] + pairs.text_lengths[i]] for i in chosen]
+        assert np.array_equal(part.token_ids, np.concatenate(words))
+        assert [part.grids[i] for i in part.image_index] == [pairs.grids[i] for i in pairs.image_index[chosen]]
+    assert sorted(seen) == list(range(len(pairs)))

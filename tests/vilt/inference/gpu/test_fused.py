@@ -1,13 +1,9 @@
 """The encoders that are made for a GPU, on the CPU: they compute what the published one computes."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.gpu import data
@@ -131,31 +127,3 @@ def test_a_graph_holds_fewer_pairs() -> None:
         assert torch.equal(static.ends[: count + 1], packed.ends)
         assert (static.ends[count:] == packed.ends[-1]).all()
         assert torch.equal(static.reads[:count], packed.reads)
-
-
-def test_kept_positions_are_the_same(batch: tuple[Engine, Packed, Tensor]) -> None:
-    engine, _, _ = batch
-    image = getattr(engine.model, "image", None)
-    if image is None:
-        pytest.skip("no patches")
-    grid = data.inputs(engine.config.model_type, 1, True).grids[0]
-    assert image.positions(grid) is image.positions(grid)
-    kept = image.positions(grid)
-    image.kept = None
-    assert torch.equal(image.positions(grid), kept)
-
-
-def test_every_head_of_a_checkpoint_is_filled() -> None:
-    """VisualBERT's answer and reason read the same tensors when the config names neither."""
-    folder = data.checkpoint("visual_bert", True)
-    config = Path(folder, "config.json")
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"architectures": None}))
-    first, second = (data.open_as(folder, CPU, "float32") for _ in range(2))
-    assert {"answer", "reason"} <= set(first.heads)
-    pairs = data.inputs("visual_bert", 4, True)
-    for task in first.heads:
-        assert np.array_equal(first.of_pairs(task, pairs), second.of_pairs(task, pairs))
-    tensors = load_file(Path(folder, "model.safetensors"))
-    for task in ("answer", "reason"):
-        for name, tensor in first.heads[task].state_dict().items():
-            assert torch.equal(tensor, tensors[f"cls.{name}"])
