@@ -25,6 +25,7 @@ from pipeline.stages.checkpoints import check_models, fit_inputs
 )
 def test_the_line_says_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, end: str) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": model, "output": {"path": "out"}})
     with pytest.raises(ConfigError) as caught:
         check_models(fit_inputs(config))
