@@ -18,6 +18,7 @@ from PIL import Image
 from vilt.common.compiled import compiled
 
 BITS = 22  # of a weight's fraction
+BAND = 96  # rows that are resized across at a time: they stay near the core
 LARGE = 2**24  # pixels; what is larger is left to Pillow, which needs less memory
 # Which direction is first: Pillow 13 begins down if more than twice as many rows as columns go away, and across
 # otherwise; earlier releases always begin across. Found by trying, over thousands of sizes.
@@ -77,7 +78,11 @@ def _across(pixels: np.ndarray, width: int, resample: int) -> np.ndarray:
     """Resize uint32 (H, W) to (H, width)."""
     if width == pixels.shape[1]:
         return pixels
-    return np.ascontiguousarray(_down(np.ascontiguousarray(pixels.T), width, resample).T)
+    out = np.empty((len(pixels), width), np.uint32)
+    for begin in range(0, len(pixels), BAND):
+        rows = slice(begin, begin + BAND)
+        out[rows] = _down(np.ascontiguousarray(pixels[rows].T), width, resample).T
+    return out
 
 
 def _down(pixels: np.ndarray, height: int, resample: int) -> np.ndarray:
