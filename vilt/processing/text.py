@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import Encoding
 from typing_extensions import Self
 
 from vilt.common.hub import split_options
@@ -15,17 +15,17 @@ from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing import vocabulary
 from vilt.processing.features import BatchEncoding, as_lists
 from vilt.processing.padding import Lengths, pad_encodings, pad_values
-from vilt.processing.vocabulary import LONGEST, NAMES, SPECIAL_TOKENS, Settings
+from vilt.processing.token_table import TokenTable
+from vilt.processing.vocabulary import LONGEST, SPECIAL_TOKENS, Settings
 
 __all__ = ["SPECIAL_TOKENS", "ViltTokenizer"]
 CHARACTERS = 10_000  # of a text are read at first: far more than the tokens that a model reads need
 MOST_CHARACTERS = 1_000_000  # of a text are read at all; they hold fewer than 40 tokens only if made to
 WIDEST_TOKEN = 250  # characters that a token takes at most, in texts that people write, blanks included
 WORD_ENDS = " \t\n\r"
-NAMED = {f"{name}_id": name for name in NAMES}
 
 
-class ViltTokenizer:
+class ViltTokenizer(TokenTable):
     """Turn texts into token ids: [CLS] ... [SEP].
 
     Special tokens are attributes, as published: `cls_token` and `cls_token_id`, `pad_token` and so on.
@@ -35,20 +35,6 @@ class ViltTokenizer:
         max_length: Tokens of a text that the model reads.
         settings: Names of special tokens and the like.
     """
-
-    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
-    is_fast = True
-    pad_token_type_id = 0
-
-    def __init__(self, tokenizer: Tokenizer, max_length: int = LONGEST, settings: Settings | None = None) -> None:
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.settings = settings or Settings()
-        self.padding_side = self.settings.padding_side
-        self.truncation_side = self.settings.truncation_side
-        self.name_or_path = ""
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
 
     @classmethod
     def from_vocabulary(cls, words: Sequence[str], lowercase: bool = True, max_length: int = LONGEST) -> Self:
@@ -89,150 +75,6 @@ class ViltTokenizer:
         vocabulary.write(folder, self.tokenizer, self.settings, self.max_length, processor_class)
         names = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
         return tuple(f"{save_directory}/{name}" for name in names)
-
-    # Vocabulary
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a special token, or its id."""
-        names = self.__dict__["settings"].names if "settings" in self.__dict__ else {}
-        if name in names:
-            return names[name]
-        if name in NAMED:
-            return self.tokenizer.token_to_id(names[NAMED[name]])
-        if name in ("bos_token", "eos_token", "bos_token_id", "eos_token_id"):
-            return None
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in NAMES:
-            self.settings.names[name] = str(value)
-        else:
-            super().__setattr__(name, value)
-
-    def id(self, token: str) -> int:
-        """Return the id of one token of the vocabulary. Raises KeyError if there is none."""
-        found: int | None = self.tokenizer.token_to_id(token)
-        if found is None:
-            raise KeyError(f"{token!r} is not in the vocabulary")
-        return found
-
-    def token(self, index: int) -> str:
-        """Return the token with this id, "" if there is none."""
-        return self.tokenizer.id_to_token(int(index)) or ""
-
-    def __len__(self) -> int:
-        return int(self.tokenizer.get_vocab_size())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length})"
-
-    @property
-    def backend_tokenizer(self) -> Tokenizer:
-        """The tokenizer of the tokenizers library."""
-        return self.tokenizer
-
-    @property
-    def model_max_length(self) -> int:
-        """Tokens of a text that the model reads."""
-        return self.max_length
-
-    @model_max_length.setter
-    def model_max_length(self, value: int) -> None:
-        self.max_length = value
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """Tokens of a text without special ones."""
-        return self.max_length - self.num_special_tokens_to_add(False)
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """Tokens of two texts without special ones."""
-        return self.max_length - self.num_special_tokens_to_add(True)
-
-    @property
-    def do_lower_case(self) -> bool:
-        """Whether texts are read in lower case."""
-        return self.settings.lowercase
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens in the vocabulary, without those that were added."""
-        return int(self.tokenizer.get_vocab_size(with_added_tokens=False))
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """The id of each token."""
-        return self.get_vocab()
-
-    def get_vocab(self) -> dict[str, int]:
-        """Return the id of each token."""
-        return dict(self.tokenizer.get_vocab(with_added_tokens=True))
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """Return the id of each token that is looked for before words are."""
-        return {token.content: index for index, token in sorted(self.added_tokens_decoder.items())}
-
-    @property
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """The tokens that are looked for before words are, by id."""
-        return dict(self.tokenizer.get_added_tokens_decoder())
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """Each special token by what it is for."""
-        return dict(self.settings.names)
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens."""
-        return list(dict.fromkeys(self.settings.names.values()))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """Their ids."""
-        return self.convert_tokens_to_ids(self.all_special_tokens)  # type: ignore[return-value]
-
-    def add_tokens(
-        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
-    ) -> int:
-        """Add tokens behind the vocabulary; return how many are new."""
-        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
-        add = self.tokenizer.add_special_tokens if special_tokens else self.tokenizer.add_tokens
-        return int(add(tokens))
-
-    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
-        """Name special tokens, {"cls_token": ...} or {"additional_special_tokens": [...]}; return how many are new."""
-        tokens: list[str | AddedToken] = []
-        for name, value in special_tokens_dict.items():
-            if name in NAMES:
-                self.settings.names[name] = str(value)
-                tokens.append(value)
-            elif name == "additional_special_tokens":
-                tokens += value
-            else:
-                raise KeyError(f"{name!r} is not one of {', '.join(NAMES)}, additional_special_tokens")
-        return self.add_tokens(tokens, special_tokens=True)
-
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
-        """Return the id of a token, or of several; unknown ones have that of `unk_token`."""
-        if isinstance(tokens, str):
-            found = self.tokenizer.token_to_id(tokens)
-            return int(self.unk_token_id if found is None else found)
-        return [self.convert_tokens_to_ids(token) for token in tokens]  # type: ignore[misc]
-
-    def convert_ids_to_tokens(self, ids: int | Sequence[int], skip_special_tokens: bool = False) -> str | list[str]:
-        """Return the token of an id, or of several."""
-        if isinstance(ids, int):
-            return str(self.tokenizer.id_to_token(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self.tokenizer.id_to_token(int(i)) for i in ids if int(i) not in skipped]
-
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join tokens to a text."""
-        return str(self.tokenizer.decoder.decode(list(tokens)))
-
-    # Texts to ids
 
     def ragged(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Tokenize for a model; long texts lose their end.
