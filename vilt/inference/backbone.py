@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ class FastPooler(nn.Module):
 
     def __init__(self, dense: nn.Linear, act: nn.Module) -> None:
         super().__init__()
-        self.dense, self.act = fused(dense), act
+        self.dense, self.act = fused(dense), deepcopy(act).requires_grad_(False)
 
     def forward(self, first: Tensor) -> Tensor:
         """(n, D) -> (n, width)."""

@@ -7,14 +7,14 @@ each pair only. A layout, `vilt.inference.packing.Packed`, is the only thing tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from copy import deepcopy
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vilt.common.activations import activation
-from vilt.inference.linear import FUSED, Linear
+from vilt.inference.linear import Linear
 
 
 class Layout(Protocol):
@@ -45,7 +45,7 @@ class LayerParts(NamedTuple):
     norm1: nn.LayerNorm
     norm2: nn.LayerNorm
     heads: int
-    act: str | Callable[[Tensor], Tensor]
+    act: nn.Module
 
 
 class Attention(nn.Module):
@@ -81,7 +81,7 @@ class Mlp(nn.Module):
     def __init__(self, parts: LayerParts) -> None:
         super().__init__()
         self.up, self.down = fused(parts.up), fused(parts.down)
-        self.act = parts.act if parts.act in FUSED else activation(parts.act)  # by name where kernels take it in
+        self.act = activation_of(parts.act)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """(T, D) and what to add to -> (T, D)."""
@@ -160,6 +160,15 @@ def fused(*layers: nn.Module) -> Linear:
         out.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
     assert isinstance(out, Linear)
     return out
+
+
+def activation_of(module: nn.Module) -> str | nn.Module:
+    """Return the name of an activation if kernels take it in, else a copy of the module, trained weights included."""
+    if type(module) is nn.GELU:
+        return "gelu_new" if module.approximate == "tanh" else "gelu"
+    if type(module) is nn.ReLU:
+        return "relu"
+    return deepcopy(module).requires_grad_(False)
 
 
 def norm(layer: nn.LayerNorm) -> nn.LayerNorm:

@@ -21,7 +21,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "selu": F.selu,
     "tanh": torch.tanh,
 }
-FUSED = compat.FUSED  # activations that the kernels take in
 ROWS = 2048  # that the blocks are made for
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from vilt.inference.encoder import LayerParts
 
 
-def pre_norm_parts(layers: Iterable[Any], config: Any) -> list[LayerParts]:
+def pre_norm_parts(layers: Iterable[Any]) -> list[LayerParts]:
     """Return the parts of published layers whose norms come first; see `vilt.models.layers.PreNormLayer`."""
     return [
         LayerParts(
@@ -21,7 +21,7 @@ def pre_norm_parts(layers: Iterable[Any], config: Any) -> list[LayerParts]:
             layer.layernorm_before,
             layer.layernorm_after,
             layer.attention.attention.num_attention_heads,
-            config.hidden_act,
+            layer.intermediate.intermediate_act_fn,
         )
         for layer in layers
     ]

@@ -20,13 +20,13 @@ class FastVisualBert(Backbone):
 
     def __init__(self, model: VisualBertModel) -> None:
         config, embeddings = model.config, model.embeddings
-        super().__init__([layer_parts(layer, config) for layer in model.encoder.layer], False, None, model.pooler)
+        super().__init__([layer_parts(layer) for layer in model.encoder.layer], False, None, model.pooler)
         self.text = TextEmbeddings(embeddings)
         self.region_position = table_of(embeddings.visual_position_embeddings)
         self.region_type = table_of(embeddings.visual_token_type_embeddings)
         self.additional = None
         if config.bypass_transformer:
-            self.additional = Block(layer_parts(model.additional_layer, config), False)
+            self.additional = Block(layer_parts(model.additional_layer), False)
 
     def embed_images(self, pairs: Pairs, projection: nn.Module, put: Put = as_tensor) -> Tensor:
         """Return the regions of `pairs`, (all regions, D), normed."""
@@ -48,7 +48,7 @@ class FastVisualBert(Backbone):
         return self.additional.forward_one(batch.fill(states, images), batch)
 
 
-def layer_parts(layer: Any, config: Any) -> LayerParts:
+def layer_parts(layer: Any) -> LayerParts:
     """Return the parts of a published layer."""
     mixed = layer.attention.self
     return LayerParts(
@@ -61,5 +61,5 @@ def layer_parts(layer: Any, config: Any) -> LayerParts:
         layer.attention.output.LayerNorm,
         layer.output.LayerNorm,
         mixed.num_attention_heads,
-        config.hidden_act,
+        layer.intermediate.intermediate_act_fn,
     )

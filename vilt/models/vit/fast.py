@@ -17,7 +17,7 @@ class FastViT(Backbone):
 
     def __init__(self, model: ViTModel) -> None:
         embeddings, config = model.embeddings, model.config
-        super().__init__(pre_norm_parts(model.encoder.layer, config), True, model.layernorm, model.pooler)
+        super().__init__(pre_norm_parts(model.encoder.layer), True, model.layernorm, model.pooler)
         self.image = ImageEmbeddings(
             embeddings.cls_token, embeddings.position_embeddings, config.table_grid, mode="bicubic"
         )
