@@ -240,10 +240,6 @@ class ViltTokenizer(TokenTable):
         side, mask = padding_side or self.padding_side, return_attention_mask is not False
         return pad_values(encoded_inputs, lengths, side, self.pad_token_id, mask, return_tensors)
 
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return how many special tokens a text, or a pair, gets."""
-        return int(self.tokenizer.num_special_tokens_to_add(pair))
-
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:

@@ -95,6 +95,10 @@ class TokenTable:
         """Tokens of two texts without special ones."""
         return self.max_length - self.num_special_tokens_to_add(True)
 
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return how many special tokens a text, or a pair, gets."""
+        return int(self.tokenizer.num_special_tokens_to_add(pair))
+
     @property
     def do_lower_case(self) -> bool:
         """Whether texts are read in lower case."""
