@@ -69,9 +69,8 @@ class Staging:
         names = sorted(self.work.names())
         old = [name for name in names if name.startswith("part-")]
         parts = [self._take_over(written, numbers, types) for written in self.work.parts(old)]
-        self.parts, bad = settle([part for part in parts if part is not None])
-        here = {part.name for part in self.parts}
-        self.work.remove({*(part.name for part in bad), *names} - here)
+        self.parts, _ = settle([part for part in parts if part is not None])
+        self.work.remove(self.work.names() - {part.name for part in self.parts})
 
     def discard(self) -> None:
         """Remove what is in the folder."""

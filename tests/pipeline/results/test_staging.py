@@ -60,7 +60,8 @@ def test_files_take_the_numbers_of_now() -> None:
 
 def test_rows_of_files_that_have_changed_are_left_out(tmp_path: Path) -> None:
     put(tmp_path, written("part-1.parquet", A, B), pa.int64())
-    (tmp_path / "rest-000000.parquet").write_bytes(b"of a run that was killed")
+    for name in ("rest-000000.parquet", ".part-rest-1.parquet"):
+        (tmp_path / name).write_bytes(b"of a run that was killed")
     staging = resumed(tmp_path, (B,))
     [part] = staging.parts
     assert (part.name, part.rows, part.errors) == ("part-rest-1.parquet", 2, Counter(image_null=1))
