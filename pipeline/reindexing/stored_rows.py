@@ -57,7 +57,10 @@ class StoredRows:
     def with_result(self) -> pa.Table:
         """Return `row_id` and `hash` of the rows that need not be tried again, if no other row has the same."""
         final = pa.array([not errors & TRIED_BY_NEXT_RUN for errors in self.errors], pa.bool_())
-        return _distinct(self.rows.filter(final).select(CONTENT))
+        once = _distinct(
+            self.rows.select(CONTENT)
+        )  # of all rows: one that failed may have the content of one that did not
+        return self.rows.filter(final).select(CONTENT).join(once, CONTENT, join_type="inner")
 
 
 def stored_rows(folder: TableFolder, paths: Sequence[str], versions: Collection[FileVersion]) -> StoredRows:

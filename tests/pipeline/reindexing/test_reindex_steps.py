@@ -145,6 +145,21 @@ def test_doubles_are_read_anew(world: Callable[[], World]) -> None:
     shutil.rmtree(here.folder)
 
 
+def test_a_row_that_failed_is_not_taken_for_its_double_that_did_not(world: Callable[[], World]) -> None:
+    here = world()
+    here.put("c", [(1, "a"), (4, "flaky")])
+    here.run()
+    here.up = False
+    here.put("a", [(4, "flaky")])
+    here.run()
+    here.put("a", [])
+    here.put("c", [(4, "flaky")])
+    found = here.run()
+    assert found
+    assert (found["rows_in"], found["rows_out"], found["rows_moved"]) == (1, 1, 0)
+    shutil.rmtree(here.folder)
+
+
 def test_each_run_tries_errors_again_that_may_pass(world: Callable[[], World]) -> None:
     here = world()
     here.put("a", [(1, "a"), (2, "flaky"), (3, "late")])

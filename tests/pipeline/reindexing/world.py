@@ -49,6 +49,7 @@ class World:
         self.folder, self.storage, self.model, self.up = folder, Storage(), "m", True
         self.files: dict[str, Rows] = {}
         self.first_ids: dict[str, int] = {}
+        self.runs = 0
         self.config = JobConfig.parse(
             "score",
             {
@@ -151,8 +152,9 @@ class World:
         self, job: PreparedJob, work: Staging, before: ResultFile, log_every: float, types: Any
     ) -> list[ResultFile]:
         del before, log_every
+        self.runs += 1
         config, table, models = job.config, job.table, job.models
-        sink = ParquetSink(self.storage, work.folder, f"r{len(work.parts)}", models.lineage, 100, 3, types)
+        sink = ParquetSink(self.storage, work.folder, f"r{self.runs:04d}", models.lineage, 100, 3, types)
         out = []
         for number, window in enumerate(self.windows(table, config, work.done)):
             found = [self.result(caption) for caption in window["caption"].to_pylist()]
