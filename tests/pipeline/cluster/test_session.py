@@ -48,6 +48,7 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
         raise Exception("The current node timed out during startup. This could happen because ...\nmore")
 
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", list)  # that of the other tests goes on
     with pytest.raises(RayFailedError) as caught:
         session.start_local()
     assert str(caught.value).startswith("ray: it did not start on this machine: The current node timed out")
@@ -64,6 +65,7 @@ def test_a_ray_that_starts_the_second_time(monkeypatch: pytest.MonkeyPatch, capl
             raise failures.pop()
 
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", list)  # that of the other tests goes on
     session.start_local()
     (record,) = caplog.records
     assert record.getMessage().endswith("The current node timed out during startup; trying again")
