@@ -57,9 +57,7 @@ class StoredRows:
     def with_result(self) -> pa.Table:
         """Return `row_id` and `hash` of the rows that need not be tried again, if no other row has the same."""
         final = pa.array([not errors & TRIED_BY_NEXT_RUN for errors in self.errors], pa.bool_())
-        once = _distinct(
-            self.rows.select(CONTENT)
-        )  # of all rows: one that failed may have the content of one that did not
+        once = _distinct(self.rows.select(CONTENT))  # of all: a row that failed may have a double that did not
         return self.rows.filter(final).select(CONTENT).join(once, CONTENT, join_type="inner")
 
 
