@@ -23,7 +23,8 @@ from vilt.inference.gpu.options import DEFAULT, GpuOptions, is_gpu
 from vilt.inference.gpu.transfer import Uploader
 from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
-from vilt.inference.packing import Packed, Pairs
+from vilt.inference.packing import Packed
+from vilt.inference.pairs import Pairs
 from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.inference.threads import side_by_side

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
+from vilt.common.tensors import is_tensor
 from vilt.processing import resample as exact
 from vilt.processing import transforms
 from vilt.processing.decoding import ImageInput, decode_pixels, to_rgb
 from vilt.processing.features import BatchFeature
 from vilt.processing.image_settings import ImageSettings, ViltImageSettings, ViTImageSettings
 from vilt.processing.transforms import LAST
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
@@ -208,7 +211,9 @@ class ViTFeatureExtractor(ViTImageProcessor):
 
 def as_list(images: Any) -> Sequence[Any]:
     """Return one image, several, or one array of several as several."""
-    many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray | Tensor) and images.ndim == 4)
+    many = isinstance(images, list | tuple) or (
+        (isinstance(images, np.ndarray) or is_tensor(images)) and images.ndim == 4
+    )
     return images if many else [images]
 
 
@@ -220,8 +225,8 @@ def channels_last(image: Any, data_format: str | None, exif_orientation: bool) -
         data_format: What the caller says of arrays; they keep their channels then, and become RGB otherwise.
         exif_orientation: Set encoded images upright.
     """
-    if not isinstance(image, np.ndarray | Tensor) or image.ndim == 2:
-        return np.asarray(to_rgb(transforms.as_array(image) if isinstance(image, Tensor) else image, exif_orientation))
+    if not (isinstance(image, np.ndarray) or is_tensor(image)) or image.ndim == 2:
+        return np.asarray(to_rgb(transforms.as_array(image) if is_tensor(image) else image, exif_orientation))
     array = transforms.as_array(image)
     if data_format is not None:
         return transforms.moved(array, LAST, transforms.format_of(array, data_format))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from benchmarks.gpu import data
 from vilt import ViltConfig, ViltModel
 from vilt.inference.embeddings import PixelProjection
-from vilt.inference.packing import MIN_THREAD_TOKENS, ROWS, Packed, Pairs, spans, starts
+from vilt.inference.packing import ROWS, Packed
+from vilt.inference.pairs import MIN_THREAD_TOKENS, Pairs, spans, starts
 from vilt.models.vilt.fast import FastVilt
 from vilt.processing.grids import Grid
 

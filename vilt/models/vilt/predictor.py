@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine, Filled, Tag
 from vilt.inference.heads import TaskHead, separate
-from vilt.inference.packing import Pairs, starts
+from vilt.inference.pairs import Pairs, starts
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.fast import FastVilt
