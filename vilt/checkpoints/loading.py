@@ -110,10 +110,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | N
     """Copy tensors into a model that has all their names, in the model's dtype unless one is given."""
     if dtype is not None:
         model.to(dtype)
-    own = dict(model.state_dict(keep_vars=True))
+    parameters = dict(model.state_dict(keep_vars=True))
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)
 
 
 def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, source: str) -> nn.Module:

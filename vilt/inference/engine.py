@@ -143,8 +143,8 @@ class Engine:
         for task, spec in cls.task_heads.items():
             if task in heads:
                 start = f"{spec.name}."
-                own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
-                heads[task].load_state_dict({name: own[name] for name in heads[task].state_dict()})
+                head_tensors = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+                heads[task].load_state_dict({name: head_tensors[name] for name in heads[task].state_dict()})
         return cls(model, heads, preprocessor, device, precision, sha256, gpu)
 
     @classmethod
