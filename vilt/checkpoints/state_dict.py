@@ -129,6 +129,13 @@ def completed(tensors: Mapping[str, Tensor]) -> Tensors:
     return out
 
 
+def tied(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return the tensors with the table of words as the weight of decoders of words, for configs that say so."""
+    words = next((tensor for name, tensor in tensors.items() if _WORDS.fullmatch(name)), None)
+    weights = {f"{decoder}.decoder.weight" for decoder in _DECODERS}
+    return {name: words if name in weights and words is not None else tensor for name, tensor in tensors.items()}
+
+
 def today(name: str) -> str:
     """Return the name of a tensor as published since 2019: norms had gamma and beta before."""
     return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{'weight' if m[1] == 'gamma' else 'bias'}", name)
