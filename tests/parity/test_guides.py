@@ -52,7 +52,9 @@ class Example(NamedTuple):
 def examples() -> list[Example]:
     found = []
     for path in sorted(GUIDES.glob("*.md")):
-        for heading, block in re.findall(r"^## (\w+)\n+```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+        for heading, block in re.findall(
+            r"^## (\w+)\n+```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE
+        ):
             found.append(Example(f"{path.name}: {heading}", plain(block)))
     return found
 
