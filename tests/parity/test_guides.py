@@ -140,7 +140,7 @@ def detector() -> ModuleType:
         return lambda value: value
 
     steps = {"Compose": chained, "Resize": same, "CenterCrop": same, "ToTensor": lambda: to_tensor, "Normalize": same}
-    networks = SimpleNamespace(resnet50=lambda pretrained: Network())
+    networks = SimpleNamespace(resnet50=lambda **_: Network())
     return module_of("torchvision", models=networks, transforms=SimpleNamespace(**steps))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 from vilt.checkpoints.state_dict import Tensors
 
 Settings = dict[str, Any]  # of `adapter_config.json`
+_ADVICE = "Save the merged model: model.merge_and_unload().save_pretrained(...)"
 _WRAPPER = "base_model.model."  # before every name in an adapter's file
 _SAVED = re.compile(r"\.modules_to_save(\.default)?(?=\.)|\.base_layer(?=\.)|\.original_module(?=\.)")
 _PART = re.compile(
@@ -19,7 +20,9 @@ _PART = re.compile(
     r"lora_magnitude_vector(?:\.weight)?|ia3_l)"
 )
 _OF_ADAPTERS = re.compile(r"\.(lora|ia3|hada|lokr|oft|vera|token_adapter)[._]")
-_HARMLESS = {  # settings that change how weights are merged, by the values with which they change nothing
+_HARMLESS: dict[
+    str, tuple[object, ...]
+] = {  # settings that change how weights are merged, by the values with which they change nothing
     "layer_replication": (None,),
     "megatron_config": (None,),
     "trainable_token_indices": (None,),
@@ -59,9 +62,6 @@ def check_settings(settings: Settings, source: str) -> None:
     for key, harmless in _HARMLESS.items():
         if settings.get(key) not in harmless:
             raise ValueError(f"{source!r}: an adapter with {key}={settings[key]!r} is not merged here. {_ADVICE}")
-
-
-_ADVICE = "Save the merged model: model.merge_and_unload().save_pretrained(...)"
 
 
 def merged(base: Tensors, adapter: Tensors, settings: Settings, source: str) -> Tensors:
@@ -145,11 +145,9 @@ def _product(change: _Change, weight: Tensor | None) -> tuple[Tensor, int]:
 
 def _scale(module: str, rank: int, settings: Settings) -> float:
     """Return the factor of a module's product."""
-    patterns = settings.get("alpha_pattern") or {}
-    alpha = patterns.get(_first(patterns, module), settings.get("lora_alpha", 8))
+    alpha = settings.get("lora_alpha", 8)
+    for pattern, value in (settings.get("alpha_pattern") or {}).items():  # the first that fits the end of the name
+        if re.fullmatch(rf"(.*\.)?({pattern})", module):
+            alpha = value
+            break
     return float(alpha) / (rank**0.5 if settings.get("use_rslora") else rank)
-
-
-def _first(patterns: Iterable[str], module: str) -> str | None:
-    """Return the first pattern that fits the end of a module's name."""
-    return next((pattern for pattern in patterns if re.fullmatch(rf"(.*\.)?({pattern})", module)), None)
