@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 REASONS = {
-    "row_too_large": "a JSON line or member with more bytes than limits.row_bytes, or columns that would take more than "
-    "limits.carried_bytes, repeated for each text of the row",
+    "row_too_large": "more bytes than limits.row_bytes in JSON or in a member of a tar; or more than "
+    "limits.carried_bytes in the carried columns, repeated for each text of the row",
     "row_too_deep": "JSON with more levels of lists and objects than limits.json_depth",
     "image_null": "the image column is null",
     "image_missing": "the URI points to nothing",

@@ -53,7 +53,7 @@ class RowFormat(TableFormat):
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Yield all rows of one file, in order, with at least these columns, null if the file lacks them.
 
-        Rows that are not read have a reason in the column `__unread`, see `unread_row`; tables without such rows lack it.
+        Rows that are not read have a reason in the column `__unread`, see `unread_row`; other tables lack it.
         """
 
     @abstractmethod
