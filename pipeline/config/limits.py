@@ -23,8 +23,8 @@ class LimitsConfig(Section):
     decode_seconds: float = Field(
         60.0,
         gt=0,
-        description="most seconds to decode an image that is large, or of a format whose headers do not tell how long "
-        "it takes; it is decoded in a process of its own, which is stopped then",
+        description="most seconds of a core to decode an image that is large, or of a format whose headers do not tell "
+        "how long it takes; it is decoded in a process of its own, which is stopped then",
     )
     text_bytes: int = Field(MAX_TEXT_BYTES, ge=1, description="most bytes of a text")
     texts_per_row: int = Field(TEXTS_PER_ROW, ge=1, description="most texts in the list of one row")

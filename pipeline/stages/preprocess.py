@@ -91,7 +91,7 @@ class Preprocess:
         carried = carried_columns(part.rows, config)
         list_column = config.text_columns[0] if self.columns.text_is_list else None
         for bucketed in bucket(rows, self.tokens):
-            packed = pack(bucketed, images, preprocessor, config.limits.image_pixels)
+            packed = pack(bucketed, images, preprocessor, config.limits)
             table = to_table(carried, bucketed, packed.pair_index, list_column)
             input_rows = len({row.window_row for row in bucketed})
             share = input_rows / part.rows.num_rows

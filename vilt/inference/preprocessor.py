@@ -49,8 +49,17 @@ class AnyPreprocessor(Protocol):
         """Return the grid of a stored image, without decoding it. Raises `ImageError`."""
         ...
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Return the rows of a stored image, (rows * cols, width). Raises `ImageError`."""
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        """Return the rows of a stored image, (rows * cols, width).
+
+        Args:
+            data: The image.
+            max_pixels: Most pixels.
+            seconds: Most seconds to decode it, see `vilt.processing.decoding.decode_pixels`.
+
+        Raises:
+            ImageError: It is damaged, or exceeds a limit.
+        """
         ...
 
 
@@ -90,9 +99,9 @@ class ImagePreprocessor:
         """Return the grid of an encoded image, from its header alone. Raises `ImageError`."""
         return self.grid(*read_size(data, max_pixels, self.images.exif_orientation))
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        return self.patches(decode_pixels(data, max_pixels, self.images.exif_orientation))[0]
+        return self.patches(decode_pixels(data, max_pixels, self.images.exif_orientation, seconds=seconds))[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
