@@ -44,7 +44,9 @@ def decode_within(data: bytes, max_pixels: int, exif_orientation: bool, seconds:
         except (BrokenPipeError, EOFError):
             code = process.wait()
         if code == -signal.SIGPROF:
-            raise ImageError("image_slow", f"decoding took more than {seconds:g} seconds of a core (limits.decode_seconds)")
+            raise ImageError(
+                "image_slow", f"decoding took more than {seconds:g} seconds of a core (limits.decode_seconds)"
+            )
         raise ImageError("image_corrupt", f"the decoder failed: its process ended with {code}")
 
 
