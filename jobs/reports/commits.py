@@ -42,6 +42,10 @@ def commit_table(run: Reindexed, uri: str) -> RenderableType:
     if run.retried:
         head.append(("retried", f"{run.retried:,} rows, whose error was transient"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
+    if commit.texts_truncated:
+        head.append(
+            ("truncated", f"{commit.texts_truncated:,} texts of the table have more tokens than the model reads")
+        )
     tail = [
         *([("no result", f"{standing:,} rows of the table: {_reasons(commit.standing)}")] if standing else []),
         ("rows", f"{done['rows_out']:,}, of {done['rows_in']:,} rows of the input"),
@@ -75,6 +79,7 @@ def commit_values(commit: Commit, new: bool = True, retried: int | None = None) 
         **({} if retried is None else {"rows_retried": retried}),
         "rejected": commit.rejected if new else {},
         "standing": commit.standing,
+        "texts_truncated": commit.texts_truncated,
         "seconds": commit.seconds if new else 0.0,
         **lineage,
         "versions": json.loads(lineage["versions"]),

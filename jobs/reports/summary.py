@@ -31,6 +31,8 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     if summary.resumed_rows and not summary.finished_before:
         head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
     head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
+    if summary.texts_truncated:
+        head.append(("truncated", f"{summary.texts_truncated:,} texts have more tokens than the model reads"))
     tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
     if summary.batch_fill:
         tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
@@ -67,6 +69,7 @@ def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, 
         "pairs": summary.pairs,
         "scored": summary.scored,
         "rejected": summary.rejected,
+        "texts_truncated": summary.texts_truncated,
         "resumed_rows": summary.rows_in if idle else summary.resumed_rows,
         "seconds": 0.0 if idle else summary.seconds,
         "pairs_per_second": 0.0 if idle else summary.pairs_per_second,

@@ -20,6 +20,7 @@ class Summary:
         pairs: Rows of the output; for a rank job the pairs that were scored.
         scored: Rows of the output that are not rejected.
         rejected: Error code -> rows of the output.
+        texts_truncated: Rows of the output of whose text the model read the beginning alone; for a rank job, texts.
         seconds: Time of the run that finished the job, from the start of the flow to its end, model loading included.
         pairs_per_second: Rate of that run.
         model_seconds: Seconds in the model, summed over actors and runs.
@@ -32,6 +33,9 @@ class Summary:
         resumed_rows: Rows of the input that earlier runs had done.
         input: The section `input` of the config.
         finished_before: Nothing was left to do.
+        whole_seconds: Time of that run, from its config to its published results.
+        parts: What that time went into -> seconds: prepare, start, rows, publish.
+        written: Hash of what the code writes, see `pipeline.results.written_values`.
     """
 
     tasks: list[Task]
@@ -53,3 +57,7 @@ class Summary:
     resumed_rows: int
     input: dict[str, Any] = field(default_factory=dict)
     finished_before: bool = False
+    texts_truncated: int = 0
+    whole_seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    written: str = ""

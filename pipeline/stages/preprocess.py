@@ -18,7 +18,7 @@ from pipeline.stages.bucketing import bucket, measure_images, pack
 from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.image_cells import attach_images, images_of_rows
 from pipeline.stages.micro_batch import MicroBatch, Prepared
-from pipeline.stages.output_rows import carried_columns, expand_texts, to_table, tokenize
+from pipeline.stages.output_rows import TextColumns, carried_columns, expand_texts, to_table, tokenize
 from pipeline.tables.column_checks import Columns
 
 
@@ -63,10 +63,10 @@ class Preprocess:
             measure_images(rows, images, preprocessor, self.images, config.limits.image_pixels)
             tokenize(rows, preprocessor)
             carried = carried_columns(window, config)
-            list_column = config.text_columns[0] if self.columns.text_is_list else None
+            texts_of = TextColumns(config.text_columns, self.columns.text_is_list)
             for part in bucket(rows, self.tokens):
                 packed = pack(part, images, preprocessor, config.limits.image_pixels)
-                table = to_table(carried, part, packed.pair_index, list_column)
+                table = to_table(carried, part, packed.pair_index, texts_of)
                 input_rows = len({row.window_row for row in part})
                 share = input_rows / window.num_rows
                 prepared = Prepared(

@@ -104,7 +104,7 @@ class OpenOptions:
     """What a config says about opening a table.
 
     Attributes:
-        id_column: The column of ids; CSV reads it as integers.
+        id_column: The column of ids; CSV reads integers there as such.
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
