@@ -33,8 +33,7 @@ class Summary:
         resumed_rows: Rows of the input that earlier runs had done.
         input: The section `input` of the config.
         finished_before: Nothing was left to do.
-        whole_seconds: Time of that run, from its config to its published results.
-        parts: What that time went into -> seconds: prepare, start, rows, publish.
+        parts: What the time of that run went into -> seconds: prepare (table, checkpoints), start (Ray), rows.
         written: Hash of what the code writes, see `pipeline.results.written_values`.
     """
 
@@ -58,6 +57,5 @@ class Summary:
     input: dict[str, Any] = field(default_factory=dict)
     finished_before: bool = False
     texts_truncated: int = 0
-    whole_seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     written: str = ""

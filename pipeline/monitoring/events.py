@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("pipeline")
 FINISHED = (
     *("tasks", "output", "rows_in", "rows_out", "pairs", "scored", "rejected", "texts_truncated"),
-    *("seconds", "whole_seconds", "parts", "pairs_per_second", "model_seconds"),
+    *("seconds", "parts", "pairs_per_second", "model_seconds"),
     *("micro_batches", "tokens", "batch_fill", "resumed_rows", "finished_before"),
 )
 

@@ -113,7 +113,8 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
         )
     table = _open(todo, request)
     columns = _columns(todo, state, table, request.config, folder)
-    job = PreparedJob(allow_failures(request.config, todo, table), table, request.models)
+    config = allow_failures(request.config, todo, table)
+    job = PreparedJob(config, table, request.models, seconds=time.monotonic() - started)
     results = DeltaOutput(todo, state, columns, job, identity, folder, started)
     run_job(job, results, request.log_every)
     commit = results.commit or state.latest

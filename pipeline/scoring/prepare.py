@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
@@ -20,12 +21,14 @@ class PreparedJob:
         table: The input.
         models: The checkpoints.
         texts: The texts of a rank job.
+        seconds: How long preparing took.
     """
 
     config: JobConfig
     table: InputTable
     models: Models
     texts: RankTexts | None = None
+    seconds: float = 0.0
 
     @property
     def identity(self) -> dict[str, str]:
@@ -44,8 +47,9 @@ def prepare(config: JobConfig) -> PreparedJob:
     Raises:
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
+    started = time.monotonic()
     config = fit_inputs(config)
     table = open_table(config)
     models = check_models(config)
     texts = read_texts(config, table) if config.texts else None
-    return PreparedJob(config, table, models, texts)
+    return PreparedJob(config, table, models, texts, time.monotonic() - started)

@@ -216,24 +216,25 @@ class ParquetOutput:
 def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> Summary:
     """Score what is left to do; return the summary of the whole job."""
     before = ResultFile.total(output.files())
-    resumed, seconds = len(output.staged.done), 0.0
+    resumed, seconds, parts = len(output.staged.done), 0.0, {"prepare": job.seconds}
     if resumed < job.table.rows:
         from pipeline.scoring.dataflow import score_rows
 
+        started = time.monotonic()
         with ray_session(job.config.ray.address):
-            started = time.monotonic()
+            parts["start"], started = time.monotonic() - started, time.monotonic()
             output.before_reading()
             if len(output.staged.done) < job.table.rows:
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
     check_error_rate(output.judged(), job.config.max_error_rate, output.staged)
-    return _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), resumed, seconds)
+    parts["rows"] = seconds
+    summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
+    return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})
 
 
-def _summarise(
-    job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, resumed: int, seconds: float
-) -> Summary:
+def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, seconds: float) -> Summary:
     rejected = dict(total.errors.most_common())
     pairs, pairs_before = (one.pairs if job.texts else one.rows for one in (total, before))
     return Summary(
@@ -254,7 +255,7 @@ def _summarise(
         files=[],
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         identity=job.identity,
-        resumed_rows=resumed,
+        resumed_rows=0,
         input=job.config.input.model_dump(exclude_defaults=True),
         written=written_sha256(job.config),
     )
