@@ -17,8 +17,9 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, key_type, shown_key
 from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
-from pipeline.filtering.database import open_database, without_kind
+from pipeline.filtering.database import without_kind
 from pipeline.results.reader import Results
+from pipeline.tables.database import open_database
 
 
 class Selection:

@@ -16,9 +16,9 @@ from pipeline.common.row_ids import key_type, keys_of, shown_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import made_columns, read_summary, result_files, score_column
+from pipeline.tables.database import open_database
 from pipeline.tables.table import TableFiles, open_files, read_columns
 
 WINDOW_ROWS = 2**16  # read at a time

@@ -141,6 +141,8 @@ class OpenedTable:
         filter: The rows to read, checked against the schema.
         unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
             runs without them.
+        metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
+            files share.
     """
 
     files: list[OpenedFile]
@@ -148,6 +150,7 @@ class OpenedTable:
     reader: TableReader
     filter: Filter | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

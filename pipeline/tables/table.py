@@ -39,6 +39,7 @@ class TableFiles:
         schema: The columns of all files together.
         filter: The rows to read; None: all.
         unreadable: Columns that are not in `schema` -> why they cannot be read.
+        metadata: Keys and values of the files' footers, see `OpenedTable`.
     """
 
     files: list[OpenedFile]
@@ -49,6 +50,7 @@ class TableFiles:
     schema: pa.Schema
     filter: Filter | None
     unreadable: Mapping[str, str]
+    metadata: Mapping[str, str]
 
     @property
     def rows(self) -> int:
@@ -140,6 +142,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.schema,
         opened.filter,
         opened.unreadable,
+        opened.metadata,
     )
 
 
