@@ -137,11 +137,22 @@ def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
+    if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
+        schema = _with_uuids(schema, fragment.metadata.schema)
     odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
     fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
     schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
     return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd, metadata)
+
+
+def _with_uuids(schema: pa.Schema, stored: pq.ParquetSchema) -> pa.Schema:
+    """Return the schema with the type of UUIDs, which files that pyarrow did not write name in their own terms."""
+    if not hasattr(pa, "uuid"):  # before pyarrow 18
+        return schema
+    leaves = map(stored.column, range(len(stored)))
+    uuids = {leaf.path for leaf in leaves if leaf.logical_type.type == "UUID"}
+    return pa.schema([field.with_type(pa.uuid()) if field.name in uuids else field for field in schema])
 
 
 def _metadata(values: Mapping[bytes, bytes]) -> dict[str, str]:
