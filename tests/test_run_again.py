@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 from deltalake.exceptions import CommitFailedError
+from fsspec.implementations.local import LocalFileSystem
 
+from jobs.commands import evaluate as evaluate_command
 from jobs.commands import plan as plan_command
 from jobs.console.command import Outcome, run_command
 from jobs.reports.commits import commit_values
@@ -38,6 +40,7 @@ from pipeline.evaluation.output import Output
 from pipeline.filtering import filter_table as filters
 from pipeline.filtering.selection import Selection
 from pipeline.reindexing.table_folder import TableFolder
+from pipeline.results import delta_table
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
@@ -102,14 +105,17 @@ def storage_away_at_the_commit(small_world: World, monkeypatch: pytest.MonkeyPat
 
 def another_commit_was_first(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del tmp_path
-    once(monkeypatch, pytest.importorskip("pipeline.results.delta_table"), "create_table_with_add_actions", _rehearsed)
-    check_reindexed(small_world, BusyError, "the commit was refused, .*run it again")
+    module = delta_table
+    create, made = module.create_table_with_add_actions, list[object]()
 
+    def failing(*args: Any, **keys: Any) -> None:
+        made.append(args)
+        if len(made) == 2:  # the first is the rehearsal's
+            raise CommitFailedError("a concurrent transaction")
+        create(*args, **keys)
 
-def _rehearsed(uri: str, *args: Any, **keys: Any) -> None:
-    """Rehearse as before; then another program commits first."""
-    del args, keys, uri
-    raise CommitFailedError("a concurrent transaction")
+    monkeypatch.setattr(module, "create_table_with_add_actions", failing)
+    check_reindexed(small_world, BusyError, r"the commit was refused, .*run it again")
 
 
 def files_are_not_listed_yet(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -128,7 +134,7 @@ def a_part_of_a_table_is_gone(small_world: World, monkeypatch: pytest.MonkeyPatc
 def a_part_of_a_job_is_gone(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The folder of a job: a part that a run has written is not there when it is audited, and is there later."""
     del small_world, monkeypatch
-    parts = ResultParts(OutputFolder(pytest.importorskip("fsspec").filesystem("file"), str(tmp_path), {}))
+    parts = ResultParts(OutputFolder(LocalFileSystem(), str(tmp_path), {}))
     parts.parts = [ResultFile(name="part-0.parquet", places=RowSet.of_range(0, 2), rows=2)]
     with pytest.raises(RowsLostError, match=r"3 rows in, 2 rows out.* run the same command again to finish what is"):
         parts.audit(3)
@@ -138,12 +144,16 @@ def a_part_of_a_job_is_gone(small_world: World, monkeypatch: pytest.MonkeyPatch,
 
 def a_table_that_cannot_be_read_back(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del tmp_path
-    here, module = small_world, pytest.importorskip("pipeline.results.delta_table")
-    check = module._check
-    fault = Once(check, ValueError("the log is not there yet"))
-    monkeypatch.setattr(
-        module, "_check", lambda *args: check(*args) if args[0].table_uri.startswith("/tmp/vilt") else fault(*args)
-    )
+    here, module = small_world, delta_table
+    check, checked = module._check, list[object]()
+
+    def failing(*args: Any) -> None:
+        checked.append(args)
+        if len(checked) == 2:  # the first is the rehearsal's
+            raise ValueError("the log is not there yet")
+        check(*args)
+
+    monkeypatch.setattr(module, "_check", failing)
     with pytest.raises(RowsLostError, match=r"cannot be read back: .*remove the table's folder and run it again"):
         here.run()
     shutil.rmtree(here.folder / "out")
@@ -244,7 +254,7 @@ def storage_away_for_a_plan(small_world: World, monkeypatch: pytest.MonkeyPatch,
 
 def storage_away_for_an_evaluation(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del small_world
-    module = pytest.importorskip("jobs.commands.evaluate")
+    module = evaluate_command
     answers, questions = tmp_path / "answers.parquet", tmp_path / "questions.json"
     pq.write_table(pa.table({"question_id": [1], "answer": ["yes"]}), answers)
     questions.write_text('{"data_subtype": "x", "questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}')

@@ -19,7 +19,7 @@ from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, R
 from pipeline.config.storage import StorageConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "int8", "float8"]
-MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on"
+MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on, and at the end"
 PRECISION = "numbers that the model computes with; auto: bfloat16 if the device is fast in it, else float32"
 
 
