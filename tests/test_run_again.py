@@ -135,10 +135,10 @@ def a_part_of_a_job_is_gone(small_world: World, monkeypatch: pytest.MonkeyPatch,
     """The folder of a job: a part that a run has written is not there when it is audited, and is there later."""
     del small_world, monkeypatch
     parts = ResultParts(OutputFolder(LocalFileSystem(), str(tmp_path), {}))
-    parts.parts = [ResultFile(name="part-0.parquet", places=RowSet.of_range(0, 2), rows=2)]
+    parts.parts = [ResultFile(name="part-0.parquet", complete=RowSet.of_range(0, 2), rows=2)]
     with pytest.raises(RowsLostError, match=r"3 rows in, 2 rows out.* run the same command again to finish what is"):
         parts.audit(3)
-    parts.parts.append(ResultFile(name="part-1.parquet", places=RowSet.of_range(2, 3), rows=1))
+    parts.parts.append(ResultFile(name="part-1.parquet", complete=RowSet.of_range(2, 3), rows=1))
     parts.audit(3)
 
 

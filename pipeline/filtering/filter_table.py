@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.common.columns import PLACE, ROW_ID
+from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import id_type, key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
@@ -178,7 +178,7 @@ def _check_ids(config: FilterConfig, table: TableFiles, results: Results) -> Non
 
 
 def _row_ids(config: FilterConfig, table: TableFiles, keys: pa.DataType) -> Iterator[pa.Table]:
-    """Yield `__place` of all rows, and `row_id` as keys of the type `keys`."""
+    """Yield `__row_key` of all rows, and `row_id` as keys of the type `keys`."""
     id_column = config.input.id
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
         ids = with_row_id(rows, id_column)[ROW_ID]
@@ -189,7 +189,7 @@ def _row_ids(config: FilterConfig, table: TableFiles, keys: pa.DataType) -> Iter
                 f"input.id: an id in column {id_column!r} is not exact as the {keys} of row_id in the scores: "
                 f"{first_line(error)}; score the table again"
             ) from None
-        yield pa.table({PLACE: rows[PLACE], ROW_ID: found})
+        yield pa.table({ROW_KEY: rows[ROW_KEY], ROW_ID: found})
 
 
 def _score(prepared: PreparedFilter) -> Results:

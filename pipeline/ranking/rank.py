@@ -16,7 +16,7 @@ from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.scoring.run import ParquetOutput, run_job
-from pipeline.stages.checkpoints import preprocessor_of
+from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results

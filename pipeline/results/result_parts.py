@@ -9,7 +9,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import RowSet
-from pipeline.results.file_footer import ResultFile, done_places, settle
+from pipeline.results.file_footer import ResultFile, done_rows, settle
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.retried_rows import drop_retryable, without_retryable
 from pipeline.results.work_folder import WorkFolder
@@ -56,7 +56,7 @@ class ResultParts:
     @property
     def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
-        return done_places(self.all())
+        return done_rows(self.all())
 
     def all(self) -> list[ResultFile]:
         """Return every file that the results will have."""
@@ -104,7 +104,7 @@ class ResultParts:
             RowsLostError: Rows are missing, doubled, or split between files that are not all there.
         """
         good, bad = settle(self.all())
-        out = sum(len(part.places) for part in good) + len({row for part in good for row in part.split})
+        out = sum(len(part.complete) for part in good) + len({row for part in good for row in part.split})
         if bad or out != rows:
             raise RowsLostError(
                 f"{rows} rows in, {out} rows out, {len(bad)} files that do not hold together: nothing was published to "

@@ -39,7 +39,7 @@ def without_retryable(folder: WorkFolder, written: ResultFile, to: str) -> Resul
     rest = replace(
         written,
         name=f"{REST}{written.name.removeprefix('part-')}",
-        places=written.places.minus(written.retryable),
+        complete=written.complete.minus(written.retryable),
         split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
         retryable=RowSet.none(),
         rows=table.num_rows,

@@ -23,7 +23,7 @@ from pipeline.ranking.best_images import best_images
 from pipeline.results.delta_types import delta_type
 from pipeline.results.delta_values import convert
 from pipeline.tables.id_checks import IdCounts, count_ids
-from pipeline.tables.lookup import find_ids, read_places
+from pipeline.tables.lookup import find_ids, read_rows
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.table import open_table, read_columns, read_plan, with_row_id
 from tests.foreign.ids import CASES, Case
@@ -67,7 +67,7 @@ def test_reports_find_rows(name: str, tmp_path: Path) -> None:
     table = open_table(config(tmp_path, id="uid"))
     found = find_ids(table, "uid", [*case.ids[:2], None])
     assert found == {case.ids[0]: 0, case.ids[1]: 1}
-    assert read_places(table, [1], ["uid"]) == {1: {"uid": case.ids[1]}}
+    assert read_rows(table, [1], ["uid"]) == {1: {"uid": case.ids[1]}}
     assert count_ids(table, "uid") == IdCounts(case.ids.count(None), 0, 0)
     assert all(isinstance(shown_id(one), str) for one in row_ids(tmp_path))
 
