@@ -27,7 +27,13 @@ PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 
 def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
     """Evaluate: the benchmarks of evaluation.json, and the table."""
-    values = {"output": {"path": str(out)}, "precision": "float32", "bootstrap": {"resamples": 200}, **sections}
+    values = {
+        "output": {"path": str(out)},
+        "precision": "float32",
+        "max_error_rate": 1,
+        "bootstrap": {"resamples": 200},
+        **sections,
+    }
     outcome = evaluate(EvaluateConfig.checked(values))
     text = to_text(outcome.text)
     found = json.loads((out / "evaluation.json").read_text())["benchmarks"]
@@ -205,7 +211,12 @@ def test_on_s3(tmp_path: Path, s3_server: str) -> None:
             },
         }
 
-    values = {"output": {"path": "s3://benchmarks/out"}, "precision": "float32", "bootstrap": {"resamples": 200}}
+    values = {
+        "output": {"path": "s3://benchmarks/out"},
+        "precision": "float32",
+        "max_error_rate": 1,
+        "bootstrap": {"resamples": 200},
+    }
     text = to_text(evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")})).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
