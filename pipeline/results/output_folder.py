@@ -23,6 +23,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, w
 from pipeline.storage.lock import RunLock
 
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
+WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
 
 
@@ -99,7 +100,7 @@ class OutputFolder:
         refuse_delta(self.out)
         self._request = {**self.identity, "retry_errors": str(retry_errors)}
         if self.written:
-            self._request["release"] = self.written
+            self._request[WRITTEN] = self.written
         plan = self.work.read(PUBLISH)
         if plan and self._carry_out(plan) and plan["job"] == self._request:
             return plan["summary"]

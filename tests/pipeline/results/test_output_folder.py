@@ -68,7 +68,9 @@ def test_files_of_an_earlier_release_are_not_mixed_with_those_of_this_one(tmp_pa
     """A release may write other columns, or other values for the same row."""
     with pytest.raises(Killed):
         publish(Storage(5), tmp_path, "same", written="columns of then")
-    with pytest.raises(ConfigError, match="holds an unfinished job of another release"):
+    with pytest.raises(
+        ConfigError, match="holds an unfinished job of another set of columns or release of this program; finish"
+    ):
         publish(Storage(), tmp_path, "same", written="columns of now")
     publish(Storage(), tmp_path, "same", overwrite=True, written="columns of now")
     assert publish(Storage(), tmp_path, "same", written="columns of later") is not None, "finished results stay"
