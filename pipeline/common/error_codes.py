@@ -48,7 +48,7 @@ class Failure(NamedTuple):
     detail: str
 
 
-def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
+def values_or_failures(column: pa.Array | pa.ChunkedArray, reason: str) -> list[Any]:
     """Return the Python values of a column.
 
     Parquet files may hold strings that are not UTF-8: a failure takes the place of such a value, or of the element of
