@@ -104,5 +104,5 @@ class RowReader:
 
 def unread_row(columns: pa.Schema, failure: Failure) -> pa.Table:
     """Return a row of nulls, with the reason why it is not read in the column `__unread`."""
-    nulls = pa.table({column.name: pa.nulls(1, column.type) for column in columns})
-    return nulls.append_column(UNREAD, pa.array([failure._asdict()], UNREAD_TYPE))
+    nulls = {column.name: pa.nulls(1, column.type) for column in columns}
+    return pa.table({**nulls, UNREAD: pa.array([failure._asdict()], UNREAD_TYPE)})

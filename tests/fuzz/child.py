@@ -6,10 +6,12 @@ FILE holds the input that is being tried: after a crash, the one that crashed. P
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -40,7 +42,11 @@ def fuzz(name: str, seconds: float, first_seed: int, current: Path) -> dict[str,
         current.write_bytes(data)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         began = time.process_time()
-        outcomes[target.attempt(data)] += 1
+        try:
+            outcomes[target.attempt(data)] += 1
+        except BaseException:
+            print(traceback.format_exc()[-3000:], file=sys.stderr, flush=True)
+            os._exit(1)  # the input is in the file; hypothesis would print all of it
         slowest = max(slowest, time.process_time() - began)
 
     quiet = settings(
