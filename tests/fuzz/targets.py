@@ -189,7 +189,7 @@ def try_uri(data: bytes) -> str:
     from pipeline.images.fetch import Fetcher
 
     uri = data.decode(errors="surrogateescape")
-    shown(uri)
+    shown(uri[:1000])
     found = Fetcher("/nowhere", _job("/nowhere"))._image_or_uri(uri)
     if isinstance(found, str):
         full = normal(found)
