@@ -101,7 +101,10 @@ class ParquetReader:
             yield conform(table, columns, constants, file.name)
 
     def _batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield a row group in batches of at most `rows` rows, and about `BATCH_BYTES`; in smaller tables when pyarrow cannot hold so many bytes of a nested column at once."""
+        """Yield a row group in batches of at most `rows` rows and about `BATCH_BYTES`.
+
+        They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
+        """
         given = 0
         with pq.ParquetFile(
             file.path, filesystem=self.filesystem, pre_buffer=True, coerce_int96_timestamp_unit=self.int96_unit
