@@ -8,10 +8,13 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.common.errors import ConfigError
 from pipeline.tables.format import InputFile, Split
 from pipeline.tables.parquet import ParquetReader
 from pipeline.tables.parquet_sizes import rows_within
 from pipeline.tables.partitions import Partitions
+from pipeline.tables.table import open_table
+from tests.pipeline.tables.reading import config
 
 MIB = 2**20
 
@@ -34,6 +37,20 @@ def test_a_value_in_a_dictionary_counts_for_each_row(tmp_path: Path, compression
     with pq.ParquetFile(path) as opened:
         batch = next(opened.iter_batches(rows(path, {"blob", "n"}, 64 * MIB)))
     assert batch.nbytes <= 65 * MIB
+
+
+def test_columns_nested_too_deeply_are_left_out(tmp_path: Path) -> None:
+    """Parquet holds some 90 levels, but a micro-batch carries 64."""
+    kind = pa.int8()
+    for _ in range(70):
+        kind = pa.struct([("a", kind)])
+    table = pa.table({"image": ["a.png"], "text": ["a"], "deep": pa.nulls(1, kind)})
+    pq.write_table(table, tmp_path / "t.parquet", store_schema=False)
+    with pytest.raises(
+        ConfigError, match=r"column 'deep' cannot be read: it has more than 50 lists and structs within"
+    ):
+        open_table(config(tmp_path))
+    assert open_table(config(tmp_path, columns=["text"])).columns.names == ["image", "text"]
 
 
 def test_honest_files_are_read_in_large_pieces(tmp_path: Path) -> None:
