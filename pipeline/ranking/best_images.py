@@ -57,7 +57,7 @@ def best_images(files: Iterable[tuple[np.ndarray, pa.ListArray]], texts: RankTex
     return pa.table(
         {
             "text_id": pa.array(texts.ids),
-            "text": pa.array(texts.texts, pa.string()),
+            "text": pa.array([text if isinstance(text, str) else None for text in texts.texts], pa.string()),
             "best_images": pa.ListArray.from_arrays(offsets, images),
             ERROR: pa.array([reason for reason, _ in failures], pa.string()),
             DETAIL: pa.array([detail for _, detail in failures], pa.string()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+
 import pyarrow as pa
 
 from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE

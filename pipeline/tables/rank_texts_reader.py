@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.common.error_codes import values_or_failures
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
@@ -32,7 +33,7 @@ def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
     if len(np.unique(ids)) < len(ids):
         values, counts = np.unique(ids, return_counts=True)
         raise ConfigError(f"texts.id: {spec.id!r} names several texts with {values[counts > 1][0]}; ids are unique")
-    texts = table[spec.text].to_pylist()
+    texts = values_or_failures(table[spec.text], "text_invalid")
     candidates = _read_candidates(config, ids, images) if spec.candidates else None
     return RankTexts(ids, texts, candidates)
 
@@ -50,8 +51,8 @@ def _read_candidates(config: JobConfig, text_ids: np.ndarray, images: InputTable
     order = np.argsort(text_ids)
     _check_known(text, text_ids[order], "text_id")
     _check_known(image, known, "image_id")
-    place = order[np.searchsorted(text_ids[order], text)]
-    pairs = np.unique(np.stack([image, place], 1), axis=0)  # sorted by image, then by text
+    number = order[np.searchsorted(text_ids[order], text)]  # of each text in the table of texts
+    pairs = np.unique(np.stack([image, number], 1), axis=0)  # sorted by image, then by text
     distinct, begins = np.unique(pairs[:, 0], return_index=True)
     return Candidates(distinct, np.append(begins, len(pairs)), np.ascontiguousarray(pairs[:, 1]))
 

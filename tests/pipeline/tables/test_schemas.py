@@ -41,7 +41,10 @@ def test_numbers_take_the_wider_type_and_no_column_is_lost(columns: list[dict[st
         assert rows.schema == merged
     for name in merged.names:
         kinds = [one[name] for one in columns if name in one]
-        assert merged.field(name).type == pa.unify_schemas([of(a=kind) for kind in kinds], promote_options="permissive").field(0).type
+        assert (
+            merged.field(name).type
+            == pa.unify_schemas([of(a=kind) for kind in kinds], promote_options="permissive").field(0).type
+        )
 
 
 def test_a_dictionary_and_its_values() -> None:
