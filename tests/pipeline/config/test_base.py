@@ -108,16 +108,26 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"iner": 1}, "iner: unknown key; did you mean 'inner'? the keys here are inner, maybe, either, storage"),
-        ({"inner": {"name": "a", "sizee": 1}}, "inner.sizee: unknown key; did you mean 'size'? the keys here are size, name"),
+        (
+            {"inner": {"name": "a", "sizee": 1}},
+            "inner.sizee: unknown key; did you mean 'size'? the keys here are size, name",
+        ),
         ({"maybe": {"zz": 1, "name": "a"}}, "maybe.zz: unknown key; the keys here are size, name"),
         ({"inner": {}}, "inner.name: missing; it is the what it is called"),
         ({"inner": {"name": "a", "size": 0}}, "inner.size: 0 is wrong; input should be greater than or equal to 1"),
         ({"inner": {"name": "odd"}}, "inner.name: 'odd' is of no use; choose another"),
-        ({"inner": {"name": 1, "size": "x"}}, "inner.size: 'x' is wrong; input should be a valid integer, unable to parse string as an integer (and 1 more)"),
-        ({"either": [1, "x"]}, "either: 'x' is wrong; input should be a valid integer, unable to parse string as an integer"),
+        (
+            {"inner": {"name": 1, "size": "x"}},
+            "inner.size: 'x' is wrong; input should be a valid integer, unable to "
+            "parse string as an integer (and 1 more)",
+        ),
+        (
+            {"either": [1, "x"]},
+            "either: 'x' is wrong; input should be a valid integer, unable to parse string as an integer",
+        ),
         ({"either": 5}, "either: 5 is wrong; input should be a valid string"),
     ],
-)  # fmt: skip
+)
 def test_wrong_values_are_one_line(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Toy.checked(values, "toy.yaml")

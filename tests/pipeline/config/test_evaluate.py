@@ -20,7 +20,10 @@ GOOD = {"output": {"path": "out/"}, "vqa": VQA}
         ({"vqa": None}, "no benchmark: give a section retrieval, vqa, nlvr2, or several"),
         ({"vqa": {**VQA, "results": "r"}}, "vqa.model: give either the model to measure or vqa.results"),
         ({"vqa": {**VQA, "model": None}}, "vqa.model: give either the model to measure or vqa.results"),
-        ({"vqa": {**VQA, "images": None}}, "vqa.images: missing; it is the folder of the images, which the model reads"),
+        (
+            {"vqa": {**VQA, "images": None}},
+            "vqa.images: missing; it is the folder of the images, which the model reads",
+        ),
         (
             {"vqa": {"questions": "q.json", "results": "r.json"}},
             "vqa.annotations: missing; without them there is nothing to measure vqa.results against",
@@ -30,10 +33,16 @@ GOOD = {"output": {"path": "out/"}, "vqa": VQA}
             "vqa.image_name: '{id}.jpg' is no pattern (KeyError('id')); it is made of {subtype} and {image_id}, as in "
             "COCO_{subtype}_{image_id:012d}.jpg",
         ),
-        ({"nlvr2": {"model": "m", "images": "i"}}, "nlvr2.annotations: missing; it is the file of sentences, as dev.json"),
-        ({"bootstrap": {"resamples": 10}}, "bootstrap.resamples: 10 is wrong; input should be greater than or equal to 100"),
+        (
+            {"nlvr2": {"model": "m", "images": "i"}},
+            "nlvr2.annotations: missing; it is the file of sentences, as dev.json",
+        ),
+        (
+            {"bootstrap": {"resamples": 10}},
+            "bootstrap.resamples: 10 is wrong; input should be greater than or equal to 100",
+        ),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_wrong(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EvaluateConfig.checked({**GOOD, **values}, "file")

@@ -47,19 +47,41 @@ def test_conditions_that_are_wrong(keep: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({**GOOD, "run": RUN}, "scores, run: both are given; name the results of an earlier job, or what to run, in one of them"),
-        ({**GOOD, "scores": None}, "scores, run: neither is given; name the results of an earlier job, or what to run, in one of them"),
-        ({**with_run(), "allow_changed": True}, "allow_changed: true, though the scores come from run, which reads the table as it is now"),
+        (
+            {**GOOD, "run": RUN},
+            "scores, run: both are given; name the results of an earlier job, or what to run, in one of them",
+        ),
+        (
+            {**GOOD, "scores": None},
+            "scores, run: neither is given; name the results of an earlier job, or what to run, in one of them",
+        ),
+        (
+            {**with_run(), "allow_changed": True},
+            "allow_changed: true, though the scores come from run, which reads the table as it is now",
+        ),
         (with_run(input={"path": "x"}), "run.input: the filter's own section 'input' counts; leave it out here"),
-        (with_run(modl="x"), "run.modl: unknown key; did you mean 'model'? the keys here are input, texts, model, output, max_error_rate, top_k, precision, tokenizer, actors, limits, batch, storage, ray"),
+        (
+            with_run(modl="x"),
+            "run.modl: unknown key; did you mean 'model'? the keys here are input, texts, model, "
+            "output, max_error_rate, top_k, precision, tokenizer, actors, limits, batch, storage, ray",
+        ),
         (with_run(top_k=0), "run.top_k: 0 is wrong; input should be greater than or equal to 1"),
-        ({**GOOD, "output": {"path": "in/out"}}, "output.path: 'in/out' is in the input's folder 'in/', where the next run would read it: choose another"),
-        ({**GOOD, "output": {"path": "in"}}, "output.path: 'in' is in the input's folder 'in/', where the next run would read it: choose another"),
+        (
+            {**GOOD, "output": {"path": "in/out"}},
+            "output.path: 'in/out' is in the input's folder 'in/', where the next run would read it: choose another",
+        ),
+        (
+            {**GOOD, "output": {"path": "in"}},
+            "output.path: 'in' is in the input's folder 'in/', where the next run would read it: choose another",
+        ),
         ({**GOOD, "output": {"path": "scores"}}, "output.path: 'scores' holds scores 'scores/': choose another folder"),
         ({**GOOD, "scores": "out/kept"}, "output.path: 'out/' holds scores 'out/kept': choose another folder"),
-        ({**GOOD, "input": {"path": "out/dropped/a"}}, "output.path: 'out/' holds input.path 'out/dropped/a': choose another folder"),
+        (
+            {**GOOD, "input": {"path": "out/dropped/a"}},
+            "output.path: 'out/' holds input.path 'out/dropped/a': choose another folder",
+        ),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_wrong(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         FilterConfig.checked(values, "file")

@@ -34,7 +34,8 @@ def test_sections_that_are_right(keys: dict[str, Any]) -> None:
         ),
         (
             {"allow": ["https://*.org/"]},
-            "input.allow: 'https://*.org/' is taken as it stands, '*' too; give the start of the URLs, or https://* for "
+            "input.allow: 'https://*.org/' is taken as it stands, '*' too; give the start of the URLs, or https://* "
+            "for "
             "every public host",
         ),
         (
@@ -46,10 +47,13 @@ def test_sections_that_are_right(keys: dict[str, Any]) -> None:
             "input.allow_private: true, but input.allow names no http:// or https:// prefix; list the internal servers "
             "there",
         ),
-        ({"text": {"scor": "a"}}, "text: 'scor' is wrong; input should be 'score', 'answer', 'fill', 'reason', 'tag', "
-                                  "'embed', 'classify' or 'rank'"),
+        (
+            {"text": {"scor": "a"}},
+            "text: 'scor' is wrong; input should be 'score', 'answer', 'fill', 'reason', 'tag', "
+            "'embed', 'classify' or 'rank'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_sections_that_are_wrong(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         InputConfig.checked({"path": "in/", **keys})

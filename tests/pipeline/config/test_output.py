@@ -26,13 +26,28 @@ def test_defaults() -> None:
     [
         ({"format": "csv"}, "output.format: 'csv' is wrong; input should be 'parquet' or 'delta'"),
         ({"rows_per_file": 0}, "output.rows_per_file: 0 is wrong; input should be greater than or equal to 1"),
-        ({"retention_days": -1, "format": "delta"}, "output.retention_days: -1 is wrong; input should be greater than or equal to 0"),
+        (
+            {"retention_days": -1, "format": "delta"},
+            "output.retention_days: -1 is wrong; input should be greater than or equal to 0",
+        ),
         ({"retention_days": 1}, "output.retention_days: earlier versions are kept with output.format=delta only"),
-        ({"retry_errors": 1}, "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set output.format=delta"),
-        ({"path": "s3://b/in/"}, "output.path: 's3://b/in/' is in the input's folder 's3://b/in', where the next run would read it: choose another"),
-        ({"path": "s3://b/in/x"}, "output.path: 's3://b/in/x' is in the input's folder 's3://b/in', where the next run would read it: choose another"),
+        (
+            {"retry_errors": 1},
+            "output.retry_errors: counted in Delta tables only; leave it out, and use "
+            "--retry-errors, or set output.format=delta",
+        ),
+        (
+            {"path": "s3://b/in/"},
+            "output.path: 's3://b/in/' is in the input's folder 's3://b/in', where the next run "
+            "would read it: choose another",
+        ),
+        (
+            {"path": "s3://b/in/x"},
+            "output.path: 's3://b/in/x' is in the input's folder 's3://b/in', where the next "
+            "run would read it: choose another",
+        ),
     ],
-)  # fmt: skip
+)
 def test_sections_that_are_wrong(output: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         job(**output)
