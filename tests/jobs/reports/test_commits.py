@@ -20,18 +20,8 @@ LINEAGE = {
     "vilt.model": "zoo://scenes", "vilt.weights_sha256": "w" * 64, "vilt.config_sha256": "c" * 64,
     "vilt.task": "score", "vilt.versions": '{"torch": "2.6", "python": "3.11"}', "vilt.precision": "float32 on cpu",
 }  # fmt: skip
-COMMIT = Commit(
-    "t",
-    {},
-    COUNTS,
-    {"image_null": 2},
-    LINEAGE,
-    12.34,
-    {},
-    {"image_null": 2, "fetch_timeout": 1},
-    version=7,
-    at=86_400.0,
-)
+STANDING = {"image_null": 2, "fetch_timeout": 1}
+COMMIT = Commit("t", {}, COUNTS, {"image_null": 2}, LINEAGE, 12.34, {}, STANDING, version=7, at=86_400.0)
 
 
 def lines(run: Reindexed) -> list[str]:
@@ -57,9 +47,8 @@ def test_a_run_that_committed() -> None:
         "output out/, version 7",
     ]
     plain = replace(COMMIT, counts={**COUNTS, "rows_moved": 0, "rows_left": 0}, rejected={}, standing={})
-    assert not any(
-        line.startswith(("moved", "left", "retried", "no result")) for line in lines(Reindexed(plain, True, 0))
-    )
+    found = lines(Reindexed(plain, True, 0))
+    assert not any(line.startswith(("moved", "left", "retried", "no result")) for line in found)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SEGMENTS = st.lists(st.sampled_from(["a", "b.c", ".", "..", "", "d e"]), max_siz
         ("s3://b/a%20b", "s3://b/a%20b"),
         ("http://HOST/a b#top", "http://host/a%20b"),
         ("https://host:443/a?q=1", "https://host/a?q=1"),
-        ("HTTPS://host", "https://host/"),
+        ("HTTPS://host/?q#x", "https://host/?q"),
         ("http://host/%7Ea", "http://host/~a"),
     ],
 )

@@ -60,11 +60,6 @@ def test_conditions_that_are_wrong(keep: dict[str, Any], message: str) -> None:
             "allow_changed: true, though the scores come from run, which reads the table as it is now",
         ),
         (with_run(input={"path": "x"}), "run.input: the filter's own section 'input' counts; leave it out here"),
-        (
-            with_run(modl="x"),
-            "run.modl: unknown key; did you mean 'model'? the keys here are input, texts, model, "
-            "output, max_error_rate, top_k, precision, tokenizer, actors, limits, batch, storage, ray",
-        ),
         (with_run(top_k=0), "run.top_k: 0 is wrong; input should be greater than or equal to 1"),
         (
             {**GOOD, "output": {"path": "in/out"}},
@@ -86,6 +81,12 @@ def test_files_that_are_wrong(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         FilterConfig.checked(values, "file")
     assert str(caught.value) == f"file: {message}"
+
+
+def test_a_key_of_the_scoring_job_that_is_misspelt() -> None:
+    message = r"^config: run\.modl: unknown key; did you mean 'model'\? the keys here are input, texts, model,"
+    with pytest.raises(ConfigError, match=message):
+        FilterConfig.checked(with_run(modl="x"))
 
 
 def test_changed_tables_need_ids() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import ConfigError
 from pipeline.config.base import Section
-from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.limits import LimitsConfig
+from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.error_codes import Failure
+from pipeline.config.limits import LimitsConfig
 from pipeline.stages.bucketing import bucket, measure_images, pack
 from pipeline.stages.output_rows import OutputRow
 from vilt.inference.pairs import ImageRows
 from vilt.processing.errors import ImageError
 from vilt.processing.grids import Grid
 
+LIMITS = LimitsConfig(image_pixels=99)
 TEXT_NULL = Failure("text_null", "the text is null")
 
 
@@ -37,7 +39,8 @@ class Known:
             raise ImageError("image_bomb", "too many pixels")
         return Grid(rows, cols)
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int, seconds: float) -> np.ndarray:
+        assert seconds > 0
         self.decoded += 1
         if data.endswith(b"!"):
             raise ImageError("image_corrupt", "damaged")
@@ -116,7 +119,7 @@ def test_pairs_of_a_bucket() -> None:
     ]
     preprocessor = Known()
     measured(rows, images)
-    pairs, index = pack(rows, images, preprocessor, 99)  # type: ignore[arg-type]
+    pairs, index = pack(rows, images, preprocessor, LIMITS)  # type: ignore[arg-type]
     assert preprocessor.decoded == 3, "each image once"
     assert index.tolist() == [[0, 1], [2, -1], [-1, -1], [3, 4]]
     assert rows[2].failure == Failure("image_corrupt", "damaged")
@@ -128,7 +131,7 @@ def test_pairs_of_a_bucket() -> None:
 
 def test_several_images_of_a_text_have_a_modality_each() -> None:
     rows = measured([row(0, [1], images=(0, 1)), row(1, [2], images=(1, 1))], [b"1x1", b"1x2"], count=2)
-    pairs, index = pack(rows, [b"1x1", b"1x2"], Known(), 99)  # type: ignore[arg-type]
+    pairs, index = pack(rows, [b"1x1", b"1x2"], Known(), LIMITS)  # type: ignore[arg-type]
     assert index.tolist() == [[0], [2]]
     assert (pairs.image_index.tolist(), pairs.image_types.tolist()) == ([0, 1, 2, 1], [1, 2, 1])
     assert pairs.token_ids.tolist() == [1, 1, 2, 2]
@@ -136,5 +139,5 @@ def test_several_images_of_a_text_have_a_modality_each() -> None:
 
 def test_a_bucket_without_a_pair() -> None:
     rows = [row(0, None, failure=TEXT_NULL)]
-    pairs, index = pack(rows, [], Known(), 99)  # type: ignore[arg-type]
+    pairs, index = pack(rows, [], Known(), LIMITS)  # type: ignore[arg-type]
     assert (len(pairs), pairs.patches.shape, index.tolist()) == (0, (0, 2), [[-1]])

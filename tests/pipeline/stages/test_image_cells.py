@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +9,7 @@ import pytest
 
 from pipeline import JobConfig
 from pipeline.common.error_codes import Failure
-from pipeline.images.fetch import Fetched
-from pipeline.stages.image_cells import attach_images, images_of_rows, numbered
+from pipeline.stages.image_cells import attach_images, image_cells, numbered
 from pipeline.stages.output_rows import OutputRow
 
 NULL = Failure("image_null", "the image is null")
@@ -19,54 +17,37 @@ TIMEOUT, CORRUPT = Failure("fetch_timeout", "30 s"), Failure("image_corrupt", "d
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def images(folder: Path, window: pa.Table, task: str = "score", **keys: Any) -> tuple[list[list[Fetched]], int]:
-    values = {"input": {"path": str(folder), **keys}, "model": "m", "output": {"path": "/nowhere/out"}}
+def cells(column: pa.Array | list[Any], task: str = "score", **keys: Any) -> list[list[Any]]:
+    values = {"input": {"path": "/in", **keys}, "model": "m", "output": {"path": "/nowhere/out"}}
     job = JobConfig.parse(None, {**values, "task": task, "limits": {"image_bytes": 5}})
-    return images_of_rows(window, job, str(folder))
+    return image_cells(pa.table({"image": column}), job)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a file of three bytes."""
-    (tmp_path / "a").write_bytes(b"abc")
-    return tmp_path
-
-
-def test_bytes(folder: Path) -> None:
-    found, fetched = images(folder, pa.table({"image": [b"12345", None, b"", b"123456"]}))
+def test_bytes() -> None:
+    found = cells([b"12345", None, b"", b"123456"])
     assert found[:3] == [[b"12345"], [NULL], [b""]]
     [too_large] = found[3]
-    assert isinstance(too_large, Failure)
     assert too_large.reason == "image_too_large"
-    assert fetched == 0
 
 
-def test_uris(folder: Path) -> None:
-    found, fetched = images(folder, pa.table({"image": ["a", None, "a", "nowhere", "/etc/passwd"]}))
-    assert found[:3] == [[b"abc"], [NULL], [b"abc"]]
-    assert [cell.reason for row in found[3:] for cell in row if isinstance(cell, Failure)] == [
-        "image_missing",
-        "uri_not_allowed",
-    ]
-    assert fetched == 3, "one file, once"
+def test_uris() -> None:
+    assert cells(["a", None, "s3://b/a"]) == [["a"], [NULL], ["s3://b/a"]]
 
 
-def test_structs(folder: Path) -> None:
-    cells = [{"bytes": b"x", "path": "nowhere"}, {"bytes": None, "path": "a"}, {"bytes": None, "path": None}, None]
-    found, _ = images(folder, pa.table({"image": pa.array(cells, STRUCT)}))
-    assert found == [[b"x"], [b"abc"], [NULL], [NULL]]
+def test_structs() -> None:
+    values = [{"bytes": b"x", "path": "a"}, {"bytes": None, "path": "a"}, {"bytes": None, "path": None}, None]
+    assert cells(pa.array(values, STRUCT)) == [[b"x"], ["a"], [NULL], [NULL]]
 
 
-def test_lists_and_several_columns(folder: Path) -> None:
-    found, _ = images(folder, pa.table({"image": [["a", None], [], None]}), "reason")
-    assert found == [[b"abc", NULL], [], [NULL]]
-    window = pa.table({"left": [b"1"], "right": ["a"]})
-    assert images(folder, window, "reason", image=["left", "right"])[0] == [[b"1", b"abc"]]
+def test_lists_and_several_columns() -> None:
+    assert cells([["a", None], [], None], "reason") == [["a", NULL], [], [NULL]]
+    values = {"input": {"path": "in/", "image": ["left", "right"]}, "model": "m", "output": {"path": "out/"}}
+    job = JobConfig.parse("reason", values)
+    assert image_cells(pa.table({"left": [b"1"], "right": ["a"]}), job) == [[b"1", "a"]]
 
 
-def test_a_uri_that_is_no_utf8(folder: Path) -> None:
-    [[failure]], _ = images(folder, pa.table({"image": pa.array([b"\xff"]).view(pa.string())}))
-    assert isinstance(failure, Failure)
+def test_a_uri_that_is_no_utf8() -> None:
+    [[failure]] = cells(pa.array([b"\xff"]).view(pa.string()))
     assert failure.reason == "uri_not_allowed"
 
 

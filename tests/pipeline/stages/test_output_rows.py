@@ -10,7 +10,16 @@ import pytest
 
 from pipeline import JobConfig
 from pipeline.common.error_codes import Failure
-from pipeline.stages.output_rows import OutputRow, carried_columns, carried_names, expand_texts, to_table, tokenize
+from pipeline.config.limits import LimitsConfig
+from pipeline.stages.output_rows import (
+    OutputRow,
+    carried_columns,
+    carried_names,
+    expand_texts,
+    to_table,
+    tokenize,
+    without_unread,
+)
 
 NULL = Failure("text_null", "the text is null")
 EMPTY_LIST = Failure("text_empty", "the list of texts is empty")
@@ -19,6 +28,10 @@ EMPTY_LIST = Failure("text_empty", "the list of texts is empty")
 def config(keep_image: bool = False, **keys: Any) -> JobConfig:
     values = {"input": {"path": "in/", **keys}, "model": "m", "output": {"path": "out/", "keep_image": keep_image}}
     return JobConfig.parse("score", values)
+
+
+def expanded(window: pa.Table, columns: list[str]) -> list[OutputRow]:
+    return expand_texts(window, columns, LimitsConfig(), {})
 
 
 class Letters:
@@ -31,14 +44,14 @@ class Letters:
 
 
 def test_one_row_for_each_text() -> None:
-    rows = expand_texts(pa.table({"t": ["a", None, " "]}), ["t"])
+    rows = expanded(pa.table({"t": ["a", None, " "]}), ["t"])
     assert [row.texts for row in rows] == [["a"], [NULL], [Failure("text_empty", "the text is ' '")]]
     assert [row.failure for row in rows] == [None, *(row.texts[0] for row in rows[1:])]
     assert [(row.window_row, row.text_index) for row in rows] == [(0, None), (1, None), (2, None)]
 
 
 def test_lists_of_texts() -> None:
-    rows = expand_texts(pa.table({"t": [["a", None], [], None, ["b"]]}), ["t"])
+    rows = expanded(pa.table({"t": [["a", None], [], None, ["b"]]}), ["t"])
     assert [(row.window_row, row.text_index, row.raw_text) for row in rows] == [
         (0, 0, "a"),
         (0, 1, None),
@@ -50,7 +63,7 @@ def test_lists_of_texts() -> None:
 
 
 def test_several_columns_of_texts() -> None:
-    rows = expand_texts(pa.table({"s": ["a", None, None], "t": ["b", "c", " "]}), ["s", "t"])
+    rows = expanded(pa.table({"s": ["a", None, None], "t": ["b", "c", " "]}), ["s", "t"])
     assert [row.failure for row in rows] == [None, None, Failure("text_null", "s: the text is null")]
     assert rows[1].texts == [Failure("text_null", "s: the text is null"), "c"]
     assert rows[1].reported_failure == rows[1].texts[0]
@@ -58,19 +71,41 @@ def test_several_columns_of_texts() -> None:
 
 def test_texts_that_are_no_utf8() -> None:
     stored = pa.array([b"a", b"\xff"]).view(pa.string())
-    rows = expand_texts(pa.table({"t": stored}), ["t"])
+    rows = expanded(pa.table({"t": stored}), ["t"])
     assert rows[0].failure is None
     assert rows[1].failure is not None
     assert rows[1].failure.reason == "text_invalid"
     lists = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), stored)
-    first, second = expand_texts(pa.table({"t": lists}), ["t"])
+    first, second = expanded(pa.table({"t": lists}), ["t"])
     assert (first.texts, first.raw_text) == (["a"], "a")
     assert second.failure is not None
     assert (second.failure.reason, second.raw_text) == ("text_invalid", None)
 
 
+def test_rows_that_could_not_be_read() -> None:
+    unread = pa.array(
+        [None, {"reason": "row_too_large", "detail": "d"}],
+        pa.struct([("reason", pa.string()), ("detail", pa.string())]),
+    )
+    window, failures = without_unread(pa.table({"t": [["a"], ["b", "c"]], "__unread": unread}))
+    assert (window.column_names, failures) == (["t"], {1: Failure("row_too_large", "d")})
+    rows = expand_texts(window, ["t"], LimitsConfig(), failures)
+    assert [(row.window_row, row.text_index, row.failure) for row in rows] == [(0, 0, None), (1, None, failures[1])]
+    assert without_unread(window) == (window, {})
+
+
+def test_lists_and_texts_beyond_the_limits() -> None:
+    limits = LimitsConfig(texts_per_row=2, text_bytes=3)
+    rows = expand_texts(pa.table({"t": [["a", "bbbb"], ["a", "b", "c"]]}), ["t"], limits, {})
+    assert [(row.window_row, row.failure and row.failure.reason) for row in rows] == [
+        (0, None),
+        (0, "text_too_long"),
+        (1, "texts_too_many"),
+    ]
+
+
 def test_images_alone_have_a_text_each() -> None:
-    rows = expand_texts(pa.table({"x": [1, 2]}), [])
+    rows = expanded(pa.table({"x": [1, 2]}), [])
     assert [(row.window_row, row.failure) for row in rows] == [(0, None), (1, None)]
 
 
@@ -115,7 +150,7 @@ def test_row_ids() -> None:
 
 def test_the_table_of_a_micro_batch() -> None:
     window = pa.table({"n": [5, 6], "text": [["a", None], []]})
-    rows = expand_texts(window, ["text"])
+    rows = expanded(window, ["text"])
     table = to_table(window, rows[::-1], np.array([[-1], [-1], [0]]), "text")
     assert table.select(["n", "text", "text_index", "__texts", "__pair0"]).to_pylist() == [
         {"n": 6, "text": None, "text_index": None, "__texts": 1, "__pair0": -1},

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tables import tar
 from pipeline.tables.tar import Sample, read_samples, scan_samples
 
 Members = list[tuple[str, bytes]]
@@ -101,11 +100,15 @@ def test_samples_that_cannot_be_told_apart(members: Members, message: str) -> No
     assert str(caught.value) == message
 
 
-def test_a_text_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar, "MAX_TEXT_BYTES", 5)
-    assert read(pack([("1.txt", b"12345")]))[0].text == b"12345"
-    with pytest.raises(ValueError, match=r"^1\.txt has more than 5 bytes$"):
-        read(pack([("1.txt", b"123456")]))
+def test_a_text_that_is_too_long() -> None:
+    data = pack([("1.png", b"p"), ("1.txt", b"123456"), ("1.json", b"12345")])
+    for [sample] in (list(read_samples(io.BytesIO(data), 9, 5)), list(scan_samples(io.BytesIO(data), 5))):
+        assert sample.failure is not None
+        assert sample.failure.reason == "row_too_large"
+        assert sample.failure.detail.startswith("1.txt has more than 5 bytes")
+        assert (sample.text, sample.json) == (None, b"12345")
+    [sample] = read_samples(io.BytesIO(data), 9, 6)
+    assert (sample.failure, sample.text) == (None, b"123456")
 
 
 @given(st.integers(0, 4 * 512))
