@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.row_ranges import RowSet, row_key
@@ -35,6 +35,7 @@ FILES = st.builds(
 )
 
 
+@settings(max_examples=30)
 @given(FILES)
 def test_a_footer_is_read_as_it_was_written(file: ResultFile) -> None:
     assert vars(ResultFile.from_json(file.to_json())) == vars(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.stages.micro_batch import BATCH, MicroBatch, Prepared
@@ -43,6 +43,7 @@ def check(found: MicroBatch, batch: MicroBatch) -> None:
         np.testing.assert_array_equal(got, wanted)
 
 
+@settings(max_examples=30)
 @given(batches())
 def test_what_goes_in_comes_out(batch: MicroBatch) -> None:
     table = batch.to_arrow()
@@ -52,6 +53,7 @@ def test_what_goes_in_comes_out(batch: MicroBatch) -> None:
     assert found.pairs.image_cls
 
 
+@settings(max_examples=30)
 @given(st.lists(batches(np.float32), min_size=1, max_size=3), st.data())
 def test_blocks_may_be_merged_and_sliced(parts: list[MicroBatch], data: st.DataObject) -> None:
     """Regions of floats, without an image [CLS]."""
