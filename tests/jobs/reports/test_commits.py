@@ -42,7 +42,7 @@ def test_a_run_that_committed() -> None:
     assert found[7:] == [
         "no result 3 rows of the table: 2 image_null, 1 fetch_timeout",
         "rows 1,250, of 1,200 rows of the input",
-        "time 12.3 s",
+        "time 12.3 s until committed",
         "model zoo://scenes",
         "output out/, version 7",
     ]

@@ -23,7 +23,7 @@ from pipeline.filtering.summary import FilterSummary
 SUMMARY = Summary(
     tasks=["score"], output="out/", rows_in=1500, rows_out=1500, pairs=1500, scored=1498,
     rejected={"image_null": 1, "text_null": 1}, seconds=12.34, pairs_per_second=121.6, model_seconds=8.0,
-    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a", "b"],
+    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a", "b"], parts={"rows": 12.34},
     lineage={"vilt.model": "zoo://scenes", "vilt.precision": "float32 on cpu"}, identity={}, resumed_rows=0,
 )  # fmt: skip
 FILTER = FilterSummary(
@@ -44,7 +44,7 @@ def test_a_job() -> None:
         "rejected 2",
         f"1 image_null: {REASONS['image_null']}",
         f"1 text_null: {REASONS['text_null']}",
-        "time 20.0 s in all; 12.3 s for the rows, 121.6 pairs/s; 8.0 s in the model",
+        "time 20.0 s in all; 12.3 s for the rows, 121.6 pairs/s, 7.7 s to end; 8.0 s in the model",
         "batches 1,200, 93% full, no padding",
         "model zoo://scenes in float32 on cpu",
         "output out/ (Parquet files: 2)",
@@ -97,7 +97,7 @@ def test_a_filter(idle: bool) -> None:
         "dropped 750",
         "749 score below 0.5",
         "1 error: image_null",
-        *([] if idle else ["time 3.2 s"]),
+        *([] if idle else ["time 3.2 s for the rows"]),
         "scores scores/",
         "output out/kept (Parquet files: 2)",
     ]

@@ -70,7 +70,7 @@ def test_texts_and_thumbnails(tmp_path: Path) -> None:
     assert first.thumbnail is not None
     picture = Image.open(io.BytesIO(base64.b64decode(first.thumbnail)))
     assert (picture.format, picture.size) == ("JPEG", (SIDE, SIDE // 2))
-    assert (first.row_id, first.score, first.text, first.note, first.uri) == (0, "0.1235", "a", "", "")
+    assert (first.row_id, first.score, first.text, first.note, first.uri) == ("0", "0.1235", "a", "", "")
     assert second.thumbnail is None
     assert second.missing.startswith("image_unsupported: ")
     assert (third.missing, len(third.text), third.text[-1]) == ("no image", 301, "…")

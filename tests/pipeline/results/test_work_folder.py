@@ -60,7 +60,7 @@ def test_parts_and_their_lineage(folder: WorkFolder) -> None:
     assert (part.name, part.rows, part.complete) == ("p.parquet", 4, footer.complete)
     rows, lineage = read_part(folder.filesystem, f"{folder.path}/p.parquet")
     assert rows.equals(pa.concat_tables([table, table]))
-    assert (rows.schema.metadata, lineage) == (None, {"vilt.model": "m"})
+    assert (rows.schema.metadata, lineage) == (None, {"vilt.model": "m", "other": "x"})
 
 
 def test_row_groups_are_compressed(tmp_path: Path) -> None:

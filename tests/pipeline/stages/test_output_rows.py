@@ -13,6 +13,7 @@ from pipeline.common.error_codes import Failure
 from pipeline.config.limits import LimitsConfig
 from pipeline.stages.output_rows import (
     OutputRow,
+    TextColumns,
     carried_columns,
     carried_names,
     expand_texts,
@@ -37,10 +38,11 @@ def expanded(window: pa.Table, columns: list[str]) -> list[OutputRow]:
 class Letters:
     """A preprocessor whose tokens are the letters of a text; an empty one has one token too."""
 
-    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         words = [text or "." for text in texts]
         ids = np.array([ord(letter) for word in words for letter in word], np.int64)
-        return ids, np.array([len(word) for word in words], np.int64)
+        cut = np.array(["…" in word for word in words], bool)
+        return ids, np.array([len(word) for word in words], np.int64), cut
 
 
 def test_one_row_for_each_text() -> None:
@@ -118,6 +120,10 @@ def test_tokens_are_those_of_the_texts_that_are_read() -> None:
     tokenize(rows, Letters())  # type: ignore[arg-type]
     ids = [[None if one is None else "".join(map(chr, one)) for one in row.token_ids] for row in rows]
     assert ids == [["ab", None], [None, None], [None, "c"]]
+    assert [row.truncated for row in rows] == [False, None, False]
+    [cut] = [OutputRow(0, None, ["a", "b…"])]
+    tokenize([cut], Letters())  # type: ignore[arg-type]
+    assert cut.truncated
     tokenize([], Letters())  # type: ignore[arg-type]
 
 
@@ -151,7 +157,7 @@ def test_row_ids() -> None:
 def test_the_table_of_a_micro_batch() -> None:
     window = pa.table({"n": [5, 6], "text": [["a", None], []]})
     rows = expanded(window, ["text"])
-    table = to_table(window, rows[::-1], np.array([[-1], [-1], [0]]), "text")
+    table = to_table(window, rows[::-1], np.array([[-1], [-1], [0]]), TextColumns(["text"], True))
     assert table.select(["n", "text", "text_index", "__texts", "__pair0"]).to_pylist() == [
         {"n": 6, "text": None, "text_index": None, "__texts": 1, "__pair0": -1},
         {"n": 5, "text": None, "text_index": 1, "__texts": 2, "__pair0": -1},
@@ -159,6 +165,11 @@ def test_the_table_of_a_micro_batch() -> None:
     ]
     assert table["error"].to_pylist() == ["text_empty", "text_null", None]
     assert table["error_detail"].to_pylist() == [EMPTY_LIST.detail, NULL.detail, None]
-    plain = to_table(window.select(["n"]), rows, np.array([[0, 1]] * 3), "text")
-    assert plain.column_names == ["n", "text_index", "__texts", "error", "error_detail", "__pair0", "__pair1"]
-    assert "text_index" not in to_table(window, rows, np.zeros((3, 1), np.int64), None).column_names
+    plain = to_table(window.select(["n"]), rows, np.array([[0, 1]] * 3), TextColumns(["text"], True))
+    assert plain.column_names == [
+        *("n", "text_index", "text_truncated", "__texts", "error", "error_detail", "__pair0", "__pair1")
+    ]
+    assert (
+        "text_index"
+        not in to_table(window, rows, np.zeros((3, 1), np.int64), TextColumns(["text"], False)).column_names
+    )

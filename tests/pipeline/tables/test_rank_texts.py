@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,21 +11,22 @@ from pipeline.common.error_codes import Failure
 from pipeline.tables.rank_texts import Candidates, RankTexts
 
 INVALID = Failure("text_invalid", "byte 0xff")
-TEXTS = RankTexts(np.arange(5) + 7, ["a", None, " \t", INVALID, "b"], None)
+TEXTS = RankTexts(pa.array(range(7, 12)), ["a", None, " \t", INVALID, "b"], None)
 
 
 def candidates(pairs: set[tuple[int, int]]) -> Candidates:
     """Candidates of pairs (image, text)."""
     ordered = np.array(sorted(pairs), np.int64).reshape(-1, 2)
     images, begins = np.unique(ordered[:, 0], return_index=True)
-    return Candidates(images, np.append(begins, len(ordered)), ordered[:, 1])
+    return Candidates(pa.array(images), np.append(begins, len(ordered)), ordered[:, 1])
 
 
 @given(st.sets(st.tuples(st.integers(-3, 3), st.integers(0, 4))), st.integers(-4, 4))
 def test_the_texts_of_an_image(pairs: set[tuple[int, int]], image: int) -> None:
-    found = candidates(pairs).of(image)
+    found, again = candidates(pairs).of(pa.array([image, image]))
     assert found.tolist() == sorted(text for other, text in pairs if other == image)
     assert found.dtype == np.int64
+    assert np.array_equal(found, again)
 
 
 def test_texts_that_cannot_be_read() -> None:
@@ -36,6 +38,7 @@ def test_texts_that_cannot_be_read() -> None:
         None,
     ]
     assert TEXTS.readable.tolist() == [0, 4]
+    assert TEXTS.strings == ["a", "", " \t", "", "b"]
 
 
 @given(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 4))))
@@ -48,7 +51,7 @@ def test_pairs_to_read(pairs: set[tuple[int, int]]) -> None:
 def test_the_hash_is_of_texts_ids_and_candidates() -> None:
     some = [
         TEXTS,
-        RankTexts(TEXTS.ids + 1, TEXTS.texts, None),
+        RankTexts(pa.array(range(8, 13)), TEXTS.texts, None),
         RankTexts(TEXTS.ids, ["a", "None", " \t", INVALID, "b"], None),
         RankTexts(TEXTS.ids, ["a", None, " \t", "b", INVALID], None),
         RankTexts(TEXTS.ids, TEXTS.texts, candidates(set())),
@@ -56,4 +59,6 @@ def test_the_hash_is_of_texts_ids_and_candidates() -> None:
         RankTexts(TEXTS.ids, TEXTS.texts, candidates({(0, 1)})),
     ]
     assert len({texts.fingerprint for texts in some}) == len(some)
-    assert RankTexts(TEXTS.ids.copy(), list(TEXTS.texts), None).fingerprint == TEXTS.fingerprint
+    assert RankTexts(pa.array(range(7, 12)), list(TEXTS.texts), None).fingerprint == TEXTS.fingerprint
+    ids = [RankTexts(pa.array(ids), TEXTS.texts, None) for ids in (list("abcde"), [b"a", b"b", b"c", b"d", b"e"])]
+    assert ids[0].fingerprint != ids[1].fingerprint

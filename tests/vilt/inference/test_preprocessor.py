@@ -40,8 +40,8 @@ def test_pairs_of_images_alone() -> None:
     assert (pairs.text_lengths.tolist(), pairs.image_index.tolist(), len(pairs.token_ids)) == ([0, 0], [0, 1], 0)
     assert [grid.patches for grid in pairs.grids] == [4, 6]
     assert len(pairs.patches) == 10
-    ids, lengths = PREPROCESSOR.tokens(["a", "b"])
-    assert (ids.tolist(), lengths.tolist()) == ([], [0, 0])
+    ids, lengths, cut = PREPROCESSOR.tokens(["a", "b"])
+    assert (ids.tolist(), lengths.tolist(), cut.tolist()) == ([], [0, 0], [False, False])
 
 
 def test_settings_tell_preprocessors_apart() -> None:
