@@ -44,12 +44,14 @@ def test_a_job() -> None:
         "rejected 2",
         f"1 image_null: {REASONS['image_null']}",
         f"1 text_null: {REASONS['text_null']}",
-        "time 20.0 s in all; 12.3 s for the rows, 121.6 pairs/s, 7.7 s to end; 8.0 s in the model",
+        "time 20.0 s in all; 12.3 s for the rows, 121.6 pairs/s; 7.7 s to end; 8.0 s in the model",
         "batches 1,200, 93% full, no padding",
         "model zoo://scenes in float32 on cpu",
         "output out/ (Parquet files: 2)",
     ]
-    assert lines(SUMMARY)[5].startswith("time 12.3 s for the rows")
+    assert lines(SUMMARY)[5] == "time 12.3 s for the rows, 121.6 pairs/s; 8.0 s in the model"
+    parts = {"prepare": 1.5, "start": 2.5, "rows": 12.34}
+    assert "pairs/s; 1.5 s to prepare, 2.5 s to start; 8.0" in lines(replace(SUMMARY, parts=parts))[5]
 
 
 def test_several_tasks_lists_of_texts_and_a_job_that_was_resumed() -> None:

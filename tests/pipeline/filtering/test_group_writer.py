@@ -27,7 +27,7 @@ def written(path: Path, sizes: list[int]) -> pq.ParquetFile:
     return pq.ParquetFile(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 9)))
 def test_every_row_in_order_in_groups(tmp_path: Path, sizes: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
