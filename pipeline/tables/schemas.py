@@ -113,6 +113,11 @@ def is_convertible(kind: pa.DataType) -> bool:
     return not re.search(r"list_view<", str(kind))
 
 
+def levels(kind: pa.DataType) -> int:
+    """Return how many lists, structs and maps stand within each other in a type."""
+    return 1 + max((levels(kind.field(i).type) for i in range(kind.num_fields)), default=-1)
+
+
 def as_text(kind: pa.DataType) -> pa.DataType:
     """Return the type of a column of texts that are stored as binary: the same with strings."""
     if pa.types.is_binary(kind):
