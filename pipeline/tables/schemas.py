@@ -200,8 +200,8 @@ def _view_as_text(values: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.C
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         stored = values.cast(pa.list_(pa.binary()) if pa.types.is_list(kind) else pa.large_list(pa.binary()))
         texts = _view_as_text(stored.values, kind.value_type)
-        build = pa.ListArray if pa.types.is_list(kind) else pa.LargeListArray
-        return build.from_arrays(stored.offsets, texts, type=kind, mask=stored.is_null())
+        # Not `from_arrays`, which takes no null lists of an array that is a slice.
+        return pa.Array.from_buffers(kind, len(stored), stored.buffers()[:2], offset=stored.offset, children=[texts])
     return values.cast(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()).view(kind)
 
 
