@@ -55,7 +55,7 @@ def test_a_list_of_texts_is_not_repeated_for_each_of_them() -> None:
     texts = [f"a red star {i:09d}" for i in range(2000)]
     [batch] = batches_of([{"id": 1, "image": png(64, 48), "texts": texts}], 10**6)
     assert batch.rows["texts"].to_pylist() == texts, "each row has its own text"
-    assert batch.rows.column_names[:2] == ["texts", "id"]
+    assert batch.rows.column_names[:2] == ["id", "texts"]
     assert batch.rows.nbytes < 10**6
 
 
