@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ from jobs.console.tables import columns, facts, lines, stacked
 from jobs.reports.summary import rejected_table
 from pipeline.reindexing.reindex import Reindexed
 from pipeline.results.delta_commit import Commit
+from vilt.common.json_text import read_json
 
 OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left")  # counts
 UNIT = "vilt."  # prefix of the keys of a lineage
@@ -77,7 +77,7 @@ def commit_values(commit: Commit, new: bool = True, retried: int | None = None) 
         "standing": commit.standing,
         "seconds": commit.seconds if new else 0.0,
         **lineage,
-        "versions": json.loads(lineage["versions"]),
+        "versions": read_json(lineage["versions"]),
     }
 
 
@@ -86,7 +86,7 @@ def _entry(commit: Commit) -> RenderableType:
     done, lineage = commit.counts, commit.lineage
     what = f"version {commit.restored} again" if commit.restored is not None else _files(done)
     rejected = _reasons(commit.rejected) or "none"
-    versions = json.loads(lineage["vilt.versions"])
+    versions = read_json(lineage["vilt.versions"])
     rows = f"{done['rows_read']:,} read, {done['rows_moved']:,} moved, {done['rows_left']:,} left"
     model = f"{lineage['vilt.model']}, weights {lineage['vilt.weights_sha256'][:12]}"
     named = [

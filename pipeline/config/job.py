@@ -14,8 +14,9 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import InputConfig, TextsConfig
+from pipeline.config.limits import LimitsConfig
 from pipeline.config.output import OutputConfig
-from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "int8", "float8"]

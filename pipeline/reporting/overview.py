@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import made_columns, read_summary, result_files, score_column
 from pipeline.tables.table import TableFiles, open_files, read_columns
+from vilt.common.json_text import read_json
 
 WINDOW_ROWS = 2**16  # read at a time
 MOST_ANSWERS = 20
@@ -160,5 +160,5 @@ def _failures(
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what made the results, as names and values."""
     names = {key.removeprefix("vilt."): value for key, value in summary["lineage"].items()}
-    versions = json.loads(names.pop("versions", "{}"))
+    versions = read_json(names.pop("versions", "{}"))
     return [*sorted(names.items()), ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]

@@ -8,6 +8,8 @@ from typing import Any
 
 from deltalake.transaction import CommitProperties
 
+from vilt.common.json_text import read_json
+
 KEY = "vilt.commit"
 FROM_LOG = ("version", "at")  # known from the log itself
 
@@ -47,7 +49,7 @@ class Commit:
         """Return the commit that an entry of the log tells of; None if another program made it."""
         if KEY not in entry:
             return None
-        values = json.loads(entry[KEY])
+        values = read_json(entry[KEY])
         known = {one.name for one in fields(cls)}
         return cls(
             **{name: value for name, value in values.items() if name in known},

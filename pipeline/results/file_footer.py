@@ -16,6 +16,7 @@ from pipeline.common.columns import ERROR, ROW_KEY, ROW_SOURCE, TEXTS
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.stages.batch_stats import BatchStats
+from vilt.common.json_text import read_json
 
 FOOTER = "vilt.written"
 STORED_NAMES = {"complete": "places", "file_versions": "editions"}  # what footers call them
@@ -119,7 +120,7 @@ class ResultFile:
     @classmethod
     def from_json(cls, text: str | bytes) -> ResultFile:
         """Decode what `to_json` wrote."""
-        stored: dict[str, Any] = json.loads(text)
+        stored: dict[str, Any] = read_json(text)
         values = {f.name: stored[name] for f in fields(cls) if (name := STORED_NAMES.get(f.name, f.name)) in stored}
         for name in ("complete", "retryable"):
             values[name] = RowSet.decode(values[name])

@@ -13,6 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whole
+from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
 A = TypeVar("A")
@@ -46,7 +47,7 @@ class WorkFolder:
         """Return a JSON file; None if there is none."""
         self.filesystem.invalidate_cache()
         try:
-            return json.loads(self.filesystem.cat_file(f"{self.path}/{name}"))
+            return read_json(self.filesystem.cat_file(f"{self.path}/{name}"))
         except FileNotFoundError:
             return None
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS
-from pipeline.common.error_codes import Failure, values_or_failures
+from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, UNREAD
+from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
+from pipeline.config.limits import LimitsConfig
+from pipeline.stages.text_values import text_values
 from pipeline.tables.table import with_row_id
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.grids import Grid
@@ -58,14 +61,33 @@ class OutputRow:
         return self.failure or next((text for text in self.texts if isinstance(text, Failure)), None)
 
 
-def expand_texts(window: pa.Table, text_columns: list[str]) -> list[OutputRow]:
-    """Return the output rows of a window: one for each row, or one for each text of its list; at least one."""
+def without_unread(window: pa.Table) -> tuple[pa.Table, dict[int, Failure]]:
+    """Return a window without the column `__unread`, and row -> why it could not be read."""
+    if UNREAD not in window.column_names:
+        return window, {}
+    found = enumerate(window[UNREAD].to_pylist())
+    return window.drop_columns([UNREAD]), {row: Failure(**failure) for row, failure in found if failure}
+
+
+def expand_texts(
+    window: pa.Table, text_columns: list[str], limits: LimitsConfig, failures: Mapping[int, Failure]
+) -> list[OutputRow]:
+    """Return the output rows of a window: one for each row, or one for each text of its list; at least one.
+
+    Args:
+        window: The rows.
+        text_columns: The columns of texts.
+        limits: What a row may hold.
+        failures: Row -> why it is not read; it is one row of the output.
+    """
     if not text_columns:
         return [OutputRow(row, None, [NO_TEXT]) for row in range(window.num_rows)]
-    columns = [values_or_failures(window[name], "text_invalid") for name in text_columns]
+    columns = [text_values(window[name], limits) for name in text_columns]
     rows: list[OutputRow] = []
     for window_row, values in enumerate(zip(*columns, strict=True)):
-        if isinstance(values[0], list):  # lists come from one column alone
+        if window_row in failures:
+            rows.append(OutputRow(window_row, None, [failures[window_row]] * len(text_columns)))
+        elif isinstance(values[0], list):  # lists come from one column alone
             rows += _rows_of_list(window_row, values[0])
         else:
             rows.append(OutputRow(window_row, None, _texts_of_columns(text_columns, values)))
@@ -141,11 +163,13 @@ def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, l
         pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
         list_column: The column whose lists of texts became rows of their own, if there is one.
     """
-    table = carried.take(pa.array([row.window_row for row in rows], pa.int64()))
+    names = carried.column_names
+    table = carried.select([name for name in names if name != list_column])  # lest every text repeats the list
+    table = table.take(pa.array([row.window_row for row in rows], pa.int64()))
     if list_column is not None:
-        if list_column in table.column_names:
+        if list_column in names:
             raw_texts = pa.array([row.raw_text for row in rows], pa.string())
-            table = table.set_column(table.column_names.index(list_column), list_column, raw_texts)
+            table = table.add_column(names.index(list_column), list_column, raw_texts)
         table = table.append_column(TEXT_INDEX, pa.array([row.text_index for row in rows], pa.int32()))
     texts = Counter(row.window_row for row in rows)
     table = table.append_column(TEXTS, pa.array([texts[row.window_row] for row in rows], pa.int32()))

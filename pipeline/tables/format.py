@@ -16,7 +16,9 @@ from typing import Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.config.limits import ROW_BYTES
 from pipeline.tables.filter_expression import Filter
+from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
@@ -108,12 +110,16 @@ class OpenOptions:
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
+        row_bytes: Most bytes of a JSON line, and of a text or JSON that is a member of a tar.
+        json_depth: Most levels of lists and objects in JSON.
     """
 
     id_column: str | None = None
     text_columns: tuple[str, ...] = ()
     filter: str | None = None
     image_bytes: int = MAX_IMAGE_BYTES
+    row_bytes: int = ROW_BYTES
+    json_depth: int = MAX_DEPTH
 
 
 class TableReader(Protocol):

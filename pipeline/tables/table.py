@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import ray.data
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS
+from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
@@ -154,12 +154,20 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         ConfigError: A file or a column is wrong.
     """
     spec = config.input
-    options = OpenOptions(spec.id, tuple(config.text_columns), spec.filter, config.limits.image_bytes)
+    limits = config.limits
+    options = OpenOptions(
+        spec.id,
+        tuple(config.text_columns),
+        spec.filter,
+        limits.image_bytes,
+        limits.row_bytes,
+        limits.json_depth,
+    )
     table = open_listed(listing or list_table(spec, config.storage), options)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     table.check_readable(None if spec.columns is None else [*named, *spec.columns])
     columns, schema = check_columns(table.schema, config), table.schema
-    for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE):
+    for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE, UNREAD):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
@@ -184,7 +192,8 @@ def read(
         transform: Windows of `batch.window_rows` rows -> the rows of the Dataset; it runs in the read tasks.
         label_selector: Labels of the nodes to read on; None: any.
     """
-    plan = replace(read_plan(table, config.batch.window_rows), row_source=config.output.format == "delta")
+    batch, delta = config.batch, config.output.format == "delta"
+    plan = replace(read_plan(table, batch.window_rows), row_source=delta, window_bytes=batch.window_bytes)
     source = TableSource(table.unread(done), plan, transform)
     return ray.data.read_datasource(
         source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=label_selector
@@ -200,7 +209,8 @@ def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> I
     """Yield the rows of the table in order, with these columns, `__row_key` and `row_hash`, in this process."""
     plan = table.plan(names, window_rows)
     for unread in table.unread(RowSet.none()):
-        yield from unread.read(plan)
+        for rows in unread.read(plan):
+            yield rows.drop_columns([UNREAD]) if UNREAD in rows.column_names else rows
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:

@@ -52,8 +52,17 @@ class AnyPreprocessor(Protocol):
         """Return the grid of a stored image, without decoding it. Raises `ImageError`."""
         ...
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Return the rows of a stored image, (rows * cols, width). Raises `ImageError`."""
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        """Return the rows of a stored image, (rows * cols, width).
+
+        Args:
+            data: The image.
+            max_pixels: Most pixels.
+            seconds: Most seconds to decode it, see `vilt.processing.decoding.decode_pixels`.
+
+        Raises:
+            ImageError: It is damaged, or exceeds a limit.
+        """
         ...
 
 
@@ -96,13 +105,13 @@ class ImagePreprocessor:
         """Return the grid of an encoded image, from its header alone. Raises `ImageError`."""
         return self.grid(*read_size(data, max_pixels, self.images.exif_orientation))
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
         upright = self.images.exif_orientation
         if self.decode == "exact":
-            return self.patches(decode_pixels(data, max_pixels, upright))[0]
+            return self.patches(decode_pixels(data, max_pixels, upright, seconds=seconds))[0]
         height, width = self.images.resized(*read_size(data, max_pixels, upright))
-        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width), seconds=seconds)
         return patchify(resample.resize(pixels, height, width, self.images.resample), self.patch_size)
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:

@@ -52,7 +52,8 @@ class ToyPreprocessor:
         del data, max_pixels
         return Grid(self.side, self.side)
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        del seconds
         pixels = np.asarray(decode(data, max_pixels, False).convert("RGB"))[: self.side, : self.side]
         return np.ascontiguousarray(pixels).reshape(-1, 3)
 

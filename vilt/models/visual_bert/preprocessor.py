@@ -54,9 +54,9 @@ class RegionPreprocessor:
         del max_pixels
         return Grid(1, len(data) // self.rows.bytes)
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the features, float32 (regions, width)."""
-        del max_pixels
+        del max_pixels, seconds
         return np.frombuffer(data, np.float32).reshape(-1, self.width)
 
     def pairs(self, features: Sequence[np.ndarray], texts: Sequence[str]) -> Pairs:
