@@ -36,6 +36,7 @@ class Config:
     """
 
     model_type: ClassVar[str]
+    hidden_size: int
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
     sub_configs: ClassVar[dict[str, Any]] = {}
     attribute_map: ClassVar[dict[str, str]] = {}
