@@ -164,6 +164,7 @@ WHY = {
     "lib.{c}(hidden_size=30).to_diff_dict()['hidden_size']": {
         "": "heads that do not share the hidden size are refused by the config, not first by the model",
     },
+    "lib.{c}()('nothing')": {"": "an ImageError, which is a ValueError with a reason"},
     "files_({m}, tmp, is_main_process=False)": {"": "only the main process writes; theirs writes the weights in all"},
 }
 FAMILIES = {"VisualBert": "VisualBERT", "Vilt": "ViLT", "ViT": "ViT"}  # by how the names of classes begin
@@ -176,7 +177,7 @@ PROBES = [
         for line in CONFIGS
     ),
     *(
-        Probe(c, line.replace("{c}", c))
+        Probe(c, line.replace("{c}", c), WHY.get(line, {}).get("", ""))
         for c in ("ViltImageProcessor", "ViTImageProcessor")
         for line in IMAGE_PROCESSORS
     ),
