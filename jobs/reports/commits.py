@@ -17,12 +17,13 @@ OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved
 UNIT = "vilt."  # prefix of the keys of a lineage
 
 
-def commit_table(run: Reindexed, uri: str) -> RenderableType:
+def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> RenderableType:
     """Lay out for a person what a run did.
 
     Args:
         run: The run, and the version of the table that it made or found.
         uri: Of the table.
+        seconds: Of the whole command, start and end included; None if it was not measured.
     """
     commit, done = run.commit, run.commit.counts
     standing = sum(commit.standing.values())
@@ -42,10 +43,14 @@ def commit_table(run: Reindexed, uri: str) -> RenderableType:
     if run.retried:
         head.append(("retried", f"{run.retried:,} rows, whose error was transient"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
+    if commit.texts_truncated:
+        head.append(
+            ("truncated", f"{commit.texts_truncated:,} texts of the table, of more tokens than the model reads")
+        )
     tail = [
         *([("no result", f"{standing:,} rows of the table: {_reasons(commit.standing)}")] if standing else []),
         ("rows", f"{done['rows_out']:,}, of {done['rows_in']:,} rows of the input"),
-        ("time", f"{commit.seconds:.1f} s"),
+        ("time", f"{'' if seconds is None else f'{seconds:.1f} s in all; '}{commit.seconds:.1f} s until committed"),
         ("model", commit.lineage["vilt.model"]),
         ("output", f"{uri}, version {commit.version}"),
     ]
@@ -57,13 +62,16 @@ def history_table(commits: list[Commit]) -> RenderableType:
     return stacked([_entry(commit) for commit in commits], gap=True)
 
 
-def commit_values(commit: Commit, new: bool = True, retried: int | None = None) -> dict[str, Any]:
+def commit_values(
+    commit: Commit, new: bool = True, retried: int | None = None, seconds: float | None = None
+) -> dict[str, Any]:
     """Return a version as JSON values.
 
     Args:
         commit: The version.
         new: Whether the run that reports it has made it; if not, the counts of what a run did are 0.
         retried: Rows that the run has tried again; None if it is not known.
+        seconds: Of the whole command that reports it; None if it was not measured.
     """
     lineage = {key.removeprefix(UNIT): value for key, value in commit.lineage.items()}
     return {
@@ -75,7 +83,9 @@ def commit_values(commit: Commit, new: bool = True, retried: int | None = None) 
         **({} if retried is None else {"rows_retried": retried}),
         "rejected": commit.rejected if new else {},
         "standing": commit.standing,
+        "texts_truncated": commit.texts_truncated,
         "seconds": commit.seconds if new else 0.0,
+        **({} if seconds is None else {"whole_seconds": round(seconds, 3)}),
         **lineage,
         "versions": read_json(lineage["versions"]),
     }

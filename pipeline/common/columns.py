@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
+ROW_ID, TEXT_INDEX, TEXT_TRUNCATED = "row_id", "text_index", "text_truncated"
+ERROR, DETAIL = "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's number; Ray Data's name for its own
 ROW_KEY = "__row_key"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written
 ROW_SOURCE = "row_source"  # struct, of tables that follow their input: see `pipeline.tables.provenance`

@@ -24,6 +24,7 @@ class Commit:
         counts: Files and rows, by what became of them.
         rejected: Reason -> rows that this run read and that have no result.
         standing: Reason -> rows of the whole table without a result.
+        texts_truncated: Rows of the whole table of whose text the model read the beginning alone.
         lineage: How the results were made, as in the footers of the files.
         seconds: How long the run took.
         input: The section `input` of the config.
@@ -40,6 +41,7 @@ class Commit:
     seconds: float
     input: dict[str, Any]
     standing: dict[str, int] = field(default_factory=dict)
+    texts_truncated: int = 0
     restored: int | None = None
     version: int = field(default=-1, compare=False)
     at: float = field(default=0.0, compare=False)
@@ -76,6 +78,7 @@ class Commit:
             "pairs": rows,
             "scored": rows - sum(self.standing.values()),
             "rejected": self.standing,
+            "texts_truncated": self.texts_truncated,
             "files": [f"version {self.version}"],
             "seconds": self.seconds,
             "lineage": self.lineage,

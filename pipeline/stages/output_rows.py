@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS, UNREAD
+from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXT_TRUNCATED, TEXTS, UNREAD
 from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
 from pipeline.config.limits import LimitsConfig
@@ -36,6 +36,7 @@ class OutputRow:
         token_ids: int64 ids of each text; None for a text that is not read.
         grids: The patch grid of each image.
         image_tokens: Tokens of all images.
+        truncated: Whether the model reads the beginning of a text alone; None if it reads none.
         failure: The reason why nothing can be read for the row.
     """
 
@@ -47,6 +48,7 @@ class OutputRow:
     token_ids: list[np.ndarray | None] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     image_tokens: int = 0
+    truncated: bool | None = None
     failure: Failure | None = None
 
     @property
@@ -59,6 +61,19 @@ class OutputRow:
     def reported_failure(self) -> Failure | None:
         """Return what `error` and `error_detail` say: the row's failure, else that of its first bad text."""
         return self.failure or next((text for text in self.texts if isinstance(text, Failure)), None)
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """The columns of texts that a job reads; none if it reads images alone, or its texts come from elsewhere.
+
+    Attributes:
+        names: The columns.
+        are_lists: Whether the one column holds lists of texts, each of which becomes a row.
+    """
+
+    names: Sequence[str]
+    are_lists: bool
 
 
 def without_unread(window: pa.Table) -> tuple[pa.Table, dict[int, Failure]]:
@@ -126,12 +141,14 @@ def _text_or_failure(value: str | Failure | None) -> Text:
 
 
 def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
-    """Set `token_ids` of every row: ids for the texts that will be read, None for the others."""
+    """Set `token_ids` of every row, ids for the texts that will be read and None for the others, and `truncated`."""
     texts = [None if row.failure or isinstance(text, Failure) else text for row in rows for text in row.texts]
-    ids, lengths = preprocessor.tokens([text or "" for text in texts])
-    ids_of_texts = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), strict=False)
+    ids, lengths, cut = preprocessor.tokens([text or "" for text in texts])
+    of_texts = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), cut.tolist(), strict=False)
     for row in rows:
-        row.token_ids = [ids if text else None for text, ids in islice(ids_of_texts, len(row.texts))]
+        own = list(islice(of_texts, len(row.texts)))
+        row.token_ids = [ids if text else None for text, ids, _ in own]
+        row.truncated = any(lost for _, _, lost in own) if any(text for text, _, _ in own) else None
 
 
 def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
@@ -154,15 +171,16 @@ def carried_names(names: list[str], config: JobConfig) -> list[str]:
     return [name for name in names if name not in dropped]
 
 
-def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, list_column: str | None) -> pa.Table:
+def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, texts_of: TextColumns) -> pa.Table:
     """Return the Arrow rows of a micro-batch.
 
     Args:
         carried: The window's carried columns.
         rows: The output rows of the micro-batch.
         pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
-        list_column: The column whose lists of texts became rows of their own, if there is one.
+        texts_of: Where the texts come from.
     """
+    list_column = texts_of.names[0] if texts_of.are_lists else None
     names = carried.column_names
     table = carried.select([name for name in names if name != list_column])  # lest every text repeats the list
     table = table.take(pa.array([row.window_row for row in rows], pa.int64()))
@@ -171,6 +189,9 @@ def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, l
             raw_texts = pa.array([row.raw_text for row in rows], pa.string())
             table = table.add_column(names.index(list_column), list_column, raw_texts)
         table = table.append_column(TEXT_INDEX, pa.array([row.text_index for row in rows], pa.int32()))
+    if texts_of.names:
+        truncated = [None if row.failure else row.truncated for row in rows]
+        table = table.append_column(TEXT_TRUNCATED, pa.array(truncated, pa.bool_()))
     texts = Counter(row.window_row for row in rows)
     table = table.append_column(TEXTS, pa.array([texts[row.window_row] for row in rows], pa.int32()))
     failures = [row.reported_failure or (None, None) for row in rows]

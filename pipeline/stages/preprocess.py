@@ -18,7 +18,14 @@ from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.stages.bucketing import bucket, measure_images, pack
 from pipeline.stages.image_cells import attach_images
 from pipeline.stages.micro_batch import MicroBatch, Prepared
-from pipeline.stages.output_rows import carried_columns, expand_texts, to_table, tokenize, without_unread
+from pipeline.stages.output_rows import (
+    TextColumns,
+    carried_columns,
+    expand_texts,
+    to_table,
+    tokenize,
+    without_unread,
+)
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.stages.window_parts import WindowPart, window_parts
 from pipeline.tables.column_checks import Columns
@@ -89,10 +96,10 @@ class Preprocess:
         measure_images(rows, images, preprocessor, self.images, config.limits.image_pixels)
         tokenize(rows, preprocessor)
         carried = carried_columns(part.rows, config)
-        list_column = config.text_columns[0] if self.columns.text_is_list else None
+        texts_of = TextColumns(config.text_columns, self.columns.text_is_list)
         for bucketed in bucket(rows, self.tokens):
             packed = pack(bucketed, images, preprocessor, config.limits)
-            table = to_table(carried, bucketed, packed.pair_index, list_column)
+            table = to_table(carried, bucketed, packed.pair_index, texts_of)
             input_rows = len({row.window_row for row in bucketed})
             share = input_rows / part.rows.num_rows
             prepared = Prepared(

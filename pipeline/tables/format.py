@@ -106,7 +106,7 @@ class OpenOptions:
     """What a config says about opening a table.
 
     Attributes:
-        id_column: The column of ids; CSV reads it as integers.
+        id_column: The column of ids; CSV reads integers there as such.
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
@@ -147,6 +147,8 @@ class OpenedTable:
         filter: The rows to read, checked against the schema.
         unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
             runs without them.
+        metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
+            files share.
     """
 
     files: list[OpenedFile]
@@ -154,6 +156,7 @@ class OpenedTable:
     reader: TableReader
     filter: Filter | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

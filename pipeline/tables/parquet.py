@@ -31,6 +31,7 @@ from pipeline.tables.parquet_footers import (
     common_int96_unit,
     read_footers,
     schema_with_unit,
+    shared_metadata,
 )
 from pipeline.tables.parquet_sizes import rows_within
 from pipeline.tables.partitions import Partitions, find_partitions
@@ -76,7 +77,8 @@ class ParquetFormat(TableFormat):
                 splits = _counted(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
 
-        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition, unreadable)
+        splits = list(in_threads(opened, range(len(files))))
+        return OpenedTable(splits, schema, reader, condition, unreadable, shared_metadata(footers))
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
 from pipeline.common.errors import ConfigError
+from pipeline.common.row_ids import ids_of
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
@@ -39,6 +39,7 @@ class TableFiles:
         schema: The columns of all files together.
         filter: The rows to read; None: all.
         unreadable: Columns that are not in `schema` -> why they cannot be read.
+        metadata: Keys and values of the files' footers, see `OpenedTable`.
     """
 
     files: list[OpenedFile]
@@ -49,6 +50,7 @@ class TableFiles:
     schema: pa.Schema
     filter: Filter | None
     unreadable: Mapping[str, str]
+    metadata: Mapping[str, str]
 
     @property
     def rows(self) -> int:
@@ -140,6 +142,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.schema,
         opened.filter,
         opened.unreadable,
+        opened.metadata,
     )
 
 
@@ -214,10 +217,12 @@ def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> I
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
-    """Return `rows` with an int64 column `row_id`: the user's ids, or the 64 bits of the row hash."""
+    """Return `rows` with the column `row_id`: the user's ids, in their type, or the 64 bits of the row hash, int64."""
     if id_column is None:
         ids = pa.chunked_array([chunk.view(pa.int64()) for chunk in rows[ROW_HASH].chunks], pa.int64())
         return rows.drop_columns([ROW_HASH]).append_column(ROW_ID, ids)
     rows = rows.drop_columns([ROW_HASH]) if ROW_HASH in rows.column_names else rows
-    ids = pc.cast(rows[id_column], pa.int64(), safe=False)  # of uint64, the same 64 bits
-    return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
+    ids = ids_of(rows[id_column])
+    if id_column == ROW_ID:
+        return rows.set_column(rows.column_names.index(ROW_ID), ROW_ID, ids)
+    return rows.append_column(ROW_ID, ids)

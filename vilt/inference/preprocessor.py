@@ -44,8 +44,8 @@ class AnyPreprocessor(Protocol):
         """Return all that decides rows and tokens: equal for two checkpoints that preprocess alike."""
         ...
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the token ids of all texts end to end, and the length of each, int64."""
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the token ids of all texts end to end, the length of each, int64, and which lost their end, bool."""
         ...
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
@@ -92,9 +92,9 @@ class ImagePreprocessor:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
         return self.images.to_dict(), self.patch_size, self.decode  # a file's lists are equal to a class's tuples
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return no token for any text."""
-        return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
+        return np.empty(0, np.int64), np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def grid(self, height: int, width: int) -> Grid:
         """Return the grid of an image of this size in pixels. Raises `ImageError` when none fits."""
@@ -125,7 +125,7 @@ class ImagePreprocessor:
     def image_pairs(self, images: Sequence[ImageInput]) -> Pairs:
         """Return every image as a pair, with a text that has no tokens."""
         patches, grids = zip(*(self.patches(image) for image in images), strict=True)
-        ids, lengths = self.tokens([""] * len(images))
+        ids, lengths, _ = self.tokens([""] * len(images))
         return Pairs(ids, lengths, np.concatenate(patches), grids, np.arange(len(images)))
 
 

@@ -45,8 +45,8 @@ class ToyPreprocessor:
     def settings(self) -> tuple[object, ...]:
         return (self.side,)
 
-    def tokens(self, texts: Any) -> tuple[np.ndarray, np.ndarray]:
-        return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
+    def tokens(self, texts: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.empty(0, np.int64), np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         del data, max_pixels

@@ -45,9 +45,9 @@ class RegionPreprocessor:
         """Return all that decides the tokens and the width of features."""
         return (self.width, *tokenizer_settings(self.tokenizer))
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return [CLS] ... [SEP] of each text; see `AnyPreprocessor`."""
-        return self.tokenizer.ragged(texts)
+        return self.tokenizer.ragged_and_cut(texts)
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         """Return one row of as many columns as there are regions."""
