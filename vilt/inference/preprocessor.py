@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from typing_extensions import Self
 
-from vilt.common.configuration import both
+from vilt.common.patch_config import both
 from vilt.common.storage import Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
