@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from typing_extensions import Self
 
-from vilt.common.configuration import both
+from vilt.common.patch_config import both
 from vilt.common.storage import Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
@@ -90,7 +90,7 @@ class ImagePreprocessor:
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
-        return self.images, self.patch_size, self.decode
+        return self.images.to_dict(), self.patch_size, self.decode  # a file's lists are equal to a class's tuples
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return no token for any text."""
