@@ -101,6 +101,7 @@ def check_models(config: JobConfig) -> Models:
             folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
             tensors, hashes[uri] = checkpoint.read(folder)
+            predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
