@@ -22,7 +22,7 @@ from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.reader import Results, open_results, read_summary
+from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
@@ -127,7 +127,7 @@ def _summary_of(uri: str, config: FilterConfig) -> dict[str, Any]:
     """Return the summary of the results; {} if another program made them."""
     try:
         return read_summary(uri, "scores", config.storage)
-    except ConfigError:
+    except NoSummaryError:
         return {}
 
 

@@ -160,5 +160,9 @@ def _failures(
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what made the results, as names and values."""
     names = {key.removeprefix("vilt."): value for key, value in summary["lineage"].items()}
-    versions = json.loads(names.pop("versions", "{}"))
-    return [*sorted(names.items()), ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]
+    text = names.pop("versions", "{}")
+    try:
+        shown = ", ".join(f"{name} {value}" for name, value in json.loads(text).items())
+    except (ValueError, AttributeError, RecursionError):  # another program's
+        shown = text
+    return [*sorted(names.items()), ("versions", shown)]
