@@ -66,7 +66,14 @@ def has_credentials(uri: str) -> bool:
 
 def _spellings(uri: str) -> set[str]:
     """Return the ways in which libraries write a URI."""
-    found = {uri, repr(uri)[1:-1], quote(uri), quote(uri, safe=""), unquote(uri), quote(uri, safe=":/?#[]@!$&'()*+,;=%")}
+    found = {
+        uri,
+        repr(uri)[1:-1],
+        quote(uri),
+        quote(uri, safe=""),
+        unquote(uri),
+        quote(uri, safe=":/?#[]@!$&'()*+,;=%"),
+    }
     try:
         found |= {str(URL(uri)), URL(uri).human_repr()}
     except ValueError:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vilt.checkpoints.archives import first_line
 from vilt.checkpoints.state_dict import Tensors, completed, today
 from vilt.common.errors import CheckpointError, short
+from vilt.common.skip_init import SkipInit
 
 LAYERS = re.compile(r"(?:.*\.)?encoder\.layer\.(\d{1,9})\.")
 MOST_MISSING = 2**28  # numbers, or twice what it holds, that a checkpoint may lack: a new head, a new table of words
@@ -82,7 +83,7 @@ def check_layers(tensors: Mapping[str, Tensor], config: Any, source: str) -> Non
 def on_meta(make: Callable[[], nn.Module], source: str) -> nn.Module:
     """Make a module without memory. Raises CheckpointError when its config makes no sense."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), SkipInit():
             return make()
     except Exception as error:  # torch says in many ways that a size is of no use
         raise CheckpointError(f"the config of {source!r} makes no model: {first_line(error)}") from None
@@ -116,10 +117,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | N
     """Copy tensors into a model that has all their names, in the model's dtype unless one is given."""
     if dtype is not None:
         model.to(dtype)
-    own = dict(model.state_dict(keep_vars=True))
+    parameters = dict(model.state_dict(keep_vars=True))
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)
 
 
 def fitted(

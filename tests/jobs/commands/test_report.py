@@ -152,7 +152,7 @@ def test_results_ask_no_server(outputs: Path, tmp_path: Path) -> None:
     shutil.copytree(outputs / "answers", out)
     for part in out.glob("part-*.parquet"):  # results that carry their images, as URIs
         table = pq.read_table(part)
-        footer = {**table.schema.metadata, b"vilt.model": url.encode()}
+        footer = {**pq.read_metadata(part).metadata, b"vilt.model": url.encode()}
         images = pa.array([f"{url}/{i}.png" if i % 2 else "file:///etc/passwd" for i in range(len(table))])
         table = table.append_column("image", images).replace_schema_metadata(footer)
         pq.write_table(table, part)

@@ -46,7 +46,9 @@ def test_what_is_hidden_and_what_stays(uri: str, shown: str) -> None:
 
 
 ANY = st.text(st.characters(codec="ascii"), max_size=4)
-SCHEME = st.sampled_from(["http", "https", "ftp", "s3", "S3", "HTTPS", "Ftp", "s3a", "gs", "sftp", "abfs", "hdfs", "x+y"])
+SCHEME = st.sampled_from(
+    ["http", "https", "ftp", "s3", "S3", "HTTPS", "Ftp", "s3a", "gs", "sftp", "abfs", "hdfs", "x+y"]
+)
 PATH = st.sampled_from(["", "/", "/a b/c.png", "/a@b", "/%40", "//", "/a;b", "/x.png?w=20"])
 
 
@@ -64,7 +66,9 @@ def with_user(draw: st.DrawFn) -> str:
 def with_query(draw: st.DrawFn) -> str:
     """A URL with the secret in its query."""
     name = draw(
-        st.sampled_from(["tok", "token", "sig", "X-Amz-Signature", "Signature", "x-goog-signature", "api_key", "q", "", "#"])
+        st.sampled_from(
+            ["tok", "token", "sig", "X-Amz-Signature", "Signature", "x-goog-signature", "api_key", "q", "", "#"]
+        )
     )
     value = draw(ANY) + SECRET + draw(ANY)
     if draw(st.booleans()):
@@ -79,7 +83,9 @@ def nested(draw: st.DrawFn) -> str:
     inner = draw(with_user() | with_query())
     for _ in range(draw(st.integers(0, 2))):
         inner = quote(inner, safe="")
-    return draw(st.sampled_from(["https://proxy/", "https://h/?u=", "s3://b/", "https://h/a#", "zip://a.png::"])) + inner
+    return (
+        draw(st.sampled_from(["https://proxy/", "https://h/?u=", "s3://b/", "https://h/a#", "zip://a.png::"])) + inner
+    )
 
 
 URIS = with_user() | with_query() | nested()
@@ -92,7 +98,9 @@ def test_no_secret_is_left_in_a_uri(uri: str) -> None:
     assert redacted(redacted(uri)) == redacted(uri)
 
 
-@given(URIS, st.sampled_from(["{}", "{!r}: not found", "cannot read '{}' (x)", "a@b {} c@d", '{{"url": "{}"}}', "x\n{}\n"]))
+@given(
+    URIS, st.sampled_from(["{}", "{!r}: not found", "cannot read '{}' (x)", "a@b {} c@d", '{{"url": "{}"}}', "x\n{}\n"])
+)
 @settings(max_examples=200)
 def test_no_secret_is_left_in_a_message_about_a_uri(uri: str, form: str) -> None:
     assert SECRET not in redacted_text(form.format(uri), uri)
@@ -114,7 +122,9 @@ def test_messages_keep_what_is_no_secret() -> None:
     text = "https://host/a?w=1: not read in 30 seconds (limits.fetch_seconds); write to a@b.c"
     assert redacted_text(text) == text
     assert redacted_text("no bucket 's3://b'; ask me@x.org") == "no bucket 's3://b'; ask me@x.org"
-    assert redacted_text(f"url='https://u:{SECRET}@h/a?sig={SECRET}', code=404") == "url='https://h/a?sig=***', code=404"
+    assert (
+        redacted_text(f"url='https://u:{SECRET}@h/a?sig={SECRET}', code=404") == "url='https://h/a?sig=***', code=404"
+    )
 
 
 @pytest.mark.parametrize(
