@@ -7,6 +7,7 @@ user names and passwords, and all values of a query but those that are known, or
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 from yarl import URL
@@ -74,10 +75,8 @@ def _spellings(uri: str) -> set[str]:
         unquote(uri),
         quote(uri, safe=":/?#[]@!$&'()*+,;=%"),
     }
-    try:
+    with suppress(ValueError):
         found |= {str(URL(uri)), URL(uri).human_repr()}
-    except ValueError:
-        pass
     return {one for one in found if one}
 
 
@@ -123,7 +122,8 @@ def _split_user(rest: str, scheme: str) -> tuple[str, str]:
     ats = list(_AT.finditer(authority))
     host = unquote(unquote(authority[ats[-1].end() if ats else 0 :]))
     if not _HOST.fullmatch(host) or (ats and not host):  # a password with a slash, perhaps
-        ats = list(_AT.finditer(rest))
+        inner = _START.search(rest)
+        ats = list(_AT.finditer(rest[: inner.start()] if inner else rest))
     if not ats:
         return "", rest
     user = rest[: ats[-1].start()]
