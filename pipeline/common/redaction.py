@@ -7,7 +7,9 @@ user names and passwords, and all values of a query but those that are known, or
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote, unquote
 
 from yarl import URL
@@ -52,6 +54,15 @@ def redacted_text(text: str, *uris: str) -> str:
         for spelling in sorted(_spellings(uri), key=len, reverse=True):
             text = text.replace(spelling, redacted(spelling))
     return _redact(text, to_the_end=False)
+
+
+def redacted_values(value: Any) -> Any:
+    """Return a value of JSON without the credentials of the URIs in its texts."""
+    if isinstance(value, str):
+        return redacted_text(value)
+    if isinstance(value, Mapping):
+        return {key: redacted_values(one) for key, one in value.items()}
+    return [redacted_values(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def has_credentials(uri: str) -> bool:

@@ -76,9 +76,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
         job = prepare(config.scoring_job(overwrite=False))
         _check_table(config, job.table)
         identity = {**job.identity, "config": config.sha256 + job.identity["config"]}
-        return PreparedFilter(
-            config, job.table, job, None, identity, job.config.input.model_dump(exclude_defaults=True)
-        )
+        return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
     table = open_files(config.input, config.storage)
     _check_table(config, table)

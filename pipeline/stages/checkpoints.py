@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
@@ -20,6 +21,7 @@ from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
 from vilt.inference.precision import resolve_precision
+from vilt.inference.preprocessor import ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
 
@@ -101,6 +103,8 @@ def check_models(config: JobConfig) -> Models:
             predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
+        if config.decode != "exact" and not isinstance(preprocessors[-1], ImagePreprocessor):
+            raise ConfigError(f"decode: {config.decode!r}, but {uri!r} reads no encoded images; leave the key out")
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
     for uri, preprocessor in zip(others, preprocessors[1:], strict=True):
@@ -174,7 +178,7 @@ def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "vilt.task": ",".join(config.tasks),
-        "vilt.model": of_each({uri: uri for uri in config.models}),
+        "vilt.model": of_each({uri: redacted(uri) for uri in config.models}),
         "vilt.weights_sha256": of_each(hashes),
         "vilt.config_sha256": config.sha256,
         "vilt.versions": json.dumps({"python": platform.python_version(), **versions}),

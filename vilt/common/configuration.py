@@ -37,6 +37,18 @@ class Config:
 
     model_type: ClassVar[str]
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    sub_configs: ClassVar[dict[str, Any]] = {}
+    attribute_map: ClassVar[dict[str, str]] = {}
+    # What libraries ask of any config; a file may set another value, which is read and written back.
+    is_encoder_decoder: bool = False
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    torchscript: bool = False
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    sep_token_id: int | None = None
+    tokenizer_class: str | None = None
+    transformers_version: str | None = None
 
     def __init__(
         self,
@@ -153,6 +165,11 @@ class Config:
     @name_or_path.setter
     def name_or_path(self, value: object) -> None:
         self._name_or_path = str(value)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:
+        """Return the config of the part that reads texts: the whole one."""
+        del decoder, encoder
+        return self
 
     @property
     def images(self) -> int:

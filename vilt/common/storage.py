@@ -109,8 +109,8 @@ def as_folder(source: Source, hub_options: dict[str, Any] | None = None, **optio
     """Return the folder at a URI, or a folder as it is.
 
     Args:
-        source: A path or URI. `owner/name` that is no folder on this machine, and `hf://owner/name`, are repositories
-            of the hub.
+        source: A path or URI. `owner/name` and `name` that are no folders on this machine, and `hf://owner/name`, are
+            repositories of the hub.
         hub_options: Of `vilt.common.hub.HubFolder`.
         **options: For the filesystem, as fsspec takes them.
     """

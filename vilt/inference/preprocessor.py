@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from typing_extensions import Self
@@ -13,6 +13,7 @@ from vilt.common.configuration import PatchConfig, both
 from vilt.common.errors import CheckpointError
 from vilt.common.storage import Folder, Source
 from vilt.inference.pairs import ImageRows, Pairs
+from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify
@@ -20,6 +21,8 @@ from vilt.processing.text import ViltTokenizer
 from vilt.processing.tokenizer_checks import check_words
 
 COLOURS = 3
+
+Decode = Literal["exact", "fast"]
 
 
 class AnyPreprocessor(Protocol):
@@ -65,12 +68,15 @@ class ImagePreprocessor:
     Attributes:
         images: How a picture is resized and normalised.
         patch_size: Pixels of a patch's side.
+        decode: "exact", as published; or "fast": JPEGs whose sides are twice those of the patch grid and more are
+            decoded at a half, a quarter or an eighth of their size, in less time, to slightly other pixels.
     """
 
     images_class: ClassVar[type[PillowProcessor]]
 
     images: PillowProcessor
     patch_size: int
+    decode: Decode = field(default="exact", kw_only=True)
 
     @property
     def rows(self) -> ImageRows:
@@ -79,7 +85,7 @@ class ImagePreprocessor:
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
-        return self.images, self.patch_size
+        return self.images, self.patch_size, self.decode
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return no token for any text."""
@@ -96,10 +102,17 @@ class ImagePreprocessor:
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        return self.patches(decode_pixels(data, max_pixels, self.images.exif_orientation))[0]
+        upright = self.images.exif_orientation
+        if self.decode == "exact":
+            return self.patches(decode_pixels(data, max_pixels, upright))[0]
+        height, width = self.images.resized(*read_size(data, max_pixels, upright))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width))
+        return patchify(resample.resize(pixels, height, width, self.images.resample), self.patch_size)
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
+        if isinstance(image, bytes) and self.decode == "fast":
+            return self.patches_of_bytes(image), self.grid_of_bytes(image)
         pixels = self.images.resize(image)  # (height, width, 3)
         grid = Grid(pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size)
         return patchify(pixels, self.patch_size), grid

@@ -61,7 +61,11 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = F
 
 
 def decode_pixels(
-    data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = False, tagged: bool = False
+    data: bytes,
+    max_pixels: int = MAX_PIXELS,
+    exif_orientation: bool = False,
+    tagged: bool = False,
+    smallest: tuple[int, int] | None = None,
 ) -> Image.Image | np.ndarray:
     """Decode to what takes least time to resize.
 
@@ -70,6 +74,8 @@ def decode_pixels(
         max_pixels: The most pixels that are decoded.
         exif_orientation: Set the picture upright, as `to_rgb` does.
         tagged: Leave files that may have an EXIF orientation to Pillow, which keeps the tag with the picture.
+        smallest: Height and width that are enough: JPEGs of twice that and more are decoded at a half, a quarter or an
+            eighth of their size, in less time, to other pixels.
 
     Returns:
         An RGB picture, or uint8 (H, W, 4): red, green, blue and a byte without meaning. The pixels are the same.
@@ -80,7 +86,7 @@ def decode_pixels(
     header = _plain_jpeg(data, exif_orientation or tagged)
     if header:
         _check_pixels(header.width, header.height, max_pixels)
-        pixels = jpeg.decode_rgbx(data, header)
+        pixels = jpeg.decode_rgbx(data, header, jpeg.shrink_to(header, smallest))
         if pixels is not None:
             return pixels
     picture = _open(data, max_pixels)
