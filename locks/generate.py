@@ -1,10 +1,10 @@
 """Lock what `make` installs, by the hashes of its files, and list it in an SBOM (CycloneDX).
 
-    python -m locks.generate            # asks the package index, by way of uv; writes run.txt, test.txt and sbom.json
-    python -m locks.generate --check    # fails unless the files are of the versions in constraints.txt; needs no network
+    python -m locks.generate            # asks the package index, by way of uv; writes the locks and sbom.json
+    python -m locks.generate --check    # fails unless they are of the versions in constraints.txt; needs no network
 
-torch has no hash here: which build fits (CPU, CUDA, ROCm) depends on the machine, and each index has its own files. It is
-installed by its exact version, with what only its builds for GPUs bring, after all others.
+torch has no hash here: which build fits (CPU, CUDA, ROCm) depends on the machine, and each index has its own files. It
+is installed by its exact version, with what only its builds for GPUs bring, after all others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "locks"
 PYTHON = "3.11"
-EXTRAS = {"run.txt": (), "test.txt": ("test",)}
+EXTRAS = {"run.txt": (), "cluster.txt": ("hub", "metrics"), "test.txt": ("test",)}
 OF_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 HEADER = "# Made by `python -m locks.generate`: do not edit. torch is not in here, see there.\n"
 _PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^\s;\\]+)(?: ; ([^\\]+?))?(?: \\)?")
@@ -59,7 +59,15 @@ def read_lock(text: str) -> Iterator[Pin]:
 
 def compile_lock(extras: tuple[str, ...]) -> str:
     """Return the lock of the project with some of its extras, for all systems; asks the package index."""
-    options = ["--universal", "--python-version", PYTHON, "--generate-hashes", "--no-header", "--no-annotate", "--quiet"]
+    options = [
+        "--universal",
+        "--python-version",
+        PYTHON,
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+        "--quiet",
+    ]
     options += ["--constraint", "constraints.txt", *(word for extra in extras for word in ("--extra", extra))]
     command = ["uv", "pip", "compile", *options, "pyproject.toml", "-"]
     done = subprocess.run(command, cwd=ROOT, input="setuptools>=77\n", capture_output=True, text=True, check=True)
