@@ -41,9 +41,7 @@ def test_a_job_listens_on_the_loopback_address_only_and_wants_a_token(
         while job.poll() is None:
             now = listening(job.pid)
             seen.update(now)
-            store = [
-                one for one in now if "gcs_server" in one.command and f"--gcs_server_port={one.port}" in one.command
-            ]
+            store = [one for one in now if f"--gcs_server_port={one.port} " in one.command]
             if store and not answers:
                 stranger = [sys.executable, "-c", STRANGER, f"127.0.0.1:{store[0].port}"]
                 answers.append(subprocess.run(stranger, env=environment, capture_output=True, text=True, timeout=300))
