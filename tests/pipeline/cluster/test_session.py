@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -41,9 +42,9 @@ def test_a_job_listens_on_the_loopback_address_only_and_wants_a_token(
         while job.poll() is None:
             now = listening(job.pid)
             seen.update(now)
-            store = [one for one in now if f"--gcs_server_port={one.port} " in one.command]
+            store = re.search(r"--gcs-address=(127\.0\.0\.1:\d+)", " ".join(one.command for one in now))
             if store and not answers:
-                stranger = [sys.executable, "-c", STRANGER, f"127.0.0.1:{store[0].port}"]
+                stranger = [sys.executable, "-c", STRANGER, store[1]]
                 answers.append(subprocess.run(stranger, env=environment, capture_output=True, text=True, timeout=300))
             time.sleep(0.2)
         assert job.returncode == 0, job.stdout and job.stdout.read()
