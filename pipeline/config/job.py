@@ -14,12 +14,13 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import InputConfig, TextsConfig
+from pipeline.config.limits import LimitsConfig
 from pipeline.config.output import OutputConfig
-from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "int8", "float8"]
-MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on"
+MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on, and at the end"
 DECODE = (
     "how JPEGs are decoded; fast: those of twice the model's size and more at a half, a quarter or an eighth of their "
     "own, in less time, to scores that differ slightly (benchmarks/README.md)"

@@ -11,6 +11,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
+from pipeline.tables.files import check_plain
 
 BATCH_ROWS = 2**16  # of results, held at a time
 
@@ -33,7 +34,7 @@ def read_columns(
     filesystem, where = open_fsspec(path, key, storage)
     arrow = arrow_filesystem(filesystem)
     try:
-        for file in _parquet_files(filesystem, where):
+        for file in _parquet_files(filesystem, where, key):
             with pq.ParquetFile(file, filesystem=arrow) as opened:
                 names = opened.schema_arrow.names
                 if missing := [name for name in needed if name not in names]:
@@ -54,12 +55,18 @@ def read_columns(
         raise ConfigError(f"{key}: cannot read {path!r}: {first_line(error)}") from None
 
 
-def _parquet_files(filesystem: AbstractFileSystem, where: str) -> list[str]:
-    """Return a file as it is; or all Parquet files of a folder but those in hidden folders."""
+def _parquet_files(filesystem: AbstractFileSystem, where: str, key: str) -> list[str]:
+    """Return a file as it is; or all Parquet files of a folder but those in hidden folders.
+
+    Raises:
+        ConfigError: The folder is a table whose log says which of its files count.
+    """
     if filesystem.isfile(where):
         return [where]
     filesystem.invalidate_cache()
-    below = {file: file.removeprefix(where).split("/") for file in filesystem.find(where)}
+    found = filesystem.find(where, detail=True)
+    check_plain(filesystem, where, found, key)
+    below = {file: file.removeprefix(where).split("/") for file in found}
     files = [
         file
         for file, parts in below.items()

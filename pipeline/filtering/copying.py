@@ -80,5 +80,5 @@ def _windows(table: TableFiles, number: int) -> Iterator[tuple[int, int, Callabl
     for split in opened.splits:
         first = split.first_row
         for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
-            yield first, window.num_rows, partial(list, [window])
+            yield first, window.num_rows, partial(list, [window.select(table.schema.names)])
             first += window.num_rows

@@ -34,7 +34,7 @@ class _Scores(_Values):
 
 
 class _Example(_Values):
-    row_id: int
+    row_id: Any
     score: float | int
     file: Word | None = None
     row: Count | None = None

@@ -29,6 +29,7 @@ from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
+from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
 
@@ -201,7 +202,7 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
         data = filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES + 1)
         if len(data) > MOST_SUMMARY_BYTES:
             raise ConfigError(f"{what} has more than {MOST_SUMMARY_BYTES:,} bytes")
-        return check_summary(json.loads(data), what)
+        return check_summary(read_json(data), what)
     except FileNotFoundError:
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"

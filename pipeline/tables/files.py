@@ -54,6 +54,26 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
     )
 
 
+def check_plain(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], key: str) -> None:
+    """Check that the files of a folder are all there is to a table: that no log says which of them count.
+
+    Args:
+        filesystem: The storage.
+        folder: The folder.
+        found: The files below it, by path.
+        key: The key of the config that names it.
+
+    Raises:
+        ConfigError: A log does.
+    """
+    marked = _marked(filesystem, folder.rstrip("/"), found)
+    if marked is not None:
+        try:
+            marked.list_marked(filesystem, folder.rstrip("/"))
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("input.path", key, 1)) from None
+
+
 def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
     """Return what is at a path, by path, and the folder above all of it."""
     if filesystem.isfile(path):

@@ -16,7 +16,9 @@ from typing import Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.config.limits import ROW_BYTES
 from pipeline.tables.filter_expression import Filter
+from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
@@ -104,16 +106,20 @@ class OpenOptions:
     """What a config says about opening a table.
 
     Attributes:
-        id_column: The column of ids; CSV reads it as integers.
+        id_column: The column of ids; CSV reads integers there as such.
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
+        row_bytes: Most bytes of a JSON line, and of a text or JSON that is a member of a tar.
+        json_depth: Most levels of lists and objects in JSON.
     """
 
     id_column: str | None = None
     text_columns: tuple[str, ...] = ()
     filter: str | None = None
     image_bytes: int = MAX_IMAGE_BYTES
+    row_bytes: int = ROW_BYTES
+    json_depth: int = MAX_DEPTH
 
 
 class TableReader(Protocol):
@@ -141,6 +147,8 @@ class OpenedTable:
         filter: The rows to read, checked against the schema.
         unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
             runs without them.
+        metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
+            files share.
     """
 
     files: list[OpenedFile]
@@ -148,6 +156,7 @@ class OpenedTable:
     reader: TableReader
     filter: Filter | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

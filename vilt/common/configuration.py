@@ -12,6 +12,7 @@ from typing_extensions import Self
 from vilt.common.config_checks import MOST_LABELS, check_config
 from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Config:
     def from_json_file(cls, json_file: str) -> Self:
         """Make a config from a JSON file."""
         with open(json_file, encoding="utf-8") as file:
-            return cls(**json.load(file))
+            return cls(**read_json(file.read()))
 
     @classmethod
     def get_config_dict(cls, source: Source, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import fsspec
 
 from vilt.common.errors import CheckpointError
+from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 ZOO = Path(__file__).parent.parent / "zoo"  # the models that ship with the package
 MOST_JSON_BYTES = 2**24  # of a file of settings: more than a hundred thousand named classes
@@ -77,11 +77,11 @@ class Folder:
         """Return one JSON object. Raises CheckpointError naming the file when it is not one, or is too large."""
         data = self.read(name, MOST_JSON_BYTES)
         try:
-            value = json.loads(data)
+            value = read_json(data)
+        except NestedTooDeeplyError as error:
+            raise CheckpointError(f"{self.uri}/{name} is {error}") from None
         except ValueError as error:  # of JSON, of UTF-8, or a number of too many digits
             raise CheckpointError(f"{self.uri}/{name} is not JSON: {error}") from None
-        except RecursionError:
-            raise CheckpointError(f"{self.uri}/{name} is nested too deeply") from None
         if not isinstance(value, dict):
             raise CheckpointError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
         return value

@@ -48,16 +48,25 @@ class AnyPreprocessor(Protocol):
         """Return all that decides rows and tokens: equal for two checkpoints that preprocess alike."""
         ...
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the token ids of all texts end to end, and the length of each, int64."""
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the token ids of all texts end to end, the length of each, int64, and which lost their end, bool."""
         ...
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         """Return the grid of a stored image, without decoding it. Raises `ImageError`."""
         ...
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Return the rows of a stored image, (rows * cols, width). Raises `ImageError`."""
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        """Return the rows of a stored image, (rows * cols, width).
+
+        Args:
+            data: The image.
+            max_pixels: Most pixels.
+            seconds: Most seconds to decode it, see `vilt.processing.decoding.decode_pixels`.
+
+        Raises:
+            ImageError: It is damaged, or exceeds a limit.
+        """
         ...
 
 
@@ -87,9 +96,9 @@ class ImagePreprocessor:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
         return self.images, self.patch_size, self.decode
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return no token for any text."""
-        return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
+        return np.empty(0, np.int64), np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def grid(self, height: int, width: int) -> Grid:
         """Return the grid of an image of this size in pixels. Raises `ImageError` when none fits."""
@@ -100,13 +109,13 @@ class ImagePreprocessor:
         """Return the grid of an encoded image, from its header alone. Raises `ImageError`."""
         return self.grid(*read_size(data, max_pixels, self.images.exif_orientation))
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
         upright = self.images.exif_orientation
         if self.decode == "exact":
-            return self.patches(decode_pixels(data, max_pixels, upright))[0]
+            return self.patches(decode_pixels(data, max_pixels, upright, seconds=seconds))[0]
         height, width = self.images.resized(*read_size(data, max_pixels, upright))
-        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width), seconds=seconds)
         return patchify(resample.resize(pixels, height, width, self.images.resample), self.patch_size)
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
@@ -120,7 +129,7 @@ class ImagePreprocessor:
     def image_pairs(self, images: Sequence[ImageInput]) -> Pairs:
         """Return every image as a pair, with a text that has no tokens."""
         patches, grids = zip(*(self.patches(image) for image in images), strict=True)
-        ids, lengths = self.tokens([""] * len(images))
+        ids, lengths, _ = self.tokens([""] * len(images))
         return Pairs(ids, lengths, np.concatenate(patches), grids, np.arange(len(images)))
 
 

@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing.errors import ImageError
 from vilt.processing.grids import NoGridError, resized
@@ -145,7 +146,7 @@ class ImageSettings:
     @classmethod
     def from_json_file(cls, json_file: str | Path) -> Self:
         """Make one of a file's settings."""
-        return cast(Self, cls.from_dict(json.loads(Path(json_file).read_text(encoding="utf-8"))))
+        return cast(Self, cls.from_dict(read_json(Path(json_file).read_text(encoding="utf-8"))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as the published file has them, with the name of the class."""

@@ -12,6 +12,7 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from vilt.common.errors import CheckpointError, short
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder
 from vilt.processing.tokenizer_checks import MOST_VOCABULARY_BYTES, check_tokenizer
 
@@ -108,7 +109,7 @@ def read(folder: Folder) -> tuple[Tokenizer, Settings]:
     try:
         text = data.decode()
         if whole:
-            values = json.loads(text)
+            values = read_json(text)
             check_tokenizer(values if isinstance(values, dict) else {}, where)
         tokenizer = Tokenizer.from_str(text) if whole else word_piece(words(text), settings)
     except CheckpointError:

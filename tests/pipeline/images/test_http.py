@@ -18,8 +18,8 @@ from pipeline import ConfigError, JobConfig
 from pipeline.common.error_codes import Failure
 from pipeline.common.redaction import redacted_text
 from pipeline.common.uris import normal
+from pipeline.images.addresses import is_public
 from pipeline.images.fetch import AT_ONCE, ATTEMPTS, Fetcher
-from pipeline.images.http import is_public
 
 LIMIT = 1000
 
