@@ -15,10 +15,14 @@ from urllib.parse import quote, unquote
 from yarl import URL
 
 HIDDEN = "***"
+# So that no text takes long: characters of a URI and of a line, and URIs in a line. What is beyond is left out.
+LONGEST_URI, LONGEST_LINE, MOST_URIS = 8192, 20_000, 100
 # Schemes that have a name before "@" which is no secret: a container, or a repository.
 NAMES_BEFORE_AT = ("abfs", "abfss", "adl", "github", "wasb", "wasbs")
 _COLON, _SLASH = r"(?::|%(?:25)*3a)", r"(?:[/\\]|%(?:25)*(?:2f|5c))"  # as they are, or escaped, once or more
-_START = re.compile(rf"([a-z][a-z0-9+.\-]*){_COLON}{_SLASH}{{2,}}|(https?|ftps?|s3a?){_COLON}{_SLASH}", re.IGNORECASE)
+_START = re.compile(
+    rf"([a-z][a-z0-9+.\-]{{0,30}}){_COLON}{_SLASH}{{2,}}|(https?|ftps?|s3a?){_COLON}{_SLASH}", re.IGNORECASE
+)
 _AT = re.compile(r"@|%(?:25)*40", re.IGNORECASE)
 _AUTHORITY_END = re.compile(r"[/?#]|%(?:25)*(?:2f|3f|23)", re.IGNORECASE)
 _QUERY = re.compile(r"[?#]|%(?:25)*(?:3f|23)", re.IGNORECASE)
@@ -26,8 +30,8 @@ _TOKEN_END = re.compile(r"[\s'\"<>`|]")  # of a URI in a text, as far as anybody
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]*\]|[^:]*)(?::\d+)?")
 _PARAMETER = re.compile(r"([&;])")
 _SECRET = (
-    r"[\w.\-]*(?:auth|credential|hmac|jwt|key|pass|passwd|password|policy|pwd|secret|session|sig|signature|ticket|tok|"
-    r"token|accessid)[\w.\-]*"
+    r"[\w.\-]{0,64}(?:auth|credential|hmac|jwt|key|pass|passwd|password|policy|pwd|secret|session|sig|signature|ticket|tok|"
+    r"token|accessid)[\w.\-]{0,64}"
 )
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 _ASSIGNED = re.compile(rf"((?<![\w.\-])({_SECRET})(?:=|%(?:25)*3d))[^&;\s'\"<>,]+", re.IGNORECASE)
@@ -40,7 +44,11 @@ _KNOWN = frozenset(  # of signed URLs: how and until when, not by whom
 
 def redacted(uri: str) -> str:
     """Return a URI, all of the text, without its credentials: `https://host/a.png?w=20&X-Amz-Signature=***`."""
-    return _redact(uri, to_the_end=True)
+    if len(uri) <= LONGEST_URI:
+        return _redact(uri, to_the_end=True)
+    found = _START.search(uri[:LONGEST_URI])
+    kept = uri[: found.end()] if found else uri[: LONGEST_URI // 2]
+    return f"{kept}{HIDDEN}"
 
 
 def redacted_text(text: str, *uris: str) -> str:
@@ -53,7 +61,12 @@ def redacted_text(text: str, *uris: str) -> str:
     for uri in uris:
         for spelling in sorted(_spellings(uri), key=len, reverse=True):
             text = text.replace(spelling, redacted(spelling))
-    return _redact(text, to_the_end=False)
+    return "\n".join(_redact(_cut(line), to_the_end=False) for line in text.split("\n"))
+
+
+def _cut(line: str) -> str:
+    """Return a line without what is beyond its longest, from the last blank before that on."""
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE].rpartition(' ')[0]} ..."
 
 
 def redacted_values(value: Any) -> Any:
@@ -93,8 +106,15 @@ def _spellings(uri: str) -> set[str]:
 
 def _redact(text: str, to_the_end: bool) -> str:
     """Hide credentials. to_the_end: of a URI that reaches to the end of the text, whatever is in it."""
-    out, place = [], 0
-    while found := _START.search(text, place):
+    out, place = list[str](), 0
+    for count in range(MOST_URIS + 1):
+        found = _START.search(text, place)
+        if found is None:
+            break
+        if count == MOST_URIS:
+            out.append("...")
+            place = len(text)
+            break
         out.append(text[place : found.end()])
         end = len(text)
         if not to_the_end and (stop := _TOKEN_END.search(text, found.end())):

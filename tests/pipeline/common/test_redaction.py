@@ -135,3 +135,11 @@ def test_messages_keep_what_is_no_secret() -> None:
 )  # fmt: skip
 def test_whether_there_are_credentials(uri: str, has: bool) -> None:
     assert has_credentials(uri) == has
+
+
+@pytest.mark.parametrize("part", ["key", "a://", "a:b@", "%25", "https://u:p@h/?key=", "x", "?k=", "a://b?&", "\n"])
+def test_no_text_takes_long(part: str) -> None:
+    """Of a megabyte; a pattern that goes back over the text again and again would take hours."""
+    text = part * (2**20 // len(part))
+    assert SECRET not in redacted(f"https://u:{SECRET}@h/{text}")
+    assert SECRET not in redacted_text(f"https://u:{SECRET}@h/ {text}")
