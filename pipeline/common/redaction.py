@@ -106,6 +106,8 @@ def _spellings(uri: str) -> set[str]:
 
 def _redact(text: str, to_the_end: bool) -> str:
     """Hide credentials. to_the_end: of a URI that reaches to the end of the text, whatever is in it."""
+    if not any(mark in text for mark in ":%="):
+        return text
     out, place = list[str](), 0
     for count in range(MOST_URIS + 1):
         found = _START.search(text, place)
