@@ -14,7 +14,7 @@ else
 install = $(PIP) --constraint constraints.txt --editable .$(2)
 endif
 
-.PHONY: demo test coverage oldest faults lint lock parity peers quality bench clean
+.PHONY: demo test coverage oldest faults fuzz lint lock parity peers quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -33,6 +33,10 @@ oldest: .venv-oldest/dev
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
 	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
+
+# Damaged files of every kind for FUZZ_SECONDS in all; prints how many were tried and what came of them.
+fuzz: .venv/dev
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz -s
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -94,10 +94,10 @@ def _spellings(uri: str) -> set[str]:
     found = {
         uri,
         repr(uri)[1:-1],
-        quote(uri),
-        quote(uri, safe=""),
-        unquote(uri),
-        quote(uri, safe=":/?#[]@!$&'()*+,;=%"),
+        quote(uri, errors="replace"),
+        quote(uri, safe="", errors="replace"),
+        unquote(uri, errors="replace"),
+        quote(uri, safe=":/?#[]@!$&'()*+,;=%", errors="replace"),
     }
     with suppress(ValueError):
         found |= {str(URL(uri)), URL(uri).human_repr()}
