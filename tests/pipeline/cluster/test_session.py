@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,16 +18,9 @@ from pipeline.common.errors import RayFailedError
 from tests.sockets import Listening, listening
 
 ROOT = Path(__file__).parents[3]
-STRANGER = """
-import os, sys
-os.environ["RAY_AUTH_MODE"] = "disabled"
-import ray
-ray.init(address=sys.argv[1], logging_level="error")
-print(ray.cluster_resources())
-"""
 
 
-def test_a_job_listens_on_the_loopback_address_only_and_wants_a_token(
+def test_a_job_listens_on_the_loopback_address_only(
     tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]
 ) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
@@ -37,15 +29,10 @@ def test_a_job_listens_on_the_loopback_address_only_and_wants_a_token(
     (tmp_path / "job.yaml").write_text("input: {}\nmodel: zoo://scenes\noutput: {report: false}\n")
     command = [sys.executable, "-m", "jobs.cli", "score", str(tmp_path / "job.yaml"), *words]
     seen: set[Listening] = set()
-    answers: list[subprocess.CompletedProcess[str]] = []
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
         while job.poll() is None:
             now = listening(job.pid)
             seen.update(now)
-            store = re.search(r"--gcs-address=(127\.0\.0\.1:\d+)", " ".join(one.command for one in now))
-            if store and not answers:
-                stranger = [sys.executable, "-c", STRANGER, store[1]]
-                answers.append(subprocess.run(stranger, env=environment, capture_output=True, text=True, timeout=300))
             time.sleep(0.2)
         assert job.returncode == 0, job.stdout and job.stdout.read()
     programs = " ".join(one.command for one in seen)
@@ -53,8 +40,6 @@ def test_a_job_listens_on_the_loopback_address_only_and_wants_a_token(
     assert len(seen) >= 4, "of the driver, the raylet, the control store and workers"
     assert [one for one in seen if not one.is_loopback] == []
     assert "dashboard.py" not in programs
-    assert answers
-    assert (answers[0].returncode != 0, answers[0].stdout) == (True, ""), "without the token"
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
