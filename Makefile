@@ -1,9 +1,20 @@
 # `make demo` and `make test` work on a fresh clone: each makes the environment first. The rest is for developers.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage oldest faults fuzz lint parity peers quality bench clean
+# Every file is checked by its hash, but for torch, whose builds differ by machine and index: its version is pinned. Python
+# 3.10 needs older versions of some packages, which no lock has.
+HASHES := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")')
+ifeq ($(HASHES),yes)
+install = $(PIP) --require-hashes --no-deps --requirement locks/$(1).txt \
+	&& $(PIP) --constraint constraints.txt torch \
+	&& $(PIP) --no-deps --no-build-isolation --editable .
+else
+install = $(PIP) --constraint constraints.txt --editable .$(2)
+endif
+
+.PHONY: demo test coverage oldest faults fuzz lint lock parity peers quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -32,6 +43,12 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m locks.generate --check
+
+# After a change of pyproject.toml or constraints.txt: the hashes of all files, and the SBOM.
+lock: .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	PATH="$(BIN):$$PATH" $(BIN)/python -m locks.generate
 
 # Beside a current release of transformers, which cannot be installed together with the pinned one.
 parity: .venv/dev
@@ -55,13 +72,13 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/run: .venv/bin/python pyproject.toml constraints.txt
+.venv/run: .venv/bin/python pyproject.toml constraints.txt locks/run.txt
 	@echo "installing into .venv (some minutes the first time)"
-	$(INSTALL) .
+	$(call install,run,)
 	@touch $@
 
-.venv/dev: .venv/run
-	$(INSTALL) .[test]
+.venv/dev: .venv/run locks/test.txt
+	$(call install,test,[test])
 	@touch $@
 
 .venv-oldest/dev: pyproject.toml

@@ -12,6 +12,7 @@ from jobs.console.command import Outcome, run_command
 from jobs.console.exit_codes import EXIT_CODES
 from jobs.console.log import Log
 from jobs.console.process import run_process
+from jobs.console.text import visible
 from pipeline.common.tasks import TASKS, Task
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"vilt {version('vilt-pipeline')}")
+        print(visible(f"vilt {version('vilt-pipeline')}"))
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 
 from jobs.console.command import Outcome
 from jobs.console.tables import columns, lines, print_result, stacked
+from jobs.console.text import visible
 from jobs.demo.s3_server import S3Server
 from jobs.demo.table import CAPTIONS, write_table
 from jobs.reports.summary import summary_table, summary_values
@@ -39,7 +40,7 @@ def run_demo_on_s3(rows: int) -> Outcome:
                 raise ConfigError(str(error)) from None
             os.environ.update(server.environment())
             fsspec.filesystem("s3").makedirs("demo", exist_ok=True)
-            print(f"an S3 server for the demo: {server.endpoint}\n", flush=True)
+            print(visible(f"an S3 server for the demo: {server.endpoint}"), end="\n\n", flush=True)
             return run_demo("s3://demo", rows)
         finally:
             server.kill()
@@ -52,7 +53,8 @@ def run_demo(folder: str, rows: int) -> Outcome:
     """
     table = f"{folder}/table/scenes.parquet"
     write_table(table, rows)
-    print(f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}\n", flush=True)
+    what = f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}"
+    print(visible(what), end="\n\n", flush=True)
     with ray_session():
         scored = _run("score", "captions", table, folder)
         print_result(stacked([lines("vilt score"), summary_table(scored), *_scores(scored), lines("")]))

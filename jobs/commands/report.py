@@ -9,6 +9,7 @@ from jobs.console.tables import lines
 from jobs.reports.page import write_report
 from pipeline.common import uris
 from pipeline.common.errors import ConfigError
+from pipeline.common.redaction import redacted
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.pictures import Access
 
@@ -34,7 +35,7 @@ def _access(allow: Sequence[str], allow_private: bool) -> Access:
         try:
             uris.normal(prefix)
         except ValueError as error:
-            raise ConfigError(f"--allow: {uris.shown(prefix)!r} cannot be used: {error}") from None
+            raise ConfigError(f"--allow: {redacted(prefix)!r} cannot be used: {error}") from None
     if allow_private and not any(uris.scheme(prefix) in uris.WEB for prefix in allow):
         raise ConfigError("--allow-private: no --allow names an http:// or https:// prefix; give the server there")
     return Access(tuple(allow), allow_private)

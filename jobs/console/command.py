@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.console.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, ExitCode, exit_code_of
 from jobs.console.log import LOGGER, Log, log_to_stderr
 from jobs.console.text import json_line, visible
-from pipeline.common import uris
+from pipeline.common.redaction import redacted_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,9 +84,9 @@ def end_with_error(error: Exception, as_json: bool = False) -> int:
     known = exit_code_of(error)
     if known is not None:
         return end_with(known, str(error) or type(error).__name__, as_json)
-    trace = uris.shown("".join(traceback.format_exception(error)))
+    trace = redacted_text("".join(traceback.format_exception(error)))
     file = write_traceback(trace)
-    text = uris.shown(str(error)).strip().partition("\n")[0][:LONGEST_TEXT]
+    text = redacted_text(str(error)).strip().partition("\n")[0][:LONGEST_TEXT]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     where = f"the traceback is in {file}" if file else "no log file could be written for the traceback"
     line = f"unexpected error, {what}; {where}; finished parts are kept: run the same command again"
@@ -108,6 +108,7 @@ def end_with(
     Returns:
         The exit code.
     """
+    line = redacted_text(line)
     if LOGGER.handlers:
         extra = {"event": "failed", "fields": {"exit_code": code.code, **fields, **(event_fields or {})}}
         LOGGER.error("%s", line, extra=extra)

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import IO, Literal
 
 from jobs.console.text import json_line, visible
+from pipeline.common.redaction import redacted_text, redacted_values
 
 Log = Literal["text", "verbose", "json"]
 LOGGER = logging.getLogger("pipeline")  # of pipeline.monitoring.events, which is not imported: `vilt --help` is quick
@@ -85,7 +86,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        text = visible(record.getMessage())
+        text = visible(redacted_text(record.getMessage()))
         return f"{datetime.now():%H:%M:%S} {text}" if event_of(record) == "progress" else text
 
 
@@ -98,10 +99,11 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": event_of(record),
-            "message": record.getMessage(),
+            "message": redacted_text(record.getMessage()),
         }
         fields = getattr(record, "fields", {})
-        return json_line({**values, **{key: value for key, value in fields.items() if key not in EVENT_KEYS}})
+        shown = {key: redacted_values(value) for key, value in fields.items() if key not in EVENT_KEYS}
+        return json_line({**values, **shown})
 
 
 @contextmanager

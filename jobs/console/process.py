@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from jobs.console.command import INTERRUPTED_TEXT, end_with, end_with_error
 from jobs.console.exit_codes import BAD_CONFIG, DONE, FAILED, INTERRUPTED
+from jobs.console.text import visible
+from pipeline.common.redaction import redacted_text
 
 RESEND_SECONDS = 0.05  # after which a dropped signal is sent again
 SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}  # Ray answers SIGTERM with SystemExit
@@ -48,7 +50,7 @@ def exit_code(command: Callable[[], object], as_json: bool = False) -> int:
         result = command()
     except SystemExit as end:
         if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
+            print(visible(redacted_text(end.code)), file=sys.stderr)
             return FAILED.code
         return end.code or DONE.code
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
 
+from jobs.console.text import visible
 from jobs.demo import questions, scenes
 from jobs.demo.batches import CANDIDATES, IMAGES, LAST_PART, Example, ScenePool, compose, to_pairs, vocabulary
 from vilt.checkpoints.loading import check_fit, compare, fill
@@ -168,7 +169,7 @@ def train(
         fit = compare(read_stored(out).tensors, names, "vilt")
         check_fit(fit, names, out, strict=True, ignore_mismatched=False)
         fill(model, fit.tensors)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes", flush=True)
+    print(visible(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes"), flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
     warm_up = min(500, steps // 10 + 1)
 
@@ -193,7 +194,7 @@ def train(
             totals[name] += loss.item() / 100
         if step % 100 == 99:
             line = "  ".join(f"{name} {total:.3f}" for name, total in totals.items())
-            print(f"step {step + 1:6d}  {line}  {time.monotonic() - started:.0f} s", flush=True)
+            print(visible(f"step {step + 1:6d}  {line}  {time.monotonic() - started:.0f} s"), flush=True)
             totals = dict.fromkeys(totals, 0.0)
         if step % 1000 == 999 or step + 1 == steps:
             save(out, shape, model, tokenizer)

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from jobs.console.tables import columns, counts, facts, lines, stacked
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.error_codes import REASONS
+from pipeline.common.redaction import redacted_text
 from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.results.distribution import QUANTILES
 from pipeline.tables.table import TableFiles, read_columns
@@ -144,7 +145,7 @@ def _is_bulk(kind: pa.DataType) -> bool:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else _one_line(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else _one_line(redacted_text(str(value)))
 
 
 def _one_line(text: object) -> str:

@@ -14,6 +14,7 @@ from jobs.console.text import visible
 from jobs.reports import figures
 from jobs.reports.overview import quantile_names
 from pipeline.common.error_codes import REASONS
+from pipeline.common.redaction import redacted_text
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
@@ -38,7 +39,10 @@ def report_after(uri: str, storage: StorageConfig, spec: InputConfig) -> None:
     try:
         write_report(uri, storage, Access((spec.path, *spec.allow), spec.allow_private))
     except Exception as error:
-        print(visible(f"no report: {' '.join(str(error).split())}; the results are complete"), file=sys.stderr)
+        print(
+            visible(f"no report: {redacted_text(' '.join(str(error).split()))}; the results are complete"),
+            file=sys.stderr,
+        )
 
 
 def write_report(uri: str, storage: StorageConfig, access: Access, out: str | None = None) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ROW_BITS = 40
+MOST_RANGE_BYTES = 2**28  # of the ranges of a file, 16 bytes each
 
 
 def row_key(file: int, row: int = 0) -> int:
@@ -108,7 +109,14 @@ class RowSet:
 
     @classmethod
     def decode(cls, text: str) -> RowSet:
-        """Decode what `encode` wrote."""
-        steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8")
+        """Decode what `encode` wrote. Raises ValueError if it is damaged, or unfolds to more than any file has."""
+        unfold = zlib.decompressobj()
+        try:
+            data = unfold.decompress(base64.b64decode(text), MOST_RANGE_BYTES)
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
+        if not unfold.eof:
+            raise ValueError("cut off, or more ranges of rows than a file has")
+        steps = np.frombuffer(data, "<i8")
         edges = np.cumsum(steps).astype(np.int64).reshape(-1, 2)
         return cls(edges[:, 0], edges[:, 1])

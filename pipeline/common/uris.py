@@ -76,9 +76,3 @@ def is_any_host(prefix: str) -> bool:
 def as_prefix(uri: str) -> str:
     """Return the prefix of all URIs below `uri`."""
     return uri.rstrip("/") + "/"
-
-
-def shown(text: str) -> str:
-    """Return a text for logs and error details: without the queries and the credentials of the URLs in it."""
-    text = re.sub(r"(://)[^/\s@'\"]*@", r"\1", text)
-    return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)

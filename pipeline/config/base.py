@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
+from pipeline.common.redaction import has_credentials, redacted
 from pipeline.config.yaml_text import read_yaml
 
+logger = logging.getLogger(__name__)
+SECRETS = ("storage.key", "storage.secret", "storage.token")
 _SHORT = reprlib.Repr()  # of a value in a message
 _SHORT.maxstring = _SHORT.maxother = 200
 
@@ -55,7 +59,24 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
     for override in overrides:
         _apply(values, override)
+        _warn_of_secret(override)
     return values
+
+
+def _warn_of_secret(override: str) -> None:
+    """Warn of a secret that stands on the command line."""
+    key, _, value = override.partition("=")
+    if key in SECRETS and value and not value.lstrip().startswith(("{", "${")):
+        logger.warning(
+            "%s: given on the command line, which `ps` shows to everybody on this machine; "
+            "write '%s={env: NAME}' or '%s={file: PATH}'",
+            key,
+            key,
+            key,
+        )
+    elif has_credentials(value):
+        logger.warning("%s: %s has a password or a token, which `ps` shows to everybody on this machine", key,
+                       redacted(value))  # fmt: skip
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from pipeline.common import uris
+from pipeline.common.redaction import has_credentials, redacted, redacted_values
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
 
@@ -59,12 +61,18 @@ class InputConfig(Section):
             try:
                 uris.normal(path)
             except ValueError as error:
-                raise ValueError(f"input.{key}: {uris.shown(path)!r} cannot be used: {error}") from None
+                raise ValueError(f"input.{key}: {redacted(path)!r} cannot be used: {error}") from None
         for prefix in self.allow:
             self._check_prefix(prefix)
         return self
 
     def _check_prefix(self, prefix: str) -> None:
+        if has_credentials(prefix):
+            raise ValueError(
+                f"input.allow: {redacted(prefix)!r} is given with a password or a token, which rows and results would "
+                "name; leave it out, and give keys of s3:// in section `storage`, others in the environment (fsspec "
+                "reads FSSPEC_FTP_PASSWORD and the like)"
+            )
         if not uris.scheme(prefix) and not prefix.startswith("/"):
             raise ValueError(
                 f"input.allow: {prefix!r} matches no image, since it is neither an absolute path nor a URL: write "
@@ -81,6 +89,11 @@ class InputConfig(Section):
                 f"input.allow: {prefix!r} is taken as it stands, '*' too; give the start of the URLs, or https://* "
                 "for every public host"
             )
+
+    def stored(self) -> dict[str, Any]:
+        """Return the keys that are set, for summaries and logs of tables: without credentials in URIs."""
+        values: dict[str, Any] = redacted_values(self.model_dump(exclude_defaults=True))
+        return {**values, "path": redacted(self.path)}
 
     @model_validator(mode="after")
     def _private_hosts_are_named(self) -> Self:

@@ -23,7 +23,7 @@ from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.reader import Results, open_results, read_summary
+from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
@@ -77,9 +77,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
         job = prepare(config.scoring_job(overwrite=False))
         _check_table(config, job.table)
         identity = {**job.identity, "config": config.sha256 + job.identity["config"]}
-        return PreparedFilter(
-            config, job.table, job, None, identity, job.config.input.model_dump(exclude_defaults=True)
-        )
+        return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
     table = open_files(config.input, config.storage)
     _check_table(config, table)
@@ -129,7 +127,7 @@ def _summary_of(uri: str, config: FilterConfig) -> dict[str, Any]:
     """Return the summary of the results; {} if another program made them."""
     try:
         return read_summary(uri, "scores", config.storage)
-    except ConfigError:
+    except NoSummaryError:
         return {}
 
 

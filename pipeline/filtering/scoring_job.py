@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.common.errors import ConfigError
-from pipeline.results.reader import read_summary
+from pipeline.results.reader import NoSummaryError, read_summary
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import ParquetOutput, run_job
 
@@ -26,6 +25,6 @@ def _is_made(job: PreparedJob) -> bool:
     """Whether the output holds the results of this very job."""
     try:
         made = read_summary(job.config.output.path, "output.path", job.config.storage).get("identity")
-    except ConfigError:  # there are none
+    except NoSummaryError:
         return False
     return bool(made == job.identity)

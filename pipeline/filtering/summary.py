@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_key
 from pipeline.common.row_ranges import ROW_BITS
 from pipeline.config.filter import FilterConfig
@@ -70,17 +71,17 @@ def summarise(
     lowest = selection.lowest_kept()
     scores = distribution(selection.database, "(SELECT *, reason IS NULL AS kept FROM verdict)")
     return FilterSummary(
-        output=config.output.path,
+        output=redacted(config.output.path),
         rows_in=table.rows,
         kept=sum(file.kept for file in copied),
         dropped=selection.counts(),
         keep=config.keep.model_dump(exclude_defaults=True),
         score=config.keep.score or results.score_column,
         lowest_kept=lowest,
-        scores_from=results.uri,
+        scores_from=redacted(results.uri),
         scores=asdict(scores) if scores else None,
         examples=_examples(table, selection, scores, lowest),
-        input=config.input.model_dump(exclude_defaults=True),
+        input=config.input.stored(),
         seconds=0.0,
         files=[file.kept_name for file in copied],
         lineage=results.lineage,

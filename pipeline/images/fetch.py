@@ -15,7 +15,8 @@ import fsspec.asyn
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
 from pipeline.common.error_codes import RETRYABLE, Failure
-from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme, shown
+from pipeline.common.redaction import redacted, redacted_text
+from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme
 from pipeline.config.job import JobConfig
 from pipeline.images.budget import Budget, Claim
 from pipeline.images.http import WebClient, too_large
@@ -62,12 +63,13 @@ class Fetcher:
         try:
             full = normal(uri if absolute else f"{self.base}/{uri}")
         except ValueError as error:
-            return _failure("uri_not_allowed", f"{shown(uri)!r}: {error}")
+            return _failure("uri_not_allowed", f"{redacted(uri)!r}: {redacted_text(str(error), uri)}")
         if full.startswith(tuple(self.allowed)) or scheme(full) in self.any_host:
             return as_given(uri, full) if scheme(full) in WEB else full
-        allowed = [*self.allowed, *(f"{kind}://*" for kind in sorted(self.any_host))]
-        shown_uri = shown(uri) if len(uri) <= DETAIL_CHARS // 2 else f"{shown(uri)[: DETAIL_CHARS // 2]}..."
-        return _failure("uri_not_allowed", f"{shown_uri!r} is not below {' or '.join(map(repr, allowed))}")
+        allowed = [*map(redacted, self.allowed), *(f"{kind}://*" for kind in sorted(self.any_host))]
+        shown = redacted(uri)
+        shown = shown if len(shown) <= DETAIL_CHARS // 2 else f"{shown[: DETAIL_CHARS // 2]}..."
+        return _failure("uri_not_allowed", f"{shown!r} is not below {' or '.join(map(repr, allowed))}")
 
     def fetch(self, uris: Sequence[str]) -> list[Fetched]:
         """Return the bytes of each URI, or its failure. A URI that stands there twice is read once."""
@@ -133,7 +135,7 @@ class Fetcher:
         try:
             return await asyncio.wait_for(self._attempts(uri, web, claim), seconds)
         except asyncio.TimeoutError:
-            return _failure("fetch_timeout", f"{shown(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
+            return _failure("fetch_timeout", f"{redacted(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
 
     async def _attempts(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
         pause = FIRST_PAUSE
@@ -147,7 +149,9 @@ class Fetcher:
                 break
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause *= 2
-        return _failure(found.reason, shown(f"{uri}: {found.detail}")) if isinstance(found, Failure) else found
+        if isinstance(found, Failure):
+            return _failure(found.reason, f"{redacted(uri)}: {redacted_text(found.detail, uri)}")
+        return found
 
     async def _read(self, uri: str, claim: Claim) -> Fetched | None:
         """Read a local file or an object of any fsspec filesystem; return None if it does not fit the budget."""

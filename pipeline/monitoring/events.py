@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from pipeline.common.redaction import redacted_text, redacted_values
 from pipeline.config.job import JobConfig
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def emit(event: str, text: str, level: int = logging.INFO, **fields: Any) -> Non
         text: The message for a person.
         level: A level of `logging`.
         fields: JSON values, for programs.
+
+    Credentials of URIs are left out of both.
     """
-    LOGGER.log(level, text, extra={"event": event, "fields": fields})
+    LOGGER.log(level, redacted_text(text), extra={"event": event, "fields": redacted_values(fields)})
 
 
 def emit_started(config: JobConfig, run_id: str, rows: int, rows_done: int, actors: int) -> None:

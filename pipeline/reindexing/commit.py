@@ -60,7 +60,7 @@ def commit(
         texts_truncated=_truncated(staged, state),
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         seconds=round(time.monotonic() - started, 3),
-        input=job.config.input.model_dump(exclude_defaults=True),
+        input=job.config.input.stored(),
     )
     folder.lock.check()
     gone = {file.path for file in removed}

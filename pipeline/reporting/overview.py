@@ -176,5 +176,9 @@ def _id(view: Overview, key: Any) -> int | str | None:
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what made the results, as names and values."""
     names = {key.removeprefix("vilt."): value for key, value in summary["lineage"].items()}
-    versions = read_json(names.pop("versions", "{}"))
-    return [*sorted(names.items()), ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]
+    text = names.pop("versions", "{}")
+    try:
+        shown = ", ".join(f"{name} {value}" for name, value in read_json(text).items())
+    except (ValueError, AttributeError):  # another program's
+        shown = text
+    return [*sorted(names.items()), ("versions", shown)]

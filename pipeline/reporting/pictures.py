@@ -16,6 +16,7 @@ from pipeline.common import uris
 from pipeline.common.columns import ROW_ID
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
@@ -125,7 +126,7 @@ class _Finder:
     def original(self) -> TableFiles:
         """The table that the job has read, if it may be opened."""
         if not self.access.permits(self.spec.path):
-            table = uris.shown(self.spec.path)
+            table = redacted(self.spec.path)
             raise ConfigError(
                 f"they are in {table!r}, as the results say; to read them there, repeat the command with "
                 f"--allow {table}"
@@ -193,7 +194,7 @@ def _cell(value: Any) -> Any:
 
 
 def _uri(cell: Any) -> str:
-    uri = uris.shown(cell) if isinstance(cell, str) else ""
+    uri = redacted(cell) if isinstance(cell, str) else ""
     return uri if len(uri) <= TEXT_LENGTH else f"{uri[:TEXT_LENGTH]}…"
 
 

@@ -25,6 +25,7 @@ from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
+from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
@@ -77,6 +78,7 @@ class ResultTable:
     def __init__(self, uri: str, storage: StorageConfig, key: str = "output.path") -> None:
         self.uri, self.options = uri.rstrip("/").replace("s3a://", "s3://"), delta_options(uri, storage)
         self.table: DeltaTable | None = None
+        self.key = key
         try:
             if DeltaTable.is_deltatable(self.uri, self.options):
                 self.table = DeltaTable(self.uri, storage_options=self.options)
@@ -92,7 +94,10 @@ class ResultTable:
         """Return our commits up to this version, the latest first; of the newest `limit` commits of anybody."""
         if self.table is None:
             return []
-        found = (Commit.from_log(entry) for entry in self.table.history(limit))
+        try:
+            found = [Commit.from_log(entry) for entry in self.table.history(limit)]
+        except (DeltaError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ConfigError(f"{self.key}: the log of {self.uri!r} is damaged: {first_line(error)}") from None
         return [commit for commit in found if commit is not None]
 
     def latest(self) -> Commit | None:
@@ -100,8 +105,16 @@ class ResultTable:
         return next(iter(self.commits(limit=20) or self.commits()), None)
 
     def files(self) -> list[DataFile]:
-        """Return the data files of this version."""
-        return [] if self.table is None else _data_files(self.table)
+        """Return the data files of this version, all of which lie in the table's folder.
+
+        Raises:
+            ConfigError: The log names a file elsewhere.
+        """
+        if self.table is None:
+            return []
+        files = _data_files(self.table)
+        check_paths((file.path for file in files), f"{self.key}: the Delta table {self.uri!r}")
+        return files
 
     def schema(self) -> pa.Schema:
         """Return the table's columns; none if there is no table yet."""

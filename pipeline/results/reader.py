@@ -22,6 +22,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
+from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
 from pipeline.results.output_folder import SUMMARY
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
@@ -31,6 +32,10 @@ from pipeline.tables.table import TableFiles, open_files, open_listed
 from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
+
+
+class NoSummaryError(ConfigError):
+    """A folder holds no summary: another program wrote it, or the job has not finished."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,10 @@ class Results:
     @cached_property
     def written(self) -> list[ResultFile]:
         """What each file holds, without the files that other programs wrote."""
-        return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
+        try:
+            return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ConfigError(f"{self.uri!r}: a file's footer is damaged: {first_line(error)}") from None
 
     @property
     def tasks(self) -> list[str] | None:
@@ -130,6 +138,7 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     elif not infos and not any(info["name"].endswith(f"/{SUMMARY}") for info in found):
         raise ConfigError(f"{key}: {uri!r} holds no .parquet files; name the output folder of a job that has finished")
     paths = sorted(infos)
+    check_links(filesystem, path, paths, f"{key}: {uri!r}")
     versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
     arrow = arrow_filesystem(filesystem)
 
@@ -172,6 +181,7 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
         return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
     found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     found.sort(key=lambda file: file.name)
+    check_links(filesystem, path, [file.path for file in found], f"OUT: {uri!r}")
     listing = Listing(filesystem, found, path.rstrip("/"), format_named("parquet"), [file.path for file in found])
     return open_listed(listing, OpenOptions())
 
@@ -180,20 +190,29 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
     """Return the `_summary.json` of a finished job, or what the last commit of its Delta table says.
 
     Raises:
-        ConfigError: There is none; it names the config's `key`.
+        NoSummaryError: There is none.
+        ConfigError: It is damaged, or cannot be read; the message names the config's `key`.
     """
-    if commit := ResultTable(uri, storage, key).latest():
-        return commit.summary(uri)
-    filesystem, path = open_fsspec(uri, key, storage)
+    what = f"{key}: the {SUMMARY} of {uri!r}"
     try:
+        if commit := ResultTable(uri, storage, key).latest():
+            return check_summary(commit.summary(uri), f"{key}: the log of {uri!r}")
+        filesystem, path = open_fsspec(uri, key, storage)
         filesystem.invalidate_cache()
-        return read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}"))
+        data = filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES + 1)
+        if len(data) > MOST_SUMMARY_BYTES:
+            raise ConfigError(f"{what} has more than {MOST_SUMMARY_BYTES:,} bytes")
+        return check_summary(read_json(data), what)
     except FileNotFoundError:
-        raise ConfigError(
+        raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"
         ) from None
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
+    except ConfigError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{what} is damaged: {first_line(error)}") from None
 
 
 def _is_result(path: str) -> bool:

@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
+from pipeline.common.redaction import redacted
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_finished
@@ -239,7 +240,7 @@ def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out
     pairs, pairs_before = (one.pairs if job.texts else one.rows for one in (total, before))
     return Summary(
         tasks=list(job.config.tasks),
-        output=job.config.output.path,
+        output=redacted(job.config.output.path),
         rows_in=job.table.rows,
         rows_out=rows_out,
         pairs=pairs,
@@ -256,6 +257,6 @@ def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         identity=job.identity,
         resumed_rows=0,
-        input=job.config.input.model_dump(exclude_defaults=True),
+        input=job.config.input.stored(),
         written=written_sha256(job.config),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
@@ -99,6 +100,7 @@ def check_models(config: JobConfig) -> Models:
             folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
             tensors, hashes[uri] = checkpoint.read(folder)
+            predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
         if config.decode != "exact" and not isinstance(preprocessors[-1], ImagePreprocessor):
@@ -176,7 +178,7 @@ def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "vilt.task": ",".join(config.tasks),
-        "vilt.model": of_each({uri: uri for uri in config.models}),
+        "vilt.model": of_each({uri: redacted(uri) for uri in config.models}),
         "vilt.weights_sha256": of_each(hashes),
         "vilt.config_sha256": config.sha256,
         "vilt.versions": json.dumps({"python": platform.python_version(), **versions}),

@@ -94,7 +94,9 @@ def test_the_readme_config_is_valid() -> None:
     JobConfig.parse("score", yaml.safe_load(block[1]))
 
 
-def test_keys_in_the_how_to_pages_are_keys() -> None:
+def test_keys_in_the_how_to_pages_are_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("S3_KEY", "S3_SECRET"):
+        monkeypatch.setenv(secret, "x")
     base: dict[str, Any] = {"input": {"path": "in"}, "model": "zoo://scenes", "output": {"path": "out"}}
     for text in blocks(ROOT / "docs" / "how-to" / "s3.md", "yaml"):
         JobConfig.parse("score", {**base, **yaml.safe_load(text)})

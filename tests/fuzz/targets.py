@@ -18,6 +18,7 @@ from PIL import Image
 ROWS = [{"text": f'a "{i}" é', "image": f"{i}.png", "n": i, "deep": [{"a": [i, None]}], "x": i / 3} for i in range(6)]
 IMAGES = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 1_000_000
+CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
 CONFIG = b"""# a job
 input: {path: table/, image: image, text: caption, allow: ["https://images.example.com/"]}
 model: &m zoo://scenes
@@ -185,16 +186,53 @@ def try_config(data: bytes) -> str:
 
 
 def try_uri(data: bytes) -> str:
-    from pipeline.common.uris import normal, shown
+    from pipeline.common.redaction import redacted_text
+    from pipeline.common.uris import normal
     from pipeline.images.fetch import Fetcher
 
     uri = data.decode(errors="surrogateescape")
-    shown(uri[:1000])
+    redacted_text(uri, uri)
     found = Fetcher("/nowhere", _job("/nowhere"))._image_or_uri(uri)
     if isinstance(found, str):
         full = normal(found)
         assert full.startswith(("/nowhere/", "https://")), found
     return "uri" if isinstance(found, str) else "image" if isinstance(found, bytes) else found.reason
+
+
+def checkpoints() -> list[bytes]:
+    """The files of a small checkpoint, and one of the original project."""
+    import torch
+
+    from tests.vilt.checkpoints import hostile
+
+    folder = hostile.write_checkpoint(_folder() / "checkpoint")
+    state = {"a.b": torch.zeros(2, 3), "c": torch.ones(4, dtype=torch.bfloat16)}
+    original = hostile.lightning(state, hyper_parameters={"config": {"num_heads": 2}})
+    return [*((folder / name).read_bytes() for name in CHECKPOINT_FILES), original]
+
+
+def try_checkpoint(data: bytes) -> str:
+    """Try bytes in the place of each file."""
+    from tests.vilt.checkpoints import hostile
+    from vilt.common.errors import CheckpointError
+
+    folder = _folder() / "checkpoint"
+    paths = [_folder() / "x.ckpt"] if data.startswith(b"PK") else [folder / name for name in CHECKPOINT_FILES]
+    outcomes = []
+    for path in paths:
+        before = path.read_bytes() if path.exists() else None
+        path.write_bytes(data)
+        try:
+            hostile.read(path if path.suffix == ".ckpt" else folder)
+        except (CheckpointError, FileNotFoundError) as error:
+            assert "\n" not in str(error), error
+            outcomes.append("refused")
+        else:
+            outcomes.append("read")
+        finally:
+            if before is not None:
+                path.write_bytes(before)
+    return ", ".join(sorted(set(outcomes)))
 
 
 def _rows_of(name: str) -> Callable[[bytes], str]:
@@ -213,5 +251,6 @@ TARGETS = {
     "parquet": Target(parquets, try_parquet),
     "images": Target(images, try_image),
     "config": Target(lambda: [CONFIG], try_config),
+    "checkpoints": Target(checkpoints, try_checkpoint),
     "uris": Target(lambda: URIS, try_uri),
 }

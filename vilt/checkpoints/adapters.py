@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vilt.checkpoints.merging import check_settings, merged
 from vilt.checkpoints.state_dict import read_stored, read_weights
+from vilt.common.errors import CheckpointError, short
+from vilt.common.hub import HubFolder, is_repository
 from vilt.common.storage import Folder, as_folder
 
 CONFIG = "adapter_config.json"
@@ -24,7 +26,7 @@ class AdapterFolder(Folder):
         **options: For the filesystem of the base.
 
     Raises:
-        ValueError: The adapter names no base, or is of a kind that cannot be merged here.
+        CheckpointError: The adapter names no base, or one that it must not open, or cannot be merged here.
     """
 
     def __init__(self, folder: Folder, **options: Any) -> None:
@@ -32,17 +34,25 @@ class AdapterFolder(Folder):
         self.settings = folder.read_json(CONFIG)
         base = self.settings.get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
-            raise ValueError(f"{self.uri}/{CONFIG} names no base_model_name_or_path: set it to the base checkpoint")
+            raise CheckpointError(
+                f"{self.uri}/{CONFIG} names no base_model_name_or_path: set it to the base checkpoint"
+            )
         check_settings(self.settings, self.uri)
+        home = f"hf://{self.uri}" if isinstance(folder, HubFolder) and "://" not in self.uri else self.uri
+        if not _may_name(home, base):
+            raise CheckpointError(
+                f"{self.uri}/{CONFIG}: base_model_name_or_path is {short(base)}, which an adapter from there must not "
+                "open: copy the adapter, name owner/name on the hub, or save the merged model"
+            )
         self.base = as_folder(base, **options)
 
     def exists(self, name: str) -> bool:
         """Tell whether the adapter or its base holds a file."""
         return self.folder.exists(name) or self.base.exists(name)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return the bytes of a file of the adapter, or of its base."""
-        return (self.folder if self.folder.exists(name) else self.base).read(name)
+        return (self.folder if self.folder.exists(name) else self.base).read(name, most)
 
     def local_path(self, name: str) -> str | None:
         """Return where a file lies on this machine, if it does."""
@@ -71,3 +81,22 @@ def with_base(folder: Folder, **options: Any) -> Folder:
     if isinstance(folder, AdapterFolder) or not is_adapter(folder):
         return folder
     return AdapterFolder(folder, **options)
+
+
+def _may_name(adapter: str, base: str) -> bool:
+    """Return whether an adapter may say that its base is there: its author must not choose what else is opened.
+
+    A repository of the hub and a model that ships with the package may be named by all; another folder by an adapter
+    in the same bucket or on the same server; a local one by a local adapter.
+    """
+    if "::" in base:  # a chain of filesystems
+        return False
+    scheme, _, rest = base.partition("://") if "://" in base else ("", "", base)
+    if scheme in ("hf", "zoo"):
+        return not rest.startswith("/") and ".." not in rest.split("/")
+    if is_repository(base):
+        return True
+    own, _, own_rest = adapter.partition("://") if "://" in adapter else ("", "", adapter)
+    if scheme.lower() in ("", "file", "local"):
+        return own in ("", "file")
+    return (scheme, rest.partition("/")[0]) == (own, own_rest.partition("/")[0])

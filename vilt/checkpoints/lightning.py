@@ -8,7 +8,6 @@ every other is replaced by `Foreign`, which does nothing. So a pickle can call n
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import pickle
 import zipfile
@@ -19,7 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from vilt.checkpoints.archives import check_pickle, first_line, open_archive, read_pickle
+from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import read_file
+
+MOST_SHARED = 4  # times the bytes of its file that the tensors may have together: some share their storage
+MOST_DIMENSIONS = 8
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -104,50 +108,62 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         """Read a storage: ("storage", type, key, device, number of elements)."""
         _, dtype, key, _, numel = pid
+        if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not isinstance(numel, int):
+            raise pickle.UnpicklingError("a storage without type, name and size")
         return _Storage(dtype, key, numel)
 
 
 def read(uri: str, data: bytes | None = None) -> Lightning:
     """Read a local file or any URI that fsspec opens.
 
-    Raises FileNotFoundError, and ValueError in one line when the file is damaged, is none of torch's zip files or
-    holds no `state_dict` of tensors.
+    Raises:
+        CheckpointError: The file is damaged, is none of torch's zip files, or holds no `state_dict` of tensors.
+        FileNotFoundError: There is no such file.
     """
     data = read_file(uri) if data is None else data
     if not data.startswith(b"PK"):
-        raise ValueError(f"{uri!r} is no zip file as torch writes them since version 1.6; older formats are not read")
+        raise CheckpointError(
+            f"{uri!r} is no zip file as torch writes them since version 1.6; older formats are not read"
+        )
+    archive = open_archive(data, repr(uri))
+    pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), "data.pkl")
+    stream = read_pickle(archive, pickled, repr(uri))
+    check_pickle(stream, repr(uri))
+    stream.seek(0)
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), "data.pkl")
-        content = _Unpickler(io.BytesIO(archive.read(pickled))).load()
+        content = _Unpickler(stream).load()
     except Exception as error:  # there is no telling how a damaged pickle fails
-        raise ValueError(f"{uri!r} is truncated or damaged: {_line(error)}") from None
+        raise CheckpointError(f"{uri!r} is truncated or damaged: {first_line(error)}") from None
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
-        raise ValueError(f"{uri!r} is no Lightning checkpoint: it holds no 'state_dict'")
-    if strange := [name for name, value in state.items() if not isinstance(value, _Stored)]:
-        raise ValueError(f"{uri!r}: {strange[0]!r} in its 'state_dict' is not a tensor")
-    root = pickled.removesuffix("data.pkl")
-    tensors = {str(name): _tensor(archive, root, stored, f"{uri!r}: {name}") for name, stored in state.items()}
+        raise CheckpointError(f"{uri!r} is no Lightning checkpoint: it holds no 'state_dict'")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, _Stored):
+            raise CheckpointError(f"{uri!r}: {short(name)} in its 'state_dict' is not a tensor")
+    root, left = pickled.removesuffix("data.pkl"), MOST_SHARED * len(data)
+    tensors: dict[str, Tensor] = {}
+    for name, stored in state.items():
+        tensors[name] = _tensor(archive, root, stored, f"{uri!r}: {name[:200]}")
+        left -= tensors[name].nbytes
+        if left < 0:
+            raise CheckpointError(f"{uri!r}: its tensors have more than {MOST_SHARED} times the bytes of the file")
     hyper = content.get("hyper_parameters")
     return Lightning(tensors, hyper if isinstance(hyper, dict) else {}, hashlib.sha256(data).hexdigest())
 
 
 def _tensor(archive: zipfile.ZipFile, root: str, stored: _Stored, where: str) -> Tensor:
-    """Read one tensor. Raises ValueError, which begins with `where`."""
+    """Read one tensor. Raises CheckpointError, which begins with `where`."""
     try:
         dtype, key, numel = stored.storage
+        size, stride = stored.size, stored.stride
+        if not len(size) == len(stride) <= MOST_DIMENSIONS or not all(isinstance(i, int) for i in (*size, *stride)):
+            raise ValueError(f"the shape is {short(size)}")
+        if any(not 0 < i <= numel for i in size) or math.prod(size) > numel:
+            raise ValueError(f"{numel} numbers for the shape {short(size)}")
         data = archive.read(f"{root}data/{key}")
         if len(data) != numel * dtype.itemsize:
             raise ValueError(f"{len(data)} bytes for {numel} numbers of {dtype}")
-        if not 0 < math.prod(stored.size) <= numel:
-            raise ValueError(f"{numel} numbers for the shape {stored.size}")
         values = torch.frombuffer(bytearray(data), dtype=dtype)
-        return values.as_strided(stored.size, stored.stride, stored.offset).contiguous()
+        return values.as_strided(size, stride, stored.offset).contiguous()
     except Exception as error:  # a pickle may say anything of a tensor
-        raise ValueError(f"{where} is damaged: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"{where} is damaged: {first_line(error)}") from None

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vilt.checkpoints.archives import first_line
 from vilt.checkpoints.state_dict import Tensors, completed, today
+from vilt.common.errors import CheckpointError, short
 from vilt.common.skip_init import SkipInit
 
-LAYERS = re.compile(r"(?:.*\.)?encoder\.layer\.(\d+)\.")
-MOST_MISSING = 2**31  # numbers that a checkpoint may lack; more are a config that does not belong to it
+LAYERS = re.compile(r"(?:.*\.)?encoder\.layer\.(\d{1,9})\.")
+MOST_MISSING = 2**28  # numbers, or twice what it holds, that a checkpoint may lack: a new head, a new table of words
+NEW_LAYERS = 24  # that a config may name beside twice those that are stored
 _CONSTANT = re.compile(r"(.*\.)?position_ids$")  # 0, 1, 2, ...: in old files, and nothing is lost without it
 
 
@@ -57,10 +60,10 @@ def compare(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor], prefix: 
     for name, like in names.items():
         if name not in found:
             continue
-        if found[name].shape == like.shape:
-            fits[name] = found[name]
-        else:
+        if found[name].shape != like.shape:
             mismatched.append((name, tuple(found[name].shape), tuple(like.shape)))
+        else:
+            fits[name] = found[name]
     missing = [name for name in names if name not in found]
     in_file = map(today, renamed(tensors, names, prefix))
     unexpected = [name for name in in_file if name not in names and not _CONSTANT.fullmatch(name)]
@@ -68,25 +71,26 @@ def compare(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor], prefix: 
 
 
 def check_layers(tensors: Mapping[str, Tensor], config: Any, source: str) -> None:
-    """Raise ValueError when a config names many more layers than the checkpoint holds, before any is made."""
+    """Raise CheckpointError when a config names many more layers than the checkpoint holds, before any is made."""
     stored = {int(match[1]) for name in tensors if (match := LAYERS.match(name))}
     named = config.num_hidden_layers
-    if not isinstance(named, int) or named < 0 or named > max(1000, 2 * len(stored)):
-        raise ValueError(f"the weights in {source!r} do not fit: num_hidden_layers is {named!r:.100}, and the file has "
-                         f"{len(stored)}")  # fmt: skip
+    if not isinstance(named, int) or named < 0 or named > 2 * len(stored) + NEW_LAYERS:
+        raise CheckpointError(
+            f"the weights in {source!r} do not fit: num_hidden_layers is {short(named)}, and the file has {len(stored)}"
+        )
 
 
 def on_meta(make: Callable[[], nn.Module], source: str) -> nn.Module:
-    """Make a module without memory. Raises ValueError when its config makes no sense."""
+    """Make a module without memory. Raises CheckpointError when its config makes no sense."""
     try:
         with torch.device("meta"), SkipInit():
             return make()
-    except (TypeError, RuntimeError, OverflowError, ZeroDivisionError) as error:
-        raise ValueError(f"the config of {source!r} makes no model: {str(error).splitlines()[0]:.200}") from None
+    except Exception as error:  # torch says in many ways that a size is of no use
+        raise CheckpointError(f"the config of {source!r} makes no model: {first_line(error)}") from None
 
 
 def check_fit(fit: Fit, names: Mapping[str, Tensor], source: str, *, strict: bool, ignore_mismatched: bool) -> None:
-    """Raise ValueError, in one line that names the tensors, when a checkpoint does not fit a model.
+    """Raise CheckpointError, in one line that names the tensors, when a checkpoint does not fit a model.
 
     Args:
         fit: As `compare` gives it.
@@ -98,12 +102,15 @@ def check_fit(fit: Fit, names: Mapping[str, Tensor], source: str, *, strict: boo
     faults = [f"missing {name}" for name in fit.missing] if strict else []
     if not ignore_mismatched:
         faults += [f"{name} is {stored}, the config says {wanted}" for name, stored, wanted in fit.mismatched]
+    for name, tensor in fit.tensors.items():
+        if tensor.is_floating_point() != names[name].is_floating_point():
+            faults.append(f"{name} is {tensor.dtype}, the model's is {names[name].dtype}")
     lacking = sum(names[name].numel() for name in [*fit.missing, *(name for name, _, _ in fit.mismatched)])
-    if not faults and lacking > MOST_MISSING:
+    if not faults and lacking > max(MOST_MISSING, 2 * sum(tensor.numel() for tensor in fit.tensors.values())):
         faults = [f"the config asks for {lacking:,} numbers that the file does not hold"]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
+        raise CheckpointError(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
@@ -114,6 +121,17 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | N
     with torch.no_grad():
         for name, tensor in tensors.items():
             parameters[name].copy_(tensor)
+
+
+def fitted(
+    make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, source: str
+) -> tuple[nn.Module, Fit]:
+    """Return a module without memory, and how tensors, all of which must be there, fit it; arguments as in `loaded`."""
+    module = on_meta(make, source)
+    names = module.state_dict()
+    fit = compare(tensors, names, prefix)
+    check_fit(fit, names, source, strict=True, ignore_mismatched=False)
+    return module, fit
 
 
 def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, source: str) -> nn.Module:
@@ -129,12 +147,9 @@ def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix:
         The module in eval mode, float32.
 
     Raises:
-        ValueError: The tensors do not fit.
+        CheckpointError: The tensors do not fit.
     """
-    module = on_meta(make, source)
-    names = module.state_dict()
-    fit = compare(tensors, names, prefix)
-    check_fit(fit, names, source, strict=True, ignore_mismatched=False)
+    module, fit = fitted(make, tensors, prefix, source)
     floats = {name: t.float() if t.is_floating_point() else t for name, t in fit.tensors.items()}
     module.load_state_dict(floats, assign=True)
     return module.eval()

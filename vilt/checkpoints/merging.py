@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vilt.checkpoints.state_dict import Tensors
+from vilt.common.errors import CheckpointError, short
 
+MOST_PATTERNS, MOST_ALPHA = 1000, 1e6
 Settings = dict[str, Any]  # of `adapter_config.json`
 _ADVICE = "Save the merged model: model.merge_and_unload().save_pretrained(...)"
 _WRAPPER = "base_model.model."  # before every name in an adapter's file
@@ -46,11 +48,11 @@ class _Change(NamedTuple):
     module: str
     parts: Tensors
     settings: Settings
-    misfit: Callable[[str], ValueError]
+    misfit: Callable[[str], CheckpointError]
 
 
 def check_settings(settings: Settings, source: str) -> None:
-    """Raise ValueError, in one line, when an adapter is of a kind that cannot be merged here.
+    """Raise CheckpointError, in one line, when an adapter is of a kind that cannot be merged here.
 
     Args:
         settings: The adapter's.
@@ -58,10 +60,39 @@ def check_settings(settings: Settings, source: str) -> None:
     """
     kind = settings.get("peft_type")
     if kind not in ("LORA", "IA3"):
-        raise ValueError(f"{source!r} is an adapter of peft_type {kind!r}; LORA and IA3 are merged here. {_ADVICE}")
+        raise CheckpointError(
+            f"{source!r} is an adapter of peft_type {short(kind)}; LORA and IA3 are merged here. {_ADVICE}"
+        )
     for key, harmless in _HARMLESS.items():
         if settings.get(key) not in harmless:
-            raise ValueError(f"{source!r}: an adapter with {key}={settings[key]!r} is not merged here. {_ADVICE}")
+            raise CheckpointError(
+                f"{source!r}: an adapter with {key}={short(settings[key])} is not merged here. {_ADVICE}"
+            )
+    _check_scales(settings, source)
+
+
+def _check_scales(settings: dict[str, Any], where: str) -> None:
+    """Check the scale of an adapter, and the patterns that change it for some modules.
+
+    Raises:
+        CheckpointError: A scale is no number, or a pattern is none, or one that may take minutes on a name.
+    """
+    patterns = settings.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or len(patterns) > MOST_PATTERNS:
+        raise CheckpointError(f"{where}: alpha_pattern is {short(patterns)}; it is an object of scales by module")
+    for key, value in [("lora_alpha", settings.get("lora_alpha", 8)), *patterns.items()]:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MOST_ALPHA:
+            raise CheckpointError(f"{where}: the scale {short(key)} is {short(value)}; it is a number")
+    for pattern in patterns:
+        quantifiers = len(re.findall(r"[*+?{]", pattern))
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise CheckpointError(f"{where}: alpha_pattern has {short(pattern)}, no pattern: {error}") from None
+        if len(pattern) > 200 or quantifiers > 3 or re.search(r"\)\s*[*+?{]", pattern):
+            raise CheckpointError(
+                f"{where}: alpha_pattern has {short(pattern)}; name the modules with simpler patterns"
+            )
 
 
 def merged(base: Tensors, adapter: Tensors, settings: Settings, source: str) -> Tensors:
@@ -74,7 +105,7 @@ def merged(base: Tensors, adapter: Tensors, settings: Settings, source: str) -> 
         source: For messages.
 
     Raises:
-        ValueError: The adapter changes a tensor that the base has not, or has in another shape.
+        CheckpointError: The adapter changes a tensor that the base has not, or has in another shape.
     """
     out, changes = dict(base), dict[str, Tensors]()
     for full, tensor in adapter.items():
@@ -82,13 +113,15 @@ def merged(base: Tensors, adapter: Tensors, settings: Settings, source: str) -> 
         if match := _PART.fullmatch(name):
             changes.setdefault(match["module"], {})[match["part"].removesuffix(".weight")] = tensor
         elif _OF_ADAPTERS.search(name):
-            raise ValueError(f"the adapter in {source!r} holds {name}, which is not merged here. {_ADVICE}")
+            raise CheckpointError(f"the adapter in {source!r} holds {name}, which is not merged here. {_ADVICE}")
         else:  # a module that was trained whole, or a bias
             out[_SAVED.sub("", name)] = tensor
     for module, parts in changes.items():
 
-        def misfit(part: str, module: str = module) -> ValueError:
-            return ValueError(f"the adapter in {source!r} does not fit its base: {module}.{part} has no place there")
+        def misfit(part: str, module: str = module) -> CheckpointError:
+            return CheckpointError(
+                f"the adapter in {source!r} does not fit its base: {module}.{part} has no place there"
+            )
 
         change = _Change(module, parts, settings, misfit)
         _merge_ia3(out, change) if "ia3_l" in parts else _merge_lora(out, change)
@@ -113,13 +146,13 @@ def _merge_lora(out: Tensors, change: _Change) -> None:
     scale = _scale(change.module, rank, change.settings)
     weight = out[key].float() + delta * scale
     if "lora_magnitude_vector" in change.parts:
-        if "lora_embedding_A" in change.parts:
+        if "lora_embedding_A" in change.parts or change.parts["lora_magnitude_vector"].numel() != len(weight):
             raise change.misfit("lora_magnitude_vector")
         lengths = change.parts["lora_magnitude_vector"].float().flatten() / weight.flatten(1).norm(dim=1)
         weight = weight * lengths.view(-1, *[1] * (weight.ndim - 1))
     out[key] = weight.to(out[key].dtype)
     if "lora_B.bias" in change.parts:
-        if bias not in out:
+        if bias not in out or change.parts["lora_B.bias"].shape != out[bias].shape:
             raise change.misfit("lora_B.bias")
         out[bias] = (out[bias].float() + change.parts["lora_B.bias"].float() * scale).to(out[bias].dtype)
 
@@ -129,7 +162,7 @@ def _product(change: _Change, weight: Tensor | None) -> tuple[Tensor, int]:
     table = "lora_embedding_A" in change.parts or "lora_embedding_B" in change.parts
     names = ("lora_embedding_A", "lora_embedding_B") if table else ("lora_A", "lora_B")
     down, up = (change.parts.get(name) for name in names)
-    if down is None or up is None or weight is None or up.shape[1] != len(down):
+    if down is None or up is None or weight is None or not _chains(up, down, weight):
         raise change.misfit(names[0])
     rank, down, up = len(down), down.float(), up.float()
     if table:
@@ -141,6 +174,14 @@ def _product(change: _Change, weight: Tensor | None) -> tuple[Tensor, int]:
     if delta.shape != weight.shape:
         raise change.misfit(names[0])
     return delta, rank
+
+
+def _chains(up: Tensor, down: Tensor, weight: Tensor) -> bool:
+    """Return whether matrices share a rank, and their product has as many numbers as the weight: before it is made."""
+    if up.ndim < 2 or down.ndim < 2 or not len(down) or up.shape[1] != len(down) or up.numel() != len(up) * len(down):
+        return False
+    floats = all(tensor.is_floating_point() for tensor in (up, down, weight))
+    return floats and len(up) * down.numel() == weight.numel() * len(down)
 
 
 def _scale(module: str, rank: int, settings: Settings) -> float:

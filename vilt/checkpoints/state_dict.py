@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from vilt.checkpoints.archives import check_torch_file, first_line
+from vilt.checkpoints.lightning import MOST_SHARED
+from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import Folder, Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
@@ -53,7 +55,7 @@ def read_stored(source: Source, variant: str | None = None, use_safetensors: boo
 
     Raises:
         FileNotFoundError: There are no weights.
-        ValueError: A file is damaged, or holds more than tensors.
+        CheckpointError: A file is damaged, or holds more than tensors.
     """
     folder = as_folder(source)
     if (made := folder.stored()) is not None:
@@ -73,17 +75,21 @@ def read_stored(source: Source, variant: str | None = None, use_safetensors: boo
 def _read_shards(folder: Folder, index: str) -> Stored:
     places = folder.read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-        raise ValueError(f"{folder.uri}/{index} has no weight_map of tensors to files")
+        raise CheckpointError(f"{folder.uri}/{index} has no weight_map of tensors to files")
     tensors: Tensors = {}
     digest = hashlib.sha256(folder.read(index))
     for name in sorted(set(places.values())):
         if re.fullmatch(r"[\w.-]+", name) is None:
-            raise ValueError(f"{folder.uri}/{index} names the file {name!r}; a shard is a file of the same folder")
+            raise CheckpointError(
+                f"{folder.uri}/{index} names the file {short(name)}; a shard is a file of the same folder"
+            )
         shard, sha256 = read_weights(folder, name)
         tensors.update(shard)
         digest.update(sha256.encode())
     if missing := [name for name in places if name not in tensors]:
-        raise ValueError(f"{folder.uri}/{index} names the tensor {missing[0]}, which its file does not hold")
+        raise CheckpointError(
+            f"{folder.uri}/{index} names the tensor {short(missing[0])}, which its file does not hold"
+        )
     return Stored(tensors, digest.hexdigest())
 
 
@@ -94,16 +100,33 @@ def read_weights(folder: Folder, name: str) -> tuple[Tensors, str]:
     if name.endswith(".safetensors"):
         try:
             return safetensors.torch.load(data), sha256
-        except SafetensorError as error:
-            raise ValueError(f"{folder.uri}/{name} is damaged or no safetensors file: {error}") from None
+        except Exception as error:  # SafetensorError, or what torch says of a type or a shape that it lacks
+            raise CheckpointError(
+                f"{folder.uri}/{name} is damaged or no safetensors file: {first_line(error)}"
+            ) from None
+    check_torch_file(data, f"{folder.uri}/{name}")
+    damaged = f"{folder.uri}/{name} is damaged or holds more than tensors"
     try:
         tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{folder.uri}/{name} is damaged or holds more than tensors: {first}") from None
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise ValueError(f"{folder.uri}/{name} is damaged or holds more than tensors: it is no dict of tensors")
+    except Exception as error:  # there is no telling how a damaged pickle fails
+        raise CheckpointError(f"{damaged}: {first_line(error)}") from None
+    if not isinstance(tensors, dict):
+        raise CheckpointError(f"{damaged}: it is no dict of tensors")
+    left: float = MOST_SHARED * len(data)
+    for key, tensor in tensors.items():
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            raise CheckpointError(f"{damaged}: it is no dict of tensors")
+        left -= _bytes_on_cpu(tensor)
+        if left < 0:
+            raise CheckpointError(
+                f"{damaged}: {short(key)} is {tuple(tensor.shape)}, and the file has {len(data)} bytes"
+            )
     return dict(tensors), sha256
+
+
+def _bytes_on_cpu(tensor: Tensor) -> float:
+    """Return the bytes of a plain tensor that is copied whole; infinity for any other kind, as sparse ones."""
+    return tensor.nbytes if tensor.layout == torch.strided and tensor.device.type == "cpu" else math.inf
 
 
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

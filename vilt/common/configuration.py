@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
+from vilt.common.config_checks import MOST_LABELS, check_config
+from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
@@ -16,7 +18,6 @@ from vilt.common.storage import Folder, Source, as_folder
 if TYPE_CHECKING:
     import torch
 
-MOST_LABELS = 10**6  # a config that names more is no honest one, and would fill the memory
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 ATTENTION = ("eager", "sdpa")  # what `attn_implementation` may name
 _NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
@@ -221,6 +222,8 @@ class Config:
         hub, unused = split_options(kwargs)
         folder = as_folder(source, hub)
         values = folder.read_json("config.json")
+        if values.get("model_type", cls.model_type) == cls.model_type:  # of another family, the caller says so
+            check_config(values, folder.uri, cls)
         if folder.commit_hash:
             values["_commit_hash"] = folder.commit_hash
         return values, unused
@@ -244,12 +247,12 @@ class Config:
         kind = values.get("model_type", cls.model_type)
         if kind != cls.model_type:
             raise ValueError(
-                f"{str(source)!r} is a checkpoint of model_type {kind!r}; {cls.__name__} is {cls.model_type!r}"
+                f"{str(source)!r} is a checkpoint of model_type {short(kind)}; {cls.__name__} is {cls.model_type!r}"
             )
         try:
             return cls.from_dict({**values, "name_or_path": str(source)}, **kwargs)
-        except TypeError as error:
-            raise ValueError(f"{str(source)!r}: its config.json is of no use: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{str(source)!r}: its config.json is of no use: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all keys with values that JSON can hold."""

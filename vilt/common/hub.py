@@ -57,14 +57,15 @@ class HubFolder(Folder):
         """Tell whether the repository holds a file of this name."""
         return self.local_path(name) is not None
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one file. Raises FileNotFoundError naming the repository and the file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Return the bytes of one file; see `Folder.read`."""
         path = self.local_path(name)
         if path is None:
             raise FileNotFoundError(
                 f"no {name} in {self.uri!r}: no such folder here, and the repository of the hub has no such file, or "
                 "it is not in the cache and the hub is out of reach"
             )
+        self.check_size(name, os.path.getsize(path), most)
         return Path(path).read_bytes()
 
     def write(self, name: str, content: str | bytes) -> None:

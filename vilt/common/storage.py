@@ -8,9 +8,11 @@ from typing import Any
 
 import fsspec
 
+from vilt.common.errors import CheckpointError
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 ZOO = Path(__file__).parent.parent / "zoo"  # the models that ship with the package
+MOST_JSON_BYTES = 2**24  # of a file of settings: more than a hundred thousand named classes
 
 
 class Folder:
@@ -43,28 +45,45 @@ class Folder:
         """Tell whether the folder holds a file of this name."""
         return bool(self.fs.isfile(f"{self.path}/{name}"))
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one file. Raises FileNotFoundError naming the folder and the file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Return the bytes of one file.
+
+        Args:
+            name: Its name.
+            most: Most bytes that it may have; None for no limit.
+
+        Raises:
+            CheckpointError: The file is larger than `most`.
+            FileNotFoundError: There is no such file; the message names the folder and the file.
+        """
+        part = {} if most is None else {"start": 0, "end": most + 1}
         try:
-            data: bytes = self.fs.cat_file(f"{self.path}/{name}")
+            data: bytes = self.fs.cat_file(f"{self.path}/{name}", **part)
         except (FileNotFoundError, NotADirectoryError):
             if self.fs.isfile(self.path):
                 here = "this is a file; `vilt convert` makes a folder of an original checkpoint"
             else:
                 here = "the folder has no such file" if self.fs.isdir(self.path) else "no such folder"
             raise FileNotFoundError(f"no {name} in {self.uri!r}: {here}") from None
+        self.check_size(name, len(data), most)
         return data
 
+    def check_size(self, name: str, size: int, most: int | None) -> None:
+        """Raise CheckpointError if a file is larger than it may be."""
+        if most is not None and size > most:
+            raise CheckpointError(f"{self.uri}/{name} is larger than {most:,} bytes, the most for such a file")
+
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return one JSON object. Raises ValueError naming the file when it is not one."""
+        """Return one JSON object. Raises CheckpointError naming the file when it is not one, or is too large."""
+        data = self.read(name, MOST_JSON_BYTES)
         try:
-            value = read_json(self.read(name))
+            value = read_json(data)
         except NestedTooDeeplyError as error:
-            raise ValueError(f"{self.uri}/{name} is {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{self.uri}/{name} is not JSON: {error}") from None
+            raise CheckpointError(f"{self.uri}/{name} is {error}") from None
+        except ValueError as error:  # of JSON, of UTF-8, or a number of too many digits
+            raise CheckpointError(f"{self.uri}/{name} is not JSON: {error}") from None
         if not isinstance(value, dict):
-            raise ValueError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
+            raise CheckpointError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
         return value
 
     def write(self, name: str, content: str | bytes) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from vilt.checkpoints import state_dict as checkpoint
-from vilt.checkpoints.loading import check_layers, loaded, on_meta
+from vilt.checkpoints.loading import check_layers, fitted, loaded, on_meta
 from vilt.common.configuration import Config
 from vilt.common.scores import top
 from vilt.common.storage import Source, as_folder
@@ -138,7 +138,7 @@ class Engine:
         preprocessor = cls.preprocessor_class.from_pretrained(folder, config, tokenizer)
         tensors, sha256 = checkpoint.read(folder, config.model_type)
         tensors = checkpoint.tied(tensors) if config.tie_word_embeddings else tensors
-        check_layers(tensors, config, str(folder))
+        cls.check_tensors(tensors, config, str(folder))
         model = loaded(lambda: cls.make_model(config, tensors), tensors, config.model_type, str(folder))
         heads = cls.heads_in(tensors, config)
         for task, spec in cls.task_heads.items():
@@ -147,6 +147,12 @@ class Engine:
                 head_tensors = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
                 heads[task].load_state_dict({name: head_tensors[name] for name in heads[task].state_dict()})
         return cls(model, heads, preprocessor, device, precision, sha256, gpu)
+
+    @classmethod
+    def check_tensors(cls, tensors: Mapping[str, Tensor], config: Any, source: str) -> None:
+        """Raise CheckpointError when tensors are not those of the model that a config describes; takes no memory."""
+        check_layers(tensors, config, source)
+        fitted(lambda: cls.make_model(config, tensors), tensors, config.model_type, source)
 
     @classmethod
     def make_model(cls, config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:

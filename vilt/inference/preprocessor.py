@@ -9,14 +9,18 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from typing_extensions import Self
 
-from vilt.common.patch_config import both
-from vilt.common.storage import Source
+from vilt.common.errors import CheckpointError
+from vilt.common.patch_config import PatchConfig, both
+from vilt.common.storage import Folder, Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify
 from vilt.processing.text import ViltTokenizer
+from vilt.processing.tokenizer_checks import check_words
+
+COLOURS = 3
 
 Decode = Literal["exact", "fast"]
 
@@ -86,7 +90,7 @@ class ImagePreprocessor:
     @property
     def rows(self) -> ImageRows:
         """What the model reads of an image: patches."""
-        return ImageRows(3 * self.patch_size**2)
+        return ImageRows(COLOURS * self.patch_size**2)
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
@@ -129,12 +133,33 @@ class ImagePreprocessor:
         return Pairs(ids, lengths, np.concatenate(patches), grids, np.arange(len(images)))
 
 
-def square_patch(patch_size: int | tuple[int, int]) -> int:
-    """Return the side of a patch. Raises ValueError for patches that are not square, which predictors cannot cut."""
-    height, width = both(patch_size)
+def patch_side(config: PatchConfig) -> int:
+    """Return the side of a model's patches.
+
+    Raises:
+        CheckpointError: Patches are not square, or not of three colours, so that predictors cannot cut them.
+    """
+    height, width = both(config.patch_size)
     if height != width:
-        raise ValueError(f"patch_size {height}x{width}: predictors read square patches; use the model's own forward")
+        raise CheckpointError(
+            f"patch_size {height}x{width}: predictors read square patches; use the model's own forward"
+        )
+    if config.num_channels != COLOURS:
+        raise CheckpointError(
+            f"num_channels is {config.num_channels}: predictors read {COLOURS}; use the model's own forward"
+        )
     return height
+
+
+def tokenizer_of(folder: Folder, config: Any) -> ViltTokenizer:
+    """Read the tokenizer of a model.
+
+    Raises:
+        CheckpointError: Its files are of no use, or the model has no row for one of its tokens.
+    """
+    tokenizer = ViltTokenizer.from_pretrained(folder, config.max_position_embeddings)
+    check_words(tokenizer.tokenizer, config.vocab_size, config.max_position_embeddings, folder.uri)
+    return tokenizer
 
 
 def tokenizer_settings(tokenizer: ViltTokenizer) -> tuple[object, ...]:

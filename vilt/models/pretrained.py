@@ -17,6 +17,7 @@ from vilt.checkpoints.loading import Fit, check_fit, check_layers, compare, fill
 from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
 from vilt.common.configuration import Config
+from vilt.common.errors import short
 from vilt.common.hub import split_options
 from vilt.common.interop import SeenByTransformers
 from vilt.common.storage import Folder, Source, as_folder
@@ -166,7 +167,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         kind = values.get("model_type", cls.config_class.model_type)
         if kind != cls.config_class.model_type:
             raise ValueError(
-                f"{source!r} is a checkpoint of model_type {kind!r}; {cls.__name__} reads "
+                f"{source!r} is a checkpoint of model_type {short(kind)}; {cls.__name__} reads "
                 f"{cls.config_class.model_type!r}"
             )
         return cls.config_class.from_dict(values, return_unused_kwargs=True, **kwargs)

@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from vilt.common.configuration import Config
+from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.models import vilt, visual_bert, vit
 from vilt.models.family import ModelFamily
@@ -93,7 +94,7 @@ def read_config(source: Source) -> Config:
     family = family_of(name) if isinstance(name, str) else None
     if family is None:
         known = ", ".join(family.model_type for family in families())
-        raise ValueError(f"{str(source)!r} is a checkpoint of model_type {name!r}, not one of {known}")
+        raise CheckpointError(f"{str(source)!r} is a checkpoint of model_type {short(name)}, not one of {known}")
     config: Config = family.config_class.from_pretrained(folder)
     return config
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 from PIL import Image
 from typing_extensions import Self
 
+from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
@@ -21,7 +22,45 @@ from vilt.processing.errors import ImageError
 from vilt.processing.grids import NoGridError, resized
 
 FILE = "preprocessor_config.json"
+LONGEST_SIDE = 2048  # pixels that a stranger's file may resize images to: more than twice the largest published
 OLDER_NAMES = {"pad_and_return_pixel_mask": "do_pad"}
+
+
+def check_values(values: Mapping[str, Any], where: str) -> None:
+    """Check the values of a `preprocessor_config.json` before they are used.
+
+    Raises:
+        CheckpointError: A value is of no use. The line names the file, the key and the value.
+    """
+    for key, value in values.items():
+        wanted = None if value is None else _fault(key, value)
+        if wanted:
+            raise CheckpointError(f"{where}: {key} is {short(value)}; it is {wanted}")
+
+
+def _fault(key: str, value: Any) -> str | None:
+    """Return what a value should be; None if it is that, or if the key is not known here."""
+    if key in ("size", "size_divisor", "resample"):
+        low, high = (0, 5) if key == "resample" else (1, LONGEST_SIDE)
+        if key == "size":
+            parts = [*value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+        else:
+            parts = [value]
+        good = len(parts) <= 4 and all(type(part) is int and low <= part <= high for part in parts)
+        return None if good else f"{'sides' if key == 'size' else 'a whole number'} from {low} to {high}"
+    if key in ("image_mean", "image_std"):
+        numbers = value if isinstance(value, list) and len(value) in (1, 3) else [value]
+        good = all(_is_number(number) and (key == "image_mean" or number > 0) for number in numbers)
+        return None if good else "a number for each of three channels, or one for all"
+    if key == "rescale_factor":
+        return None if _is_number(value) and value > 0 else "a number above 0"
+    if key.startswith("do_"):
+        return None if isinstance(value, bool) else "true or false"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
 
 
 @dataclass
@@ -72,9 +111,19 @@ class ImageSettings:
         Args:
             source: A folder, any URI that fsspec opens, or a repository of the hub.
             **changes: Settings that take the place of the file's, and keywords that say how to reach the hub.
+
+        Raises:
+            CheckpointError: The file is none, or a value in it is of no use.
+            FileNotFoundError: There is no such file.
         """
         hub, changes = split_options(changes)
-        return cast(Self, cls.from_dict(as_folder(source, hub).read_json(FILE), **changes))
+        folder = as_folder(source, hub)
+        values = folder.read_json(FILE)
+        check_values({OLDER_NAMES.get(key, key): value for key, value in values.items()}, f"{folder.uri}/{FILE}")
+        try:
+            return cast(Self, cls.from_dict(values, **changes))
+        except ValueError as error:
+            raise CheckpointError(f"{folder.uri}/{FILE}: {error}") from None
 
     @classmethod
     def from_dict(cls, image_processor_dict: Mapping[str, Any], **changes: Any) -> Self | tuple[Self, dict[str, Any]]:

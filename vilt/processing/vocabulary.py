@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
+from vilt.common.errors import CheckpointError, short
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder
+from vilt.processing.tokenizer_checks import MOST_VOCABULARY_BYTES, check_tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NAMES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 LONGEST = 40  # tokens that ViLT reads
+LONGEST_TOKEN = 1000  # characters of a special token
 UNLIMITED = 10**20  # what published settings have in place of no limit is larger
 
 
@@ -47,14 +51,20 @@ class Settings:
         """Return the settings of a `tokenizer_config.json`."""
         names = {name: _content(given[name]) if given.get(name) else token for name, token in NAMES.items()}
         longest = given.get("model_max_length")
+        sides = {key: given.get(key, "right") for key in ("padding_side", "truncation_side")}
+        for key, side in sides.items():
+            if side not in ("right", "left"):
+                raise CheckpointError(f"{key} is {short(side)}; it is right or left")
+        if not isinstance(given.get("strip_accents"), bool | None):
+            raise CheckpointError(f"strip_accents is {short(given['strip_accents'])}; it is true, false or null")
         return cls(
             names,
             bool(given.get("do_lower_case", True)),
             given.get("strip_accents"),
             bool(given.get("tokenize_chinese_chars", True)),
             int(longest) if isinstance(longest, int | float) and 0 < longest < UNLIMITED else None,
-            given.get("padding_side", "right"),
-            given.get("truncation_side", "right"),
+            sides["padding_side"],
+            sides["truncation_side"],
             dict(given),
         )
 
@@ -70,7 +80,12 @@ class Settings:
 
 def _content(token: Any) -> str:
     """Return a special token, which files have as a string or as an object."""
-    return str(token["content"]) if isinstance(token, Mapping) else str(token)
+    text = token.get("content") if isinstance(token, Mapping) else token
+    if isinstance(text, AddedToken):
+        text = text.content
+    if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
+        raise CheckpointError(f"a special token is {short(token)}; it is a short text")
+    return text
 
 
 def read(folder: Folder) -> tuple[Tokenizer, Settings]:
@@ -79,14 +94,32 @@ def read(folder: Folder) -> tuple[Tokenizer, Settings]:
     As in transformers, `tokenizer_config.json` decides about case, accents and Chinese characters, if it is there.
 
     Raises:
+        CheckpointError: A file is damaged, or says something that no tokenizer needs.
         FileNotFoundError: The folder has neither `tokenizer.json` nor `vocab.txt`.
     """
     name = "tokenizer_config.json"
     given = folder.read_json(name) if folder.exists(name) else None
-    settings = Settings.of(given or {})
-    if not folder.exists("tokenizer.json"):
-        return word_piece(words(folder.read("vocab.txt").decode()), settings), settings
-    tokenizer = Tokenizer.from_str(folder.read("tokenizer.json").decode())
+    try:
+        settings = Settings.of(given or {})
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.uri}/{name}: {error}") from None
+    whole = folder.exists("tokenizer.json")
+    where = f"{folder.uri}/{'tokenizer.json' if whole else 'vocab.txt'}"
+    data = folder.read("tokenizer.json" if whole else "vocab.txt", MOST_VOCABULARY_BYTES)
+    try:
+        text = data.decode()
+        if whole:
+            values = read_json(text)
+            check_tokenizer(values if isinstance(values, dict) else {}, where)
+        tokenizer = Tokenizer.from_str(text) if whole else word_piece(words(text), settings)
+    except CheckpointError:
+        raise
+    except BaseException as error:  # the library's own panics are no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise CheckpointError(f"{where} holds no tokenizer: {short(str(error))}") from None
+    if not whole:
+        return tokenizer, settings
     if given is not None and isinstance(tokenizer.normalizer, BertNormalizer):
         state = json.loads(tokenizer.normalizer.__getstate__())
         wanted = (settings.lowercase, settings.strip_accents, settings.chinese)
@@ -108,6 +141,8 @@ def words(text: str) -> list[str]:
 
 def word_piece(words: Sequence[str], settings: Settings) -> Tokenizer:
     """Return a WordPiece tokenizer over words; of a word that is there twice the later id counts, as published."""
+    if not words:
+        raise CheckpointError("there are no words")
     names = {name.removesuffix("_token"): token for name, token in settings.names.items()}
     names["unk"] = names["unk"] if names["unk"] in words else words[0]
     made = BertWordPieceTokenizer(

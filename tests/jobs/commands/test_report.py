@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
@@ -126,3 +129,47 @@ def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path) -> No
 def test_a_mistake_is_one_line(outputs: Path, words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["report", str(outputs / "scores"), *words])
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"{message}\n")
+
+
+def test_results_ask_no_server(outputs: Path, tmp_path: Path) -> None:
+    """A stranger's results name a private server in every place where a URI may stand; nothing is asked of it."""
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    out = tmp_path / "results"
+    shutil.copytree(outputs / "answers", out)
+    for part in out.glob("part-*.parquet"):  # results that carry their images, as URIs
+        table = pq.read_table(part)
+        footer = {**pq.read_metadata(part).metadata, b"vilt.model": url.encode()}
+        images = pa.array([f"{url}/{i}.png" if i % 2 else "file:///etc/passwd" for i in range(len(table))])
+        table = table.append_column("image", images).replace_schema_metadata(footer)
+        pq.write_table(table, part)
+    path = out / "_summary.json"
+    summary = json.loads(path.read_text())
+    for table_at in (f"{url}/table", f"{url}/table/*.parquet", "file:///etc", str(outputs / "table")):
+        summary |= {"output": url, "lineage": {**summary["lineage"], "vilt.model": url}}
+        summary["input"] |= {"path": table_at, "allow": [url], "allow_private": True, "filter": "1 = 1"}
+        path.write_text(json.dumps(summary))
+        page = report(out)
+        assert thumbnails(page) == []
+        assert "root:" not in page
+        done = CliRunner().invoke(app, ["show", str(out)])
+        assert done.exit_code == 0, done.output
+    assert asked == []
+    assert "uri_not_allowed" in report(out)
+    assert asked == []
+    report(out, "--allow", url, "--allow-private")
+    assert asked, "the server counts"
+    server.shutdown()

@@ -93,7 +93,7 @@ def test_credentials_do_not_reach_the_line_or_the_file(temporary: Path, capsys: 
     told = capsys.readouterr()
     [file] = temporary.iterdir()
     for text in (told.out, told.err, file.read_text()):
-        assert "cannot read https://host/a now" in text
+        assert "cannot read https://host/a?signature=*** now" in text
         assert "hunter" not in text
 
 

@@ -1,13 +1,20 @@
 """Text from data, made safe for a terminal, a text log and JSON lines."""
 
+import ast
 import json
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.console.tables import columns, counts, facts, lines, stacked, to_text
 from jobs.console.text import UNSAFE, json_line, visible
+
+ROOT = Path(__file__).parents[3]
+SAFE_CALLS = ("visible", "json_line", "to_text")
 
 
 @pytest.mark.parametrize(
@@ -44,3 +51,51 @@ def test_json_is_one_line_of_ascii_whatever_the_values() -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line) == {"a": None, "b": [None, 1.5], "c": values["c"], "d": {"3": str(object)}}
+
+
+@given(st.lists(st.text(st.characters()), min_size=3, max_size=3))
+def test_tables_show_any_text_as_harmless_lines(texts: list[str]) -> None:
+    a, b, c = texts
+    parts = [facts([(a, b)]), counts([(1, c)]), columns([a, b], [[b, c]]), lines(a, "[red]" + b)]
+    shown = to_text(stacked(parts))
+    assert not any(unicodedata.category(char) in UNSAFE for char in shown if char not in "\n\u200c\u200d")
+    assert len(shown.splitlines()) <= 6
+    assert "[red]" in shown
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    for package in ("jobs", "pipeline", "vilt"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    yield path.relative_to(ROOT).as_posix(), node
+
+
+def name_of(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def test_whatever_is_printed_passes_one_function() -> None:
+    for file, call in calls():
+        where = f"{file}:{call.lineno}"
+        if isinstance(call.func, ast.Name) and call.func.id in ("print", "input"):
+            for argument in call.args:
+                safe = isinstance(argument, ast.Call) and name_of(argument.func) in SAFE_CALLS
+                assert safe or isinstance(argument, ast.Constant), where
+        if name_of(call.func) == "write" and isinstance(call.func, ast.Attribute):
+            assert name_of(call.func.value) not in ("stdout", "stderr"), where
+        assert name_of(call.func) not in ("from_markup", "echo", "secho"), where
+
+
+def test_rich_is_given_text_that_it_does_not_interpret() -> None:
+    for file, call in calls():
+        where = f"{file}:{call.lineno}"
+        if name_of(call.func) in ("Console", "TextColumn"):
+            switches = {keyword.arg: keyword.value for keyword in call.keywords}
+            markup = switches.get("markup")
+            assert isinstance(markup, ast.Constant), where
+            assert markup.value is False, where
+        if isinstance(call.func, ast.Name) and call.func.id in ("Text", "Console"):
+            assert file.startswith("jobs/console/"), where
+        if name_of(call.func) in ("basicConfig", "StreamHandler", "RichHandler"):
+            assert file == "jobs/console/log.py", where

@@ -5,39 +5,41 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 
 from pipeline.cluster import session
 from pipeline.common.errors import RayFailedError
-from tests.sockets import listening
+from tests.sockets import Listening, listening
 
 ROOT = Path(__file__).parents[3]
-JOB = """
-import sys
-from pipeline.cluster.session import ray_session
-with ray_session():
-    import ray
-    print(ray.get(ray.remote(lambda: "a worker has started").remote()), flush=True)
-    sys.stdin.readline()
-"""
 
 
-def test_it_listens_on_the_loopback_address_only() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+def test_a_job_listens_on_the_loopback_address_only(
+    tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
     environment["PYTHONPATH"] = str(ROOT)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", JOB], env=environment, **pipes) as job:  # type: ignore[call-overload]
-        try:
-            assert job.stdout.readline() == "a worker has started\n"
-            sockets = listening(job.pid)
-        finally:
-            job.communicate("\n")
-    assert job.returncode == 0
-    assert len(sockets) >= 4, "of the driver, the raylet, the control store and a worker"
-    assert [socket for socket in sockets if not socket.is_loopback] == []
+    words = [f"input.path={write_table(scene_rows(4))}", "input.text=caption", f"output.path={tmp_path / 'out'}"]
+    (tmp_path / "job.yaml").write_text("input: {}\nmodel: zoo://scenes\noutput: {report: false}\n")
+    command = [sys.executable, "-m", "jobs.cli", "score", str(tmp_path / "job.yaml"), *words]
+    seen: set[Listening] = set()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        while job.poll() is None:
+            now = listening(job.pid)
+            seen.update(now)
+            time.sleep(0.2)
+        assert job.returncode == 0, job.stdout and job.stdout.read()
+    programs = " ".join(one.command for one in seen)
+    assert "raylet" in programs
+    assert len(seen) >= 4, "of the driver, the raylet, the control store and workers"
+    assert [one for one in seen if not one.is_loopback] == []
+    assert "dashboard.py" not in programs
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

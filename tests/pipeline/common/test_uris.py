@@ -1,4 +1,4 @@
-"""URIs in one spelling, prefixes, and what logs may show."""
+"""URIs in one spelling, prefixes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.uris import as_given, as_prefix, is_any_host, normal, scheme, shown
+from pipeline.common.uris import as_given, as_prefix, is_any_host, normal, scheme
 
 SEGMENTS = st.lists(st.sampled_from(["a", "b.c", ".", "..", "", "d e"]), max_size=6)
 
@@ -86,16 +86,3 @@ def test_schemes_and_prefixes() -> None:
 )
 def test_urls_are_sent_as_they_were_given(uri: str, sent: str) -> None:
     assert as_given(uri, normal(uri)) == sent
-
-
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [
-        ("GET https://me:secret@host/a?key=1#x failed", "GET https://host/a failed"),
-        ("'s3://b/a?x' and 'http://h/b#y'", "'s3://b/a' and 'http://h/b'"),
-        ("a@b?c#d", "a@b?c#d"),
-        ("http://host/a@b", "http://host/a@b"),
-    ],
-)
-def test_what_logs_show(text: str, seen: str) -> None:
-    assert shown(text) == seen

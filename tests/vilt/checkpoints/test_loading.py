@@ -56,7 +56,7 @@ def test_faults_are_one_line() -> None:
 
 def test_a_config_that_asks_for_far_more_than_is_stored() -> None:
     huge = {"a": torch.zeros(MOST_MISSING + 1, device="meta")}
-    with pytest.raises(ValueError, match=r"^the weights in 'm/' do not fit: the config asks for 2,147,483,649 numbers"):
+    with pytest.raises(ValueError, match=r"^the weights in 'm/' do not fit: the config asks for 268,435,457 numbers"):
         check_fit(Fit({}, ["a"], [], []), huge, "m/", strict=False, ignore_mismatched=True)
 
 

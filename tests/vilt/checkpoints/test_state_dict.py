@@ -75,10 +75,13 @@ def test_a_head_that_is_not_there_is_new(folder: Path, caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_hidden_layers": 10_000_000}, "num_hidden_layers is 10000000, and the file has 1$"),
+        (
+            {"num_hidden_layers": 10_000_000},
+            "config.json: num_hidden_layers is 10000000; it is a whole number from 0 to 1000$",
+        ),
         ({"num_hidden_layers": "many"}, "num_hidden_layers is 'many'"),
-        ({"vocab_size": 10**9}, r"is \(20, 16\), the config says \(1000000000, 16\)"),
-        ({"vocab_size": -3}, "makes no model"),
+        ({"vocab_size": 10**7}, r"is \(20, 16\), the config says \(10000000, 16\)"),
+        ({"vocab_size": -3}, "vocab_size is -3; it is a whole number from 1"),
     ],
 )
 def test_a_config_that_asks_for_more_than_is_stored(folder: Path, change: dict[str, object], message: str) -> None:
@@ -92,8 +95,8 @@ def test_classes_that_the_file_cannot_fill(folder: Path) -> None:
     with pytest.raises(ValueError, match="num_labels is 1000000000; it is a number from 0 to 1000000"):
         ViltForQuestionAnswering.from_pretrained(str(folder), num_labels=10**9)
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 10**9}))
-    with pytest.raises(ValueError, match=r"dense\.weight is \(8, 16\), the config says \(1000000000, 16\)"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 10**6}))
+    with pytest.raises(ValueError, match=r"dense\.weight is \(8, 16\), the config says \(1000000, 16\)"):
         ViltForQuestionAnswering.from_pretrained(str(folder))
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from vilt.checkpoints import lightning
+from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import Folder, Source
 from vilt.models.vilt.configuration import ViltConfig
 
@@ -79,8 +80,9 @@ class OriginalFolder(Folder):
         """Tell whether the file stands for a file of this name."""
         return name in self.files
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return what the file says, as the file of this name would."""
+        del most
         if name not in self.files:
             raise FileNotFoundError(f"no {name} in {self.uri!r}: an original checkpoint has none")
         return self.files[name]
@@ -110,7 +112,7 @@ def read(source: Source) -> Original:
         config = _config(state, named)
         short_side = _number(named, "image_size", config.image_size)
     except ValueError as error:
-        raise ValueError(f"{uri!r}: {error}") from None
+        raise CheckpointError(f"{uri!r}: {error}") from None
     tensors: dict[str, Tensor] = {}
     left_out = []
     for name, tensor in state.items():
@@ -142,7 +144,7 @@ def _config(state: Mapping[str, Tensor], named: Mapping[str, Any]) -> ViltConfig
     """
     (vocabulary, width), (positions, _) = _shape(state, WORDS, 2), _shape(state, POSITIONS, 2)
     (_, channels, patch, _), (_, table, _) = _shape(state, PATCHES, 4), _shape(state, TABLE, 3)
-    layers = {int(name.split(".")[2]) for name in state if re.match(r"transformer\.blocks\.\d+\.", name)}
+    layers = {int(found[1]) for name in state if (found := re.match(r"transformer\.blocks\.(\d{1,6})\.", name))}
     inner = _shape(state, UP, 2)[0]
     for key, tensor, stored in (
         ("vocab_size", WORDS, vocabulary),
@@ -152,8 +154,8 @@ def _config(state: Mapping[str, Tensor], named: Mapping[str, Any]) -> ViltConfig
         ("num_layers", f"transformer.blocks.{max(layers)}", len(layers)),
         ("mlp_ratio", UP, inner / width),
     ):
-        if named.get(key, stored) != stored:
-            raise ValueError(f"hyper_parameters say {key} {named[key]!r}, but by {tensor} it is {stored:g}")
+        if key in named and (not isinstance(named[key], int | float) or named[key] != stored):
+            raise ValueError(f"hyper_parameters say {key} {short(named[key])}, but by {tensor} it is {stored:g}")
     return ViltConfig(
         vocab_size=vocabulary,
         type_vocab_size=_shape(state, TOKEN_TYPES, 2)[0],
@@ -176,7 +178,7 @@ def _config(state: Mapping[str, Tensor], named: Mapping[str, Any]) -> ViltConfig
 def _number(named: Mapping[str, Any], key: str, default: int) -> int:
     value = named.get(key, default)
     if not isinstance(value, int) or value < 1:
-        raise ValueError(f"hyper_parameters say {key} {value!r}; it is a number from 1")
+        raise ValueError(f"hyper_parameters say {key} {short(value)}; it is a number from 1")
     return value
 
 

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from vilt.common.storage import Source, as_folder
 from vilt.inference.pairs import Pairs
-from vilt.inference.preprocessor import ImagePreprocessor, square_patch, tokenizer_settings
+from vilt.inference.preprocessor import ImagePreprocessor, patch_side, tokenizer_of, tokenizer_settings
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.processing.decoding import ImageInput
 from vilt.processing.images import PillowProcessor, ViltImageProcessor
@@ -35,8 +35,8 @@ class Preprocessor(ImagePreprocessor):
         """See `AnyPreprocessor`."""
         folder = as_folder(source)
         config = config or ViltConfig.from_pretrained(folder)
-        words = ViltTokenizer.from_pretrained(as_folder(tokenizer or folder), config.max_position_embeddings)
-        return cls(cls.images_class.from_pretrained(folder), words, square_patch(config.patch_size))
+        words = tokenizer_of(as_folder(tokenizer or folder), config)
+        return cls(cls.images_class.from_pretrained(folder), words, patch_side(config))
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches and tokens: equal for two checkpoints that preprocess alike."""

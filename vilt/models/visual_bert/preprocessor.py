@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from vilt.common.storage import Source, as_folder
 from vilt.inference.pairs import ImageRows, Pairs
-from vilt.inference.preprocessor import tokenizer_settings
+from vilt.inference.preprocessor import tokenizer_of, tokenizer_settings
 from vilt.models.visual_bert.configuration import VisualBertConfig
 from vilt.processing.decoding import MAX_PIXELS
 from vilt.processing.grids import Grid
@@ -34,7 +34,7 @@ class RegionPreprocessor:
         if not any(folder.exists(name) for name in ("tokenizer.json", "vocab.txt")):
             hint = "name a tokenizer, as hf://google-bert/bert-base-uncased"
             raise FileNotFoundError(f"no vocab.txt in {str(folder)!r}; {hint}")
-        return cls(ViltTokenizer.from_pretrained(folder, config.max_position_embeddings), config.visual_embedding_dim)
+        return cls(tokenizer_of(folder, config), config.visual_embedding_dim)
 
     @property
     def rows(self) -> ImageRows:

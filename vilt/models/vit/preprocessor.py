@@ -8,7 +8,7 @@ from typing import ClassVar
 from typing_extensions import Self
 
 from vilt.common.storage import Source, as_folder
-from vilt.inference.preprocessor import ImagePreprocessor, square_patch
+from vilt.inference.preprocessor import ImagePreprocessor, patch_side
 from vilt.models.vit.configuration import ViTConfig
 from vilt.processing.images import PillowProcessor, ViTImageProcessor
 
@@ -25,4 +25,4 @@ class ViTPreprocessor(ImagePreprocessor):
         del tokenizer
         folder = as_folder(source)
         config = config or ViTConfig.from_pretrained(folder)
-        return cls(cls.images_class.from_pretrained(folder), square_patch(config.patch_size))
+        return cls(cls.images_class.from_pretrained(folder), patch_side(config))

@@ -1,0 +1,1 @@
+"""Locks of what `make` installs."""
