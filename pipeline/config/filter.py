@@ -135,7 +135,7 @@ class FilterConfig(Section):
     @property
     def sha256(self) -> str:
         """A hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
-        dumped = self.model_dump(include={"input", "scores", "keep"})
+        dumped = {**self.model_dump(include={"scores", "keep"}), "input": self.input.hashed()}
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
     @classmethod

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common import uris
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
 
+LATER_KEYS = {"files", "column_names", "quotes"}  # of the section `input`: not in the hashes of earlier releases
+
 
 class InputConfig(Section):
     """The table to read, and which of its columns are what."""
 
-    path: str = Field(description="file, folder or glob of the table: a local path or s3://...")
+    path: str = Field(
+        description="file, folder or glob of the table: a local path, s3://..., hf://datasets/owner/name, or "
+        "iceberg://catalog/namespace.table; a list of files is allowed, and {00000..00041}.tar"
+    )
+    files: list[str] | None = Field(
+        None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
+    )
     image: str | list[str] | None = Field(
         "image",
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
@@ -38,6 +48,21 @@ class InputConfig(Section):
         None, description="columns to carry into the output; default: all, the image only with output.keep_image"
     )
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
+    version: int | str | None = Field(
+        None, description="version of a Delta, Iceberg (snapshot id) or Lance table to read; default: the latest"
+    )
+    timestamp: str | None = Field(
+        None,
+        description="time, in UTC if it names no zone: read the version that a Delta, Iceberg or Lance table had then",
+    )
+    column_names: list[str] | None = Field(
+        None, description="names of the columns of CSV or TSV files that have no header line"
+    )
+    quotes: bool | None = Field(
+        None,
+        description="whether double quotes enclose values of CSV and TSV files; default: true for CSV, for TSV false, and "
+        "a value that begins with one is an error",
+    )
     filter: str | None = Field(
         None,
         description="rows to take of a Parquet table, in SQL as in keep.where: "
@@ -51,6 +76,38 @@ class InputConfig(Section):
         "https://* is every public host; what is below the table's own folder is allowed without",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
+
+    @field_validator("timestamp", mode="before")
+    @classmethod
+    def _time_is_iso(cls, value: Any) -> Any:
+        """YAML reads times as such; what is no text in ISO 8601 is an error."""
+        if value is None:
+            return None
+        try:
+            found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is no time; write it as 2026-01-31T12:00:00Z") from None
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
+
+    @model_validator(mode="after")
+    def _one_version(self) -> Self:
+        if self.version is not None and self.timestamp is not None:
+            raise ValueError("input.version, input.timestamp: both are given; name the version in one of them")
+        return self
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The time of `timestamp`."""
+        return None if self.timestamp is None else datetime.fromisoformat(self.timestamp)
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the keys and values that can change a result.
+
+        Which version of a table is read is not among them: the table's fingerprint says that. Keys that came later
+        count only if they are set, so that jobs of earlier releases stay the same ones.
+        """
+        dumped = self.model_dump(exclude={"version", "timestamp"})
+        return {key: value for key, value in dumped.items() if value is not None or key not in LATER_KEYS}
 
     @model_validator(mode="after")
     def _paths_are_usable(self) -> Self:

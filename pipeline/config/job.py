@@ -140,7 +140,8 @@ class JobConfig(Section):
     def sha256(self) -> str:
         """A hash of every key that can change a result; where a job runs and how it is batched cannot."""
         free = {"output", "max_error_rate", "actors", "batch", "storage", "ray"}
-        return hashlib.sha256(json.dumps(self.model_dump(exclude=free), sort_keys=True).encode()).hexdigest()
+        dumped = {**self.model_dump(exclude=free), "input": self.input.hashed()}
+        return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def load(cls, task: Task | None, path: str, overrides: Sequence[str] = ()) -> JobConfig:

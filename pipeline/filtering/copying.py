@@ -43,7 +43,7 @@ def copy_file(
         ConfigError: The file holds values that cannot be copied as they are.
     """
     file = table.files[number].file
-    name = file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
+    name = table.format.copy_name(file)
     names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
     for path in names:
         make_folder(filesystem, f"{folder}/{path}".rpartition("/")[0])

@@ -11,7 +11,8 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.config.storage import StorageConfig
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
 from pipeline.tables import registry
 from pipeline.tables.format import InputFile, Listing, TableFormat
 
@@ -19,7 +20,7 @@ _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
 
 
-def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> Listing:
+def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, storage: StorageConfig) -> Listing:
     """Return the files of one format at a file, folder or glob, sorted.
 
     A path that exists is taken as it stands, also if it has the characters of a glob in it. Hidden files (`_` or `.`
@@ -28,11 +29,14 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
     Raises:
         ConfigError: There are no files of a table, or the files are of several formats.
     """
+    marked = _marked_at(filesystem, path.rstrip("/"))
+    if marked is not None:
+        _check_format(marked, spec)
+        return marked.list_marked(filesystem, path.rstrip("/"), spec, storage)
     found, folder = _find(filesystem, path, spec)
     alone = list(found) == [path]
-    marked = None if alone else _marked(filesystem, folder, found)
-    if marked is not None:
-        return marked.list_marked(filesystem, folder)
+    if not alone:
+        _refuse_within(filesystem, folder, found, spec)
     seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
     if spec.format is not None:
@@ -65,28 +69,49 @@ def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple
     raise ConfigError(f"input.path: {spec.path!r} does not exist")
 
 
-def _marked(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any]) -> TableFormat | None:
-    """Return the format whose marker is in a folder or close above it."""
-    formats = [known for known in registry.FORMATS if known.marker is not None]
-    for known in formats:
-        assert known.marker is not None
-        if any(known.marker.search(path.removeprefix(folder)) for path in found):
-            return known
-    above = folder
-    for _ in range(LEVELS_ABOVE):
-        for known in formats:
-            assert known.marker is not None
-            place = f"{above}/{known.marker_folder}"
+def _marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:
+    """Return the format whose marker is in a folder."""
+    for known in registry.FORMATS:
+        if known.marker is not None:
             try:
-                held = filesystem.find(place, maxdepth=1)
+                held = filesystem.find(f"{folder}/{known.marker_folder}", maxdepth=1)
             except STORAGE_ERRORS:  # a folder that this user may not list
                 held = []
-            if any(known.marker.search(path.removeprefix(above)) for path in held):
+            if any(known.marker.search(path.removeprefix(folder)) for path in held):
                 return known
+    return None
+
+
+def _check_format(marked: TableFormat, spec: InputConfig) -> None:
+    """Refuse another `input.format` than that of the log of the table: it would read rows that were deleted."""
+    if spec.format not in (None, marked.name):
+        raise ConfigError(
+            f"input.format: {spec.format!r}, but {spec.path!r} is {marked.title}, and its log says which of its files "
+            "are the table: leave the key out"
+        )
+
+
+def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], spec: InputConfig) -> None:
+    """Refuse files of a table with a log, or folders of such tables: which of them are a table the log alone says."""
+    for known in registry.FORMATS:
+        if known.marker is not None:
+            for path in found:
+                if match := known.marker.search(path.removeprefix(folder)):
+                    root = f"{folder}{path.removeprefix(folder)[: match.start()]}"
+                    raise ConfigError(
+                        f"input.path: {spec.path!r} holds {known.title}, {full_uri(filesystem, root)!r}: name the "
+                        "table's folder"
+                    )
+    above = folder
+    for _ in range(LEVELS_ABOVE):
+        if marked := _marked_at(filesystem, above):
+            raise ConfigError(
+                f"input.path: {spec.path!r} is within {full_uri(filesystem, above)!r}, {marked.title}, whose log says "
+                "which of its files are the table: name the table's folder, and choose rows with input.filter"
+            )
         above = above.rpartition("/")[0]
         if not above.strip("/"):
             break
-    return None
 
 
 def _listing(

@@ -16,6 +16,9 @@ from typing import Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.row_ranges import RowSet
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables.filter_expression import Filter
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
@@ -30,17 +33,25 @@ class InputFile:
         name: Path relative to the table's folder.
         size: Bytes.
         etag: The etag, or the time of the last change.
+        deleted: The rows of the file that its table's log has deleted, see `RowSet.encode`; "" if there are none. They
+            keep their row numbers and are never handed on.
     """
 
     path: str
     name: str
     size: int
     etag: str
+    deleted: str = ""
 
     @property
     def version(self) -> str:
         """Return the file version: another string when the file has changed."""
         return f"{self.etag} {self.size}"
+
+    @property
+    def deleted_rows(self) -> RowSet:
+        """Return the deleted rows, by their numbers in the file."""
+        return RowSet.decode(self.deleted) if self.deleted else RowSet.none()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +101,15 @@ class Listing:
         folder: The folder above all of them.
         format: Their format.
         paths: The paths of all files of the table.
+        version: The version of the table, in words; "" if its format has none.
     """
 
     filesystem: AbstractFileSystem
-    files: list[InputFile]
+    files: Sequence[InputFile]
     folder: str
     format: TableFormat
     paths: list[str]
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +190,7 @@ class TableFormat(ABC):
         marker: Matches the path, relative to the table's folder, of a file that only tables of this format have. It
             counts before all extensions: a folder of Parquet files with a Delta log is a Delta table.
         marker_folder: The folder in which `marker` finds its files.
+        title: What messages call a table with the marker, as in "a Delta table".
         not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
     """
 
@@ -184,19 +198,22 @@ class TableFormat(ABC):
     extensions: tuple[str, ...] = ()
     marker: re.Pattern[str] | None = None
     marker_folder: str = ""
+    title: str = ""
     not_copied: str | None = None
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
         return [path for path in paths if path.lower().endswith(self.extensions)]
 
-    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
+    def list_marked(
+        self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
+    ) -> Listing:
         """Return the files of a table in whose folder `marker` was found.
 
         Raises:
-            ConfigError: Tables of this format are not read.
+            ConfigError: Tables of this format are not read, or this one cannot be.
         """
-        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder}")
+        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder} {spec} {storage}")
 
     @abstractmethod
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
@@ -205,6 +222,10 @@ class TableFormat(ABC):
         Raises:
             ConfigError: A file is damaged, or does not fit the others; the message names it.
         """
+
+    def copy_name(self, file: InputFile) -> str:
+        """Return the name under which `vilt filter` writes the copied rows of a file."""
+        return file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""

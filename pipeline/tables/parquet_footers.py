@@ -54,10 +54,11 @@ def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Co
     Raises:
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
     """
-    schemas: dict[pa.Schema, pa.Schema] = {}  # equal ones are held once
+    schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
     footers = []
     for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
-        footers.append(footer._replace(schema=schemas.setdefault(footer.schema, footer.schema)))
+        key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
+        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema)))
     return footers
 
 

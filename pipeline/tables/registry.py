@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pipeline.common.errors import ConfigError
 from pipeline.tables.csv import CsvFormat
+from pipeline.tables.delta import DeltaFormat
 from pipeline.tables.format import TableFormat
 from pipeline.tables.jsonl import JsonLinesFormat
 from pipeline.tables.parquet import ParquetFormat
-from pipeline.tables.unreadable import DELTA, HUDI, ICEBERG, LANCE
+from pipeline.tables.unreadable import HUDI, ICEBERG, LANCE
 from pipeline.tables.webdataset import WebDatasetFormat
 
 FORMATS: list[TableFormat] = [
@@ -15,7 +16,7 @@ FORMATS: list[TableFormat] = [
     CsvFormat(),
     JsonLinesFormat(),
     WebDatasetFormat(),
-    DELTA,
+    DeltaFormat(),
     ICEBERG,
     HUDI,
     LANCE,

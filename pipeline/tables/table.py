@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +40,7 @@ class TableFiles:
         schema: The columns of all files together.
         filter: The rows to read; None: all.
         unreadable: Columns that are not in `schema` -> why they cannot be read.
+        version: The version of the table, in words; "" if its format has none.
     """
 
     files: list[OpenedFile]
@@ -49,6 +51,7 @@ class TableFiles:
     schema: pa.Schema
     filter: Filter | None
     unreadable: Mapping[str, str]
+    version: str
 
     @property
     def rows(self) -> int:
@@ -57,8 +60,10 @@ class TableFiles:
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of every file's name, size and etag."""
-        names = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
+        """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
+        names: list[Any] = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
+        if self.version:
+            names += [(field.name, str(field.type)) for field in self.schema]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def unread(self, done: RowSet) -> list[UnreadSplit]:
@@ -118,9 +123,16 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
     filesystem, path = open_fsspec(spec.path, "input.path", storage)
     filesystem.invalidate_cache()
     try:
-        return list_files(filesystem, path, spec)
+        listing = list_files(filesystem, path, spec, storage)
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
+    for key in ("version", "timestamp"):
+        if getattr(spec, key) is not None and not listing.version:
+            raise ConfigError(
+                f"input.{key}: {getattr(spec, key)!r}, but {spec.path!r} is {listing.format.name}, which keeps no "
+                "versions: leave the key out"
+            )
+    return listing
 
 
 def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
@@ -140,6 +152,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.schema,
         opened.filter,
         opened.unreadable,
+        listing.version,
     )
 
 

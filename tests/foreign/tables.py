@@ -148,15 +148,20 @@ def by_csv_module(path: Path, *rows: tuple[str, ...]) -> None:
 LOG = "is {} .* not read yet: its log says which of its files are the table"
 CASES = [
     # Folders whose files are not the table.
-    Case("delta, overwritten", delta_overwritten, refused=LOG.format("a Delta table")),
-    Case("delta, partitioned", lambda f: delta_overwritten(f, partition_by=["n"]), refused=LOG.format("a Delta table")),
+    Case("delta, overwritten", delta_overwritten, rows=[{"n": n} for n in range(4)]),
+    Case(
+        "delta, partitioned",
+        lambda f: delta_overwritten(f, partition_by=["n"]),
+        rows=[{"n": n} for n in range(4)],
+    ),
+    Case("delta, an earlier version", delta_overwritten, rows=[{"n": n} for n in range(10)], config={"version": 0}),
     Case(
         "delta, one partition",
         lambda f: delta_overwritten(f, partition_by=["n"]),
-        refused=LOG.format("a Delta table"),
+        refused="is within '.*', a Delta table, whose log says which of its files are the table: name the table's folder",
         config={"path": "n=1"},
     ),
-    Case("delta, glob", delta_overwritten, refused=LOG.format("a Delta table"), config={"path": "*.parquet"}),
+    Case("delta, glob", delta_overwritten, refused="is within '.*', a Delta table", config={"path": "*.parquet"}),
     Case("iceberg", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t"}),
     Case("iceberg, data", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t/data"}),
     Case("hudi", hudi, refused=LOG.format("a Hudi table")),
