@@ -16,6 +16,7 @@ ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_deta
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
 PLACE = "__place"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written
 ROW_SOURCE = "row_source"  # struct, of tables that follow their input: see `pipeline.tables.provenance`
+FIXED_TEXT = "fixed_text"  # string: the text of a job that gives all rows the same one
 TEXTS = "__texts"  # int32: how many rows of the output the row of the input has; never written
 PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the place of its first pair, -1 where none
 STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written

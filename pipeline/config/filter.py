@@ -106,7 +106,7 @@ class FilterConfig(Section):
     @model_validator(mode="after")
     def _folders_differ(self) -> Self:
         out = f"{self.output.path.rstrip('/')}/"
-        if out.startswith(f"{self.input.path.rstrip('/')}/"):
+        if out.startswith(f"{self.input.path.rstrip('/')}/") and self.input.files is None:
             raise ValueError(
                 f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"

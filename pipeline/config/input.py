@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,10 +11,35 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common import uris
+from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
 
+
+def common_folder(paths: Sequence[str]) -> str:
+    """Return the folder above all of some paths or URIs.
+
+    Raises:
+        ValueError: There is none but the root, or the paths are in several storages.
+    """
+    roots = {"/".join(path.split("/")[:3]) if "://" in path else path[:1].replace("/", "") and "." for path in paths}
+    folders = [path.split("/")[:-1] for path in paths]
+    shared = folders[0]
+    for folder in folders[1:]:
+        same = [a == b for a, b in zip(shared, folder, strict=False)]
+        shared = shared[: same.index(False) if False in same else len(same)]
+    if len(roots) > 1 or (roots == {""} and len(shared) < 2):
+        raise ValueError(f"{paths[0]!r} and {paths[-1]!r} have no folder in common; a table is in one folder or bucket")
+    return "/".join(shared) or "."
+
+
 LATER_KEYS = {"files", "column_names", "quotes"}  # of the section `input`: not in the hashes of earlier releases
+
+
+class FixedText(Section):
+    """One text for all rows."""
+
+    fixed: str = Field(min_length=1, description="the text")
 
 
 class InputConfig(Section):
@@ -31,8 +57,10 @@ class InputConfig(Section):
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
-    text: str | dict[Task, str] | None = Field(
-        "text", description="column of texts, or of lists of texts; or one column of texts for each task"
+    text: str | FixedText | dict[Task, str] | None = Field(
+        "text",
+        description="column of texts, or of lists of texts; or one column of texts for each task; or "
+        '{fixed: "is there a watermark?"}, one text for all rows',
     )
     features: str | None = Field(
         None, description="column of region features, lists of lists of floats, which VisualBERT reads for an image"
@@ -60,8 +88,8 @@ class InputConfig(Section):
     )
     quotes: bool | None = Field(
         None,
-        description="whether double quotes enclose values of CSV and TSV files; default: true for CSV, for TSV false, and "
-        "a value that begins with one is an error",
+        description="whether double quotes enclose values of CSV and TSV files; default: true for CSV; for TSV false, "
+        "and a value that begins with one is an error",
     )
     filter: str | None = Field(
         None,
@@ -76,6 +104,23 @@ class InputConfig(Section):
         "https://* is every public host; what is below the table's own folder is allowed without",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_folder_and_files(cls, values: Any) -> Any:
+        """Take a list of paths for the folder above all of them, and the files below it."""
+        if not isinstance(values, dict) or not isinstance(values.get("path"), list):
+            return values
+        paths = values["path"]
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise ValueError(f"path: {paths!r} is no list of paths")
+        if values.get("files") is not None:
+            raise ValueError("files: given beside a list in path; name the files in one of them")
+        if len(paths) == 1:
+            return {**values, "path": paths[0]}
+        folder = common_folder(paths)
+        below = paths if folder == "." else [path[len(folder) + 1 :] for path in paths]
+        return {**values, "path": folder, "files": below}
 
     @field_validator("timestamp", mode="before")
     @classmethod
@@ -94,6 +139,14 @@ class InputConfig(Section):
         if self.version is not None and self.timestamp is not None:
             raise ValueError("input.version, input.timestamp: both are given; name the version in one of them")
         return self
+
+    @property
+    def text_names(self) -> list[str]:
+        """The columns of texts, each once."""
+        if isinstance(self.text, FixedText):
+            return [FIXED_TEXT]
+        names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
+        return list(dict.fromkeys(names))
 
     @property
     def as_of(self) -> datetime | None:

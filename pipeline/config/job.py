@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
-from pipeline.config.input import InputConfig, TextsConfig
+from pipeline.config.input import FixedText, InputConfig, TextsConfig
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
 from pipeline.config.storage import StorageConfig
@@ -66,7 +67,8 @@ class JobConfig(Section):
     @model_validator(mode="after")
     def _output_fits(self) -> Self:
         output = self.output
-        if f"{output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/"):
+        within = f"{output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/")
+        if within and self.input.files is None:
             raise ValueError(
                 f"output.path: {output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
@@ -126,7 +128,8 @@ class JobConfig(Section):
 
     def text_of(self, task: Task) -> str | None:
         """Return the column of texts that a task reads."""
-        return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+        text = self.input.text
+        return FIXED_TEXT if isinstance(text, FixedText) else text[task] if isinstance(text, dict) else text
 
     @property
     def models(self) -> dict[str, list[Task]]:

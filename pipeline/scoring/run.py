@@ -152,7 +152,7 @@ class ParquetOutput:
         """
         self.job, self.retry_errors = job, retry_errors
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
-        self.folder = OutputFolder(filesystem, path, job.identity, folders)
+        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=job.table.version)
         self.parts = self.staged = ResultParts(self.folder, subfolder)
 
     def __enter__(self) -> Self:
@@ -189,7 +189,8 @@ class ParquetOutput:
         more = self.write_more(summary)
         summary = replace(summary, files=[*self.parts.names(), *more])
         table, folder = self.job.table, self.folder
-        InputFiles.of(table.fingerprint, (opened.file for opened in table.files)).write(folder.filesystem, folder.path)
+        files = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
+        files.write(folder.filesystem, folder.path)
         self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
         return summary, {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -12,9 +12,11 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables import registry
-from pipeline.tables.format import InputFile, Listing, TableFormat
+from pipeline.tables.format import Listing, TableFormat
+from pipeline.tables.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
+from pipeline.tables.side_files import without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
@@ -29,7 +31,7 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, sto
     Raises:
         ConfigError: There are no files of a table, or the files are of several formats.
     """
-    marked = _marked_at(filesystem, path.rstrip("/"))
+    marked = None if spec.files else _marked_at(filesystem, path.rstrip("/"))
     if marked is not None:
         _check_format(marked, spec)
         return marked.list_marked(filesystem, path.rstrip("/"), spec, storage)
@@ -37,33 +39,71 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, sto
     alone = list(found) == [path]
     if not alone:
         _refuse_within(filesystem, folder, found, spec)
-    seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
+    chosen, paths = _choose(found, folder, alone or spec.files is not None, spec)
+    if isinstance(chosen, PathListFormat):
+        ends = tuple(end for known in registry.FORMATS if not known.fallback for end in known.extensions)
+        if listed := read_path_list(filesystem, path, ends):
+            return _list_named(listed, f"{full_uri(filesystem, folder)}/", spec, storage)
+    return chosen.listing(filesystem, folder, paths, found)
+
+
+def _list_named(listed: list[str], base: str, spec: InputConfig, storage: StorageConfig) -> Listing:
+    """Return the files that a `.txt` names. base: URI of the folder of the `.txt`."""
+    filesystem, _ = open_fsspec(listed[0], "input.path", storage)
+    found = find_listed(filesystem, [filesystem._strip_protocol(one) for one in listed])
+    below = all(full_uri(filesystem, path).startswith(base) for path in found)
+    folder = filesystem._strip_protocol(base).rstrip("/") if below else folder_of([*found])
+    chosen, paths = _choose(found, folder, True, spec)
+    return chosen.listing(filesystem, folder, paths, found)
+
+
+def _choose(
+    found: Mapping[str, Any], folder: str, as_named: bool, spec: InputConfig
+) -> tuple[TableFormat, Sequence[str]]:
+    """Return the format of a table and its files, sorted. as_named: hidden files count, since they were named."""
+    seen = sorted(file for file in found if as_named or not _hidden(file.removeprefix(folder)))
+    seen = seen if as_named else without_side_files(seen)
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
     if spec.format is not None:
         chosen = registry.format_named(spec.format)
+        if chosen.marker is not None:
+            raise ConfigError(f"input.format: {spec.format!r}, but {spec.path!r} has no {chosen.marker_folder}/")
         paths = by_format[chosen] or seen  # names without an extension, as some writers give them
         if paths:
-            return _listing(filesystem, folder, chosen, paths, found)
-    present = [known for known, paths in by_format.items() if paths]
+            return chosen, paths
+    claimed = {path for known, paths in by_format.items() if known.claims for path in paths}
+    for known, paths in by_format.items():
+        if not known.claims:
+            by_format[known] = [path for path in paths if path not in claimed]
+    present = [known for known, paths in by_format.items() if paths and not known.fallback]
+    present = present or [known for known, paths in by_format.items() if paths]
     if len(present) == 1:
-        return _listing(filesystem, folder, present[0], by_format[present[0]], found)
+        return present[0], by_format[present[0]]
     if present:
         held = ", ".join(f"{len(by_format[known])} {known.name}" for known in present)
-        raise ConfigError(f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format")
-    known_ends = [known.extensions[0] for known in registry.FORMATS if known.extensions]
+        raise ConfigError(
+            f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format, as in "
+            f"input.format={present[0].name}"
+        )
+    known_ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
     held = ", ".join(f"{count} {end}" for end, count in others) or "no file at all"
     raise ConfigError(
-        f"input.path: {spec.path!r} holds no {', '.join(known_ends[:-1])} or {known_ends[-1]} files; it holds {held}"
+        f"input.path: {spec.path!r} holds no {', '.join(known_ends)} files and no pictures; it holds {held}"
     )
 
 
 def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
     """Return what is at a path, by path, and the folder above all of it."""
+    if spec.files is not None:
+        folder = path.rstrip("/")
+        return find_listed(filesystem, [f"{folder}/{one}" for one in spec.files]), folder
     if filesystem.isfile(path):
         return {path: filesystem.info(path)}, path.rpartition("/")[0]
     if filesystem.exists(path):
         return filesystem.find(path, detail=True), path.rstrip("/")
+    if (listed := expand_braces(path)) != [path]:
+        return find_listed(filesystem, listed), path.partition("{")[0].rpartition("/")[0]
     if _GLOB.search(path):
         return filesystem.glob(path, detail=True), _GLOB.split(path, maxsplit=1)[0].rpartition("/")[0]
     raise ConfigError(f"input.path: {spec.path!r} does not exist")
@@ -112,22 +152,6 @@ def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[s
         above = above.rpartition("/")[0]
         if not above.strip("/"):
             break
-
-
-def _listing(
-    filesystem: AbstractFileSystem, folder: str, chosen: TableFormat, paths: list[str], found: Mapping[str, Any]
-) -> Listing:
-    files = []
-    for path in paths:
-        info, name = found[path], path.removeprefix(folder).lstrip("/")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
-        etag = str(info.get("ETag") or info.get("LastModified") or info.get("mtime")).strip('"')
-        files.append(InputFile(path, name, info["size"], etag))
-    return Listing(filesystem, files, folder, chosen, paths)
 
 
 def _hidden(relative: str) -> bool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -121,12 +122,18 @@ class OpenOptions:
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
+        fixed_text: A text for all rows, as a column.
+        column_names: The columns of CSV files without a header line.
+        quotes: Whether double quotes enclose values of CSV files; None: what the format says.
     """
 
     id_column: str | None = None
     text_columns: tuple[str, ...] = ()
     filter: str | None = None
     image_bytes: int = MAX_IMAGE_BYTES
+    fixed_text: str | None = None
+    column_names: tuple[str, ...] | None = None
+    quotes: bool | None = None
 
 
 class TableReader(Protocol):
@@ -191,6 +198,10 @@ class TableFormat(ABC):
             counts before all extensions: a folder of Parquet files with a Delta log is a Delta table.
         marker_folder: The folder in which `marker` finds its files.
         title: What messages call a table with the marker, as in "a Delta table".
+        fallback: Whether files of this format are a table only if there are none of another: pictures lie beside many.
+        claims: Whether the files that `list` returns are of no other format.
+        copied_together: How many files' rows `vilt filter` writes to one file.
+        hint: What messages about a column that is missing say in the end.
         not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
     """
 
@@ -199,11 +210,28 @@ class TableFormat(ABC):
     marker: re.Pattern[str] | None = None
     marker_folder: str = ""
     title: str = ""
+    fallback: bool = False
+    claims: bool = False
+    copied_together: int = 1
+    hint: str = ""
     not_copied: str | None = None
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
         return [path for path in paths if path.lower().endswith(self.extensions)]
+
+    def listing(
+        self, filesystem: AbstractFileSystem, folder: str, paths: Sequence[str], found: Mapping[str, Any]
+    ) -> Listing:
+        """Return the files at some paths.
+
+        Args:
+            filesystem: Where they are.
+            folder: The folder above all of them.
+            paths: The files of the table.
+            found: All that is there, by path, as fsspec tells it.
+        """
+        return Listing(filesystem, [listed_file(folder, path, found[path]) for path in paths], folder, self, [*paths])
 
     def list_marked(
         self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
@@ -231,3 +259,27 @@ class TableFormat(ABC):
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""
         del file, filesystem
         return None
+
+
+CHANGED_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "blob_id", "created")
+
+
+def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
+    """Return a file of a table.
+
+    Args:
+        folder: The table's folder.
+        path: The file.
+        info: What fsspec tells of it.
+
+    Raises:
+        ConfigError: Its name is not UTF-8.
+    """
+    name = path.removeprefix(folder).lstrip("/")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
+    etag = str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')
+    return InputFile(path, name, info["size"], etag)

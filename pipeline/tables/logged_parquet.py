@@ -46,7 +46,7 @@ class LoggedListing(Listing):
     """
 
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    matching: Matching = Matching()
+    matching: Matching = field(default_factory=Matching)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     filesystem = arrow_filesystem(listing.filesystem)
     files = [_logged(file) for file in listing.files]
     try:
-        footers = read_footers(list(files), filesystem, ())
-        unit = common_int96_unit(list(files), filesystem, footers)
+        footers = read_footers(files, filesystem, ())
+        unit = common_int96_unit(files, filesystem, footers)
     except ConfigError as error:
         raise ConfigError(f"{error}; the log of {listing.version} lists it") from None
     fields = pa.schema([_as_read(one, options.text_columns) for one in listing.schema])

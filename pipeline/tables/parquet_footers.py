@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -43,7 +43,7 @@ class Footer(NamedTuple):
     unreadable: dict[str, str]
 
 
-def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
+def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
     """Read the footer of each file.
 
     Args:
@@ -62,7 +62,7 @@ def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Co
     return footers
 
 
-def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
+def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
     """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
     stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
     times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
@@ -87,7 +87,7 @@ def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
 
 
 def columns_outside(
-    files: list[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
 ) -> dict[str, str]:
     """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.csv import CsvFormat
+from pipeline.tables.csv import CsvFormat, TsvFormat
 from pipeline.tables.delta import DeltaFormat
 from pipeline.tables.format import TableFormat
 from pipeline.tables.jsonl import JsonLinesFormat
 from pipeline.tables.parquet import ParquetFormat
+from pipeline.tables.path_lists import PathListFormat
+from pipeline.tables.pictures import ImageFolderFormat, PictureFormat
 from pipeline.tables.unreadable import HUDI, ICEBERG, LANCE
 from pipeline.tables.webdataset import WebDatasetFormat
 
 FORMATS: list[TableFormat] = [
     ParquetFormat(),
     CsvFormat(),
+    TsvFormat(),
     JsonLinesFormat(),
     WebDatasetFormat(),
+    ImageFolderFormat(),
+    PictureFormat(),
+    PathListFormat(),
     DeltaFormat(),
     ICEBERG,
     HUDI,

@@ -16,15 +16,18 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet, row_key
-from pipeline.config.input import InputConfig
+from pipeline.config.input import FixedText, InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables.column_checks import Columns, check_columns
+from pipeline.tables.csv import CsvFormat
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
+from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.pictures import ImageFolderFormat
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,14 @@ def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str]
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    table = open_listed(list_table(spec, storage), OpenOptions(spec.id, filter=spec.filter))
+    table = open_listed(list_table(spec, storage), _options(spec))
     table.check_readable(columns)
     return table
+
+
+def _options(spec: InputConfig) -> OpenOptions:
+    names = None if spec.column_names is None else tuple(spec.column_names)
+    return OpenOptions(spec.id, filter=spec.filter, column_names=names, quotes=spec.quotes)
 
 
 def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
@@ -132,6 +140,11 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
                 f"input.{key}: {getattr(spec, key)!r}, but {spec.path!r} is {listing.format.name}, which keeps no "
                 "versions: leave the key out"
             )
+    for key in ("column_names", "quotes"):
+        if getattr(spec, key) is not None and not isinstance(listing.format, CsvFormat | ImageFolderFormat):
+            raise ConfigError(
+                f"input.{key}: is for CSV and TSV files; {spec.path!r} is {listing.format.name}: leave the key out"
+            )
     return listing
 
 
@@ -142,6 +155,8 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         ConfigError: They are damaged, or do not fit together.
     """
     opened = listing.format.open(listing, options)
+    if options.fixed_text is not None:
+        opened = with_fixed_text(opened, options.fixed_text)
     base = full_uri(listing.filesystem, listing.folder)
     return TableFiles(
         opened.files,
@@ -167,11 +182,16 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         ConfigError: A file or a column is wrong.
     """
     spec = config.input
-    options = OpenOptions(spec.id, tuple(config.text_columns), spec.filter, config.limits.image_bytes)
+    fixed = spec.text.fixed if isinstance(spec.text, FixedText) else None
+    texts, most = tuple(config.text_columns), config.limits.image_bytes
+    options = replace(_options(spec), text_columns=texts, image_bytes=most, fixed_text=fixed)
     table = open_listed(listing or list_table(spec, config.storage), options)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     table.check_readable(None if spec.columns is None else [*named, *spec.columns])
-    columns, schema = check_columns(table.schema, config), table.schema
+    try:
+        columns, schema = check_columns(table.schema, config), table.schema
+    except ConfigError as error:
+        raise ConfigError(f"{error}{table.format.hint}") from None
     for name in (ROW_HASH, PLACE, TEXTS, STATS, ROW_SOURCE):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(

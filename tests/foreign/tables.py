@@ -158,7 +158,7 @@ CASES = [
     Case(
         "delta, one partition",
         lambda f: delta_overwritten(f, partition_by=["n"]),
-        refused="is within '.*', a Delta table, whose log says which of its files are the table: name the table's folder",
+        refused="is within '.*', a Delta table, whose log says which of its files are the table: name the table's",
         config={"path": "n=1"},
     ),
     Case("delta, glob", delta_overwritten, refused="is within '.*', a Delta table", config={"path": "*.parquet"}),
