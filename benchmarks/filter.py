@@ -46,7 +46,7 @@ def write_scores(folder: Path, rows: int) -> None:
 def table_rows(rows: int) -> Iterator[pa.Table]:
     for begin in range(0, rows, WINDOW):
         places = np.arange(begin, min(rows, begin + WINDOW))
-        yield pa.table({"__place": places, "row_id": row_hashes("table.parquet", places)})
+        yield pa.table({"__row_key": places, "row_id": row_hashes("table.parquet", places)})
 
 
 def peak_mib() -> float:

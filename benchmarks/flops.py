@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 
 def work(pairs: Pairs, width: int = 768, layers: int = 12) -> float:

@@ -25,7 +25,7 @@ from benchmarks.scale import write_table
 from pipeline import JobConfig, run
 from pipeline.common.columns import PAIR, ROW_ID
 from pipeline.stages.batch_stats import BatchStats
-from vilt.inference.packing import ImageRows
+from vilt.inference.pairs import ImageRows
 
 SECONDS_PER_PAIR = 0.2
 

@@ -17,7 +17,7 @@ HEAVY = {"torch", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "tr
         ("jobs.cli", HEAVY | {"ray", "pyarrow", "pydantic"}),  # `vilt --help`
         ("jobs.commands.batch", HEAVY),  # until the config is read
         ("pipeline.monitoring.error_budget", HEAVY),  # an actor that counts
-        ("pipeline.stages.preprocess", {"matplotlib", "duckdb", "deltalake", "transformers"}),
+        ("pipeline.stages.preprocess", {"torch", "matplotlib", "duckdb", "deltalake", "transformers"}),
         ("pipeline.stages.predict", {"ray.data", "matplotlib", "duckdb", "deltalake", "transformers"}),
     ],
 )

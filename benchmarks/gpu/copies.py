@@ -9,7 +9,7 @@ import torch
 from benchmarks.gpu import data, timing
 from benchmarks.gpu.report import Report
 from vilt.inference.engine import Engine
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 
 def run(report: Report) -> None:

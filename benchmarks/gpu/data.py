@@ -22,7 +22,7 @@ from vilt import (
 )
 from vilt.inference.engine import Engine
 from vilt.inference.gpu.options import GpuOptions
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.models.pretrained import PreTrainedModel
 from vilt.models.registry import family_of_config, read_config
 from vilt.processing.grids import Grid

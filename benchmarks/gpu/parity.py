@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.gpu import data
 from benchmarks.gpu.report import Report
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 SWITCHES: dict[str, dict[str, bool]] = {
     "torch's operations": {"fused": False, "pinned": False, "attention": False},
@@ -70,7 +70,7 @@ def _row(report: Report, row: tuple[str, str, str], folder: str, pairs: Pairs, e
 
 def subset(pairs: Pairs, order: np.ndarray) -> Pairs:
     """Return these pairs, each with an image of its own, in this order; every image must have one text."""
-    from vilt.inference.packing import spans, starts
+    from vilt.inference.pairs import spans, starts
 
     lengths, sizes = pairs.text_lengths[order], pairs.grid_sizes
     rows = spans(starts(sizes)[order], sizes[order])

@@ -15,7 +15,7 @@ from benchmarks.flops import work
 from benchmarks.gpu import data, timing
 from benchmarks.gpu.report import Report
 from vilt.inference.engine import Engine
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 LENGTH_BY_LENGTH = "bfloat16, torch's operations, attention one length at a time"
 PLAIN = {"fused": False, "pinned": False, "attention": False}

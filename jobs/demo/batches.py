@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jobs.demo import questions, scenes
-from vilt.inference.packing import Pairs, starts
+from vilt.inference.pairs import Pairs, starts
 from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.grids import Grid
 from vilt.processing.images import ViltImageProcessor

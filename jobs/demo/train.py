@@ -21,7 +21,7 @@ from jobs.demo.batches import CANDIDATES, IMAGES, LAST_PART, Example, ScenePool,
 from vilt.checkpoints.loading import check_fit, compare, fill
 from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.heads import answer_classifier

@@ -13,7 +13,7 @@ import ray
 from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
-from pipeline.common.ray_compat import starting_on_loopback
+from pipeline.common.ray_compat import starting_locally
 
 logger = logging.getLogger(__name__)
 START_ATTEMPTS = 3  # Ray gives itself 30 s, which a busy machine may not do with
@@ -55,7 +55,7 @@ def start_local(cores: int | None = None) -> None:
     """
     cores = cores or (os.cpu_count() or 1) + 1
     for attempt in Retrying(stop=stop_after_attempt(START_ATTEMPTS), before_sleep=_warn, reraise=True):
-        with attempt, starting_on_loopback():
+        with attempt, starting_locally():
             _init_local(cores)
 
 

@@ -1,6 +1,6 @@
 """The Arrow schema between every two stages, written down once.
 
-row    what the reader gives: the user's columns, `row_hash` and `__place`
+row    what the reader gives: the user's columns, `row_hash` and `__row_key`
 batch  a micro-batch is ONE row of this schema: what keeps its pairs together on their way through Ray Data
 out    what is written: the user's columns, `row_id`, the results (see `pipeline.stages.task_columns`) and `error`
 """
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_ID, TEXT_INDEX, ERROR, DETAIL = "row_id", "text_index", "error", "error_detail"
-ROW_HASH = "row_hash"  # int64: of the file's path and the row's place; Ray Data's name for its own
-PLACE = "__place"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written
+ROW_HASH = "row_hash"  # int64: of the file's path and the row's number; Ray Data's name for its own
+ROW_KEY = "__row_key"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written
 ROW_SOURCE = "row_source"  # struct, of tables that follow their input: see `pipeline.tables.provenance`
 FIXED_TEXT = "fixed_text"  # string: the text of a job that gives all rows the same one
 TEXTS = "__texts"  # int32: how many rows of the output the row of the input has; never written
-PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the place of its first pair, -1 where none
+PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the number of its first pair, -1 if none
 STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written
 
 
 def without_hidden(table: pa.Table) -> pa.Table:
     """Return a table without the columns that are never written."""
-    return table.drop_columns([name for name in (PLACE, TEXTS, STATS) if name in table.column_names])
+    return table.drop_columns([name for name in (ROW_KEY, TEXTS, STATS) if name in table.column_names])

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ ECHOING_LOGGERS = ("ray.data.exceptions", "ray.data._internal.execution.streamin
 CLUSTER_VARIABLE, CLUSTER_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 # Milliseconds after which Ray takes a part of itself that has not started for dead; its 30 s are few on a busy machine.
 START_VARIABLE, START_MILLISECONDS = "RAY_agent_register_timeout_ms", "120000"
+LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
 
 @cache
@@ -59,24 +60,45 @@ def kill_actor(actor_id: str) -> None:
 
 
 @contextmanager
-def starting_on_loopback() -> Iterator[None]:
-    """While it is open, a Ray that is started listens on the loopback address only, and may take its time to start.
+def starting_locally() -> Iterator[None]:
+    """While it is open, a Ray that is started is one for a single job on this machine.
 
-    The processes of that Ray keep both for their life. Fallback: Ray listens on the addresses that it chooses.
+    It listens on the loopback address only and may take its time to start; its processes keep both for their life. It
+    has no autoscaler and no web server, which nobody would use, and its agent takes a free port: on the usual one it
+    waits three seconds for another Ray to end. Fallback: Ray starts with all of these, as it chooses.
     """
-    constants = private("ray._private", "ray_constants")  # has read the variable when ray was imported
-    known = hasattr(constants, CLUSTER_CONSTANT)
-    imported = getattr(constants, CLUSTER_CONSTANT, None)
-    before = {name: os.environ.get(name) for name in (CLUSTER_VARIABLE, START_VARIABLE)}
-    os.environ[CLUSTER_VARIABLE] = "0"
-    os.environ.setdefault(START_VARIABLE, START_MILLISECONDS)
-    if known:
-        setattr(constants, CLUSTER_CONSTANT, False)
+    with ExitStack() as stack:
+        patch = partial(_patched, stack)
+        # Ray reads its variable when it is imported, and hands it on to its processes.
+        patch("ray._private.ray_constants", CLUSTER_CONSTANT, lambda _: False)
+        patch("ray._private.parameter", "RayParams", lambda params: partial(params, **LOCAL_PARAMETERS))
+        patch("ray._private.services", "start_api_server", lambda _: _start_no_server)
+        patience = os.environ.get(START_VARIABLE, START_MILLISECONDS)
+        stack.enter_context(_environment({CLUSTER_VARIABLE: "0", START_VARIABLE: patience}))
+        yield
+
+
+def _start_no_server(*_: object, **__: object) -> tuple[None, None]:
+    """Stand in for the function that starts the web server; returns its address and its process."""
+    return None, None
+
+
+def _patched(stack: ExitStack, module: str, name: str, change: Callable[[Any], Any]) -> None:
+    """Change a name of Ray until the stack is closed, if this release has it."""
+    before = private(module, name)
+    if before is not None:
+        setattr(import_module(module), name, change(before))
+        stack.callback(setattr, import_module(module), name, before)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables while it is open."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if known:
-            setattr(constants, CLUSTER_CONSTANT, imported)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

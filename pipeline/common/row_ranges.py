@@ -34,9 +34,9 @@ class RowSet:
     ends: np.ndarray
 
     @classmethod
-    def of(cls, places: np.ndarray) -> RowSet:
+    def of(cls, keys: np.ndarray) -> RowSet:
         """Return the set of these keys, int64 (n,), in any order, with or without duplicates."""
-        distinct = np.unique(places).astype(np.int64)
+        distinct = np.unique(keys).astype(np.int64)
         breaks = np.flatnonzero(np.diff(distinct) != 1)
         firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(distinct) - 1)
         return cls(distinct[firsts], distinct[lasts] + 1) if len(distinct) else cls(distinct, distinct)
@@ -82,12 +82,12 @@ class RowSet:
         for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
             yield begin >> ROW_BITS, begin & (1 << ROW_BITS) - 1, end - (begin >> ROW_BITS << ROW_BITS)
 
-    def contains(self, places: np.ndarray) -> np.ndarray:
+    def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which of these keys, int64 (n,), are in the set: bool (n,)."""
         if not len(self.begins):
-            return np.zeros(len(places), bool)
-        at = np.searchsorted(self.begins, places, "right") - 1
-        return (at >= 0) & (places < self.ends[at])
+            return np.zeros(len(keys), bool)
+        at = np.searchsorted(self.begins, keys, "right") - 1
+        return (at >= 0) & (keys < self.ends[at])
 
     def minus(self, other: RowSet) -> RowSet:
         """Return the rows that are in this set and not in `other`."""

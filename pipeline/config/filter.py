@@ -90,8 +90,8 @@ class FilterConfig(Section):
             raise ValueError("allow_changed: true, though the scores come from run, which reads the table as it is now")
         if self.allow_changed and self.input.id is None:
             raise ValueError(
-                "allow_changed: true, but without input.id the rows are known by their files and places alone, which a "
-                "change of the files makes wrong: set input.id, or score the table again"
+                "allow_changed: true, but without input.id the rows are known by their files and row numbers alone, "
+                "which a change of the files makes wrong: set input.id, or score the table again"
             )
         for name in _FILTER_KEYS:
             if name in (self.run or {}):

@@ -1,4 +1,4 @@
-"""The output of an evaluation: its folder, and what is told of a benchmark."""
+"""The output of an evaluation: its folder, and what is known about a benchmark."""
 
 from __future__ import annotations
 

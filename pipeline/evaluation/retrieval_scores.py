@@ -21,7 +21,7 @@ from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.images.fetch import Fetched
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.models.vilt.predictor import Predictor
 from vilt.processing.errors import ImageError
 

@@ -76,14 +76,14 @@ class Conditions:
             FROM {self.names.relation(results)}"""
 
     def verdicts_sql(self, rows: str) -> str:
-        """Return SQL that gives each row of the table its place, row_id, score, and the first reason to drop it.
+        """Return SQL that gives each row of the table its key, row_id, score, and the first reason to drop it.
 
         Args:
-            rows: The name of the table that `rows_sql` makes, joined with the places.
+            rows: The name of the table that `rows_sql` makes, joined with the keys.
         """
         return f"""
-            SELECT place, row_id, score, CASE {" ".join(self._reasons())} END AS reason
-            FROM (SELECT place, row_id, failed, error, unnest(chosen),
+            SELECT row_key, row_id, score, CASE {" ".join(self._reasons())} END AS reason
+            FROM (SELECT row_key, row_id, failed, error, unnest(chosen),
                          row_number() OVER (
                              PARTITION BY chosen.part ORDER BY chosen.score DESC NULLS LAST, row_id) AS rank,
                          count(chosen.score) OVER (PARTITION BY chosen.part) AS scored

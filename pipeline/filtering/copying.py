@@ -65,11 +65,11 @@ def _copy_rows(ranges: Ranges, file_begin: int, selection: Selection, kept: Grou
     """Write the kept rows and the list of the others; of ranges without a kept row nothing is read."""
     for first, count, read in ranges:
         begin = file_begin + first
-        places, others = selection.verdicts(begin, begin + count)
+        keys, others = selection.verdicts(begin, begin + count)
         dropped.write(others)
-        if len(places):
+        if len(keys):
             keep = np.zeros(count, bool)
-            keep[places - begin] = True
+            keep[keys - begin] = True
             for part in read():
                 kept.write(part.filter(pa.array(keep[: part.num_rows])))
                 keep = keep[part.num_rows :]

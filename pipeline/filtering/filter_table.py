@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.common.columns import PLACE, ROW_ID
+from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
 from pipeline.filtering.copying import CopiedFile, copy_files
@@ -148,9 +148,9 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
 
 
 def _row_ids(table: TableFiles, id_column: str | None) -> Iterator[pa.Table]:
-    """Yield `__place` and `row_id` of all rows."""
+    """Yield `__row_key` and `row_id` of all rows."""
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
-        yield with_row_id(rows, id_column).select([PLACE, ROW_ID])
+        yield with_row_id(rows, id_column).select([ROW_KEY, ROW_ID])
 
 
 def _score(prepared: PreparedFilter) -> Results:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.common.columns import PLACE, ROW_ID
+from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
@@ -24,7 +24,7 @@ class Selection:
     """A temporary database with the rows of a table and the decision on each. A context manager.
 
     Call `add_rows`, then `decide`; then read what was decided, which lies in the table `verdict`, a row each:
-    place, row_id int64; score; reason string, null if the row is kept.
+    row_key, row_id int64; score; reason string, null if the row is kept.
     """
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class Selection:
         self._folder.cleanup()
 
     def add_rows(self, rows: Iterable[pa.Table], id_column: str | None = None) -> None:
-        """Add the rows of the table, with their columns `__place` and `row_id`.
+        """Add the rows of the table, with their columns `__row_key` and `row_id`.
 
         Raises:
             ConfigError: Rows have no id, or several have the same.
         """
-        schema = pa.schema([(PLACE, pa.int64()), (ROW_ID, pa.int64())])
+        schema = pa.schema([(ROW_KEY, pa.int64()), (ROW_ID, pa.int64())])
         failed: list[Exception] = []
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -57,7 +57,7 @@ class Selection:
                 failed.append(error)
 
         self.database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
-        self.database.execute(f"CREATE TABLE rows AS SELECT {PLACE} AS place, row_id FROM given")
+        self.database.execute(f"CREATE TABLE rows AS SELECT {ROW_KEY} AS row_key, row_id FROM given")
         self.database.unregister("given")
         if failed:
             raise failed[0]
@@ -72,7 +72,7 @@ class Selection:
         conditions = check_conditions(self.database, keep, results)
         self._read_results(conditions, results)
         self._check_join(results)
-        self.database.execute(f"CREATE TABLE verdict AS {conditions.verdicts_sql('joined')} ORDER BY place")
+        self.database.execute(f"CREATE TABLE verdict AS {conditions.verdicts_sql('joined')} ORDER BY row_key")
         for table in ("rows", "judged", "joined"):
             self.database.execute(f"DROP TABLE {table}")
 
@@ -94,20 +94,20 @@ class Selection:
         return self.verdicts(0, 0)[1].schema
 
     def verdicts(self, begin: int, end: int) -> tuple[npt.NDArray[np.int64], pa.Table]:
-        """Return what was decided on the places from `begin` up to, not including, `end`, in their order.
+        """Return what was decided on the rows from key `begin` up to, not including, `end`, in their order.
 
         May be called from several threads.
 
         Returns:
-            The places that are kept, int64 (n,), and the other rows as row_id, score, reason.
+            The keys of rows that are kept, int64 (n,), and the other rows as row_id, score, reason.
         """
-        query = "SELECT place, row_id, score, reason FROM verdict WHERE place >= ? AND place < ? ORDER BY place"
+        query = "SELECT row_key, row_id, score, reason FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
         found = self.database.cursor().sql(query, params=[begin, end]).to_arrow_table()
-        kept = found["place"].filter(found["reason"].is_null()).to_numpy()
-        return kept, found.filter(found["reason"].is_valid()).drop_columns(["place"])
+        kept = found["row_key"].filter(found["reason"].is_null()).to_numpy()
+        return kept, found.filter(found["reason"].is_valid()).drop_columns(["row_key"])
 
     def _check_ids(self, id_column: str | None) -> None:
-        missing = self._count("SELECT place FROM rows WHERE row_id IS NULL")
+        missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")
         if missing:
             raise ConfigError(
                 f"input.id: column {id_column!r} is null in {missing:,} rows, whose results cannot be found; choose a "
@@ -139,11 +139,11 @@ class Selection:
             f"scores: {results.uri!r} holds several results of {{}}: of two jobs?",
         )
         self.database.execute(
-            "CREATE TABLE joined AS SELECT rows.place, row_id, judged.* EXCLUDE (row_id) "
+            "CREATE TABLE joined AS SELECT rows.row_key, row_id, judged.* EXCLUDE (row_id) "
             "FROM rows FULL JOIN judged USING (row_id)"
         )
         self._check_none(
-            "SELECT row_id FROM joined WHERE place IS NULL",
+            "SELECT row_id FROM joined WHERE row_key IS NULL",
             f"scores: {results.uri!r} is of another table: {{}} are not in the input",
         )
         self._check_none(
@@ -152,7 +152,7 @@ class Selection:
         )
 
     def _check_none(self, query: str, message: str) -> None:
-        """Raise ConfigError if there are such row ids; `message` has a place for their number and examples."""
+        """Raise ConfigError if there are such row ids; `message` has a field for their number and examples."""
         count = self._count(query)
         if count:
             some = self.database.execute(f"{query} ORDER BY row_id LIMIT 3").fetchall()

@@ -94,9 +94,9 @@ def _examples(
     if scores is None:
         return {}
     middle = scores.median if lowest is None else lowest
-    found = examples(selection.database, "verdict", "place, row_id, score, reason", middle)
+    found = examples(selection.database, "verdict", "row_key, row_id, score, reason", middle)
     for rows in found.values():
         for row in rows:
-            place = row.pop("place")
-            row |= {"file": table.files[place >> ROW_BITS].name, "row": place & (1 << ROW_BITS) - 1}
+            row_key = row.pop("row_key")
+            row |= {"file": table.files[row_key >> ROW_BITS].name, "row": row_key & (1 << ROW_BITS) - 1}
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.common.columns import PLACE
+from pipeline.common.columns import ROW_KEY
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.tables.table import InputTable
 
@@ -87,4 +87,4 @@ def _passing_rows(table: InputTable, everything: RowSet, rows: RowSet) -> np.nda
     """Return which of these rows pass the table's filter, int64."""
     plan = table.plan([], SCAN_ROWS)
     tables = [part for unread in table.unread(everything.minus(rows)) for part in unread.read(plan)]
-    return np.concatenate([np.empty(0, np.int64), *(part[PLACE].to_numpy() for part in tables)])
+    return np.concatenate([np.empty(0, np.int64), *(part[ROW_KEY].to_numpy() for part in tables)])

@@ -25,8 +25,8 @@ from pipeline.planning.sampling import Sample
 from pipeline.planning.timings import Timings
 from pipeline.scoring.dataflow import Run, data_context, predict, read_micro_batches
 from pipeline.stages.batch_stats import BatchStats
-from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.micro_batch import MicroBatch
+from pipeline.stages.preprocessors import preprocessor_of
 from vilt.processing.grids import Grid
 
 if TYPE_CHECKING:

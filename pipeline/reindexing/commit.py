@@ -15,7 +15,7 @@ from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.table_folder import TableFolder
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, DataFile
-from pipeline.results.file_footer import done_places
+from pipeline.results.file_footer import done_rows
 from pipeline.scoring.prepare import PreparedJob
 
 
@@ -85,7 +85,7 @@ def _counts(
         "files_changed": len(changes.changed),
         "files_gone": len(changes.gone),
         "rows_in": staged.snapshot.rows,
-        "rows_read": len(done_places(staged.results)),
+        "rows_read": len(done_rows(staged.results)),
         "rows_retried": len(staged.plan.retry),
         "rows_moved": staged.moved,
         "rows_left": left - _rows(rewritten),

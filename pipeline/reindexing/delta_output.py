@@ -50,7 +50,7 @@ class DeltaOutput:
         staging: Where the results are written.
         stored: The rows of the plan's unchanged files that the table has.
         again: Those of them that are read again.
-        moved: Rows that keep their results at a new place.
+        moved: Rows that keep their results under a new key.
         resumed_rows: Rows of the input that an earlier run had read.
         commit: The commit; None until there is one.
     """
@@ -92,9 +92,9 @@ class DeltaOutput:
         resumed = self.staging.written
         self.resumed_rows = len(resumed)
         self.stored = stored_rows(self.folder, [file.path for file in self.plan.rewrite], self.plan.retry.files)
-        places = self.stored.places(self.numbers)
-        is_again = RowSet.union([_places(self.plan.retry, self.numbers), resumed]).contains(places)
-        self.again, self.staging.in_table = RowSet.of(places[is_again]), RowSet.of(places[~is_again])
+        keys = self.stored.row_keys(self.numbers)
+        is_again = RowSet.union([_row_set(self.plan.retry, self.numbers), resumed]).contains(keys)
+        self.again, self.staging.in_table = RowSet.of(keys[is_again]), RowSet.of(keys[~is_again])
         return None
 
     def before_reading(self) -> None:
@@ -103,7 +103,7 @@ class DeltaOutput:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
             self.moved = find_moved(self.job.table, self.job.config, known, outdated)
-            self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.places])
+            self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
 
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""
@@ -151,9 +151,9 @@ class DeltaOutput:
         """Return whether each row that was read has errors, the same as in the table."""
         paths = [f"{PARTS}/{self.staging.token}/{part.name}" for part in self.staging.parts]
         staged = stored_rows(self.folder, paths, self.numbers.keys())
-        before = dict(zip(self.stored.places(self.numbers).tolist(), self.stored.errors, strict=True))
-        now = zip(staged.places(self.numbers).tolist(), staged.errors, strict=True)
-        return all(errors and before.get(place) == errors for place, errors in now)
+        before = dict(zip(self.stored.row_keys(self.numbers).tolist(), self.stored.errors, strict=True))
+        now = zip(staged.row_keys(self.numbers).tolist(), staged.errors, strict=True)
+        return all(errors and before.get(key) == errors for key, errors in now)
 
     def _rewrite(self) -> tuple[Rewritten, ...]:
         """Rewrite the data files that change; if a column's type does, all of them."""
@@ -218,12 +218,12 @@ def _snapshot(plan: ReindexPlan, table: InputTable, config: JobConfig) -> InputS
     return InputSnapshot(files)
 
 
-def _places(rows: Iterable[InputRow], numbers: Mapping[FileVersion, int]) -> RowSet:
+def _row_set(rows: Iterable[InputRow], numbers: Mapping[FileVersion, int]) -> RowSet:
     """Return where rows are among the files being read."""
     return RowSet.of(np.array([row_key(numbers[row.file], row.row) for row in rows], np.int64))
 
 
-def _rows_at(places: RowSet, numbers: Mapping[FileVersion, int]) -> tuple[InputRow, ...]:
-    """Return the rows at these places."""
+def _rows_at(keys: RowSet, numbers: Mapping[FileVersion, int]) -> tuple[InputRow, ...]:
+    """Return the rows under these keys."""
     versions = {number: version for version, number in numbers.items()}
-    return tuple(InputRow(versions[file], row) for file, first, end in places.ranges() for row in range(first, end))
+    return tuple(InputRow(versions[file], row) for file, first, end in keys.ranges() for row in range(first, end))

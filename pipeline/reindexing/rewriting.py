@@ -1,4 +1,4 @@
-"""Rewrite data files of a table of results: without the rows that leave, with the new places of those that move."""
+"""Rewrite data files of a table of results: without the rows that leave, with the new keys of those that move."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Rewrite:
 
     Attributes:
         outdated: File versions whose rows leave.
-        moved: Rows of them that stay, at a new place.
-        again: Places of rows that were read again.
-        table: The files being read, to which the places refer; None if none is read.
+        moved: Rows of them that stay, under a new key.
+        again: Rows that were read again.
+        table: The files being read, to which the keys refer; None if none is read.
         numbers: See `file_numbers`.
         columns: The columns of the table after the run.
     """
@@ -114,19 +114,19 @@ def error_counts(table: pa.Table) -> Counter[str]:
     return Counter({one["values"]: one["counts"] for one in pc.value_counts(table[ERROR].drop_null()).to_pylist()})
 
 
-def _is_at(table: pa.Table, places: RowSet, numbers: Mapping[FileVersion, int]) -> pa.Array:
-    """Return bool (rows,): rows that are at one of these places."""
+def _is_at(table: pa.Table, keys: RowSet, numbers: Mapping[FileVersion, int]) -> pa.Array:
+    """Return bool (rows,): rows that are under one of these keys."""
     out = np.zeros(table.num_rows, bool)
-    if len(places):
+    if len(keys):
         by_key = {version.key: number for version, number in numbers.items()}
         rows = table[ROW_SOURCE].combine_chunks().field("row").to_numpy()
         files = np.array([by_key.get(key, -1) for key in version_keys(table).to_pylist()], np.int64)
-        out = (files >= 0) & places.contains((files << ROW_BITS) + rows)
+        out = (files >= 0) & keys.contains((files << ROW_BITS) + rows)
     return pa.array(out)
 
 
 def _moved(table: pa.Table, change: Rewrite) -> pa.Table:
-    """Return the rows of outdated file versions that stay, with the places where they are now."""
+    """Return the rows of outdated file versions that stay, with the keys that they have now."""
     if not len(change.moved) or not table.num_rows:
         return table.slice(0, 0)
     source = table[ROW_SOURCE].combine_chunks()
@@ -134,8 +134,8 @@ def _moved(table: pa.Table, change: Rewrite) -> pa.Table:
     found = keyed.join(change.moved.rows, CONTENT, join_type="inner")
     out = table.take(found["at"])
     assert change.table is not None
-    places = found["place"].to_numpy()
-    files = [change.table.files[number].file for number in places >> ROW_BITS]
-    rows = places & (1 << ROW_BITS) - 1
+    keys = found["row_key"].to_numpy()
+    files = [change.table.files[number].file for number in keys >> ROW_BITS]
+    rows = keys & (1 << ROW_BITS) - 1
     moved = row_sources([file.name for file in files], [file.version for file in files], rows, found["hash"].to_numpy())
     return out.set_column(out.column_names.index(ROW_SOURCE), pa.field(ROW_SOURCE, TYPE), moved)

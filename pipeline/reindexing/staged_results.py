@@ -21,7 +21,7 @@ class StagedResults:
         plan: What was to do.
         token: Name of the folder with the files.
         results: Files with the rows that were read.
-        moved: How many rows keep their results at a new place.
+        moved: How many rows keep their results under a new key.
         rewritten: Data files that are replaced.
         columns: The columns of the table after the commit, but for those that results add.
         snapshot: The input that the table is made from after the commit.

@@ -1,4 +1,4 @@
-"""Rows that a table of results has, and which of them are in the input at another place."""
+"""Rows that a table of results has, and which of them are in the input under another key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.cluster.actor_pool import plan_pool
-from pipeline.common.columns import ERROR, PLACE, ROW_ID, ROW_SOURCE
+from pipeline.common.columns import ERROR, ROW_ID, ROW_KEY, ROW_SOURCE
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.config.job import JobConfig
@@ -42,12 +42,12 @@ class StoredRows:
         """Return no row."""
         return cls(pa.table({"source": [], "row": [], ROW_ID: [], "hash": [], "errors": []}))
 
-    def places(self, numbers: Mapping[FileVersion, int]) -> np.ndarray:
-        """Return int64 (rows,): the places of the rows; numbers: see `file_numbers`."""
+    def row_keys(self, numbers: Mapping[FileVersion, int]) -> np.ndarray:
+        """Return int64 (rows,): the keys of the rows; numbers: see `file_numbers`."""
         by_key = {version.key: number for version, number in numbers.items()}
         files = np.array([by_key[key] for key in self.rows["source"].to_pylist()], np.int64)
-        places: np.ndarray = (files << ROW_BITS) + self.rows["row"].to_numpy()
-        return places
+        keys: np.ndarray = (files << ROW_BITS) + self.rows["row"].to_numpy()
+        return keys
 
     @property
     def errors(self) -> list[frozenset[str]]:
@@ -85,15 +85,15 @@ class Moved:
     """Rows of outdated file versions that are in a new or changed file with the same content.
 
     Attributes:
-        rows: `row_id`, `hash`, and `place`: where the row is now.
+        rows: `row_id`, `hash`, and `row_key`: where the row is now.
     """
 
     rows: pa.Table
 
     @property
-    def places(self) -> RowSet:
+    def row_set(self) -> RowSet:
         """Return where the rows are now."""
-        return RowSet.of(self.rows["place"].to_numpy())
+        return RowSet.of(self.rows["row_key"].to_numpy())
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -102,7 +102,7 @@ class Moved:
     @classmethod
     def none(cls) -> Moved:
         """Return no row."""
-        return cls(pa.schema([(name, pa.int64()) for name in (*CONTENT, "place")]).empty_table())
+        return cls(pa.schema([(name, pa.int64()) for name in (*CONTENT, "row_key")]).empty_table())
 
 
 def find_moved(table: InputTable, config: JobConfig, done: RowSet, outdated: StoredRows) -> Moved:
@@ -123,12 +123,12 @@ def find_moved(table: InputTable, config: JobConfig, done: RowSet, outdated: Sto
         for window in windows:
             ids = convert(with_row_id(window, id_column)[ROW_ID], id_type)
             hashes = pc.struct_field(window[ROW_SOURCE], "hash")
-            yield pa.table({ROW_ID: ids, "hash": hashes, "place": window[PLACE]})
+            yield pa.table({ROW_ID: ids, "hash": hashes, "row_key": window[ROW_KEY]})
 
     with quiet():
         windows_read = read(table, config, done, contents, plan_pool(config).decode_on)
         batches = windows_read.iter_batches(batch_size=None, batch_format="pyarrow")
-        names = [*CONTENT, "place"]
+        names = [*CONTENT, "row_key"]
         found = [batch.join(old, CONTENT, join_type="inner").select(names) for batch in batches]
     if not found:
         return Moved.none()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from pipeline.common.columns import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE
+from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import ROW_BITS
 from pipeline.common.tasks import added_columns
@@ -107,7 +107,7 @@ def check_values(table: InputTable, config: JobConfig, columns: pa.Schema) -> No
 
 def _misfit(table: InputTable, rows: pa.Table, name: str, kind: pa.DataType, why: str) -> str:
     """Return the message about a column of a window in which a value does not fit."""
-    file = table.files[rows[PLACE][0].as_py() >> ROW_BITS].name
+    file = table.files[rows[ROW_KEY][0].as_py() >> ROW_BITS].name
     return (
         f"input.columns: column {name!r} holds a value, in {file!r}, that is not exact as the {kind} of a Delta table: "
         f"{why}. List the columns to carry without it in input.columns, or set output.format=parquet"

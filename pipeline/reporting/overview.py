@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.common.columns import DETAIL, ERROR, PLACE, ROW_ID
+from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -42,7 +42,7 @@ class Overview:
         distinct_answers: How many answers there are.
         rejected: Reason -> rows.
         failures: Reason -> some of its rows as (row_id, detail).
-        examples: Kind -> rows by row_id and score; of results with `place`, their place in `table`; of a filter with
+        examples: Kind -> rows by row_id and score; of results with `row_key`, their key in `table`; of a filter with
             `file` and `row` of its input.
     """
 
@@ -101,7 +101,7 @@ def _look_at_results(view: Overview, folder: str, storage: StorageConfig, databa
     view.summary.setdefault("scored", view.summary["pairs"] - sum(view.rejected.values()))
     view.failures = _failures(database, ERROR, DETAIL, view.rejected)
     if view.score:
-        _look_at_scores(view, database, ["place", ROW_ID, *([ANSWER] if has_answers else [])])
+        _look_at_scores(view, database, ["row_key", ROW_ID, *([ANSWER] if has_answers else [])])
     if has_answers:
         _look_at_answers(view, database)
 
@@ -136,12 +136,12 @@ def _look_at_filter(view: Overview, folder: str, storage: StorageConfig, databas
 
 
 def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[str]) -> None:
-    """Load some columns of all rows, with their places, into the table `loaded`."""
-    schema = pa.schema([("place", pa.int64()), *(table.schema.field(name) for name in columns)])
+    """Load some columns of all rows, with their keys, into the table `loaded`."""
+    schema = pa.schema([("row_key", pa.int64()), *(table.schema.field(name) for name in columns)])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for rows in read_columns(table, columns, WINDOW_ROWS):
-            yield from rows.select([PLACE, *columns]).rename_columns(schema.names).cast(schema).to_batches()
+            yield from rows.select([ROW_KEY, *columns]).rename_columns(schema.names).cast(schema).to_batches()
 
     database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
     database.execute("CREATE TABLE loaded AS SELECT * FROM given")
@@ -152,8 +152,8 @@ def _failures(
     database: duckdb.DuckDBPyConnection, column: str, detail: str, reasons: dict[str, int]
 ) -> dict[str, list[tuple[int, str]]]:
     """Return some rows of each reason, each once, with the value of the SQL expression `detail`."""
-    first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY place) FROM loaded WHERE {column} = ?"
-    query = f"{first} GROUP BY row_id ORDER BY min(place) LIMIT {EXAMPLES}"
+    first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY row_key) FROM loaded WHERE {column} = ?"
+    query = f"{first} GROUP BY row_id ORDER BY min(row_key) LIMIT {EXAMPLES}"
     return {reason: database.execute(query, [reason]).fetchall() for reason in reasons}
 
 

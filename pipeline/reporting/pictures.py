@@ -22,7 +22,7 @@ from pipeline.images.fetch import Fetcher
 from pipeline.reporting.overview import Overview
 from pipeline.results.reader import made_columns
 from pipeline.storage.filesystem import STORAGE_ERRORS
-from pipeline.tables.lookup import by_file, find_ids, read_places
+from pipeline.tables.lookup import by_file, find_ids, read_rows
 from pipeline.tables.table import TableFiles, open_files
 from vilt.processing.decoding import decode
 from vilt.processing.errors import ImageError
@@ -107,7 +107,7 @@ def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells examples apart: several texts of one row may be shown."""
-    return row["row_id"], row.get("place")
+    return row["row_id"], row.get("row_key")
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ class _Finder:
         }
 
     def _rows_of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
-        places = by_file(self.original, list(wanted.values()))
-        rows = read_places(self.original, places, _present(self.original, columns))
-        return {key: rows.get(place, {}) for key, place in zip(wanted, places, strict=True)}
+        row_keys = by_file(self.original, list(wanted.values()))
+        rows = read_rows(self.original, row_keys, _present(self.original, columns))
+        return {key: rows.get(row_key, {}) for key, row_key in zip(wanted, row_keys, strict=True)}
 
     def _rows_of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         """Return what the results carry, and the rest from the table that was read."""
@@ -154,14 +154,14 @@ class _Finder:
         assert results is not None
         made = made_columns(self.view.summary["tasks"], results.schema)  # of the user's names perhaps, but the job's
         carried = [name for name in _present(results, columns) if name not in made]
-        rows = read_places(results, [row["place"] for row in wanted.values()], carried)
-        found = {key: rows.get(row["place"], {}) for key, row in wanted.items()}
+        rows = read_rows(results, [row["row_key"] for row in wanted.values()], carried)
+        found = {key: rows.get(row["row_key"], {}) for key, row in wanted.items()}
         if len(carried) == len(columns):
             return found
-        places = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
+        row_keys = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
         rest = [name for name in _present(self.original, columns) if name not in carried]
-        rows = read_places(self.original, list(places.values()), rest)
-        return {key: {**row, **rows.get(places.get(key[0], -1), {})} for key, row in found.items()}
+        rows = read_rows(self.original, list(row_keys.values()), rest)
+        return {key: {**row, **rows.get(row_keys.get(key[0], -1), {})} for key, row in found.items()}
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
         """Return the cells with the bytes, or the failure, in place of each URI."""

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import ERROR, PLACE, ROW_SOURCE, TEXTS
+from pipeline.common.columns import ERROR, ROW_KEY, ROW_SOURCE, TEXTS
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.stages.batch_stats import BatchStats
 
 FOOTER = "vilt.written"
+STORED_NAMES = {"complete": "places", "file_versions": "editions"}  # what footers call them
 
 
 @dataclass(eq=False)
@@ -26,7 +27,7 @@ class ResultFile:
 
     Attributes:
         name: The name of the file.
-        places: The rows of the input whose results are all in the file.
+        complete: The rows of the input whose results are all in the file.
         split: The other rows of the input: row key -> (output rows here, output rows in all); a row whose texts are a
             list has several.
         retryable: The rows of the input whose error may pass.
@@ -39,13 +40,13 @@ class ResultFile:
         model_seconds: Seconds in the model.
         devices: "bfloat16 on cpu" -> micro-batches.
         grids: "4x6" -> images.
-        editions: Number of a file in the row keys -> its name and version, if the rows tell.
+        file_versions: Number of a file in the row keys -> its name and version, if the rows tell.
         at: When it was written, seconds since 1970.
         replaces: The file of an earlier run whose other rows these are.
     """
 
     name: str = ""
-    places: RowSet = field(default_factory=RowSet.none)
+    complete: RowSet = field(default_factory=RowSet.none)
     split: dict[int, tuple[int, int]] = field(default_factory=dict)
     retryable: RowSet = field(default_factory=RowSet.none)
     rows: int = 0
@@ -57,7 +58,7 @@ class ResultFile:
     model_seconds: float = 0.0
     devices: Counter[str] = field(default_factory=Counter)
     grids: Counter[str] = field(default_factory=Counter)
-    editions: dict[int, tuple[str, str]] = field(default_factory=dict)
+    file_versions: dict[int, tuple[str, str]] = field(default_factory=dict)
     at: float = 0.0
     replaces: str | None = None
 
@@ -70,8 +71,8 @@ class ResultFile:
             blocks: Its rows, with their hidden columns.
             full_batch_tokens: Tokens of a full micro-batch.
         """
-        table = pa.concat_tables([block.select([PLACE, TEXTS, ERROR]) for block in blocks])
-        places, first, counts = np.unique(table[PLACE].to_numpy(), return_index=True, return_counts=True)
+        table = pa.concat_tables([block.select([ROW_KEY, TEXTS, ERROR]) for block in blocks])
+        keys, first, counts = np.unique(table[ROW_KEY].to_numpy(), return_index=True, return_counts=True)
         texts = table[TEXTS].to_numpy()[first]
         whole = counts == texts
         errors = table[ERROR].to_pylist()
@@ -79,12 +80,12 @@ class ResultFile:
         stats = [batch for batch in BatchStats.read(blocks) if batch.pairs]
         return cls(
             name=name,
-            places=RowSet.of(places[whole]),
+            complete=RowSet.of(keys[whole]),
             split={
-                int(place): (int(here), int(of))
-                for place, here, of in zip(places[~whole], counts[~whole], texts[~whole], strict=True)
+                int(key): (int(here), int(of))
+                for key, here, of in zip(keys[~whole], counts[~whole], texts[~whole], strict=True)
             },
-            retryable=RowSet.of(table[PLACE].to_numpy()[may_pass]),
+            retryable=RowSet.of(table[ROW_KEY].to_numpy()[may_pass]),
             rows=table.num_rows,
             errors=Counter(error for error in errors if error),
             micro_batches=len(stats),
@@ -94,7 +95,7 @@ class ResultFile:
             model_seconds=sum(batch.seconds for batch in stats),
             devices=Counter(f"{batch.precision} on {batch.device}" for batch in stats),
             grids=Counter(grid for batch in stats for grid in batch.grids),
-            editions=_file_versions(blocks, table[PLACE].to_numpy()),
+            file_versions=_file_versions(blocks, table[ROW_KEY].to_numpy()),
             at=time.time(),
         )
 
@@ -112,29 +113,31 @@ class ResultFile:
 
     def to_json(self) -> str:
         """Encode for the footer."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {STORED_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         return json.dumps({key: v.encode() if isinstance(v, RowSet) else v for key, v in values.items()})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ResultFile:
         """Decode what `to_json` wrote."""
-        values: dict[str, Any] = json.loads(text)
-        for name in ("places", "retryable"):
+        stored: dict[str, Any] = json.loads(text)
+        values = {f.name: stored[name] for f in fields(cls) if (name := STORED_NAMES.get(f.name, f.name)) in stored}
+        for name in ("complete", "retryable"):
             values[name] = RowSet.decode(values[name])
-        values["split"] = {int(place): (here, of) for place, (here, of) in values["split"].items()}
-        if "editions" in values:
-            values["editions"] = {int(number): tuple(source) for number, source in values["editions"].items()}
+        values["split"] = {int(key): (here, of) for key, (here, of) in values["split"].items()}
+        if "file_versions" in values:
+            versions = values["file_versions"].items()
+            values["file_versions"] = {int(number): tuple(version) for number, version in versions}
         for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)
 
 
-def _file_versions(blocks: Sequence[pa.Table], places: np.ndarray) -> dict[int, tuple[str, str]]:
-    """Return the number of each input file in `places` -> its name and version, if the rows tell."""
+def _file_versions(blocks: Sequence[pa.Table], keys: np.ndarray) -> dict[int, tuple[str, str]]:
+    """Return the number of each input file in `keys` -> its name and version, if the rows tell."""
     if ROW_SOURCE not in blocks[0].column_names:
         return {}
     sources = pa.concat_arrays([chunk for block in blocks for chunk in block[ROW_SOURCE].chunks])
-    files, first = np.unique(places >> ROW_BITS, return_index=True)
+    files, first = np.unique(keys >> ROW_BITS, return_index=True)
     rows = sources.take(pa.array(first)).to_pylist()
     return {int(file): (row["file"], row["edition"]) for file, row in zip(files, rows, strict=True)}
 
@@ -151,8 +154,8 @@ def settle(parts: Iterable[ResultFile]) -> tuple[list[ResultFile], list[ResultFi
     while True:
         here = Counter[int]()
         for part in good:
-            here.update({place: count for place, (count, _) in part.split.items()})
-        cut = [part for part in good if any(here[place] != of for place, (_, of) in part.split.items())]
+            here.update({key: count for key, (count, _) in part.split.items()})
+        cut = [part for part in good if any(here[key] != of for key, (_, of) in part.split.items())]
         whole = [part for part in good if part not in cut]
         twice = _overlapping(whole)
         bad += cut + twice
@@ -163,21 +166,21 @@ def settle(parts: Iterable[ResultFile]) -> tuple[list[ResultFile], list[ResultFi
 
 def _overlapping(parts: list[ResultFile]) -> list[ResultFile]:
     """Return the files with rows that a file before them holds too."""
-    seen = RowSet.union(part.places for part in parts)
-    if len(seen) == sum(len(part.places) for part in parts):
+    seen = RowSet.union(part.complete for part in parts)
+    if len(seen) == sum(len(part.complete) for part in parts):
         return []
     seen, out = RowSet.none(), []
     for part in parts:
-        both = RowSet.union((seen, part.places))
-        if len(both) < len(seen) + len(part.places):
+        both = RowSet.union((seen, part.complete))
+        if len(both) < len(seen) + len(part.complete):
             out.append(part)
         else:
             seen = both
     return out
 
 
-def done_places(parts: Iterable[ResultFile]) -> RowSet:
+def done_rows(parts: Iterable[ResultFile]) -> RowSet:
     """Return the rows of the input that these files hold, those split between files included."""
     parts = list(parts)
-    split = np.array([place for part in parts for place in part.split], np.int64)
-    return RowSet.union([*(part.places for part in parts), RowSet.of(split)])
+    split = np.array([key for part in parts for key in part.split], np.int64)
+    return RowSet.union([*(part.complete for part in parts), RowSet.of(split)])

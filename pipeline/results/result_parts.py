@@ -15,7 +15,7 @@ from pipeline.common.columns import ERROR
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import RowSet
-from pipeline.results.file_footer import FOOTER, ResultFile, done_places, settle
+from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import make_folder
@@ -61,7 +61,7 @@ class ResultParts:
     @property
     def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
-        return done_places(self.all())
+        return done_rows(self.all())
 
     def all(self) -> list[ResultFile]:
         """Return every file that the results will have."""
@@ -105,7 +105,7 @@ class ResultParts:
             RowsLostError: Rows are missing, doubled, or split between files that are not all there.
         """
         good, bad = settle(self.all())
-        out = sum(len(part.places) for part in good) + len({row for part in good for row in part.split})
+        out = sum(len(part.complete) for part in good) + len({row for part in good for row in part.split})
         if bad or out != rows:
             raise RowsLostError(
                 f"{rows} rows in, {out} rows out, {len(bad)} files that do not hold together: nothing was published to "
@@ -128,7 +128,7 @@ class ResultParts:
         rest = replace(
             written,
             name=f"part-rest-{written.name.removeprefix('part-')}",
-            places=written.places.minus(written.retryable),
+            complete=written.complete.minus(written.retryable),
             split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
             retryable=RowSet.none(),
             rows=table.num_rows,

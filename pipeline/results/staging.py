@@ -19,7 +19,7 @@ from pipeline.common.columns import ERROR
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.results.delta_values import as_delta
-from pipeline.results.file_footer import FOOTER, ResultFile, done_places, settle
+from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle
 from pipeline.results.row_source import FileVersion, is_from
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, full_uri
@@ -51,7 +51,7 @@ class Staging:
     @property
     def written(self) -> RowSet:
         """Return the rows of the input whose results are in the folder."""
-        return done_places(self.parts)
+        return done_rows(self.parts)
 
     @property
     def done(self) -> RowSet:
@@ -84,7 +84,7 @@ class Staging:
             RowsLostError: They have not.
         """
         good, bad = settle(self.parts)
-        written = done_places(good)
+        written = done_rows(good)
         if bad or len(written) + len(self.in_table) != rows or len(self.done) != rows:
             raise RowsLostError(
                 f"{rows} rows in, {len(self.done)} rows out, {len(bad)} files that do not hold together: nothing was "
@@ -101,7 +101,7 @@ class Staging:
         part = renumber(written, numbers)
         schema = pq.read_schema(f"{self.folder}/{written.name}", filesystem=arrow_filesystem(self.filesystem))
         fits = all(types.get(column.name, column.type) == column.type for column in schema)
-        if len(part.editions) == len(written.editions) and fits:
+        if len(part.file_versions) == len(written.file_versions) and fits:
             return part
         table, lineage = read_part(self.filesystem, f"{self.folder}/{written.name}")
         try:
@@ -114,36 +114,37 @@ class Staging:
             {one["values"]: one["counts"] for one in pc.value_counts(table[ERROR].drop_null()).to_pylist()}
         )
         name = f"{REST}{written.name.removeprefix(REST).removeprefix('part-')}"
-        left = {number: source for number, source in written.editions.items() if FileVersion(*source) in numbers}
-        footer = replace(written, name=name, rows=table.num_rows, errors=errors, editions=left)  # with its old numbers
+        left = {number: source for number, source in written.file_versions.items() if FileVersion(*source) in numbers}
+        # The footer keeps the file's old numbers.
+        footer = replace(written, name=name, rows=table.num_rows, errors=errors, file_versions=left)
         write_parquet(self.filesystem, f"{self.folder}/{name}", [table], {**lineage, FOOTER: footer.to_json()})
         return replace(part, name=name, rows=table.num_rows, errors=errors)
 
 
 def file_numbers(table: TableFiles) -> dict[FileVersion, int]:
-    """Return the number of each file in the table, by which the places of its rows are made."""
+    """Return the number of each file in the table, which the keys of its rows are made of."""
     return {FileVersion(file.name, file.file.version): number for number, file in enumerate(table.files)}
 
 
 def renumber(written: ResultFile, numbers: Mapping[FileVersion, int]) -> ResultFile:
     """Return what a file holds with other numbers of the input's files, without the rows of files that have none."""
-    versions = {old: FileVersion(*source) for old, source in written.editions.items()}
+    versions = {old: FileVersion(*source) for old, source in written.file_versions.items()}
     moves = {old: numbers[version] for old, version in versions.items() if version in numbers}
 
-    def moved(places: RowSet) -> RowSet:
+    def moved(keys: RowSet) -> RowSet:
         out = []
         for old, new in moves.items():
-            rows, shift = places.between(row_key(old), row_key(old + 1)), (new - old) << ROW_BITS
+            rows, shift = keys.between(row_key(old), row_key(old + 1)), (new - old) << ROW_BITS
             out.append(RowSet(rows.begins + shift, rows.ends + shift))
         return RowSet.union(out)
 
-    def renumbered(place: int) -> int:
-        return place + ((moves[place >> ROW_BITS] - (place >> ROW_BITS)) << ROW_BITS)
+    def renumbered(key: int) -> int:
+        return key + ((moves[key >> ROW_BITS] - (key >> ROW_BITS)) << ROW_BITS)
 
     return replace(
         written,
-        places=moved(written.places),
-        split={renumbered(place): of for place, of in written.split.items() if place >> ROW_BITS in moves},
+        complete=moved(written.complete),
+        split={renumbered(key): of for key, of in written.split.items() if key >> ROW_BITS in moves},
         retryable=moved(written.retryable),
-        editions={new: written.editions[old] for old, new in moves.items()},
+        file_versions={new: written.file_versions[old] for old, new in moves.items()},
     )

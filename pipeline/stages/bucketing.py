@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.common.error_codes import Failure
 from pipeline.stages.image_cells import numbered
 from pipeline.stages.output_rows import OutputRow
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.errors import ImageError
 from vilt.processing.grids import Grid

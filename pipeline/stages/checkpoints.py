@@ -9,22 +9,19 @@ import os
 import platform
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
-from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
 from vilt.inference.precision import resolve_precision
-from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.models.family import ModelFamily
-from vilt.models.registry import families_with, family_of_config, open_preprocessor, read_config
+from vilt.models.registry import families_with, family_of_config, read_config
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
@@ -124,18 +121,6 @@ def check_precision(config: JobConfig) -> None:
         resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:
         raise ConfigError(str(error)) from None
-
-
-def preprocessor_of(config: JobConfig) -> AnyPreprocessor:
-    """Return what all models of the job preprocess with."""
-    return _preprocessor(next(iter(config.models)), config.storage, config.tokenizer)
-
-
-@lru_cache(maxsize=4)
-def _preprocessor(model: str, storage: StorageConfig, tokenizer: str | None) -> AnyPreprocessor:
-    """Load a preprocessor once a worker process, not once a task."""
-    words = None if tokenizer is None else model_folder(tokenizer, storage)
-    return open_preprocessor(model_folder(model, storage), words)
 
 
 def _config_of(uri: str, config: JobConfig) -> Config:

@@ -10,8 +10,8 @@ from pipeline.common.error_codes import RETRYABLE, Failure, values_or_failures
 from pipeline.config.job import JobConfig
 from pipeline.images.fetch import Fetched, Fetcher
 from pipeline.images.http import too_large
-from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.output_rows import OutputRow
+from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.tables.regions import regions_of_rows
 
 

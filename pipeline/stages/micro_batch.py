@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing.grids import Grid
-
-if TYPE_CHECKING:
-    from vilt.inference.packing import ImageRows, Pairs
 
 PREPARED = pa.struct(
     [
@@ -101,8 +98,6 @@ class MicroBatch:
             table: Rows of schema `BATCH`.
             layout: What the model reads of an image.
         """
-        from vilt.inference.packing import Pairs  # imports torch, which not every process that knows the schema needs
-
         for batch in table.to_batches():
             for i in range(batch.num_rows):
                 value = {name: batch.column(name)[i] for name in BATCH.names}

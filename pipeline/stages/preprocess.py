@@ -15,10 +15,10 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.metrics import FETCHED_BYTES, READ_BYTES
 from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.stages.bucketing import bucket, measure_images, pack
-from pipeline.stages.checkpoints import preprocessor_of
 from pipeline.stages.image_cells import attach_images, images_of_rows
 from pipeline.stages.micro_batch import MicroBatch, Prepared
 from pipeline.stages.output_rows import carried_columns, expand_texts, to_table, tokenize
+from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.tables.column_checks import Columns
 
 

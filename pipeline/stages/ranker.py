@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.stages.task_columns import BatchFeatures, Columns
 from pipeline.tables.rank_texts import RankTexts
 from vilt.inference.engine import Engine
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 BEST_TEXTS = pa.list_(pa.struct([("text_id", pa.int64()), ("score", pa.float32())]))
 CANDIDATES = pa.list_(pa.struct([("text", pa.int32()), ("score", pa.float32())]))  # text: its index in the table

@@ -13,7 +13,7 @@ from pipeline.common.tasks import Task
 from vilt.common.scores import top
 from vilt.inference.engine import Engine
 from vilt.inference.heads import Reads
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 
 RANKED = pa.list_(pa.struct([("answer", pa.string()), ("score", pa.float32())]))
 LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))

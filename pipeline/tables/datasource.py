@@ -1,4 +1,4 @@
-"""The table as Ray Data reads it: every row with its place and a stable hash, without the rows that are done.
+"""The table as Ray Data reads it: every row with its key and a stable hash, without the rows that are done.
 
 Ray Data's own readers do not tell a row's number in its file, which resuming exactly needs; a `Datasource` of read
 tasks is how Ray Data takes in others. A read task hands its windows to `transform`, which preprocesses them in the
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ray.data.block import BlockMetadata
 from ray.data.datasource.datasource import Datasource, ReadTask
 
-from pipeline.common.columns import PLACE, ROW_HASH, ROW_SOURCE
+from pipeline.common.columns import ROW_HASH, ROW_KEY, ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
@@ -31,7 +31,7 @@ TASK_BYTES = 2**27  # of the table, that one read task reads at most,
 TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
 MOST_TASKS = 20_000  # unless there were more than these
 WINDOW_BYTES = 2**30  # of rows that are bucketed together: more than Arrow's 32-bit offsets hold would fail later
-ADDED = (PLACE, ROW_HASH)  # columns that every row gets
+ADDED = (ROW_KEY, ROW_HASH)  # columns that every row gets
 Transform = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 
@@ -64,7 +64,7 @@ class UnreadSplit:
         file_number: Number of the file among the sorted files of the table.
         file: The file.
         split: The split.
-        done: The rows to leave out, as places in the table.
+        done: The rows to leave out, by their keys.
     """
 
     file_number: int
@@ -78,7 +78,7 @@ class UnreadSplit:
         return self.split.rows - len(self.done)
 
     def read(self, plan: ReadPlan) -> Iterator[pa.Table]:
-        """Yield the rows that are left, with `__place` and `row_hash`.
+        """Yield the rows that are left, with `__row_key` and `row_hash`.
 
         Raises:
             OSError: The storage failed; the message names the file.
@@ -111,9 +111,9 @@ class UnreadSplit:
         for table in patiently(read_split, self.file.name):
             rows = np.arange(row, row + table.num_rows)
             row += table.num_rows
-            places = row_key(self.file_number) + rows
-            keep = ~(self.done.contains(places) | deleted.contains(rows))
-            table = table.append_column(PLACE, pa.array(places))
+            keys = row_key(self.file_number) + rows
+            keep = ~(self.done.contains(keys) | deleted.contains(rows))
+            table = table.append_column(ROW_KEY, pa.array(keys))
             table = table.append_column(ROW_HASH, pa.array(row_hashes(self.file.name, rows)))
             table = table if keep.all() else table.filter(pa.array(keep))
             table = table if plan.filter is None else table.filter(plan.filter)
@@ -126,7 +126,7 @@ class UnreadSplit:
 
     def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:
         files, versions = ([value] * table.num_rows for value in (self.file.name, self.file.version))
-        numbers = table[PLACE].to_numpy() - row_key(self.file_number)
+        numbers = table[ROW_KEY].to_numpy() - row_key(self.file_number)
         return row_sources(files, versions, numbers, content_hashes(table.select(plan.names)))
 
 

@@ -1,4 +1,4 @@
-"""Find some rows of a large table, by id or by place, and read little else."""
+"""Find some rows of a large table, by id or by key, and read little else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import PLACE, ROW_ID
+from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.row_ranges import row_key
 from pipeline.tables.table import TableFiles, read_columns, with_row_id
 
@@ -18,33 +18,33 @@ ROWS = 64  # of a Parquet row group, held at a time
 
 
 def find_ids(table: TableFiles, id_column: str | None, ids: Collection[int]) -> dict[int, int]:
-    """Return row_id -> place of the rows with one of these ids, the first of each id. Only the ids are read."""
+    """Return row_id -> key of the rows with one of these ids, the first of each id. Only the ids are read."""
     asked, out = np.array(sorted(ids), np.int64), dict[int, int]()
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
         found = with_row_id(rows, id_column)
         row_ids = found[ROW_ID].to_numpy()
         for i in np.flatnonzero(np.isin(row_ids, asked)):
-            out.setdefault(int(row_ids[i]), found[PLACE][int(i)].as_py())
+            out.setdefault(int(row_ids[i]), found[ROW_KEY][int(i)].as_py())
         if len(out) == len(asked):
             break
     return out
 
 
-def read_places(table: TableFiles, places: Collection[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """Return place -> the values of these columns. Only splits with one of the places are read, up to the last."""
+def read_rows(table: TableFiles, keys: Collection[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Return key -> the values of these columns. Only splits with one of the keys are read, up to the last."""
     schema = pa.schema([table.schema.field(name) for name in columns])
     out: dict[int, dict[str, Any]] = {}
     for number, opened in enumerate(table.files):
         for split in opened.splits:
             first = row_key(number, split.first_row)
-            left = sorted(place for place in places if first <= place < first + split.all_rows)
+            left = sorted(key for key in keys if first <= key < first + split.all_rows)
             if not left:
                 continue
             for window in table.reader.read(opened.file, split, schema, ROWS):
-                here = [place for place in left if place < first + window.num_rows]
-                for place in here:
-                    row = window.slice(place - first, 1)
-                    out[place] = {name: _value(row[name][0]) for name in columns}
+                here = [key for key in left if key < first + window.num_rows]
+                for key in here:
+                    row = window.slice(key - first, 1)
+                    out[key] = {name: _value(row[name][0]) for name in columns}
                 left, first = left[len(here) :], first + window.num_rows
                 if not left:
                     break
@@ -52,7 +52,7 @@ def read_places(table: TableFiles, places: Collection[int], columns: Sequence[st
 
 
 def by_file(table: TableFiles, rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the places of rows that name their `file` and `row`; -1 if the file is gone."""
+    """Return the keys of rows that name their `file` and `row`; -1 if the file is gone."""
     numbers = defaultdict(lambda: -1, {file.name: number for number, file in enumerate(table.files)})
     return [row_key(numbers[row["file"]], row["row"]) if numbers[row["file"]] >= 0 else -1 for row in rows]
 

@@ -32,17 +32,17 @@ TYPE = pa.struct(
 )
 
 
-def row_sources(files: Sequence[str], editions: Sequence[str], numbers: np.ndarray, hashes: np.ndarray) -> pa.Array:
+def row_sources(files: Sequence[str], versions: Sequence[str], numbers: np.ndarray, hashes: np.ndarray) -> pa.Array:
     """Return the column `row_source`.
 
     Args:
         files: The file of each row.
-        editions: The version of each file.
+        versions: The version of each file.
         numbers: int64 (rows,), the numbers of the rows in their files.
         hashes: int64 (rows,), see `content_hashes`.
     """
     fields = [
-        pa.array(values, part.type) for values, part in zip((files, editions, numbers, hashes), TYPE, strict=True)
+        pa.array(values, part.type) for values, part in zip((files, versions, numbers, hashes), TYPE, strict=True)
     ]
     return pa.StructArray.from_arrays(fields, fields=list(TYPE))
 

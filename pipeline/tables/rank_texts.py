@@ -46,9 +46,9 @@ class RankTexts:
     texts: list[str | None]
     candidates: Candidates | None
 
-    def failure(self, place: int) -> Failure | None:
+    def failure(self, number: int) -> Failure | None:
         """Return why a text cannot be read; None if it can."""
-        text = self.texts[place]
+        text = self.texts[number]
         if text is None:
             return Failure("text_null", "the text is null")
         return None if text.strip() else Failure("text_empty", f"the text is {text!r}")

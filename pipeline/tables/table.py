@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import ray.data
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import PLACE, ROW_HASH, ROW_ID, ROW_SOURCE, STATS, TEXTS
+from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import FixedText, InputConfig
@@ -70,7 +70,7 @@ class TableFiles:
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def unread(self, done: RowSet) -> list[UnreadSplit]:
-        """Return what is left to read when the rows at the places in `done` are finished."""
+        """Return what is left to read when the rows in `done` are finished."""
         out = []
         for number, opened in enumerate(self.files):
             for split in opened.splits:
@@ -192,7 +192,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         columns, schema = check_columns(table.schema, config), table.schema
     except ConfigError as error:
         raise ConfigError(f"{error}{table.format.hint}") from None
-    for name in (ROW_HASH, PLACE, TEXTS, STATS, ROW_SOURCE):
+    for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
@@ -213,7 +213,7 @@ def read(
     Args:
         table: The table.
         config: The job.
-        done: Places of rows that are left out.
+        done: Rows to leave out.
         transform: Windows of `batch.window_rows` rows -> the rows of the Dataset; it runs in the read tasks.
         label_selector: Labels of the nodes to read on; None: any.
     """
@@ -230,7 +230,7 @@ def read_plan(table: InputTable, window_rows: int) -> ReadPlan:
 
 
 def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of the table in order, with these columns, `__place` and `row_hash`, in this process."""
+    """Yield the rows of the table in order, with these columns, `__row_key` and `row_hash`, in this process."""
     plan = table.plan(names, window_rows)
     for unread in table.unread(RowSet.none()):
         yield from unread.read(plan)

@@ -22,7 +22,7 @@ from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
 from tests.conftest import png
 from tests.faults.test_fuzz_images import mutated
-from vilt.inference.packing import ImageRows
+from vilt.inference.pairs import ImageRows
 
 pytestmark = pytest.mark.quick
 TABLES = int(os.environ.get("FUZZ_CASES", "300")) // 10

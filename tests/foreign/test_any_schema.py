@@ -28,7 +28,7 @@ FLAT = [
     pa.dictionary(pa.int32(), pa.large_string()), pa.dictionary(pa.int16(), pa.int64()), pa.uuid(), pa.json_(),
 ]  # fmt: skip
 NAMES = st.one_of(
-    st.sampled_from(["a", "A", "a.b", "a b", "row_source", "row_id", "score", "__place", "é", "x=y", "", "☃"]),
+    st.sampled_from(["a", "A", "a.b", "a b", "row_source", "row_id", "score", "__row_key", "é", "x=y", "", "☃"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6),
 )
 
@@ -164,7 +164,7 @@ def test_values_are_equal_or_refused(table: pa.Table, group: int, store_schema: 
         plan = read_plan(opened, 4)
         read = pa.concat_tables(part for one in opened.unread(RowSet.none()) for part in one.read(plan))
         assert read.num_rows == opened.rows == table.num_rows
-        assert set(read.column_names) == {*table.column_names, "__place", "row_hash"}
+        assert set(read.column_names) == {*table.column_names, "__row_key", "row_hash"}
         written = table if store_schema else in_file  # without Arrow's schema a duration is a number
         for name in table.column_names:
             expected, found = (one[name].combine_chunks() for one in (written, read))

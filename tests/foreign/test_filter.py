@@ -145,7 +145,7 @@ CASES: dict[str, Case] = {
     "rewritten, no ids to trust": Case(
         rewritten,
         {"keep": TOP, "allow_changed": True, "input": {"path": "{folder}/table"}},
-        "config: allow_changed: true, but without input.id the rows are known by their files and places alone",
+        "config: allow_changed: true, but without input.id the rows are known by their files and row numbers alone",
     ),
     "scored by another id": Case(
         scored(score=MADE),

@@ -27,7 +27,7 @@ def rows_of(job: JobConfig) -> Rows:
     tables = [rows for unread in table.unread(RowSet.none()) for rows in unread.read(plan)]
     rows = pa.concat_tables(tables)
     assert rows.num_rows == table.rows, "counted before, and read"
-    return rows.drop_columns(["image", "text", "__place", "row_hash"]).to_pylist()
+    return rows.drop_columns(["image", "text", "__row_key", "row_hash"]).to_pylist()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

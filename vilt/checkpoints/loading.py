@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vilt.checkpoints.state_dict import Tensors, completed, today
+from vilt.common.skip_init import SkipInit
 
 LAYERS = re.compile(r"(?:.*\.)?encoder\.layer\.(\d+)\.")
 MOST_MISSING = 2**31  # numbers that a checkpoint may lack; more are a config that does not belong to it
@@ -78,7 +79,7 @@ def check_layers(tensors: Mapping[str, Tensor], config: Any, source: str) -> Non
 def on_meta(make: Callable[[], nn.Module], source: str) -> nn.Module:
     """Make a module without memory. Raises ValueError when its config makes no sense."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), SkipInit():
             return make()
     except (TypeError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         raise ValueError(f"the config of {source!r} makes no model: {str(error).splitlines()[0]:.200}") from None
@@ -109,10 +110,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | N
     """Copy tensors into a model that has all their names, in the model's dtype unless one is given."""
     if dtype is not None:
         model.to(dtype)
-    own = dict(model.state_dict(keep_vars=True))
+    parameters = dict(model.state_dict(keep_vars=True))
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)
 
 
 def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, source: str) -> nn.Module:

@@ -95,10 +95,10 @@ def bytes_of(size: int | str) -> int:
 
 
 def _content(tensors: Mapping[str, Tensor], safe: bool) -> bytes:
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if safe:
-        data: bytes = safetensors.torch.save(own, {"format": "pt"})
+        data: bytes = safetensors.torch.save(contiguous, {"format": "pt"})
         return data
     buffer = io.BytesIO()
-    torch.save(own, buffer)
+    torch.save(contiguous, buffer)
     return buffer.getvalue()

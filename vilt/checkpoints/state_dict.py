@@ -150,4 +150,4 @@ def read(source: Source, prefix: str | None = None) -> tuple[Tensors, str]:
 def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
     """Tell whether a checkpoint has all the tensors of `wanted` in the same shapes."""
     found = ((tensors.get(name), tensor) for name, tensor in wanted.items())
-    return all(own is not None and own.shape == tensor.shape for own, tensor in found)
+    return all(like is not None and like.shape == tensor.shape for like, tensor in found)

@@ -242,11 +242,11 @@ class Config:
         """Return the keys whose values are not the defaults, and those of the class."""
         values, shared = self.to_dict(), Config.__new__(Config)
         Config.__init__(shared)
-        defaults, own = {**shared.__dict__, "dtype": None}, type(self)().to_dict()
+        defaults, class_defaults = {**shared.__dict__, "dtype": None}, type(self)().to_dict()
         return {
             key: value
             for key, value in values.items()
-            if key not in defaults or value != defaults[key] or value != own.get(key, value)
+            if key not in defaults or value != defaults[key] or value != class_defaults.get(key, value)
         }
 
     def to_json_string(self, use_diff: bool = True) -> str:

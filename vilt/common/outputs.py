@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from typing_extensions import Self
+
+from vilt.common.tensors import is_tensor
 
 
 class Batch(dict[str, Any]):
@@ -28,7 +28,11 @@ class Batch(dict[str, Any]):
                 "texts or images of different sizes do not make one array: set padding=True or do_pad=True, "
                 "or leave return_tensors out"
             ) from None
-        return cls(arrays if return_tensors == "np" else {key: torch.from_numpy(a) for key, a in arrays.items()})
+        if return_tensors == "np":
+            return cls(arrays)
+        import torch
+
+        return cls({key: torch.from_numpy(array) for key, array in arrays.items()})
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -38,4 +42,4 @@ class Batch(dict[str, Any]):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Return the batch with every tensor moved, as by `Tensor.to`."""
-        return type(self)({k: v.to(*args, **kwargs) if isinstance(v, Tensor) else v for k, v in self.items()})
+        return type(self)({k: v.to(*args, **kwargs) if is_tensor(v) else v for k, v in self.items()})

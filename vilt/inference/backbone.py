@@ -8,7 +8,8 @@ from copy import deepcopy
 from torch import Tensor, nn
 
 from vilt.inference.encoder import Encoder, LayerParts, fused, norm
-from vilt.inference.packing import Packed, Pairs, Put, as_tensor
+from vilt.inference.packing import Packed, Put, as_tensor
+from vilt.inference.pairs import Pairs
 
 
 class FastPooler(nn.Module):

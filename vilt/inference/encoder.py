@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from vilt.common.skip_init import SkipInit
 from vilt.inference.linear import Linear
 
 
@@ -154,11 +155,11 @@ def fused(*layers: nn.Module) -> Linear:
             raise ValueError(f"a predictor reads linear layers, not {type(layer).__name__}: merge adapters first")
     weights = [layer.weight.detach() for layer in layers if isinstance(layer, nn.Linear)]
     biases = [layer.bias.detach() for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
-    out = nn.utils.skip_init(Linear, weights[0].shape[1], sum(map(len, weights)), bias=bool(biases))
+    with SkipInit():
+        out = Linear(weights[0].shape[1], sum(map(len, weights)), bias=bool(biases), device="meta")
     out.weight = nn.Parameter(torch.cat(weights), requires_grad=False)
     if biases:
         out.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
-    assert isinstance(out, Linear)
     return out
 
 

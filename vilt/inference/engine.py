@@ -23,7 +23,8 @@ from vilt.inference.gpu.options import DEFAULT, GpuOptions, is_gpu
 from vilt.inference.gpu.transfer import Uploader
 from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
-from vilt.inference.packing import Packed, Pairs
+from vilt.inference.packing import Packed
+from vilt.inference.pairs import Pairs
 from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.inference.threads import side_by_side
@@ -142,8 +143,8 @@ class Engine:
         for task, spec in cls.task_heads.items():
             if task in heads:
                 start = f"{spec.name}."
-                own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
-                heads[task].load_state_dict({name: own[name] for name in heads[task].state_dict()})
+                head_tensors = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+                heads[task].load_state_dict({name: head_tensors[name] for name in heads[task].state_dict()})
         return cls(model, heads, preprocessor, device, precision, sha256, gpu)
 
     @classmethod

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from vilt.common.configuration import both
 from vilt.common.storage import Source
-from vilt.inference.packing import ImageRows, Pairs
+from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify

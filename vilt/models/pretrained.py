@@ -196,9 +196,9 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
 
     def _without_tied(self, fit: Fit) -> Fit:
         """Return the fit without names that are missing in the file and yet have their value, from what they share."""
-        own = self.state_dict(keep_vars=True)
-        filled = {own[name].data_ptr() for name in fit.tensors}
-        return fit._replace(missing=[name for name in fit.missing if own[name].data_ptr() not in filled])
+        parameters = self.state_dict(keep_vars=True)
+        filled = {parameters[name].data_ptr() for name in fit.tensors}
+        return fit._replace(missing=[name for name in fit.missing if parameters[name].data_ptr() not in filled])
 
     @classmethod
     def _from_config(cls, config: Config, **kwargs: Any) -> Self:

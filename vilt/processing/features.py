@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from tokenizers import Encoding
-from torch import Tensor
 from typing_extensions import Self
 
 from vilt.common.outputs import Batch
+from vilt.common.tensors import is_tensor
 
 
 class CharSpan(NamedTuple):
@@ -52,7 +51,7 @@ class BatchFeature(Batch):
             ValueError: Rows of different lengths do not make one array.
         """
         if tensor_type is not None:
-            arrays = {key: value for key, value in self.items() if not isinstance(value, Tensor)}
+            arrays = {key: value for key, value in self.items() if not is_tensor(value)}
             self.update(Batch.of(arrays, str(getattr(tensor_type, "value", tensor_type))))
         return self
 
@@ -66,14 +65,16 @@ class BatchFeature(Batch):
         Raises:
             TypeError: The first argument is neither.
         """
+        import torch
+
         first = args[0] if args else kwargs.get("device")
         if first is not None and not isinstance(first, str | int | torch.device | torch.dtype):
             raise TypeError(f"cannot move values to {first!r}; give a device or a dtype")
         device = None if isinstance(first, torch.dtype) else first
         for key, value in self.items():
-            if isinstance(value, Tensor) and value.is_floating_point():
+            if is_tensor(value) and value.is_floating_point():
                 self[key] = value.to(*args, **kwargs)
-            elif isinstance(value, Tensor) and device is not None:
+            elif is_tensor(value) and device is not None:
                 self[key] = value.to(device, non_blocking=bool(kwargs.get("non_blocking")))
         return self
 
@@ -193,6 +194,6 @@ class BatchEncoding(BatchFeature):
 
 def as_lists(values: Any) -> Any:
     """Return arrays and tensors, alone or in lists, as lists of numbers."""
-    if isinstance(values, Tensor | np.ndarray | np.generic):
+    if is_tensor(values) or isinstance(values, np.ndarray | np.generic):
         return values.tolist()
     return [as_lists(value) for value in values] if isinstance(values, list | tuple) else values

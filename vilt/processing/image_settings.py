@@ -49,9 +49,13 @@ class ImageSettings:
     exif_orientation: bool = False
 
     def __post_init__(self) -> None:
-        for own in fields(self):
-            if getattr(self, own.name) is None:  # as the published code takes it: the default
-                setattr(self, own.name, own.default if own.default_factory is MISSING else own.default_factory())
+        for setting in fields(self):
+            if getattr(self, setting.name) is None:  # as the published code takes it: the default
+                setattr(
+                    self,
+                    setting.name,
+                    setting.default if setting.default_factory is MISSING else setting.default_factory(),
+                )
         if isinstance(self.size, int):  # older files
             self.size = dict.fromkeys(self.sides, self.size)
         if isinstance(self.size, list | tuple) and len(self.size) == len(self.sides):
@@ -100,9 +104,11 @@ class ImageSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as the published file has them, with the name of the class."""
         values: dict[str, Any] = {}
-        for own in fields(self):
-            value = getattr(self, own.name)
-            values[own.name] = list(value) if isinstance(value, tuple) else dict(value) if own.name == "size" else value
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            values[setting.name] = (
+                list(value) if isinstance(value, tuple) else dict(value) if setting.name == "size" else value
+            )
         if not self.exif_orientation:
             del values["exif_orientation"]
         return {**values, "resample": int(self.resample), "image_processor_type": type(self).__name__}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
+from vilt.common.tensors import is_tensor
 from vilt.processing import resample as exact
 from vilt.processing import transforms
 from vilt.processing.decoding import ImageInput, decode_pixels, to_rgb
 from vilt.processing.features import BatchFeature
 from vilt.processing.image_settings import ImageSettings, ViltImageSettings, ViTImageSettings
 from vilt.processing.transforms import LAST
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
@@ -61,7 +64,7 @@ class PillowProcessor(ImageSettings):
             size_divisor: See `size`.
             resample: See `size`.
             data_format: Where the result's channels are; by default where the image's are.
-            input_data_format: Where the image's channels are; by default told from its shape.
+            input_data_format: Where the image's channels are; by default judged by its shape.
 
         Returns:
             uint8 (height, width, 3) of the size that the settings say; of an array with other arguments its own kind.
@@ -70,19 +73,19 @@ class PillowProcessor(ImageSettings):
             ImageError: The image is none.
         """
         changes = {"size": size, "size_divisor": size_divisor, "resample": resample}
-        own = self.changed({key: value for key, value in changes.items() if value is not None})
+        processor = self.changed({key: value for key, value in changes.items() if value is not None})
         if size is not None or data_format is not None or input_data_format is not None:
             array = transforms.as_array(image)
             given = transforms.format_of(array, input_data_format)
             array = transforms.moved(array, LAST, given)
-            out = transforms.resize(array, *own.resized(*array.shape[:2]), own.resample)
+            out = transforms.resize(array, *processor.resized(*array.shape[:2]), processor.resample)
             return transforms.moved(out, data_format or given, LAST)
         if isinstance(image, bytes):
             image = decode_pixels(image, exif_orientation=self.exif_orientation)
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (4,):
             image = to_rgb(image, self.exif_orientation)
         rows, cols = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-        return exact.resize(image, *own.resized(rows, cols), own.resample)
+        return exact.resize(image, *processor.resized(rows, cols), processor.resample)
 
     def rescale(
         self, image: np.ndarray, scale: float, data_format: str | None = None, input_data_format: str | None = None
@@ -166,13 +169,14 @@ class PillowProcessor(ImageSettings):
         Raises:
             ImageError: An image is none, or its values are none of the above.
         """
-        own = self.changed(settings)
+        processor = self.changed(settings)
         arrays = [
-            own._transform(channels_last(image, input_data_format, own.exif_orientation)) for image in as_list(images)
+            processor._transform(channels_last(image, input_data_format, processor.exif_orientation))
+            for image in as_list(images)
         ]
         arrays = [transforms.moved(array, data_format, LAST) for array in arrays]
-        if own.pads:
-            return own.pad(arrays, return_tensors=return_tensors, input_data_format=data_format)
+        if processor.pads:
+            return processor.pad(arrays, return_tensors=return_tensors, input_data_format=data_format)
         return BatchFeature.of({"pixel_values": arrays}, return_tensors)
 
     def _transform(self, array: np.ndarray) -> np.ndarray:
@@ -208,7 +212,9 @@ class ViTFeatureExtractor(ViTImageProcessor):
 
 def as_list(images: Any) -> Sequence[Any]:
     """Return one image, several, or one array of several as several."""
-    many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray | Tensor) and images.ndim == 4)
+    many = isinstance(images, list | tuple) or (
+        (isinstance(images, np.ndarray) or is_tensor(images)) and images.ndim == 4
+    )
     return images if many else [images]
 
 
@@ -220,8 +226,8 @@ def channels_last(image: Any, data_format: str | None, exif_orientation: bool) -
         data_format: What the caller says of arrays; they keep their channels then, and become RGB otherwise.
         exif_orientation: Set encoded images upright.
     """
-    if not isinstance(image, np.ndarray | Tensor) or image.ndim == 2:
-        return np.asarray(to_rgb(transforms.as_array(image) if isinstance(image, Tensor) else image, exif_orientation))
+    if not (isinstance(image, np.ndarray) or is_tensor(image)) or image.ndim == 2:
+        return np.asarray(to_rgb(transforms.as_array(image) if is_tensor(image) else image, exif_orientation))
     array = transforms.as_array(image)
     if data_format is not None:
         return transforms.moved(array, LAST, transforms.format_of(array, data_format))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tokenizers import Encoding
-from torch import Tensor
 
+from vilt.common.tensors import is_tensor
 from vilt.processing.features import BatchEncoding, as_lists
 
 PADDINGS = {True: "longest", False: "do_not_pad", None: "do_not_pad"}
@@ -113,7 +113,7 @@ def pad_values(
         raise ValueError(f"there are no input_ids to pad, only {', '.join(rows)}")
     ids = rows["input_ids"]
     if return_tensors is None and len(ids) and not isinstance(ids[0], int | list | tuple):
-        return_tensors = "pt" if isinstance(ids[0], Tensor) else "np"
+        return_tensors = "pt" if is_tensor(ids[0]) else "np"
     rows = {key: as_lists(value) for key, value in rows.items()}
     ids = rows["input_ids"]
     one = bool(ids) and isinstance(ids[0], int)

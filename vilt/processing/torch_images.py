@@ -71,13 +71,15 @@ class TorchProcessor(ImageSettings):
             raise ValueError(f"data_format {data_format!r}: the fast processor gives channels_first only")
         if return_tensors not in (None, "pt"):
             raise ValueError(f"return_tensors {return_tensors!r} is not 'pt' or None")
-        own = self.changed(settings)
+        processor = self.changed(settings)
         tensors = []
         for image in as_list(images):
-            array = channels_last(image, input_data_format, own.exif_orientation)
-            tensors.append(own._transform(torch.from_numpy(array.copy()).permute(2, 0, 1).to(device)))
+            array = channels_last(image, input_data_format, processor.exif_orientation)
+            tensors.append(processor._transform(torch.from_numpy(array.copy()).permute(2, 0, 1).to(device)))
         masks = [torch.ones(tensor.shape[1:], dtype=torch.int64, device=tensor.device) for tensor in tensors]
-        data = {"pixel_values": _pad(tensors), "pixel_mask": _pad(masks)} if own.pads else {"pixel_values": tensors}
+        data = (
+            {"pixel_values": _pad(tensors), "pixel_mask": _pad(masks)} if processor.pads else {"pixel_values": tensors}
+        )
         if return_tensors is None:
             return BatchFeature(data)
         if len({tensor.shape for tensor in data["pixel_values"]}) > 1:

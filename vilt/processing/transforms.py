@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
+from vilt.common.tensors import is_tensor
 from vilt.processing.errors import ImageError
 
 FIRST, LAST = "channels_first", "channels_last"
@@ -19,7 +19,7 @@ FIRST, LAST = "channels_first", "channels_last"
 
 def as_array(image: Any) -> np.ndarray:
     """Return an array, tensor or picture as an array."""
-    return image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image)
+    return image.numpy(force=True) if is_tensor(image) else np.asarray(image)
 
 
 def format_of(array: np.ndarray, data_format: str | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import ray
 import ray.exceptions
 
 from pipeline.common import ray_compat
-from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, starting_on_loopback
+from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, starting_locally
 
 
 @ray.remote(num_cpus=0)
@@ -27,6 +28,9 @@ def test_this_release_of_ray_has_all_of_them() -> None:
     assert hasattr(ray_compat.private("ray._private.state", "state"), "get_max_resources_from_cluster_config")
     assert hasattr(ray_compat.private("ray._private.worker", "global_worker").core_worker, "get_actor_handle")
     assert isinstance(ray_compat.private("ray._private", "ray_constants").ENABLE_RAY_CLUSTER, bool)
+    assert callable(ray_compat.private("ray._private.services", "start_api_server"))
+    parameters = signature(ray_compat.private("ray._private.parameter", "RayParams")).parameters
+    assert ray_compat.LOCAL_PARAMETERS.keys() <= parameters.keys()
     for name in ECHOING_LOGGERS:
         module = import_module(name)
         assert any(getattr(value, "name", None) == name for value in vars(module).values()), f"{name} logs"
@@ -62,7 +66,7 @@ def test_a_release_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     kill_actor(ray.get(actor.id.remote()))
     assert ray.get(actor.id.remote(), timeout=60), "Ray will end it with the job"
     assert autoscaler_limits() == {}
-    with starting_on_loopback():
+    with starting_locally():
         assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
     assert ray_compat.private("no.such.module", "name") is None
 
@@ -76,9 +80,12 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     constants = ray_compat.private("ray._private", "ray_constants")
     monkeypatch.delenv(ray_compat.CLUSTER_VARIABLE, raising=False)
     monkeypatch.setenv(ray_compat.START_VARIABLE, "7")
+    names = {"ray._private.services": "start_api_server", "ray._private.parameter": "RayParams"}
     before = dict(os.environ), constants.ENABLE_RAY_CLUSTER
-    with starting_on_loopback():
+    found = {name: getattr(import_module(module), name) for module, name in names.items()}
+    with starting_locally():
         assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
         assert os.environ[ray_compat.START_VARIABLE] == "7", "what the user has set holds"
         assert constants.ENABLE_RAY_CLUSTER is False
     assert (dict(os.environ), constants.ENABLE_RAY_CLUSTER) == before
+    assert found == {name: getattr(import_module(module), name) for module, name in names.items()}

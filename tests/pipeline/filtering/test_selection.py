@@ -42,7 +42,7 @@ def write(folder: Path, rows: Rows) -> Results:
 
 def table_of(ids: list[int]) -> list[pa.Table]:
     """A table whose rows, in order, have these ids."""
-    return [pa.table({"__place": pa.array(range(len(ids)), pa.int64()), "row_id": pa.array(ids, pa.int64())})]
+    return [pa.table({"__row_key": pa.array(range(len(ids)), pa.int64()), "row_id": pa.array(ids, pa.int64())})]
 
 
 def verdicts(results: Results, ids: list[int], **keep: Any) -> dict[int, str | None]:

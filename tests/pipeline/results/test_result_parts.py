@@ -38,7 +38,7 @@ def results(places: np.ndarray, texts: int = 1, errors: dict[int, str] | None = 
     table = pa.table(
         {
             "row": places,
-            "__place": places,
+            "__row_key": places,
             "__texts": pa.array([texts] * count, pa.int32()),
             "error": pa.array(failed, pa.string()),
         }

@@ -25,14 +25,16 @@ A, B = FileVersion("a", "1 10"), FileVersion("b", "1 10")
 
 
 def written(name: str, *files: FileVersion, rows: int = 2) -> ResultFile:
-    places = RowSet.union(RowSet.file(number, rows) for number, _ in enumerate(files))
-    editions = {number: tuple(file) for number, file in enumerate(files)}
-    return ResultFile(name, places, rows=rows * len(files), editions=editions, errors=Counter(image_null=len(files)))
+    complete = RowSet.union(RowSet.file(number, rows) for number, _ in enumerate(files))
+    file_versions = {number: tuple(file) for number, file in enumerate(files)}
+    return ResultFile(
+        name, complete, rows=rows * len(files), file_versions=file_versions, errors=Counter(image_null=len(files))
+    )
 
 
 def put(folder: Path, part: ResultFile, kind: pa.DataType) -> None:
-    files = [file for file in part.editions.values() for _ in range(2)]
-    numbers = np.tile(np.arange(2), len(part.editions))
+    files = [file for file in part.file_versions.values() for _ in range(2)]
+    numbers = np.tile(np.arange(2), len(part.file_versions))
     source = row_sources([name for name, _ in files], [version for _, version in files], numbers, numbers)
     table = pa.table(
         {"x": pa.array(numbers, kind), "row_source": source, "error": [None, "image_null"] * (len(files) // 2)}
@@ -53,9 +55,9 @@ def resumed(folder: Path, files: tuple[FileVersion, ...], kind: pa.DataType = IN
 
 def test_files_take_the_numbers_of_now() -> None:
     part = renumber(written("p", A, B), {B: 0, A: 7})
-    assert part.places == RowSet.union([RowSet.file(0, 2), RowSet.of(np.array([row_key(7), row_key(7, 1)]))])
-    assert part.editions == {7: tuple(A), 0: tuple(B)}
-    assert renumber(written("p", A, B), {B: 3}).places == RowSet.of(np.array([row_key(3), row_key(3, 1)]))
+    assert part.complete == RowSet.union([RowSet.file(0, 2), RowSet.of(np.array([row_key(7), row_key(7, 1)]))])
+    assert part.file_versions == {7: tuple(A), 0: tuple(B)}
+    assert renumber(written("p", A, B), {B: 3}).complete == RowSet.of(np.array([row_key(3), row_key(3, 1)]))
 
 
 def test_rows_of_files_that_have_changed_are_left_out(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_rows_of_files_that_have_changed_are_left_out(tmp_path: Path) -> None:
     staging.audit(2)
     assert [path.name for path in tmp_path.iterdir()] == ["part-rest-1.parquet"]
     assert pq.read_metadata(tmp_path / part.name).metadata[b"vilt.model"] == b"m"
-    assert resumed(tmp_path, (B,)).parts[0].places == part.places  # once more
+    assert resumed(tmp_path, (B,)).parts[0].complete == part.complete  # once more
     assert resumed(tmp_path, ()).parts == []
 
 

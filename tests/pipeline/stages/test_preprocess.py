@@ -10,7 +10,7 @@ from pipeline import JobConfig
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
-from vilt.inference.packing import ImageRows
+from vilt.inference.pairs import ImageRows
 from vilt.models.vilt.preprocessor import Preprocessor
 
 PATCHES = ImageRows(3 * 32 * 32)

@@ -29,7 +29,7 @@ def config(path: object, **keys: Any) -> JobConfig:
 
 
 def table_of(job: JobConfig) -> pa.Table:
-    """The rows of a job's table, without `__place`, and without `row_hash` if there are ids."""
+    """The rows of a job's table, without `__row_key`, and without `row_hash` if there are ids."""
     table = open_table(job)
     plan = read_plan(table, job.batch.window_rows)
     tables = (rows for one in table.unread(RowSet.none()) for rows in one.read(plan))
@@ -39,7 +39,7 @@ def table_of(job: JobConfig) -> pa.Table:
         return plan.columns.empty_table()
     whole = pa.concat_tables(windows)
     assert whole.num_rows == table.rows, "counted before, and read"
-    return whole.drop_columns(["__place", "row_hash"] if job.input.id else ["__place"])
+    return whole.drop_columns(["__row_key", "row_hash"] if job.input.id else ["__row_key"])
 
 
 def rows_of(job: JobConfig) -> Rows:

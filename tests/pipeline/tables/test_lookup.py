@@ -14,7 +14,7 @@ from pipeline.common.row_ranges import row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.tables.datasource import row_hashes
-from pipeline.tables.lookup import by_file, find_ids, read_places
+from pipeline.tables.lookup import by_file, find_ids, read_rows
 from pipeline.tables.table import open_files
 
 
@@ -37,7 +37,7 @@ def test_by_id(spec: InputConfig) -> None:
     table = open_files(spec, StorageConfig())
     found = find_ids(table, "key", {3, 17, 99})
     assert found == {3: row_key(0, 3), 17: row_key(1, 7)}
-    assert read_places(table, list(found.values()), ["text"]) == {found[3]: {"text": "t3"}, found[17]: {"text": "t17"}}
+    assert read_rows(table, list(found.values()), ["text"]) == {found[3]: {"text": "t3"}, found[17]: {"text": "t17"}}
 
 
 def test_by_hash(spec: InputConfig) -> None:
@@ -47,11 +47,11 @@ def test_by_hash(spec: InputConfig) -> None:
     assert find_ids(table, None, {wanted}) == {wanted: row_key(1, 4)}
     rows: list[dict[str, Any]] = [{"file": name, "row": 4}, {"file": "gone", "row": 4}]
     assert by_file(table, rows) == [row_key(1, 4), -1]
-    assert read_places(table, [row_key(1, 4), -1], ["text"]) == {row_key(1, 4): {"text": "t14"}}
+    assert read_rows(table, [row_key(1, 4), -1], ["text"]) == {row_key(1, 4): {"text": "t14"}}
 
 
 def test_strings_that_are_not_utf8(tmp_path: Path) -> None:
     bad = pa.array([b"a", b"\xff"]).view(pa.string())
     pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
     table = open_files(InputConfig(path=str(tmp_path)), StorageConfig())
-    assert read_places(table, [0, 1], ["text"]) == {0: {"text": "a"}, 1: {"text": b"\xff"}}
+    assert read_rows(table, [0, 1], ["text"]) == {0: {"text": "a"}, 1: {"text": b"\xff"}}

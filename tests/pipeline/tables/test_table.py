@@ -69,7 +69,7 @@ def test_a_column_with_the_name_of_a_result(write_table: Callable[..., str]) -> 
     assert open_table(config(ids, id="row_id")).rows == 1
 
 
-@pytest.mark.parametrize("name", ["row_hash", "__place", "__texts", "__stats"])
+@pytest.mark.parametrize("name", ["row_hash", "__row_key", "__texts", "__stats"])
 def test_a_column_with_a_name_that_the_job_needs(write_table: Callable[..., str], name: str) -> None:
     path = write_table([{**ROW, name: "x"}])
     with pytest.raises(ConfigError, match=f"the table has a column '{name}', a name that the job needs for itself"):

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tests.vilt.inference.test_packing import mixes
 from vilt.inference import attention, compat
-from vilt.inference.packing import ROWS, Packed, Pairs
+from vilt.inference.packing import ROWS, Packed
+from vilt.inference.pairs import Pairs
 
 
 def reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

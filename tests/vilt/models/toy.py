@@ -15,7 +15,7 @@ from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import Source, as_folder
 from vilt.inference.engine import Engine
-from vilt.inference.packing import ImageRows, Pairs
+from vilt.inference.pairs import ImageRows, Pairs
 from vilt.models.family import ModelFamily
 from vilt.processing.decoding import MAX_PIXELS, decode
 from vilt.processing.grids import Grid

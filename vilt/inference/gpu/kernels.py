@@ -49,8 +49,8 @@ def _attention_kernel(
     length = (tl.load(key_ends + pair + 1).to(tl.int64) - first_key).to(tl.int32)
     dim = tl.arange(0, D)
     row = block * QUERIES + tl.arange(0, QUERIES)
-    own = row < queries
-    query = tl.load(q + (first + row)[:, None] * q_stride + head * D + dim[None, :], own[:, None], other=0.0)
+    is_query = row < queries
+    query = tl.load(q + (first + row)[:, None] * q_stride + head * D + dim[None, :], is_query[:, None], other=0.0)
     key = tl.arange(0, KEYS)
     k_at = k + (first_key + key)[None, :] * k_stride + head * D + dim[:, None]
     v_at = v + (first_key + key)[:, None] * v_stride + head * D + dim[None, :]
@@ -80,7 +80,7 @@ def _attention_kernel(
         mixed = tl.dot(weights.to(values.dtype), values, mixed * before[:, None])
     mixed = mixed / total[:, None]
     at = out + ((first + row) * HEADS + head)[:, None] * D + dim[None, :]
-    tl.store(at, mixed.to(out.dtype.element_ty), own[:, None])
+    tl.store(at, mixed.to(out.dtype.element_ty), is_query[:, None])
 
 
 def fits_attention(q: Tensor, ends: Tensor) -> bool:

@@ -105,11 +105,11 @@ class ViltEmbeddings(nn.Module):
         if self.config.max_image_length > 0:
             longest = min(longest, self.config.max_image_length)
         images = []
-        for own, real, (rows, cols) in zip(patches, mask.bool(), grids, strict=True):
+        for embedded, real, (rows, cols) in zip(patches, mask.bool(), grids, strict=True):
             if not rows * cols:
                 raise ValueError("pixel_mask: an image whose first row or column of patches is masked out")
             table = F.pad(self.positions(rows, cols), (0, 0, 0, width - cols, 0, height - rows))
-            kept = (own + table)[real]  # (patches, D)
+            kept = (embedded + table)[real]  # (patches, D)
             images.append(kept[self._drawn(len(kept), longest).to(kept.device)])
         lengths = torch.tensor([len(image) for image in images], device=mask.device)
         x = pad_sequence(images, batch_first=True)

@@ -104,11 +104,11 @@ def read(source: Source) -> Original:
     uri = str(source)
     data = source.fs.cat_file(source.path) if isinstance(source, Folder) else None
     state, hyper_parameters, sha256 = lightning.read(uri, data)
-    told = hyper_parameters.get("config")
-    told = told if isinstance(told, dict) else {}
+    named = hyper_parameters.get("config")
+    named = named if isinstance(named, dict) else {}
     try:
-        config = _config(state, told)
-        short_side = _number(told, "image_size", config.image_size)
+        config = _config(state, named)
+        short_side = _number(named, "image_size", config.image_size)
     except ValueError as error:
         raise ValueError(f"{uri!r}: {error}") from None
     tensors: dict[str, Tensor] = {}
@@ -134,7 +134,7 @@ def _published(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {}
 
 
-def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
+def _config(state: Mapping[str, Tensor], named: Mapping[str, Any]) -> ViltConfig:
     """Make the config of the tensors' shapes, and of the number of attention heads in the hyper-parameters.
 
     Without hyper-parameters heads are 64 wide, as in every ViT. `max_image_len`, which is 200 in the file of the
@@ -144,7 +144,7 @@ def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
     (_, channels, patch, _), (_, table, _) = _shape(state, PATCHES, 4), _shape(state, TABLE, 3)
     layers = {int(name.split(".")[2]) for name in state if re.match(r"transformer\.blocks\.\d+\.", name)}
     inner = _shape(state, UP, 2)[0]
-    for key, tensor, own in (
+    for key, tensor, stored in (
         ("vocab_size", WORDS, vocabulary),
         ("hidden_size", WORDS, width),
         ("max_text_len", POSITIONS, positions),
@@ -152,8 +152,8 @@ def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
         ("num_layers", f"transformer.blocks.{max(layers)}", len(layers)),
         ("mlp_ratio", UP, inner / width),
     ):
-        if told.get(key, own) != own:
-            raise ValueError(f"hyper_parameters say {key} {told[key]!r}, but by {tensor} it is {own:g}")
+        if named.get(key, stored) != stored:
+            raise ValueError(f"hyper_parameters say {key} {named[key]!r}, but by {tensor} it is {stored:g}")
     return ViltConfig(
         vocab_size=vocabulary,
         type_vocab_size=_shape(state, TOKEN_TYPES, 2)[0],
@@ -161,7 +161,7 @@ def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
         max_position_embeddings=positions,
         hidden_size=width,
         num_hidden_layers=len(layers),
-        num_attention_heads=_number(told, "num_heads", max(1, width // 64)),
+        num_attention_heads=_number(named, "num_heads", max(1, width // 64)),
         intermediate_size=inner,
         image_size=round((table - 1) ** 0.5) * patch,
         patch_size=patch,
@@ -173,8 +173,8 @@ def _config(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> ViltConfig:
     )
 
 
-def _number(told: Mapping[str, Any], key: str, default: int) -> int:
-    value = told.get(key, default)
+def _number(named: Mapping[str, Any], key: str, default: int) -> int:
+    value = named.get(key, default)
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"hyper_parameters say {key} {value!r}; it is a number from 1")
     return value

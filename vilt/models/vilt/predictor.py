@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine, Filled, Tag
 from vilt.inference.heads import TaskHead, separate
-from vilt.inference.packing import Pairs, starts
+from vilt.inference.pairs import Pairs, starts
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.fast import FastVilt
@@ -81,10 +81,10 @@ class Predictor(Engine):
         rows = []
         for begin in range(0, len(images), IMAGES):
             window = images[begin : begin + IMAGES]
-            own = self.preprocessor.pairs(window, [""] * len(window))  # their own texts are not read
+            pairs = self.preprocessor.pairs(window, [""] * len(window))  # their own texts are not read
             text_index = np.tile(np.arange(len(texts)), len(window))
-            image_index = np.repeat(own.image_index, len(texts))
-            scores = [*self.cross_scores(own, token_ids, lengths, text_index, image_index)]
+            image_index = np.repeat(pairs.image_index, len(texts))
+            scores = [*self.cross_scores(pairs, token_ids, lengths, text_index, image_index)]
             rows.append(np.concatenate(scores).reshape(len(window), -1) if scores else np.empty((len(window), 0)))
         return np.concatenate(rows).astype(np.float32) if rows else np.empty((0, len(texts)), np.float32)
 

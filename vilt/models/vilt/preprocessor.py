@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import Self
 
 from vilt.common.storage import Source, as_folder
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.inference.preprocessor import ImagePreprocessor, square_patch, tokenizer_settings
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.processing.decoding import ImageInput

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import TextEmbeddings, table_of
 from vilt.inference.encoder import Block, LayerParts
-from vilt.inference.packing import Packed, Pairs, Put, Sequences, as_tensor
+from vilt.inference.packing import Packed, Put, Sequences, as_tensor
+from vilt.inference.pairs import Pairs
 from vilt.models.visual_bert.modeling import VisualBertModel
 
 POSITION, TOKEN_TYPE = 0, 1  # of every region

@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import Self
 
 from vilt.common.storage import Source, as_folder
-from vilt.inference.packing import ImageRows, Pairs
+from vilt.inference.pairs import ImageRows, Pairs
 from vilt.inference.preprocessor import tokenizer_settings
 from vilt.models.visual_bert.configuration import VisualBertConfig
 from vilt.processing.decoding import MAX_PIXELS

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import ImageEmbeddings
-from vilt.inference.packing import Packed, Pairs, Put, as_tensor
+from vilt.inference.packing import Packed, Put, as_tensor
+from vilt.inference.pairs import Pairs
 from vilt.models.fast_layers import pre_norm_parts
 from vilt.models.vit.modeling import ViTModel
 

@@ -13,7 +13,7 @@ from vilt.common.scores import sigmoid, softmax
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine
 from vilt.inference.heads import TaskHead
-from vilt.inference.packing import Pairs
+from vilt.inference.pairs import Pairs
 from vilt.models.vit.configuration import ViTConfig
 from vilt.models.vit.fast import FastViT
 from vilt.models.vit.modeling import ViTModel
