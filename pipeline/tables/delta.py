@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
@@ -23,6 +21,9 @@ from pipeline.storage.object_store import delta_options
 from pipeline.tables.format import Listing
 from pipeline.tables.logged_columns import FIELD_ID, Matching
 from pipeline.tables.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name
+
+if TYPE_CHECKING:  # deltalake is loaded when there is a Delta table
+    from deltalake import DeltaTable
 
 FEATURES = {  # of the protocol, that a reader must know: what changes which rows there are, or what their columns are
     "columnMapping",
@@ -38,7 +39,6 @@ MATCHING = {
     "name": Matching(b"delta.columnMapping.physicalName"),
     "id": Matching(b"delta.columnMapping.id", FIELD_ID),
 }
-DELTA_ERRORS = (*STORAGE_ERRORS, DeltaError, ValueError, OverflowError)
 
 
 class DeltaFormat(LoggedFormat):
@@ -58,13 +58,15 @@ class DeltaFormat(LoggedFormat):
         self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
     ) -> Listing:
         """Return the files of one version."""
+        from deltalake.exceptions import DeltaError
+
         uri = full_uri(filesystem, folder)
         try:
             table = _open(uri, spec, storage)
             _check_features(table, uri)
             deleted, columns = _deleted_rows(table, folder), pa.schema(table.schema().to_arrow())
             actions = pa.table(table.get_add_actions(flatten=False))
-        except DELTA_ERRORS as error:
+        except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"input.path: cannot read the Delta table {uri!r}: {first_line(error)}") from None
         version = f"version {table.version()}"
         wanted = [
@@ -86,6 +88,9 @@ class DeltaFormat(LoggedFormat):
 
 def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:
     """Open the version that a config names."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
     uri = uri.replace("s3a://", "s3://")
     table = DeltaTable(uri, storage_options=delta_options(uri, storage))
     latest, number = table.version(), spec.version
@@ -97,7 +102,7 @@ def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:
         raise ConfigError(f"input.version: {number!r}, but the Delta table {uri!r} has versions from 0 to {latest}")
     try:
         table.load_as_version(number)
-    except DELTA_ERRORS as error:
+    except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
         raise ConfigError(
             f"input.version: version {number} of the Delta table {uri!r} cannot be read, its latest is {latest}: was "
             f"its log cleaned up? {first_line(error)}"
