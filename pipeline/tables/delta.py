@@ -66,6 +66,8 @@ class DeltaFormat(LoggedFormat):
             _check_features(table, uri)
             deleted, columns = _deleted_rows(table, folder), pa.schema(table.schema().to_arrow())
             actions = pa.table(table.get_add_actions(flatten=False))
+        except ConfigError:
+            raise
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"input.path: cannot read the Delta table {uri!r}: {first_line(error)}") from None
         version = f"version {table.version()}"

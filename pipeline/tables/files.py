@@ -12,7 +12,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
+from pipeline.storage.filesystem import full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.format import Listing, TableFormat
 from pipeline.tables.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
@@ -110,16 +110,8 @@ def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple
 
 
 def _marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:
-    """Return the format whose marker is in a folder."""
-    for known in registry.FORMATS:
-        if known.marker is not None:
-            try:
-                held = filesystem.find(f"{folder}/{known.marker_folder}", maxdepth=1)
-            except STORAGE_ERRORS:  # a folder that this user may not list
-                held = []
-            if any(known.marker.search(path.removeprefix(folder)) for path in held):
-                return known
-    return None
+    """Return the format that a folder is a table of by what stands beside its files."""
+    return next((known for known in registry.FORMATS if known.marks(filesystem, folder)), None)
 
 
 def _check_format(marked: TableFormat, spec: InputConfig) -> None:
@@ -144,7 +136,8 @@ def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[s
                     )
     above = folder
     for _ in range(LEVELS_ABOVE):
-        if marked := _marked_at(filesystem, above):
+        marked = _marked_at(filesystem, above)
+        if marked is not None and (marked.marker is not None or above == folder):
             raise ConfigError(
                 f"input.path: {spec.path!r} is within {full_uri(filesystem, above)!r}, {marked.title}, whose log says "
                 "which of its files are the table: name the table's folder, and choose rows with input.filter"

@@ -20,6 +20,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
@@ -232,6 +233,25 @@ class TableFormat(ABC):
             found: All that is there, by path, as fsspec tells it.
         """
         return Listing(filesystem, [listed_file(folder, path, found[path]) for path in paths], folder, self, [*paths])
+
+    def marks(self, filesystem: AbstractFileSystem, folder: str) -> bool:
+        """Return whether a folder is a table of this format by what stands beside its files: by default by `marker`."""
+        if self.marker is None:
+            return False
+        try:
+            held = filesystem.find(f"{folder}/{self.marker_folder}", maxdepth=1)
+        except STORAGE_ERRORS:  # a folder that this user may not list
+            held = []
+        return any(self.marker.search(path.removeprefix(folder)) for path in held)
+
+    def list_named(self, spec: InputConfig, storage: StorageConfig) -> Listing | None:
+        """Return the files of a table if `input.path` alone says that it is of this format; else None.
+
+        Raises:
+            ConfigError: It is, and cannot be read.
+        """
+        del spec, storage
+        return None
 
     def list_marked(
         self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig

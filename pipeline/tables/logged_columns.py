@@ -19,15 +19,33 @@ class Matching:
     Attributes:
         table_key: The metadata of a field of the table's schema that names its column in files; None: its name.
         file_key: The metadata of a field of a file that this is compared with; None: its name.
+        names: (key, names) of the columns in files that have no such metadata at all.
     """
 
     table_key: bytes | None = None
     file_key: bytes | None = None
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def stored(self, field: pa.Field, fields: list[pa.Field]) -> pa.Field | None:
-        """Return that of a file's fields which holds the values of a field of the table; None if none does."""
+    def stored(self, field: pa.Field, fields: list[pa.Field], file: str, top: bool = False) -> pa.Field | None:
+        """Return that of a file's fields which holds the values of a field of the table; None if none does.
+
+        Args:
+            field: The field of the table.
+            fields: The fields of the file, or of a struct in it.
+            file: The file, for the message.
+            top: Whether they are columns, for which `names` counts.
+
+        Raises:
+            ConfigError: The file's fields do not say what they are compared by.
+        """
         wanted = _key(field, self.table_key)
-        found = [one for one in fields if wanted is not None and _key(one, self.file_key) == wanted]
+        if self.file_key is not None and not any(_key(one, self.file_key) for one in fields):
+            if not (top and self.names):
+                raise ConfigError(f"input.path: {file!r} has no ids of fields, by which its columns are matched")
+            known = dict(self.names).get(wanted or "", ())
+            found = [one for one in fields if one.name in known]
+        else:
+            found = [one for one in fields if wanted is not None and _key(one, self.file_key) == wanted]
         return found[0] if found else None
 
 
@@ -50,10 +68,13 @@ def stored_columns(
     Returns:
         Column of the table -> column of the file, without those that the file lacks; and column of the table -> why it
         cannot be read.
+
+    Raises:
+        ConfigError: The file's columns have no ids, and are matched by these.
     """
     names, unreadable = dict[str, str](), dict[str, str]()
     for field in schema:
-        held = matching.stored(field, list(stored))
+        held = matching.stored(field, list(stored), file, top=True)
         if held is None:
             continue
         try:
@@ -79,7 +100,7 @@ def as_named(
         fields = [values.type.field(i) for i in range(values.type.num_fields)]
         parts = []
         for child in (field.type.field(i) for i in range(field.type.num_fields)):
-            held = matching.stored(child, fields)
+            held = matching.stored(child, fields, file)
             if held is None:
                 parts.append(pa.nulls(len(values), child.type))
             else:

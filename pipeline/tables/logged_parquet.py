@@ -43,10 +43,12 @@ class LoggedListing(Listing):
     Attributes:
         schema: The table's columns.
         matching: How they are found in the files.
+        files_first: Whether a column that a file holds counts before the log's value for it.
     """
 
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     matching: Matching = field(default_factory=Matching)
+    files_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,10 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
                     unreadable.setdefault(name, reason)
             seen[id(footer.schema)] = tuple(found.items())
         opened.append(replace(file, stored=seen[id(footer.schema)]))
+        if listing.files_first:
+            held = dict(opened[-1].stored)
+            left = tuple((name, value) for name, value in file.constants if name not in held)
+            opened[-1] = replace(opened[-1], constants=left)
     schema = pa.schema([one.remove_metadata() for one in fields if one.name not in unreadable])
     condition = None if options.filter is None else parse_filter(options.filter, schema)
     reader = LoggedReader(filesystem, Partitions(pa.schema([])), unit, listing.matching, fields)

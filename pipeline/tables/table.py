@@ -20,6 +20,7 @@ from pipeline.config.input import FixedText, InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
+from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.csv import CsvFormat
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
@@ -27,6 +28,7 @@ from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.hub import pinned
 from pipeline.tables.pictures import ImageFolderFormat
 
 
@@ -128,10 +130,14 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
     Raises:
         ConfigError: There are none, or they cannot be listed.
     """
-    filesystem, path = open_fsspec(spec.path, "input.path", storage)
-    filesystem.invalidate_cache()
     try:
-        listing = list_files(filesystem, path, spec, storage)
+        listing = next((found for known in registry.FORMATS if (found := known.list_named(spec, storage))), None)
+        if listing is None:
+            uri, version = pinned(spec)
+            filesystem, path = open_fsspec(uri, "input.path", storage)
+            filesystem.invalidate_cache()
+            listing = list_files(filesystem, path, spec, storage)
+            listing = replace(listing, version=version) if version else listing
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
     for key in ("version", "timestamp"):

@@ -38,6 +38,4 @@ class UnreadableFormat(TableFormat):
         raise NotImplementedError(f"{self.name}: {listing.folder} {options}")
 
 
-ICEBERG = UnreadableFormat("iceberg", "an Iceberg table", "metadata", r"[^/]*\.metadata\.json(\.gz)?$")
 HUDI = UnreadableFormat("hudi", "a Hudi table", ".hoodie", r".")
-LANCE = UnreadableFormat("lance", "a Lance dataset", "_versions", r"[^/]*\.manifest$")
