@@ -109,7 +109,7 @@ class SavedDatasetFormat(ArrowFormat):
             if filesystem.isfile(f"{folder}/{SPLITS}"):
                 return "splits" in _read(filesystem, f"{folder}/{SPLITS}")
             return filesystem.isfile(f"{folder}/{STATE}") and "_data_files" in _read(filesystem, f"{folder}/{STATE}")
-        except (ConfigError, *STORAGE_ERRORS):
+        except (ConfigError, NotImplementedError, *STORAGE_ERRORS):
             return False
 
     def list_marked(

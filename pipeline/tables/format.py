@@ -240,7 +240,7 @@ class TableFormat(ABC):
             return False
         try:
             held = filesystem.find(f"{folder}/{self.marker_folder}", maxdepth=1)
-        except STORAGE_ERRORS:  # a folder that this user may not list
+        except (*STORAGE_ERRORS, NotImplementedError):  # a folder that this user, or anybody, may not list
             held = []
         return any(self.marker.search(path.removeprefix(folder)) for path in held)
 
