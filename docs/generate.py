@@ -29,8 +29,16 @@ MADE = "<!-- Written by `python -m docs.generate`. Edit the code that it reads, 
 
 # Column -> Arrow type and meaning, for every column that a job adds.
 COLUMNS: dict[str, tuple[str, str]] = {
-    "row_id": ("int64", "your `input.id` column; without one, a hash of the file's path and the row's offset"),
+    "row_id": (
+        "that of `input.id`, or int64",
+        "your `input.id` column; without one, a hash of the file's path and the row's offset",
+    ),
     "text_index": ("int32", "index of the text in its list; only if the text column holds lists"),
+    "text_truncated": (
+        "bool",
+        "whether the text has more tokens than the model reads (40), and lost its end; null if the row was rejected "
+        "before the model read it; not written by jobs that read images alone",
+    ),
     "score": ("float32", "the retrieval logit; higher fits better"),
     "answer": ("string", "the best answer"),
     "answer_score": ("float32", "the score of `answer`: a sigmoid (ViLT), a probability (VisualBERT)"),
@@ -109,7 +117,8 @@ def columns() -> str:
         "",
         *_table(("column", "Arrow type", "written by", "meaning"), rows),
         "",
-        "`vilt rank` also writes OUT/texts: each text with `best_images`, a list of `{row_id, score}`.",
+        "`vilt rank` also writes OUT/texts: each text with `best_images`, a list of `{row_id, score}`, and its own",
+        "`text_truncated`, `error` and `error_detail`.",
         "",
         "A Delta table has one more column, `row_source`: the file that the row came from, the version of that file,",
         "the row's offset in it, and a hash of the values that were read.",

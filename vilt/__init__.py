@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vilt.models.vit.configuration import ViTConfig
     from vilt.models.vit.modeling import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
     from vilt.models.vit.predictor import ViTPredictor
+    from vilt.processing.auto import AutoImageProcessor, AutoProcessor, AutoTokenizer
     from vilt.processing.errors import ImageError
     from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
     from vilt.processing.processor import ViltProcessor
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from vilt.processing.torch_images import ViltImageProcessorFast, ViTImageProcessorFast
 
 __all__ = [
+    "AutoImageProcessor",
+    "AutoProcessor",
+    "AutoTokenizer",
     "Filled",
     "ImageError",
     "Predictor",
@@ -104,6 +108,7 @@ _MODULES = {
         "ViTModel",
     ),
     "models.vit.predictor": ("ViTPredictor",),
+    "processing.auto": ("AutoImageProcessor", "AutoProcessor", "AutoTokenizer"),
     "processing.errors": ("ImageError",),
     "processing.images": (
         "ViTFeatureExtractor",

@@ -37,7 +37,7 @@ def run_file(
     config = JobConfig.load(task, path, overrides)
     # What each kind of job needs is imported once it is known which it is: together that takes seconds.
     if config.output.format == "delta":
-        return _write_delta(config, retry_errors, every)
+        return _write_delta(config, retry_errors, every, started)
     if config.texts:
         from pipeline.ranking.rank import rank
 
@@ -59,8 +59,8 @@ def outcome_of(summary: Summary, seconds: float | None = None) -> Outcome:
     return Outcome(summary_table(summary, seconds), summary_values(summary, seconds), status)
 
 
-def _write_delta(config: JobConfig, retry_errors: bool, every: float) -> Outcome:
+def _write_delta(config: JobConfig, retry_errors: bool, every: float, started: float) -> Outcome:
     from jobs.commands.reindex import finish
     from pipeline.reindexing.reindex import reindex
 
-    return finish(reindex(config, retry_errors, follow=False, log_every=every), config)
+    return finish(reindex(config, retry_errors, follow=False, log_every=every), config, started)

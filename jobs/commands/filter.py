@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from jobs.console.command import NOTHING_TO_DO, Outcome
@@ -20,9 +21,11 @@ def filter_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
         BusyError: If another run is at work on the output.
         StorageFailedError, RowsLostError: Before anything is published.
     """
+    started = time.monotonic()
     config = FilterConfig.load(path, overrides)
     summary = filter_table(config)
     if config.output.report and not summary.finished_before:
         report_after(config.output.path, config.storage, config.input)
     status = NOTHING_TO_DO if summary.finished_before else DONE.status
-    return Outcome(filter_summary_table(summary), filter_values(summary), status)
+    seconds = time.monotonic() - started
+    return Outcome(filter_summary_table(summary, seconds), filter_values(summary, seconds), status)

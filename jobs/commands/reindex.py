@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from jobs.console.command import NOTHING_TO_DO, Outcome
@@ -37,13 +38,14 @@ def reindex_file(
         BusyError: If another run is at work on the table.
         StorageFailedError, TooManyErrorsError, RowsLostError: Before anything is committed.
     """
+    started = time.monotonic()
     config = load(path, overrides)
     if back_to is not None:
         if retry_errors:
             raise ConfigError("--retry-errors: means nothing with --rollback, which reads no rows: leave one out")
         commit = rollback(config.output.path, config.storage, _version(back_to))
         return _outcome(Reindexed(commit, True, 0), config.output.path)
-    return finish(reindex(config, retry_errors, log_every=every), config)
+    return finish(reindex(config, retry_errors, log_every=every), config, started)
 
 
 def load(path: str, overrides: Sequence[str]) -> JobConfig:
@@ -61,16 +63,23 @@ def load(path: str, overrides: Sequence[str]) -> JobConfig:
     return JobConfig.parse(None, values, path)
 
 
-def finish(done: Reindexed, config: JobConfig) -> Outcome:
-    """Write the report of a run if it has changed the table, and return what it has done."""
+def finish(done: Reindexed, config: JobConfig, started: float) -> Outcome:
+    """Write the report of a run if it has changed the table, and return what it has done.
+
+    Args:
+        done: The run.
+        config: The job.
+        started: When the command began, by `time.monotonic`.
+    """
     if done.new and config.output.report:
         report_after(config.output.path, config.storage, config.input)
-    return _outcome(done, config.output.path)
+    return _outcome(done, config.output.path, time.monotonic() - started)
 
 
-def _outcome(done: Reindexed, uri: str) -> Outcome:
+def _outcome(done: Reindexed, uri: str, seconds: float | None = None) -> Outcome:
     status = DONE.status if done.new else NOTHING_TO_DO
-    return Outcome(commit_table(done, uri), commit_values(done.commit, done.new, done.retried), status)
+    values = commit_values(done.commit, done.new, done.retried, seconds)
+    return Outcome(commit_table(done, uri, seconds), values, status)
 
 
 def _version(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -12,17 +11,19 @@ from jobs.console.tables import columns, facts, lines, stacked
 from jobs.reports.summary import rejected_table
 from pipeline.reindexing.reindex import Reindexed
 from pipeline.results.delta_commit import Commit
+from vilt.common.json_text import read_json
 
 OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left")  # counts
 UNIT = "vilt."  # prefix of the keys of a lineage
 
 
-def commit_table(run: Reindexed, uri: str) -> RenderableType:
+def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> RenderableType:
     """Lay out for a person what a run did.
 
     Args:
         run: The run, and the version of the table that it made or found.
         uri: Of the table.
+        seconds: Of the whole command, start and end included; None if it was not measured.
     """
     commit, done = run.commit, run.commit.counts
     standing = sum(commit.standing.values())
@@ -42,10 +43,14 @@ def commit_table(run: Reindexed, uri: str) -> RenderableType:
     if run.retried:
         head.append(("retried", f"{run.retried:,} rows, whose error was transient"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
+    if commit.texts_truncated:
+        head.append(
+            ("truncated", f"{commit.texts_truncated:,} texts of the table, of more tokens than the model reads")
+        )
     tail = [
         *([("no result", f"{standing:,} rows of the table: {_reasons(commit.standing)}")] if standing else []),
         ("rows", f"{done['rows_out']:,}, of {done['rows_in']:,} rows of the input"),
-        ("time", f"{commit.seconds:.1f} s"),
+        ("time", f"{'' if seconds is None else f'{seconds:.1f} s in all; '}{commit.seconds:.1f} s until committed"),
         ("model", commit.lineage["vilt.model"]),
         ("output", f"{uri}, version {commit.version}"),
     ]
@@ -57,13 +62,16 @@ def history_table(commits: list[Commit]) -> RenderableType:
     return stacked([_entry(commit) for commit in commits], gap=True)
 
 
-def commit_values(commit: Commit, new: bool = True, retried: int | None = None) -> dict[str, Any]:
+def commit_values(
+    commit: Commit, new: bool = True, retried: int | None = None, seconds: float | None = None
+) -> dict[str, Any]:
     """Return a version as JSON values.
 
     Args:
         commit: The version.
         new: Whether the run that reports it has made it; if not, the counts of what a run did are 0.
         retried: Rows that the run has tried again; None if it is not known.
+        seconds: Of the whole command that reports it; None if it was not measured.
     """
     lineage = {key.removeprefix(UNIT): value for key, value in commit.lineage.items()}
     return {
@@ -75,9 +83,11 @@ def commit_values(commit: Commit, new: bool = True, retried: int | None = None) 
         **({} if retried is None else {"rows_retried": retried}),
         "rejected": commit.rejected if new else {},
         "standing": commit.standing,
+        "texts_truncated": commit.texts_truncated,
         "seconds": commit.seconds if new else 0.0,
+        **({} if seconds is None else {"whole_seconds": round(seconds, 3)}),
         **lineage,
-        "versions": json.loads(lineage["versions"]),
+        "versions": read_json(lineage["versions"]),
     }
 
 
@@ -86,7 +96,7 @@ def _entry(commit: Commit) -> RenderableType:
     done, lineage = commit.counts, commit.lineage
     what = f"version {commit.restored} again" if commit.restored is not None else _files(done)
     rejected = _reasons(commit.rejected) or "none"
-    versions = json.loads(lineage["vilt.versions"])
+    versions = read_json(lineage["vilt.versions"])
     rows = f"{done['rows_read']:,} read, {done['rows_moved']:,} moved, {done['rows_left']:,} left"
     model = f"{lineage['vilt.model']}, weights {lineage['vilt.weights_sha256'][:12]}"
     named = [

@@ -41,7 +41,7 @@ def overview_values(view: Overview) -> dict[str, Any]:
     """Return an output as JSON values; without rows."""
     summary, scores = view.summary, view.scores
     quantiles = scores and dict(zip(map(str, QUANTILES), scores.quantiles, strict=True))
-    names = ("tasks", "rows_in", "pairs", "scored", "kept", "keep", "lineage")
+    names = ("tasks", "rows_in", "pairs", "scored", "texts_truncated", "kept", "keep", "lineage")
     return {
         "output": view.uri,
         **{name: summary[name] for name in names if name in summary},
@@ -68,6 +68,8 @@ def _head(view: Overview) -> RenderableType:
         named.append(("keep", ", ".join(f"{key}: {value}" for key, value in summary["keep"].items())))
     else:
         named.append(("pairs", f"{summary['pairs']:,}, {summary['scored']:,} with a result"))
+        if truncated := summary.get("texts_truncated"):  # outputs of earlier releases do not say
+            named.append(("truncated", f"{truncated:,} texts have more tokens than the model reads"))
     title = lines(f"{view.uri}: {', '.join(summary['tasks'])}")
     head = stacked([title, facts(named, cut=True, name_width=NAME_WIDTH)])
     return stacked([head, _rejected(view)], gap=True) if view.rejected else head

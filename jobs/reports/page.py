@@ -108,6 +108,8 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     else:
         named += [("pairs", f"{summary['pairs']:,}"), ("with a result", f"{summary['scored']:,}")]
         named.append(("rejected", f"{sum(view.rejected.values()):,}"))
+        if truncated := summary.get("texts_truncated"):
+            named.append(("truncated texts", f"{truncated:,}"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none
             named.append(("pairs per second", f"{summary['pairs_per_second']:,.1f}"))
         if summary.get("batch_fill"):  # a rank job has none

@@ -31,6 +31,8 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     if summary.resumed_rows and not summary.finished_before:
         head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
     head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
+    if summary.texts_truncated:
+        head.append(("truncated", f"{summary.texts_truncated:,} texts have more tokens than the model reads"))
     tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
     if summary.batch_fill:
         tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
@@ -67,26 +69,28 @@ def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, 
         "pairs": summary.pairs,
         "scored": summary.scored,
         "rejected": summary.rejected,
+        "texts_truncated": summary.texts_truncated,
         "resumed_rows": summary.rows_in if idle else summary.resumed_rows,
         "seconds": 0.0 if idle else summary.seconds,
         "pairs_per_second": 0.0 if idle else summary.pairs_per_second,
         "model_seconds": 0.0 if idle else summary.model_seconds,
         "whole_seconds": None if seconds is None else round(seconds, 3),
+        "parts": {} if idle else summary.parts,
         "batch_fill": summary.batch_fill,
         "files": len(summary.files),
         "lineage": summary.lineage,
     }
 
 
-def filter_summary_table(summary: FilterSummary) -> RenderableType:
-    """Lay out the summary of a filter for a person."""
+def filter_summary_table(summary: FilterSummary, seconds: float | None = None) -> RenderableType:
+    """Lay out the summary of a filter for a person; seconds: as of `summary_table`."""
     share = f" ({summary.kept / summary.rows_in:.1%})" if summary.rows_in else ""
     head = [("rows in", f"{summary.rows_in:,}"), ("kept", f"{summary.kept:,}{share}")]
     if summary.lowest_kept is not None:
         head.append(("lowest", f"{summary.lowest_kept:.4g} in {summary.score}"))
     head.append(("dropped", f"{sum(summary.dropped.values()):,}"))
     tail = [
-        *([] if summary.finished_before else [("time", f"{summary.seconds:.1f} s")]),
+        *([] if summary.finished_before else [("time", f"{_whole(seconds)}{summary.seconds:.1f} s for the rows")]),
         ("scores", summary.scores_from),
         ("output", f"{summary.output.rstrip('/')}/{KEPT} (Parquet files: {len(summary.files)})"),
     ]
@@ -100,7 +104,7 @@ def filter_summary_table(summary: FilterSummary) -> RenderableType:
     )
 
 
-def filter_values(summary: FilterSummary) -> dict[str, Any]:
+def filter_values(summary: FilterSummary, seconds: float | None = None) -> dict[str, Any]:
     """Return the summary of a filter as JSON values; if there was nothing to do, its seconds are 0."""
     return {
         "tasks": ["filter"],
@@ -113,12 +117,22 @@ def filter_values(summary: FilterSummary) -> dict[str, Any]:
         "lowest_kept": summary.lowest_kept,
         "scores_from": summary.scores_from,
         "seconds": 0.0 if summary.finished_before else summary.seconds,
+        "whole_seconds": None if seconds is None else round(seconds, 3),
         "files": len(summary.files),
         "lineage": summary.lineage,
     }
 
 
 def _time(summary: Summary, seconds: float | None) -> str:
-    whole = "" if seconds is None else f"{seconds:.1f} s in all; "
+    """Return how long a run took, and what its time went into."""
+    parts = dict(summary.parts)
+    if seconds is not None:
+        parts["end"] = max(0.0, seconds - sum(parts.values()))
+    named = [f"{took:.1f} s to {part}" for part, took in parts.items() if part != "rows"]
     rate = f"{summary.seconds:.1f} s for the rows, {summary.pairs_per_second:,.1f} pairs/s"
-    return f"{whole}{rate}; {summary.model_seconds:.1f} s in the model"
+    return f"{_whole(seconds)}{'; '.join([rate, ', '.join(named)])}; {summary.model_seconds:.1f} s in the model"
+
+
+def _whole(seconds: float | None) -> str:
+    """Return how long a command took, as the beginning of a line."""
+    return "" if seconds is None else f"{seconds:.1f} s in all; "

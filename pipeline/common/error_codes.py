@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 REASONS = {
+    "row_too_large": "more bytes than limits.row_bytes in JSON or in a member of a tar; or more than "
+    "limits.carried_bytes in the carried columns, repeated for each text of the row",
+    "row_too_deep": "JSON with more levels of lists and objects than limits.json_depth",
     "image_null": "the image column is null",
     "image_missing": "the URI points to nothing",
     "image_forbidden": "the storage refused to give the image",
@@ -19,7 +22,8 @@ REASONS = {
     "image_unsupported": "no known image format, or pixels that are no 8 or 16-bit numbers",
     "image_truncated": "the image's data ends early",
     "image_corrupt": "the image's data are damaged",
-    "image_slow": "made to take long: thousands of scans, millions of chunks or comments; no honest file has so many",
+    "image_slow": "made to take long: thousands of scans, millions of chunks or comments, or limits.decode_seconds are "
+    "over; no honest file takes so long",
     "image_aspect": "so long and thin that no grid of patches fits (about 20:1)",
     "image_count": "the row has more or fewer images than the model reads",
     "regions_null": "the features of the regions are null",
@@ -28,6 +32,8 @@ REASONS = {
     "regions_not_finite": "a region's features hold a null or a number that is not finite",
     "text_null": "the text is null",
     "text_invalid": "the text is not UTF-8",
+    "text_too_long": "more bytes than limits.text_bytes",
+    "texts_too_many": "more texts in the row's list than limits.texts_per_row",
     "text_empty": "the text is empty or blank, or the list of texts is",
     "not_finite": "the model's output is not a finite number",
 }
@@ -55,13 +61,14 @@ def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
-        return [_value_or_failure(value, reason) for value in column]
+        return [value_or_failure(value, reason) for value in column]
 
 
-def _value_or_failure(value: pa.Scalar, reason: str) -> Any:
+def value_or_failure(value: pa.Scalar, reason: str) -> Any:
+    """Return the Python value of a scalar, or a failure, as `values_or_failures` does."""
     try:
         return value.as_py()
     except UnicodeDecodeError as error:
         if isinstance(value, pa.ListScalar):  # large lists, too
-            return [_value_or_failure(element, reason) for element in value.values]
+            return [value_or_failure(element, reason) for element in value.values]
         return Failure(reason, str(error))

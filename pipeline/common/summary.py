@@ -20,6 +20,7 @@ class Summary:
         pairs: Rows of the output; for a rank job the pairs that were scored.
         scored: Rows of the output that are not rejected.
         rejected: Error code -> rows of the output.
+        texts_truncated: Rows of the output of whose text the model read the beginning alone; for a rank job, texts.
         seconds: Time of the run that finished the job, from the start of the flow to its end, model loading included.
         pairs_per_second: Rate of that run.
         model_seconds: Seconds in the model, summed over actors and runs.
@@ -32,6 +33,8 @@ class Summary:
         resumed_rows: Rows of the input that earlier runs had done.
         input: The section `input` of the config.
         finished_before: Nothing was left to do.
+        parts: What the time of that run went into -> seconds: prepare (table, checkpoints), start (Ray), rows.
+        written: Hash of what the code writes, see `pipeline.results.written_values`.
     """
 
     tasks: list[Task]
@@ -53,3 +56,6 @@ class Summary:
     resumed_rows: int
     input: dict[str, Any] = field(default_factory=dict)
     finished_before: bool = False
+    texts_truncated: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
+    written: str = ""

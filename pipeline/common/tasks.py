@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX
+from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX, TEXT_TRUNCATED
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
@@ -63,4 +63,5 @@ TASKS: dict[Task, TaskSpec] = {
 
 def added_columns(tasks: Sequence[Task]) -> list[str]:
     """Return the columns that a job adds, in the order in which they are written."""
-    return [ROW_ID, TEXT_INDEX, *(name for task in tasks for name in TASKS[task].columns), ERROR, DETAIL]
+    made = [name for task in tasks for name in TASKS[task].columns]
+    return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, ERROR, DETAIL]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
+from pipeline.config.yaml_text import read_yaml
+
+_SHORT = reprlib.Repr()  # of a value in a message
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class Section(BaseModel):
@@ -39,7 +44,7 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         ConfigError: The file cannot be read, or an override is not `key=value`.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = read_yaml(Path(path).read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -65,7 +70,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{key}: {section} is a {type(inner).__name__}, it has no key {name!r}")
         values = inner
     try:
-        values[name] = yaml.safe_load(text) if text else None
+        values[name] = read_yaml(text) if text else None
     except yaml.YAMLError as error:
         raise ConfigError(f"{key}: the value is not YAML: {_yaml_fault(error)}") from None
 
@@ -96,7 +101,7 @@ def _one_line(root: type[BaseModel], error: ValidationError) -> str:
     if fault["type"] == "value_error":
         return fault["msg"].removeprefix("Value error, ") + more
     wanted = fault["msg"][0].lower() + fault["msg"][1:]
-    value = "the value" if path.startswith("storage") else repr(fault["input"])  # a secret, perhaps
+    value = "the value" if path.startswith("storage") else _SHORT.repr(fault["input"])  # a secret, perhaps
     return f"{path}: {value} is wrong; {wanted}{more}"
 
 

@@ -11,7 +11,8 @@ from typing_extensions import Self
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.job import MAX_ERROR_RATE, PRECISION, JobConfig, Precision
-from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.limits import LimitsConfig
+from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
 
 

@@ -70,7 +70,8 @@ class InputConfig(Section):
     )
     id: str | None = Field(
         None,
-        description="integer column that becomes row_id; default: a hash of the file's name and the row's number in it",
+        description="column that becomes row_id, in its type: integers, strings, bytes, UUIDs, decimals, dates or "
+        "timestamps; default: a hash of the file's name and the row's number in it",
     )
     columns: list[str] | None = Field(
         None, description="columns to carry into the output; default: all, the image only with output.keep_image"

@@ -15,12 +15,17 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import FixedText, InputConfig, TextsConfig
+from pipeline.config.limits import LimitsConfig
 from pipeline.config.output import OutputConfig
-from pipeline.config.resources import ActorsConfig, BatchConfig, LimitsConfig, RayConfig
+from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "int8", "float8"]
-MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on"
+MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on, and at the end"
+DECODE = (
+    "how JPEGs are decoded; fast: those of twice the model's size and more at a half, a quarter or an eighth of their "
+    "own, in less time, to scores that differ slightly (benchmarks/README.md)"
+)
 PRECISION = "numbers that the model computes with; auto: bfloat16 if the device is fast in it, else float32"
 
 
@@ -42,6 +47,7 @@ class JobConfig(Section):
         "text",
     )
     precision: Precision = Field("auto", description=PRECISION)
+    decode: Literal["exact", "fast"] = Field("exact", description=DECODE)
     tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
     actors: ActorsConfig = ActorsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -144,6 +150,8 @@ class JobConfig(Section):
         """A hash of every key that can change a result; where a job runs and how it is batched cannot."""
         free = {"output", "max_error_rate", "actors", "batch", "storage", "ray"}
         dumped = {**self.model_dump(exclude=free), "input": self.input.hashed()}
+        if self.decode == "exact":  # a key that came later: jobs of before it stay the same ones
+            del dumped["decode"]
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sections `actors`, `limits`, `batch` and `ray`: what a job runs on, and how much of it."""
+"""Sections `actors`, `batch` and `ray`: what a job runs on, and how much of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from pipeline.config.base import Section
-from vilt.processing.decoding import MAX_PIXELS
+
+WINDOW_BYTES = 2**29  # more than Arrow's 32-bit offsets hold would fail later
 
 
 class ActorsConfig(Section):
@@ -37,18 +38,16 @@ class ActorsConfig(Section):
         return self
 
 
-class LimitsConfig(Section):
-    """Limits of an image. An image that exceeds one is rejected with a reason."""
-
-    image_bytes: int = Field(64 * 2**20, ge=1, description="most bytes of an encoded image")
-    image_pixels: int = Field(MAX_PIXELS, ge=1, description="most pixels of a decoded image")
-    fetch_seconds: float = Field(30.0, gt=0, description="most seconds to fetch an image, retries included")
-
-
 class BatchConfig(Section):
     """How rows are put together to micro-batches."""
 
     window_rows: int = Field(512, ge=1, description="rows that are sorted by size together")
+    window_bytes: int = Field(
+        WINDOW_BYTES,
+        ge=1,
+        le=2**30,
+        description="most bytes of these rows, and of the images that their URIs lead to; fewer rows then go together",
+    )
     tokens: int | None = Field(
         None, ge=256, description="tokens of a micro-batch, of texts and patches; default: 16384, with GPUs 65536"
     )

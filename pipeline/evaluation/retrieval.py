@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.common.errors import TooManyErrorsError
 from pipeline.config.evaluate import BootstrapConfig, EvaluateConfig
 from pipeline.evaluation.karpathy import Split, read_split
 from pipeline.evaluation.metrics import Metric, Ranks, ranks, share
 from pipeline.evaluation.output import Measured, Output, absolute
 from pipeline.evaluation.retrieval_scores import FOLDER, ScoreFiles, ScoreTable, score_images, score_rows
 from pipeline.images.fetch import Fetcher
+from pipeline.monitoring.error_budget import verdict_line
 from pipeline.monitoring.events import emit
 from pipeline.stages.checkpoints import check_models
 from pipeline.storage.filesystem import model_folder
@@ -58,7 +61,21 @@ class Retrieval:
         table = ScoreTable(path, key, self.split, self.config.storage)
         found = ranks(table.blocks, np.array(self.split.image_of), len(self.split.images))
         metrics = retrieval_metrics(self.split, found, self.config.bootstrap)
-        return Measured("retrieval", metrics, table.rejected(), 0, self.lineage, [path])
+        rejected = table.rejected()
+        if self.section.model is not None:
+            self._judge(rejected)
+        return Measured("retrieval", metrics, rejected, 0, self.lineage, [path])
+
+    def _judge(self, rejected: Mapping[str, int]) -> None:
+        """Check that no more images are rejected than may be; if so, the next run tries those again that may pass.
+
+        Raises:
+            TooManyErrorsError: More are rejected.
+        """
+        count, errors = len(self.split.images), Counter(rejected)
+        if errors.total() > self.config.max_error_rate * count:
+            ScoreFiles(self.output, self._identity(), False).remove_retryable()
+            raise TooManyErrorsError(verdict_line(f"{count:,} images", errors, self.config.max_error_rate, ()))
 
     def _score(self) -> None:
         """Write the scores that are not there yet, and emit `progress` after each file."""

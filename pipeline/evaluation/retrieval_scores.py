@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.common.error_codes import Failure
+from pipeline.common.error_codes import TRIED_BY_NEXT_RUN, Failure
 from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.karpathy import Split
@@ -145,6 +145,15 @@ class ScoreFiles:
     def has(self, first: int) -> bool:
         """Return whether the file that begins with this image is there."""
         return _name(first) in self._names
+
+    def remove_retryable(self) -> None:
+        """Remove the files with images whose error may pass."""
+        arrow = arrow_filesystem(self._filesystem)
+        for name in sorted(self._names):
+            path = f"{self._folder}/{name}"
+            errors = pq.read_table(path, columns=["error"], filesystem=arrow, partitioning=None)["error"]
+            if TRIED_BY_NEXT_RUN & set(errors.unique().to_pylist()):
+                self._filesystem.rm_file(path)
 
     def write(self, first: int, tables: list[pa.Table]) -> None:
         """Write the file that begins with this image."""

@@ -68,9 +68,10 @@ class Conditions:
         answers = "true"
         if self.keep.answer is not None:
             answers = f"{column(ANSWER)}::VARCHAR IN ({', '.join(map(literal, self.keep.answer))})"
+        row_id = _key_sql(column(ROW_ID), self.names.schema.field(ROW_ID).type)
         text = f"coalesce({column(TEXT_INDEX)}, 0)" if TEXT_INDEX in self.names.schema.names else "0"
         return f"""
-            SELECT {column(ROW_ID)} AS row_id, {column(ERROR)} AS error, {score} AS score, {text} AS text,
+            SELECT {row_id} AS row_id, {column(ERROR)} AS error, {score} AS score, {text} AS text,
                    coalesce(({self.keep.where or "true"}\n), false) AS passes, coalesce({answers}, false) AS answers,
                    {column(self.keep.by) if self.keep.by else "NULL"} AS part
             FROM {self.names.relation(results)}"""
@@ -108,6 +109,13 @@ class Conditions:
             group = f" of its {keep.by}" if keep.by else ""
             reasons.append(f"WHEN rank > {most} THEN {literal(f'not in the top {100 * keep.top:g}%{group}')}")
         return reasons
+
+
+def _key_sql(column: str, kind: pa.DataType) -> str:
+    """Return SQL for the keys of a column of ids; see `pipeline.common.row_ids`."""
+    if isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.uuid":
+        return f"unhex(replace({column}::VARCHAR, '-', ''))"
+    return f"epoch_us({column})" if pa.types.is_timestamp(kind) and kind.tz is not None else column
 
 
 def check_conditions(database: duckdb.DuckDBPyConnection, keep: KeepConfig, results: Results) -> Conditions:

@@ -81,5 +81,5 @@ def _windows(table: TableFiles, number: int) -> Ranges:
     for split in opened.splits:
         first = split.first_row
         for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
-            yield first, window.num_rows, partial(list, [window])
+            yield first, window.num_rows, partial(list, [window.select(table.schema.names)])
             first += window.num_rows

@@ -1,8 +1,7 @@
-"""DuckDB as this room uses it: on disk, within a fixed memory, and with names that it can tell apart."""
+"""SQL as DuckDB reads it: quoting, messages, and names that it can tell apart."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -12,27 +11,8 @@ import pyarrow as pa
 
 from pipeline.common.errors import first_line
 
-MEMORY = "1GB"
-_OFF = (
-    "autoinstall_known_extensions",
-    "autoload_known_extensions",
-    "enable_external_access",
-    "enable_progress_bar",
-    "python_enable_replacements",
-)
 _STRINGS = re.compile(r"'(?:[^']|'')*'")
 _NAMES = re.compile(r'"((?:[^"]|"")+)"|(\w+)')
-
-
-def open_database(path: str, folder: str) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB that spills into `folder` and reaches no other file, no network and no extension."""
-    database = duckdb.connect(
-        path, config={"memory_limit": MEMORY, "temp_directory": folder, "threads": str(os.cpu_count() or 1)}
-    )
-    for name in _OFF:
-        database.execute(f"SET {name} = false")
-    database.execute("SET lock_configuration = true")
-    return database
 
 
 def quoted(name: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
+from pipeline.common.row_ids import id_type, key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
 from pipeline.filtering.copying import CopiedFile, copy_files
 from pipeline.filtering.same_input import check_same_input
@@ -84,6 +85,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
     _check_table(config, table)
     results = open_results(config.scores, "scores", config.storage)
     summary = _summary_of(config.scores, config)
+    _check_ids(config, table, results)
     check_same_input(config, table, results, summary)
     identity = {"scores": results.fingerprint, "config": config.sha256, "input": table.fingerprint}
     return PreparedFilter(config, table, None, results, identity, summary.get("input", {}))
@@ -135,8 +137,10 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
     """Do all work but to publish it; return the names of all files as well."""
     started = time.monotonic()
     config, table = prepared.config, prepared.table
-    with Selection() as selection:
-        selection.add_rows(_row_ids(table, config.input.id), config.input.id)
+    kind = _id_type(config, table)
+    stored = prepared.results.schema.field(ROW_ID).type if prepared.results else kind
+    with Selection(kind) as selection:
+        selection.add_rows(_row_ids(config, table, key_type(stored)), config.input.id, key_type(stored))
         results = prepared.results or _score(prepared)
         selection.decide(config.keep, results)
         copied = _copy(table, selection, folder)
@@ -147,10 +151,45 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
     return replace(summary, input={**scored, **summary.input}, seconds=seconds, identity=prepared.identity), files
 
 
-def _row_ids(table: TableFiles, id_column: str | None) -> Iterator[pa.Table]:
-    """Yield `__row_key` and `row_id` of all rows."""
+def _id_type(config: FilterConfig, table: TableFiles) -> pa.DataType:
+    """Return the type of the table's row ids."""
+    return pa.int64() if config.input.id is None else id_type(table.schema.field(config.input.id).type)
+
+
+def _check_ids(config: FilterConfig, table: TableFiles, results: Results) -> None:
+    """Check that ids of the table can be ids of the results.
+
+    Raises:
+        ConfigError: They are of other types.
+    """
+    if ROW_ID not in results.schema.names:
+        raise ConfigError(f"scores: {results.uri!r} has no column {ROW_ID!r}: these are not the results of a job")
+    kind, stored = _id_type(config, table), results.schema.field(ROW_ID).type
+    if not same_ids(kind, stored):
+        ids = (
+            "without it row ids are int64 hashes"
+            if config.input.id is None
+            else f"column {config.input.id!r} is {kind}"
+        )
+        raise ConfigError(
+            f"input.id: {ids}, but row_id is {stored} in the scores {results.uri!r}; name the column that they were "
+            "made with"
+        )
+
+
+def _row_ids(config: FilterConfig, table: TableFiles, keys: pa.DataType) -> Iterator[pa.Table]:
+    """Yield `__row_key` of all rows, and `row_id` as keys of the type `keys`."""
+    id_column = config.input.id
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
-        yield with_row_id(rows, id_column).select([ROW_KEY, ROW_ID])
+        ids = with_row_id(rows, id_column)[ROW_ID]
+        try:
+            found = keys_of(ids).cast(keys)
+        except pa.ArrowException as error:
+            raise ConfigError(
+                f"input.id: an id in column {id_column!r} is not exact as the {keys} of row_id in the scores: "
+                f"{first_line(error)}; score the table again"
+            ) from None
+        yield pa.table({ROW_KEY: rows[ROW_KEY], ROW_ID: found})
 
 
 def _score(prepared: PreparedFilter) -> Results:

@@ -14,20 +14,26 @@ import pyarrow as pa
 
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.row_ids import from_keys, key_type, shown_key
 from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
-from pipeline.filtering.database import open_database, without_kind
+from pipeline.filtering.database import without_kind
 from pipeline.results.reader import Results
+from pipeline.tables.database import open_database
 
 
 class Selection:
     """A temporary database with the rows of a table and the decision on each. A context manager.
 
     Call `add_rows`, then `decide`; then read what was decided, which lies in the table `verdict`, a row each:
-    row_key, row_id int64; score; reason string, null if the row is kept.
+    row_key int64; row_id, a key of `pipeline.common.row_ids`; score; reason string, null if the row is kept.
+
+    Attributes:
+        id_type: The type of the table's row ids.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, id_type: pa.DataType | None = None) -> None:
+        self.id_type = pa.int64() if id_type is None else id_type
         self._folder = tempfile.TemporaryDirectory(prefix="vilt-filter-")
         self.database = open_database(f"{self._folder.name}/rows.duckdb", self._folder.name)
 
@@ -40,13 +46,18 @@ class Selection:
         self.database.close()
         self._folder.cleanup()
 
-    def add_rows(self, rows: Iterable[pa.Table], id_column: str | None = None) -> None:
+    def add_rows(self, rows: Iterable[pa.Table], id_column: str | None = None, keys: pa.DataType | None = None) -> None:
         """Add the rows of the table, with their columns `__row_key` and `row_id`.
+
+        Args:
+            rows: The rows; `row_id` holds keys of `pipeline.common.row_ids`.
+            id_column: The column of ids; None if they are hashes.
+            keys: The type of the keys; default: that of the table's row ids.
 
         Raises:
             ConfigError: Rows have no id, or several have the same.
         """
-        schema = pa.schema([(ROW_KEY, pa.int64()), (ROW_ID, pa.int64())])
+        schema = pa.schema([(ROW_KEY, pa.int64()), (ROW_ID, keys or key_type(self.id_type))])
         failed: list[Exception] = []
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -104,6 +115,7 @@ class Selection:
         query = "SELECT row_key, row_id, score, reason FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
         found = self.database.cursor().sql(query, params=[begin, end]).to_arrow_table()
         kept = found["row_key"].filter(found["reason"].is_null()).to_numpy()
+        found = found.set_column(1, ROW_ID, from_keys(found[ROW_ID], self.id_type))
         return kept, found.filter(found["reason"].is_valid()).drop_columns(["row_key"])
 
     def _check_ids(self, id_column: str | None) -> None:
@@ -156,7 +168,7 @@ class Selection:
         count = self._count(query)
         if count:
             some = self.database.execute(f"{query} ORDER BY row_id LIMIT 3").fetchall()
-            examples = ", ".join(str(row[0]) for row in some)
+            examples = ", ".join(str(shown_key(row[0], self.id_type)) for row in some)
             raise ConfigError(message.format(f"{count:,} row id{'s' if count > 1 else ''} (as {examples})"))
 
     def _count(self, query: str) -> int:

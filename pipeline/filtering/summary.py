@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.common.row_ids import shown_key
 from pipeline.common.row_ranges import ROW_BITS
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.copying import CopiedFile
@@ -98,5 +99,6 @@ def _examples(
     for rows in found.values():
         for row in rows:
             row_key = row.pop("row_key")
+            row["row_id"] = shown_key(row["row_id"], selection.id_type)
             row |= {"file": table.files[row_key >> ROW_BITS].name, "row": row_key & (1 << ROW_BITS) - 1}
     return found

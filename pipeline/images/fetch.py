@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,14 @@ from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 from pipeline.common.error_codes import RETRYABLE, Failure
 from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme, shown
 from pipeline.config.job import JobConfig
+from pipeline.images.budget import Budget, Claim
 from pipeline.images.http import WebClient, too_large
 from pipeline.images.inline import decode_inline
 from pipeline.storage.filesystem import storage_options
 
 Fetched = bytes | Failure
 AT_ONCE = 32  # images of one task in flight
+FIRST_BYTES = 2**22  # of an object that are asked for at once
 ATTEMPTS = 6  # over about 12 seconds: a server may be restarted meanwhile
 DETAIL_CHARS = 300  # of a failure's detail
 FIRST_PAUSE = 0.5  # seconds; doubled after each attempt
@@ -71,39 +73,67 @@ class Fetcher:
         """Return the bytes of each URI, or its failure. A URI that stands there twice is read once."""
         resolved = [self._image_or_uri(cell) for cell in uris]
         distinct = list(dict.fromkeys(one for one in resolved if isinstance(one, str)))
-        if not distinct:
-            return [one for one in resolved if not isinstance(one, str)]
+        images = self._fetch_distinct(distinct, Budget())
+        return [found for one in resolved if (found := images[one] if isinstance(one, str) else one) is not None]
+
+    def fetch_within(self, uris: Sequence[str], most_bytes: int, needed: Collection[str]) -> dict[str, Fetched]:
+        """Fetch as many images as fit a budget of bytes.
+
+        Args:
+            uris: Distinct URIs, in the order in which they are needed.
+            most_bytes: Most bytes of all images. Each is counted before it is read, by what the server says of its
+                size, and again when it is there.
+            needed: URIs that are fetched in any case.
+
+        Returns:
+            URI -> bytes or a failure; others are left for a later call.
+        """
+        resolved = {uri: self._image_or_uri(uri) for uri in uris}
+        budget = Budget(most_bytes, {full for uri in needed if isinstance(full := resolved.get(uri), str)})
+        distinct = list(dict.fromkeys(one for one in resolved.values() if isinstance(one, str)))
+        images = self._fetch_distinct(distinct, budget)
+        found = {uri: images[one] if isinstance(one, str) else one for uri, one in resolved.items()}
+        return {uri: image for uri, image in found.items() if image is not None}
+
+    def _fetch_distinct(self, uris: list[str], budget: Budget) -> dict[str, Fetched | None]:
+        if not uris:
+            return {}
         # on fsspec's own loop, to which its asynchronous filesystems are bound
-        found = dict(zip(distinct, fsspec.asyn.sync(fsspec.asyn.get_loop(), self._fetch_all, distinct), strict=True))
-        return [found[one] if isinstance(one, str) else one for one in resolved]
+        return dict(zip(uris, fsspec.asyn.sync(fsspec.asyn.get_loop(), self._fetch_all, uris, budget), strict=True))
 
     def _image_or_uri(self, cell: str) -> Fetched | str:
         inline = decode_inline(cell, self.max_bytes)
         return self.resolve(cell) if inline is None else inline
 
-    async def _fetch_all(self, uris: list[str]) -> list[Fetched]:
+    async def _fetch_all(self, uris: list[str], budget: Budget) -> list[Fetched | None]:
         gate = asyncio.Semaphore(AT_ONCE)
         async with WebClient(self.resolve, self.max_bytes, AT_ONCE, self.config.input.allow_private) as web:
 
-            async def fetch(uri: str) -> Fetched:
+            async def fetch(uri: str) -> Fetched | None:
                 async with gate:
-                    return await self._fetch(uri, web)
+                    if not budget.begins(uri):
+                        return None
+                    claim = Claim(budget, uri)
+                    found = await self._fetch(uri, web, claim)
+                    claim.set(len(found) if isinstance(found, bytes) else 0)
+                    return found
 
             return await asyncio.gather(*map(fetch, uris))
 
-    async def _fetch(self, uri: str, web: WebClient) -> Fetched:
-        """Read one image, with retries, within the time limit."""
+    async def _fetch(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
+        """Read one image, with retries, within the time limit; return None if it does not fit the budget."""
         seconds = self.config.limits.fetch_seconds
         try:
-            return await asyncio.wait_for(self._attempts(uri, web), seconds)
+            return await asyncio.wait_for(self._attempts(uri, web, claim), seconds)
         except asyncio.TimeoutError:
             return _failure("fetch_timeout", f"{shown(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
 
-    async def _attempts(self, uri: str, web: WebClient) -> Fetched:
+    async def _attempts(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
         pause = FIRST_PAUSE
         for attempts_left in reversed(range(ATTEMPTS)):
+            claim.set(0)
             try:
-                found = await (web.get(uri) if scheme(uri) in WEB else self._read(uri))
+                found = await (web.get(uri, claim) if scheme(uri) in WEB else self._read(uri, claim))
             except Exception as error:  # filesystems raise many types
                 found = self._judge(error)
             if not (isinstance(found, Failure) and found.reason in RETRYABLE and attempts_left):
@@ -112,20 +142,28 @@ class Fetcher:
             pause *= 2
         return _failure(found.reason, shown(f"{uri}: {found.detail}")) if isinstance(found, Failure) else found
 
-    async def _read(self, uri: str) -> Fetched:
-        """Read a local file or an object of any fsspec filesystem."""
+    async def _read(self, uri: str, claim: Claim) -> Fetched | None:
+        """Read a local file or an object of any fsspec filesystem; return None if it does not fit the budget."""
         if not scheme(uri):
-            data = await asyncio.to_thread(self._read_local, uri)
+            data = await asyncio.to_thread(self._read_local, uri, claim)
         else:
-            filesystem = self._filesystem(uri)
-            path, most = filesystem._strip_protocol(uri), self.max_bytes + 1
-            if filesystem.async_impl:
-                data = await filesystem._cat_file(path, start=0, end=most)
-            else:
-                data = await asyncio.to_thread(partial(filesystem.cat_file, path, start=0, end=most))
-        if isinstance(data, Failure):
-            return data
-        return data if len(data) <= self.max_bytes else too_large(self.max_bytes)
+            data = await self._read_object(self._filesystem(uri), uri, claim)
+        return too_large(self.max_bytes) if isinstance(data, bytes) and len(data) > self.max_bytes else data
+
+    async def _read_object(self, filesystem: Any, uri: str, claim: Claim) -> Fetched | None:
+        """Read an object: most are no larger than `FIRST_BYTES`; of others the size is asked for first."""
+        path, most = filesystem._strip_protocol(uri), self.max_bytes + 1
+        asked = min(most, FIRST_BYTES)
+        while claim.grow(asked):
+            data: bytes = await _call(filesystem, "cat_file", path, start=0, end=asked)
+            if len(data) < asked or asked == most:
+                return data
+            size = (await _call(filesystem, "info", path)).get("size")
+            if size is not None and size > self.max_bytes:
+                return too_large(self.max_bytes)
+            # One byte more than it had, which tells whether it has grown; one that has is read as far as allowed.
+            asked = most if size is None or size < asked else size + 1
+        return None
 
     def _filesystem(self, uri: str) -> Any:
         """Return the filesystem of the allowed prefix above `uri`: fsspec reads `::` in a URI as a chain."""
@@ -135,7 +173,7 @@ class Fetcher:
             options["config_kwargs"] = {"max_pool_connections": AT_ONCE, "retries": {"total_max_attempts": 1}}
         return fsspec.core.url_to_fs(prefix, **options)[0]
 
-    def _read_local(self, path: str) -> Fetched:
+    def _read_local(self, path: str, claim: Claim) -> Fetched | None:
         """Read a local file, which must be in an allowed folder when all symbolic links are followed, too."""
         real = os.path.realpath(path)
         folders = tuple(as_prefix(os.path.realpath(folder)) for folder in self.allowed if not scheme(folder))
@@ -144,7 +182,10 @@ class Fetcher:
         if os.path.exists(real) and not os.path.isfile(real):  # a pipe or a device would never end
             return Failure("image_missing", "not a file")
         with open(real, "rb") as file:
-            return file.read(self.max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > self.max_bytes:
+                return too_large(self.max_bytes)
+            return file.read(self.max_bytes + 1) if claim.grow(size) else None
 
     def _judge(self, error: Exception) -> Fetched:
         if isinstance(error, OSError) and "not satisfiable" in str(error):  # S3's answer to a range of an empty object
@@ -152,6 +193,13 @@ class Fetcher:
         reason = next((reason for kinds, reason in _KINDS if isinstance(error, kinds)), None)
         reason = reason or _ERRNO.get(getattr(error, "errno", None) or 0, "image_fetch_failed")
         return Failure(reason, f"{type(error).__name__}: {error}")
+
+
+async def _call(filesystem: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
+    """Call a method of a filesystem, asynchronous or not."""
+    if filesystem.async_impl:
+        return await getattr(filesystem, f"_{name}")(*arguments, **keywords)
+    return await asyncio.to_thread(partial(getattr(filesystem, name), *arguments, **keywords))
 
 
 def _failure(reason: str, detail: str) -> Failure:

@@ -8,7 +8,6 @@ was resolved, and each redirect is checked like the first URL.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Callable
 from types import TracebackType
@@ -21,11 +20,12 @@ from yarl import URL
 
 from pipeline.common.error_codes import Failure
 from pipeline.common.uris import WEB, scheme
+from pipeline.images.addresses import is_public
+from pipeline.images.budget import Claim
 
 REDIRECTS = 5
 _STATUS = {404: "image_missing", 410: "image_missing", 401: "image_forbidden", 403: "image_forbidden"}
 _STATUS |= {451: "image_forbidden", 429: "fetch_throttled", 503: "fetch_throttled"}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class WebClient:
@@ -59,13 +59,24 @@ class WebClient:
     ) -> None:
         await self.session.close()
 
-    async def get(self, url: str) -> bytes | Failure:
-        """Return the body of a URL that `resolve` let through, or why there is none. Raises aiohttp.ClientError."""
+    async def get(self, url: str, claim: Claim) -> bytes | Failure | None:
+        """Return the body of a URL that `resolve` let through, or why there is none.
+
+        Args:
+            url: The URL.
+            claim: Counts the body's bytes.
+
+        Returns:
+            The body, a failure, or None if the body does not fit the budget.
+
+        Raises:
+            aiohttp.ClientError: The server or the network failed.
+        """
         for _ in range(REDIRECTS + 1):
             try:
                 async with self.session.get(URL(url, encoded=True), allow_redirects=False) as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
-                        return await self._body(answer)
+                        return await self._body(answer, claim)
                     location = urljoin(url, answer.headers.get("Location", ""))
             except aiohttp.ClientConnectorError as error:
                 if error.os_error.errno == errno.EPERM:
@@ -77,16 +88,20 @@ class WebClient:
             url = target
         return Failure("image_fetch_failed", f"more than {REDIRECTS} redirects")
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes | Failure:
+    async def _body(self, answer: aiohttp.ClientResponse, claim: Claim) -> bytes | Failure | None:
         if answer.status != 200:
             return Failure(_STATUS.get(answer.status, "image_fetch_failed"), f"HTTP status {answer.status}")
         data = bytearray()
         if (answer.content_length or 0) > self.max_bytes:
             return too_large(self.max_bytes)
+        if not claim.grow(answer.content_length or 0):
+            return None
         while chunk := await answer.content.read(self.max_bytes + 1 - len(data)):
             data += chunk
             if len(data) > self.max_bytes:
                 return too_large(self.max_bytes)
+            if not claim.grow(len(data)):
+                return None
         return bytes(data)
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
@@ -95,21 +110,6 @@ class WebClient:
         if not (self.allow_private or is_public(host)):
             raise OSError(errno.EPERM, f"{host} is not a public address (input.allow_private)")
         return socket.socket(family, kind, protocol)
-
-
-def is_public(host: str) -> bool:
-    """Return whether anybody may reach an address; of an IPv4 address within IPv6, the IPv4 address counts."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # not an address, but a spelling that the operating system would take for one
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(address.packed[-4:])
-        if inner is not None:
-            address = inner
-    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 def too_large(max_bytes: int) -> Failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import TooManyErrorsError
 from pipeline.common.ray_compat import kill_actor
+from pipeline.common.row_ids import shown_id
 from pipeline.monitoring.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, TOKENS
 from pipeline.monitoring.stage_timing import Watch
 
@@ -71,7 +72,7 @@ class RunMonitor:
         """Return the ids of the actors that have joined."""
         return self.actors
 
-    def add(self, rows: int, pairs: int, failed: list[tuple[object, str, str]]) -> bool:
+    def add(self, rows: int, pairs: int, failed: list[tuple[str, str, str]]) -> bool:
         """Count rows, pairs, and those that failed: (row_id, error code, detail). Return whether there are too many."""
         self.rows += rows
         self.pairs += pairs
@@ -101,12 +102,27 @@ class RunMonitor:
         rejected = self.errors.total()
         if self.pairs < JUDGED_FROM_PAIRS or rejected <= self.max_error_rate * self.pairs:
             return None
-        reason, count = self.errors.most_common(1)[0]
-        examples = "; ".join(self.examples.get(reason, ()))
-        return (
-            f"max_error_rate: {rejected:,} of the first {self.pairs:,} pairs were rejected, more than "
-            f"{self.max_error_rate:.1%}; {count:,} with {reason}, as {examples}"
-        )
+        reason, _ = self.errors.most_common(1)[0]
+        examples = self.examples.get(reason, ())
+        return verdict_line(f"the first {self.pairs:,} pairs", self.errors, self.max_error_rate, examples)
+
+
+def verdict_line(pairs: str, errors: Counter[str], max_error_rate: float, examples: Sequence[str]) -> str:
+    """Return why a job ends, in one line.
+
+    Args:
+        pairs: What was judged, as "40 pairs".
+        errors: Error code -> pairs that were rejected, one at least.
+        max_error_rate: The share that may be.
+        examples: Some of the pairs with the most frequent error code.
+    """
+    reason, count = errors.most_common(1)[0]
+    shown = f", as {'; '.join(examples)}" if examples else ""
+    return (
+        f"max_error_rate: {errors.total():,} of {pairs} were rejected, more than {max_error_rate:.1%}; "
+        f"{count:,} with {reason}{shown}; finished parts are kept: repair the table or raise max_error_rate, and run "
+        "the same command again"
+    )
 
 
 def start_monitor(*counts: Any) -> ActorHandle:
@@ -137,7 +153,8 @@ class Reporter:
         if self.last_report is not None and ray.get(self.last_report):
             raise TooManyErrorsError(ray.get(self.monitor.verdict.remote()))
         failed = results.select([ROW_ID, ERROR, DETAIL]).filter(pc.is_valid(results[ERROR]))
-        reasons = list(zip(*(column.to_pylist() for column in failed.columns), strict=True))
+        ids = [shown_id(one) for one in failed[ROW_ID]]
+        reasons = list(zip(ids, failed[ERROR].to_pylist(), failed[DETAIL].to_pylist(), strict=True))
         rows = results.num_rows
         if TEXT_INDEX in results.column_names:  # the second and later texts of a row are the same row
             rows -= pc.sum(pc.greater(results[TEXT_INDEX], 0)).as_py() or 0

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("pipeline")
 FINISHED = (
-    *("tasks", "output", "rows_in", "rows_out", "pairs", "scored", "rejected", "seconds", "pairs_per_second"),
-    *("model_seconds", "micro_batches", "tokens", "batch_fill", "resumed_rows", "finished_before"),
+    *("tasks", "output", "rows_in", "rows_out", "pairs", "scored", "rejected", "texts_truncated"),
+    *("seconds", "parts", "pairs_per_second", "model_seconds"),
+    *("micro_batches", "tokens", "batch_fill", "resumed_rows", "finished_before"),
 )
 
 

@@ -8,57 +8,73 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import DETAIL, ERROR
+from pipeline.common.columns import DETAIL, ERROR, TEXT_TRUNCATED
+from pipeline.common.row_ids import from_keys, key_type, keys_of, order_of
 from pipeline.tables.rank_texts import RankTexts
-
-BEST_IMAGES = pa.list_(pa.struct([("row_id", pa.int64()), ("score", pa.float32())]))
 
 
 class _Best(NamedTuple):
-    """Scored pairs, sorted by text, best first. text: int64 (n,), index; score: float32 (n,); row_id: int64 (n,)."""
+    """Scored pairs, sorted by text, best first.
+
+    Attributes:
+        text: int64 (n,), the index of the text.
+        score: float32 (n,).
+        image: (n,), the key of the image's row id; see `pipeline.common.row_ids`.
+    """
 
     text: np.ndarray
     score: np.ndarray
-    row_id: np.ndarray
+    image: pa.Array
 
     def merged(self, other: _Best, top_k: int) -> _Best:
         """Return the best `top_k` of each text in both; of equal scores the smallest row_id comes first."""
-        text, score, row_id = (np.concatenate(both) for both in zip(self, other, strict=True))
-        order = np.lexsort((row_id, -score, text))
+        text, score = np.concatenate((self.text, other.text)), np.concatenate((self.score, other.score))
+        image = pa.concat_arrays((self.image, other.image))
+        order = np.lexsort((order_of(image).to_numpy(), -score, text))
         ordered = text[order]
         chosen = order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < top_k]
-        return _Best(text[chosen], score[chosen], row_id[chosen])
+        return _Best(text[chosen], score[chosen], image.take(pa.array(chosen)))
 
 
-def best_images(files: Iterable[tuple[np.ndarray, pa.ListArray]], texts: RankTexts, top_k: int) -> pa.Table:
+def best_images(
+    files: Iterable[tuple[pa.Array, pa.ListArray]],
+    texts: RankTexts,
+    truncated: np.ndarray,
+    top_k: int,
+    id_type: pa.DataType,
+) -> pa.Table:
     """Return one row for each text with its best images.
 
     Args:
-        files: For each file of results the row ids, int64 (rows,), and the column `candidates`.
+        files: For each file of results the row ids, and the column `candidates`.
         texts: The texts of the job.
+        truncated: bool (texts,), which have more tokens than the model reads.
         top_k: How many images to keep for each text.
+        id_type: The type of the row ids.
 
     Returns:
-        Columns text_id, text, `best_images` (best first; of equal scores the smallest row_id first), error,
-        error_detail.
+        Columns text_id, text, `best_images` (best first; of equal scores the smallest row_id first), text_truncated,
+        error, error_detail.
     """
-    best = _Best(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+    best = _Best(np.empty(0, np.int64), np.empty(0, np.float32), pa.array([], key_type(id_type)))
     for row_ids, candidates in files:
         pairs = candidates.flatten()
         counts = candidates.value_lengths().fill_null(0).to_numpy()
         text, score = pairs.field("text").to_numpy().astype(np.int64), pairs.field("score").to_numpy()
-        best = best.merged(_Best(text, score, np.repeat(row_ids, counts)), top_k)
+        images = keys_of(row_ids).take(pa.array(np.repeat(np.arange(len(row_ids)), counts)))
+        best = best.merged(_Best(text, score, images), top_k)
     counts = np.bincount(best.text, minlength=len(texts.ids))
     offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
     images = pa.StructArray.from_arrays(
-        [pa.array(best.row_id), pa.array(best.score)], fields=list(BEST_IMAGES.value_type)
+        [from_keys(best.image, id_type), pa.array(best.score, pa.float32())], ["row_id", "score"]
     )
     failures = [texts.failure(i) or (None, None) for i in range(len(texts.ids))]
     return pa.table(
         {
-            "text_id": pa.array(texts.ids),
+            "text_id": texts.ids,
             "text": pa.array(texts.texts, pa.string()),
             "best_images": pa.ListArray.from_arrays(offsets, images),
+            TEXT_TRUNCATED: pa.array(truncated, mask=np.array([reason is not None for reason, _ in failures], bool)),
             ERROR: pa.array([reason for reason, _ in failures], pa.string()),
             DETAIL: pa.array([detail for _, detail in failures], pa.string()),
         }

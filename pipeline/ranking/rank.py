@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.columns import ROW_ID
+from pipeline.common.row_ids import id_type
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import LOG_EVERY
@@ -16,6 +16,7 @@ from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.scoring.run import ParquetOutput, run_job
+from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
@@ -41,16 +42,20 @@ class RankOutput(ParquetOutput):
         """Write the table of the best images of each text; return its name."""
         texts, folder, name = self.job.texts, self.folder, f"{TEXTS}/part-0.parquet"
         assert texts is not None
-        table = best_images(self._candidates(), texts, self.job.config.top_k)
+        id_column, columns = self.job.config.input.id, self.job.table.schema
+        kind = pa.int64() if id_column is None else id_type(columns.field(id_column).type)
+        *_, truncated = preprocessor_of(self.job.config).tokens([text or "" for text in texts.texts])
+        self.texts_truncated = int(truncated.sum())
+        table = best_images(self._candidates(), texts, truncated, self.job.config.top_k, kind)
         make_folder(folder.filesystem, f"{folder.work.path}/{TEXTS}")
         write_parquet(folder.filesystem, f"{folder.work.path}/{name}", [table], summary.lineage)
         folder.replaced = sorted({*folder.replaced, *(old for old in folder.results() if old.startswith(f"{TEXTS}/"))})
         return [name]
 
-    def _candidates(self) -> Iterator[tuple[np.ndarray, pa.ListArray]]:
-        """Yield the row ids, int64, and the candidates of every file of images."""
+    def _candidates(self) -> Iterator[tuple[pa.Array, pa.ListArray]]:
+        """Yield the row ids and the candidates of every file of images."""
         folder = self.folder
         kept = [f"{folder.path}/{IMAGES}/{part.name}" for part in self.parts.kept]
         for file in [*kept, *(f"{self.parts.folder}/{part.name}" for part in self.parts.parts)]:
             table = pq.read_table(file, columns=[ROW_ID, "candidates"], filesystem=arrow_filesystem(folder.filesystem))
-            yield table[ROW_ID].to_numpy(), table["candidates"].combine_chunks()
+            yield table[ROW_ID].combine_chunks(), table["candidates"].combine_chunks()

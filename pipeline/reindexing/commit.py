@@ -57,6 +57,7 @@ def commit(
         counts=_counts(staged, state, removed, results, rewritten),
         rejected=dict(total.errors.most_common()),
         standing=_standing(staged, state),
+        texts_truncated=_truncated(staged, state),
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         seconds=round(time.monotonic() - started, 3),
         input=job.config.input.model_dump(exclude_defaults=True),
@@ -99,6 +100,12 @@ def _standing(staged: StagedResults, state: TableState) -> dict[str, int]:
     for file in staged.rewritten:
         kept.subtract(file.errors)
     return dict((+(kept + staged.total.errors)).most_common())
+
+
+def _truncated(staged: StagedResults, state: TableState) -> int:
+    """Return the rows of the whole table of whose text the model read the beginning alone."""
+    kept = state.latest.texts_truncated if state.latest and not staged.plan.replaced else 0
+    return kept - sum(file.truncated for file in staged.rewritten) + staged.total.truncated
 
 
 def _rows(added: list[Added]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing_extensions import Self
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
+from pipeline.monitoring.error_budget import JUDGED_FROM_PAIRS
 from pipeline.monitoring.events import emit_started
 from pipeline.reindexing.commit import commit
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile
@@ -30,6 +32,7 @@ from pipeline.results.output_folder import SUMMARY
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, file_numbers
 from pipeline.results.work_folder import WorkFolder, each
+from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole
 from pipeline.tables.table import InputTable
@@ -89,6 +92,8 @@ class DeltaOutput:
     def begin(self) -> Summary | None:
         """Take over what a run that was stopped has written; return None: there is something left to do."""
         self.staging.resume(self.job.table, self.types or {})
+        if over_budget(self.judged(), self.job.config.max_error_rate):
+            self.staging.drop_retryable()
         resumed = self.staging.written
         self.resumed_rows = len(resumed)
         self.stored = stored_rows(self.folder, [file.path for file in self.plan.rewrite], self.plan.retry.files)
@@ -108,6 +113,17 @@ class DeltaOutput:
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""
         return self.staging.parts
+
+    def judged(self) -> ResultFile:
+        """Return the counts of the rows that were read; of a few, with those of the table that stay beside them."""
+        total = ResultFile.total(self.staging.parts)
+        if not over_budget(total, self.job.config.max_error_rate) or total.rows >= JUDGED_FROM_PAIRS:
+            return total
+        if self.state.latest is None or self.plan.replaced:
+            return total
+        rows = sum(file.rows for file in self.state.data_files) - len(self.plan.retry)
+        standing = Counter(self.state.latest.standing)
+        return replace(total, rows=total.rows + max(0, rows), errors=total.errors + standing)
 
     def audit(self) -> None:
         """Check that every row of the files being read has results once, in the table or beside it."""
@@ -202,6 +218,7 @@ def _of_table(commit: Commit) -> dict[str, Any]:
         "pairs": rows,
         "scored": rows - sum(errors.values()),
         "rejected": errors,
+        "texts_truncated": commit.texts_truncated,
         "lineage": commit.lineage,
         "identity": commit.identity,
         "input": commit.input,

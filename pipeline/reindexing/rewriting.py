@@ -17,6 +17,7 @@ from pipeline.reindexing.stored_rows import CONTENT, Moved, read_columns_of
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_table import DataFile
 from pipeline.results.delta_values import convert, fit_schema
+from pipeline.results.file_footer import truncated_in
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each, read_part, write_parquet
 from pipeline.tables.provenance import TYPE, row_sources
@@ -53,12 +54,14 @@ class Rewritten:
         path: Below PARTS, the file with the rows that stay; None if none does.
         rows: How many rows stay.
         errors: Reason -> rows that leave, and had this error.
+        truncated: How many rows leave of whose text the model read the beginning alone.
     """
 
     old: DataFile
     path: str | None
     rows: int
     errors: Counter[str]
+    truncated: int = 0
 
 
 def rewrite(folder: TableFolder, file: DataFile, target: str, change: Rewrite) -> Rewritten | None:
@@ -80,7 +83,8 @@ def rewrite(folder: TableFolder, file: DataFile, target: str, change: Rewrite) -
     path = target if out.num_rows else None
     if path:
         write_parquet(folder.filesystem, f"{folder.root}/{PARTS}/{path}", [out.combine_chunks()], lineage)
-    return Rewritten(file, path, out.num_rows, error_counts(table) - error_counts(out))
+    truncated = truncated_in([table]) - truncated_in([out])
+    return Rewritten(file, path, out.num_rows, error_counts(table) - error_counts(out), truncated)
 
 
 def check_rewrite(folder: TableFolder, files: Sequence[DataFile], gone: Collection[FileVersion], to: pa.Schema) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -16,22 +14,21 @@ from pipeline.config.job import JobConfig
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.results.delta_types import delta_schema, evolve, holds
 from pipeline.results.delta_values import convert
+from pipeline.results.written_values import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import InputTable, read_columns, with_row_id
 
-RESULTS_VERSION = 1  # raised when the code gives other values for the same row, so that tables are made anew
 CHECKED_ROWS = 2**16  # read at a time
 
 
 def identity_of(config: JobConfig, models: Models) -> dict[str, str]:
     """Return hashes of all that decides the results of a row: a table with another identity is made anew."""
-    written = {"columns": added_columns(config.tasks), "image": config.output.keep_image, "version": RESULTS_VERSION}
     return {
         "model": models.lineage["vilt.weights_sha256"],
         "config": models.lineage["vilt.config_sha256"],
-        "results": hashlib.sha256(json.dumps(written).encode()).hexdigest(),
+        "results": written_sha256(config),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,13 +11,15 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY
+from pipeline.common.row_ids import key_type, keys_of, shown_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.filtering.database import open_database
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import made_columns, read_summary, result_files, score_column
+from pipeline.tables.database import open_database
 from pipeline.tables.table import TableFiles, open_files, read_columns
+from vilt.common.json_text import read_json
 
 WINDOW_ROWS = 2**16  # read at a time
 MOST_ANSWERS = 20
@@ -35,6 +36,7 @@ class Overview:
         uri: The folder.
         summary: The summary of the job.
         table: The results, or the rows that a filter kept; None if there are none.
+        id_type: The type of the row ids.
         score: The column of `scores`.
         scores: How they are distributed; None if the job makes none.
         threshold: The lowest score that a filter kept.
@@ -49,13 +51,14 @@ class Overview:
     uri: str
     summary: dict[str, Any]
     table: TableFiles | None = None
+    id_type: pa.DataType = field(default_factory=pa.int64)
     score: str | None = None
     scores: Distribution | None = None
     threshold: float | None = None
     answers: list[tuple[str, int]] = field(default_factory=list)
     distinct_answers: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    failures: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    failures: dict[str, list[tuple[int | str | None, str]]] = field(default_factory=dict)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
@@ -96,10 +99,11 @@ def _look_at_results(view: Overview, folder: str, storage: StorageConfig, databa
     has_answers = ANSWER in made_columns(tasks, table.schema)
     columns = [ROW_ID, ERROR, DETAIL, *([view.score] if view.score else []), *([ANSWER] if has_answers else [])]
     _load(database, table, columns)
+    view.id_type = table.schema.field(ROW_ID).type
     counted = "SELECT error, count(*) AS n FROM loaded WHERE error IS NOT NULL GROUP BY error ORDER BY n DESC, error"
     view.rejected = dict(database.execute(counted).fetchall())
     view.summary.setdefault("scored", view.summary["pairs"] - sum(view.rejected.values()))
-    view.failures = _failures(database, ERROR, DETAIL, view.rejected)
+    view.failures = _failures(database, ERROR, DETAIL, view)
     if view.score:
         _look_at_scores(view, database, ["row_key", ROW_ID, *([ANSWER] if has_answers else [])])
     if has_answers:
@@ -113,6 +117,8 @@ def _look_at_scores(view: Overview, database: duckdb.DuckDBPyConnection, columns
     view.scores = distribution(database, good)
     if view.scores:
         view.examples = examples(database, good, f"{shown}, score", view.scores.median)
+        for row in (row for rows in view.examples.values() for row in rows):
+            row[ROW_ID] = _id(view, row[ROW_ID])
 
 
 def _look_at_answers(view: Overview, database: duckdb.DuckDBPyConnection) -> None:
@@ -132,16 +138,20 @@ def _look_at_filter(view: Overview, folder: str, storage: StorageConfig, databas
     view.table = open_files(InputConfig(path=f"{folder}/{KEPT}", format="parquet"), storage)
     dropped = open_files(InputConfig(path=f"{folder}/{DROPPED}", format="parquet"), storage)
     _load(database, dropped, [ROW_ID, "score", "reason"])
-    view.failures = _failures(database, "reason", "'score ' || printf('%.4g', score::DOUBLE)", view.rejected)
+    view.id_type = dropped.schema.field(ROW_ID).type
+    view.failures = _failures(database, "reason", "'score ' || printf('%.4g', score::DOUBLE)", view)
 
 
 def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[str]) -> None:
     """Load some columns of all rows, with their keys, into the table `loaded`."""
     schema = pa.schema([("row_key", pa.int64()), *(table.schema.field(name) for name in columns)])
+    at = schema.get_field_index(ROW_ID)
+    schema = schema.set(at, pa.field(ROW_ID, key_type(schema.field(at).type)))
 
     def batches() -> Iterator[pa.RecordBatch]:
         for rows in read_columns(table, columns, WINDOW_ROWS):
-            yield from rows.select([ROW_KEY, *columns]).rename_columns(schema.names).cast(schema).to_batches()
+            rows = rows.select([ROW_KEY, *columns]).rename_columns(schema.names)
+            yield from rows.set_column(at, ROW_ID, keys_of(rows[ROW_ID])).cast(schema).to_batches()
 
     database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
     database.execute("CREATE TABLE loaded AS SELECT * FROM given")
@@ -149,16 +159,22 @@ def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[
 
 
 def _failures(
-    database: duckdb.DuckDBPyConnection, column: str, detail: str, reasons: dict[str, int]
-) -> dict[str, list[tuple[int, str]]]:
-    """Return some rows of each reason, each once, with the value of the SQL expression `detail`."""
+    database: duckdb.DuckDBPyConnection, column: str, detail: str, view: Overview
+) -> dict[str, list[tuple[int | str | None, str]]]:
+    """Return some rows of each reason to reject, each once, with the value of the SQL expression `detail`."""
     first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY row_key) FROM loaded WHERE {column} = ?"
     query = f"{first} GROUP BY row_id ORDER BY min(row_key) LIMIT {EXAMPLES}"
-    return {reason: database.execute(query, [reason]).fetchall() for reason in reasons}
+    found = {reason: database.execute(query, [reason]).fetchall() for reason in view.rejected}
+    return {reason: [(_id(view, key), detail) for key, detail in rows] for reason, rows in found.items()}
+
+
+def _id(view: Overview, key: Any) -> int | str | None:
+    """Return the row id that has a key, for reports."""
+    return shown_key(key, view.id_type)
 
 
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what made the results, as names and values."""
     names = {key.removeprefix("vilt."): value for key, value in summary["lineage"].items()}
-    versions = json.loads(names.pop("versions", "{}"))
+    versions = read_json(names.pop("versions", "{}"))
     return [*sorted(names.items()), ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]

@@ -13,8 +13,10 @@ from typing import Any
 from PIL import Image
 
 from pipeline.common import uris
+from pipeline.common.columns import ROW_ID
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.row_ids import shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
@@ -64,7 +66,7 @@ class Picture:
     """A row to show.
 
     Attributes:
-        row_id: Key of the row.
+        row_id: Key of the row, as text.
         score: As text.
         text: The texts of the row, on one line.
         note: The answer, or why a filter dropped the row.
@@ -73,7 +75,7 @@ class Picture:
         uri: Where the image is, without credentials and query; empty if the table holds its bytes.
     """
 
-    row_id: int
+    row_id: str
     score: str
     text: str
     note: str
@@ -154,14 +156,15 @@ class _Finder:
         assert results is not None
         made = made_columns(self.view.summary["tasks"], results.schema)  # of the user's names perhaps, but the job's
         carried = [name for name in _present(results, columns) if name not in made]
-        rows = read_rows(results, [row["row_key"] for row in wanted.values()], carried)
+        rows = read_rows(results, [row["row_key"] for row in wanted.values()], [*carried, ROW_ID])
         found = {key: rows.get(row["row_key"], {}) for key, row in wanted.items()}
+        ids = {key: row.pop(ROW_ID, None) for key, row in found.items()}
         if len(carried) == len(columns):
             return found
-        row_keys = find_ids(self.original, self.spec.id, {row["row_id"] for row in wanted.values()})
+        row_keys = find_ids(self.original, self.spec.id, list(ids.values()))
         rest = [name for name in _present(self.original, columns) if name not in carried]
         rows = read_rows(self.original, list(row_keys.values()), rest)
-        return {key: {**row, **rows.get(row_keys.get(key[0], -1), {})} for key, row in found.items()}
+        return {key: {**row, **rows.get(row_keys.get(ids[key], -1), {})} for key, row in found.items()}
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
         """Return the cells with the bytes, or the failure, in place of each URI."""
@@ -210,7 +213,7 @@ def _picture(row: dict[str, Any], text: str, image: Any, uri: str) -> Picture:
         except ImageError as error:
             missing = str(error)
     note = row.get("answer") or row.get("reason") or ""
-    return Picture(row["row_id"], f"{row['score']:.4g}", text, note, thumbnail, missing, uri)
+    return Picture(shown_id(row["row_id"]), f"{row['score']:.4g}", text, note, thumbnail, missing, uri)
 
 
 def _thumbnail(image: bytes) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from deltalake.transaction import CommitProperties
 
+from vilt.common.json_text import read_json
+
 KEY = "vilt.commit"
 FROM_LOG = ("version", "at")  # known from the log itself
 
@@ -22,6 +24,7 @@ class Commit:
         counts: Files and rows, by what became of them.
         rejected: Reason -> rows that this run read and that have no result.
         standing: Reason -> rows of the whole table without a result.
+        texts_truncated: Rows of the whole table of whose text the model read the beginning alone.
         lineage: How the results were made, as in the footers of the files.
         seconds: How long the run took.
         input: The section `input` of the config.
@@ -38,6 +41,7 @@ class Commit:
     seconds: float
     input: dict[str, Any]
     standing: dict[str, int] = field(default_factory=dict)
+    texts_truncated: int = 0
     restored: int | None = None
     version: int = field(default=-1, compare=False)
     at: float = field(default=0.0, compare=False)
@@ -47,7 +51,7 @@ class Commit:
         """Return the commit that an entry of the log tells of; None if another program made it."""
         if KEY not in entry:
             return None
-        values = json.loads(entry[KEY])
+        values = read_json(entry[KEY])
         known = {one.name for one in fields(cls)}
         return cls(
             **{name: value for name, value in values.items() if name in known},
@@ -74,6 +78,7 @@ class Commit:
             "pairs": rows,
             "scored": rows - sum(self.standing.values()),
             "rejected": self.standing,
+            "texts_truncated": self.texts_truncated,
             "files": [f"version {self.version}"],
             "seconds": self.seconds,
             "lineage": self.lineage,

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.common.columns import ERROR, ROW_KEY, ROW_SOURCE, TEXTS
+from pipeline.common.columns import ERROR, ROW_KEY, ROW_SOURCE, TEXT_TRUNCATED, TEXTS
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.stages.batch_stats import BatchStats
+from vilt.common.json_text import read_json
 
 FOOTER = "vilt.written"
 STORED_NAMES = {"complete": "places", "file_versions": "editions"}  # what footers call them
@@ -33,6 +35,7 @@ class ResultFile:
         retryable: The rows of the input whose error may pass.
         rows: Rows of the file.
         errors: Error code -> rows of the file.
+        truncated: Rows of the file of whose text the model read the beginning alone.
         micro_batches: Micro-batches with pairs.
         pairs: Pairs that the model read.
         tokens: Tokens that the model read.
@@ -51,6 +54,7 @@ class ResultFile:
     retryable: RowSet = field(default_factory=RowSet.none)
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    truncated: int = 0
     micro_batches: int = 0
     pairs: int = 0
     tokens: int = 0
@@ -88,6 +92,7 @@ class ResultFile:
             retryable=RowSet.of(table[ROW_KEY].to_numpy()[may_pass]),
             rows=table.num_rows,
             errors=Counter(error for error in errors if error),
+            truncated=truncated_in(blocks),
             micro_batches=len(stats),
             pairs=sum(batch.pairs for batch in stats),
             tokens=sum(batch.tokens for batch in stats),
@@ -103,7 +108,7 @@ class ResultFile:
     def total(cls, parts: Iterable[ResultFile]) -> ResultFile:
         """Return the sums of several files' counts."""
         parts, out = list(parts), cls()
-        for name in ("rows", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
+        for name in ("rows", "truncated", "micro_batches", "pairs", "tokens", "capacity", "model_seconds"):
             setattr(out, name, sum(getattr(part, name) for part in parts))
         for part in parts:
             out.errors.update(part.errors)
@@ -119,7 +124,7 @@ class ResultFile:
     @classmethod
     def from_json(cls, text: str | bytes) -> ResultFile:
         """Decode what `to_json` wrote."""
-        stored: dict[str, Any] = json.loads(text)
+        stored: dict[str, Any] = read_json(text)
         values = {f.name: stored[name] for f in fields(cls) if (name := STORED_NAMES.get(f.name, f.name)) in stored}
         for name in ("complete", "retryable"):
             values[name] = RowSet.decode(values[name])
@@ -130,6 +135,12 @@ class ResultFile:
         for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)
+
+
+def truncated_in(tables: Iterable[pa.Table]) -> int:
+    """Return how many rows have a text of which the model read the beginning alone."""
+    found = (pc.sum(table[TEXT_TRUNCATED]).as_py() or 0 for table in tables if TEXT_TRUNCATED in table.column_names)
+    return sum(found)
 
 
 def _file_versions(blocks: Sequence[pa.Table], keys: np.ndarray) -> dict[int, tuple[str, str]]:

@@ -11,6 +11,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import write_whole
 from pipeline.tables.format import InputFile
+from vilt.common.json_text import read_json
 
 INPUT_FILES = "_input.json"
 MOST_NAMES = 3  # in a message
@@ -45,7 +46,7 @@ class InputFiles:
     def read(cls, filesystem: AbstractFileSystem, folder: str) -> InputFiles | None:
         """Read them from beside results; None if they are not there."""
         try:
-            values = json.loads(filesystem.cat_file(f"{folder}/{INPUT_FILES}"))
+            values = read_json(filesystem.cat_file(f"{folder}/{INPUT_FILES}"))
         except FileNotFoundError:
             return None
         return cls(values["fingerprint"], values["files"], values.get("version", ""))

@@ -24,6 +24,7 @@ from pipeline.storage.lock import RunLock
 
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
 VERSION = "version"  # in JOB, beside the identity
+WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
 
 
@@ -37,6 +38,7 @@ class OutputFolder:
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
         resumable: Whether files of an unfinished job are kept for the next run.
+        written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
         work: The folder of the unfinished job.
         replaced: Files of earlier results, relative to `path`, that publishing removes.
     """
@@ -49,8 +51,10 @@ class OutputFolder:
         folders: tuple[str, ...] = ("",),
         resumable: bool = True,
         version: str = "",
+        written: str = "",
     ) -> None:
         """Describe a folder; nothing is read or written before it is entered."""
+        self.written = written
         self.filesystem, self.path, self.identity = filesystem, path.rstrip("/"), identity
         self.folders, self.resumable, self.version = folders, resumable, version
         self.out = WorkFolder(filesystem, self.path)
@@ -98,6 +102,8 @@ class OutputFolder:
         """
         refuse_delta(self.out)
         self._request = {**self.identity, "retry_errors": str(retry_errors)}
+        if self.written:
+            self._request[WRITTEN] = self.written
         plan = self.work.read(PUBLISH)
         if plan and self._carry_out(plan) and plan["job"] == self._request:
             return plan["summary"]
@@ -112,7 +118,7 @@ class OutputFolder:
         summary = self.out.read(SUMMARY) or {}
         same = summary.get("identity") == self.identity
         if retry_errors and not unfinished:
-            self._check_retry(results, same)
+            self._check_retry(results, same, summary.get("written", ""))
         elif same and not unfinished and not overwrite:
             return summary
         elif results and not unfinished and not overwrite:
@@ -170,11 +176,16 @@ class OutputFolder:
         self.discard()
         return True
 
-    def _check_retry(self, results: list[str], same: bool) -> None:
+    def _check_retry(self, results: list[str], same: bool, written: str) -> None:
         if not results:
             raise ConfigError(f"--retry-errors: {self.path!r} holds no results; run the job without it first")
         if not same:
             raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
+        if written != self.written:
+            raise ConfigError(
+                f"--retry-errors: {self.path!r} holds results of an earlier release of this program, which wrote other "
+                "columns or values; make them anew with output.overwrite=true"
+            )
 
     def _names(self, folder: str) -> Iterable[str]:
         return WorkFolder(self.filesystem, f"{self.path}/{folder}").files() if folder else self.out.names()

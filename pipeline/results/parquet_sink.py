@@ -46,7 +46,7 @@ class ParquetSink(Datasink[ResultFile | None]):
             filesystem: The storage.
             folder: The folder on it.
             run_id: The id of the run, part of every file's name.
-            lineage: Keys and values for the footers.
+            lineage: Keys and values for the footers, those of the input's files included.
             full_batch_tokens: Tokens of a full micro-batch.
             rows_per_file: Rows of a file; None if images are kept, when bytes decide.
             types: Column types of a Delta table.

@@ -28,6 +28,7 @@ from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
+from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
 
@@ -186,7 +187,7 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
     filesystem, path = open_fsspec(uri, key, storage)
     try:
         filesystem.invalidate_cache()
-        return json.loads(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}"))
+        return read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}"))
     except FileNotFoundError:
         raise ConfigError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ERROR
-from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import RowSet
-from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle
+from pipeline.results.file_footer import ResultFile, done_rows, settle
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
+from pipeline.results.retried_rows import drop_retryable, without_retryable
+from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import make_folder
 
 
@@ -93,10 +88,14 @@ class ResultParts:
                 self.kept.append(written)
                 continue
             removed.append(self._below(written.name))
-            if written.name not in replaced:
-                self.parts += self._without_retryable(folder, written)
+            if written.name not in replaced and (rest := without_retryable(folder, written, self.folder)):
+                self.parts.append(replace(rest, replaces=written.name))
         self.output.replaced = removed
         return bool(removed)
+
+    def drop_retryable(self) -> None:
+        """Read those rows of unfinished work again whose error may pass."""
+        self.parts = drop_retryable(self.work, self.parts)
 
     def audit(self, rows: int) -> None:
         """Check that the files hold all `rows` rows of the input, each once.
@@ -116,25 +115,3 @@ class ResultParts:
         """Return a file's path relative to the output folder."""
         name = name.rpartition("/")[2]
         return f"{self.subfolder}/{name}" if self.subfolder else name
-
-    def _without_retryable(self, folder: WorkFolder, written: ResultFile) -> list[ResultFile]:
-        """Write a copy of a file of results without the rows whose error may pass; none if no row is left."""
-        table, lineage = read_part(self.filesystem, f"{folder.path}/{written.name}")
-        retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(TRIED_BY_NEXT_RUN))), False)
-        table = table.filter(pc.invert(retried))
-        if not table.num_rows:
-            return []
-        split = np.array(list(written.split), np.int64)
-        rest = replace(
-            written,
-            name=f"part-rest-{written.name.removeprefix('part-')}",
-            complete=written.complete.minus(written.retryable),
-            split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
-            retryable=RowSet.none(),
-            rows=table.num_rows,
-            errors=Counter({reason: n for reason, n in written.errors.items() if reason not in TRIED_BY_NEXT_RUN}),
-            replaces=written.name,
-        )
-        metadata = {**lineage, FOOTER: rest.to_json()}
-        write_parquet(self.filesystem, f"{self.folder}/{rest.name}", [table], metadata)
-        return [rest]

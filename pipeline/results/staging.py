@@ -19,13 +19,12 @@ from pipeline.common.columns import ERROR
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.results.delta_values import as_delta
-from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle
+from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle, truncated_in
+from pipeline.results.retried_rows import REST, drop_retryable
 from pipeline.results.row_source import FileVersion, is_from
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, full_uri
 from pipeline.tables.table import TableFiles
-
-REST = "part-rest-"  # begins the names of files with the rows of another that are still needed
 
 
 class Staging:
@@ -72,6 +71,10 @@ class Staging:
         self.parts, _ = settle([part for part in parts if part is not None])
         self.work.remove(self.work.names() - {part.name for part in self.parts})
 
+    def drop_retryable(self) -> None:
+        """Read those rows again whose error may pass."""
+        self.parts = drop_retryable(self.work, self.parts)
+
     def discard(self) -> None:
         """Remove what is in the folder."""
         self.work.remove(self.work.names())
@@ -115,10 +118,10 @@ class Staging:
         )
         name = f"{REST}{written.name.removeprefix(REST).removeprefix('part-')}"
         left = {number: source for number, source in written.file_versions.items() if FileVersion(*source) in numbers}
-        # The footer keeps the file's old numbers.
-        footer = replace(written, name=name, rows=table.num_rows, errors=errors, file_versions=left)
+        counts = {"rows": table.num_rows, "errors": errors, "truncated": truncated_in([table])}
+        footer = replace(written, name=name, file_versions=left, **counts)  # with its old numbers
         write_parquet(self.filesystem, f"{self.folder}/{name}", [table], {**lineage, FOOTER: footer.to_json()})
-        return replace(part, name=name, rows=table.num_rows, errors=errors)
+        return replace(part, name=name, **counts)
 
 
 def file_numbers(table: TableFiles) -> dict[FileVersion, int]:

@@ -13,8 +13,10 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whole
+from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
+NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -46,7 +48,7 @@ class WorkFolder:
         """Return a JSON file; None if there is none."""
         self.filesystem.invalidate_cache()
         try:
-            return json.loads(self.filesystem.cat_file(f"{self.path}/{name}"))
+            return read_json(self.filesystem.cat_file(f"{self.path}/{name}"))
         except FileNotFoundError:
             return None
 
@@ -96,12 +98,11 @@ def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:
 
 
 def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict[str, str]]:
-    """Read a file of results, and the lineage in its footer."""
+    """Read a file of results, and the keys and values in its footer: its lineage, and those of the input's files."""
     with pq.ParquetFile(path, filesystem=arrow_filesystem(filesystem)) as file:
         table, metadata = file.read(), file.metadata.metadata
-    lineage = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"vilt.")}
-    lineage.pop(FOOTER, None)
-    return table.replace_schema_metadata(None), lineage
+    kept = {key.decode(): value.decode(errors="replace") for key, value in metadata.items() if key not in NOT_KEPT}
+    return table.replace_schema_metadata(None), kept
 
 
 def write_parquet(

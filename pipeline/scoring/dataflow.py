@@ -113,7 +113,7 @@ def score_rows(
             staged.filesystem,
             staged.folder,
             run.run_id,
-            lineage=job.models.lineage,
+            lineage={**job.table.metadata, **job.models.lineage},
             full_batch_tokens=run.full_batch_tokens,
             rows_per_file=None if config.output.keep_image else run.pool.rows_per_file,
             types=types,

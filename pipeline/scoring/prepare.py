@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.tables.id_checks import warn_about_ids
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
@@ -20,12 +22,14 @@ class PreparedJob:
         table: The input.
         models: The checkpoints.
         texts: The texts of a rank job.
+        seconds: How long preparing took.
     """
 
     config: JobConfig
     table: InputTable
     models: Models
     texts: RankTexts | None = None
+    seconds: float = 0.0
 
     @property
     def identity(self) -> dict[str, str]:
@@ -44,8 +48,10 @@ def prepare(config: JobConfig) -> PreparedJob:
     Raises:
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
+    started = time.monotonic()
     config = fit_inputs(config)
     table = open_table(config)
     models = check_models(config)
+    warn_about_ids(table, config.input.id)
     texts = read_texts(config, table) if config.texts else None
-    return PreparedJob(config, table, models, texts)
+    return PreparedJob(config, table, models, texts, time.monotonic() - started)

@@ -27,6 +27,8 @@ from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
+from pipeline.results.written_values import written_sha256
+from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ class JobOutput(Protocol):
 
     def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
+
+    def judged(self) -> ResultFile:
+        """Return the counts by which a job is judged that has read all its rows."""
 
     def audit(self) -> None:
         """Check that every row of the input came out once; raise RowsLostError if not."""
@@ -128,6 +133,7 @@ class ParquetOutput:
     Attributes:
         parts: The part files.
         staged: The same, as `JobOutput` names it.
+        texts_truncated: Texts that are no rows of the parts and of which the model read the beginning alone.
     """
 
     types: Mapping[str, pa.DataType] | None = None
@@ -152,8 +158,10 @@ class ParquetOutput:
         """
         self.job, self.retry_errors = job, retry_errors
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
-        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=job.table.version)
+        version, written = job.table.version, written_sha256(job.config)
+        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
         self.parts = self.staged = ResultParts(self.folder, subfolder)
+        self.texts_truncated = 0
 
     def __enter__(self) -> Self:
         """Take the lock of the output."""
@@ -171,6 +179,8 @@ class ParquetOutput:
             self.parts.load()
             if self.retry_errors and not self.parts.keep_finished():
                 finished = self.folder.out.read(SUMMARY)
+            elif over_budget(self.judged(), self.job.config.max_error_rate):
+                self.parts.drop_retryable()
         return replace(Summary(**finished), finished_before=True) if finished else None
 
     def before_reading(self) -> None:
@@ -180,6 +190,10 @@ class ParquetOutput:
         """Return every part file that the results will have."""
         return self.parts.all()
 
+    def judged(self) -> ResultFile:
+        """Return the counts of all files."""
+        return ResultFile.total(self.files())
+
     def audit(self) -> None:
         """Check that every row of the input came out once."""
         self.parts.audit(self.job.table.rows)
@@ -187,7 +201,8 @@ class ParquetOutput:
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Move the files to their place and write the summary."""
         more = self.write_more(summary)
-        summary = replace(summary, files=[*self.parts.names(), *more])
+        truncated = summary.texts_truncated + self.texts_truncated
+        summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
         table, folder = self.job.table, self.folder
         files = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
         files.write(folder.filesystem, folder.path)
@@ -203,23 +218,25 @@ class ParquetOutput:
 def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> Summary:
     """Score what is left to do; return the summary of the whole job."""
     before = ResultFile.total(output.files())
-    resumed, seconds = len(output.staged.done), 0.0
+    resumed, seconds, parts = len(output.staged.done), 0.0, {"prepare": job.seconds}
     if resumed < job.table.rows:
         from pipeline.scoring.dataflow import score_rows
 
+        started = time.monotonic()
         with ray_session(job.config.ray.address):
-            started = time.monotonic()
+            parts["start"], started = time.monotonic() - started, time.monotonic()
             output.before_reading()
             if len(output.staged.done) < job.table.rows:
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
-    return _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), resumed, seconds)
+    check_error_rate(output.judged(), job.config.max_error_rate, output.staged)
+    parts["rows"] = seconds
+    summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
+    return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})
 
 
-def _summarise(
-    job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, resumed: int, seconds: float
-) -> Summary:
+def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, seconds: float) -> Summary:
     rejected = dict(total.errors.most_common())
     pairs, pairs_before = (one.pairs if job.texts else one.rows for one in (total, before))
     return Summary(
@@ -230,6 +247,7 @@ def _summarise(
         pairs=pairs,
         scored=total.rows - sum(rejected.values()),
         rejected=rejected,
+        texts_truncated=total.truncated,
         seconds=round(seconds, 3),
         pairs_per_second=round((pairs - pairs_before) / seconds, 2) if seconds else 0.0,
         model_seconds=round(total.model_seconds, 3),
@@ -239,6 +257,7 @@ def _summarise(
         files=[],
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         identity=job.identity,
-        resumed_rows=resumed,
+        resumed_rows=0,
         input=job.config.input.model_dump(exclude_defaults=True),
+        written=written_sha256(job.config),
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.common.error_codes import Failure
+from pipeline.config.limits import LimitsConfig
 from pipeline.stages.image_cells import numbered
 from pipeline.stages.output_rows import OutputRow
 from vilt.inference.pairs import Pairs
@@ -76,24 +77,24 @@ def _sort_key(group: list[OutputRow]) -> tuple[Any, ...]:
     return first.grids[0].patches, first.grids, first.images, sum(row.tokens for row in group)
 
 
-def pack(rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, max_pixels: int) -> PackedRows:
+def pack(rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, limits: LimitsConfig) -> PackedRows:
     """Decode the images of a micro-batch, each once, and build the pairs of the rows whose images are whole.
 
     Rows whose images turn out to be broken get their failure.
     """
-    patches = _decode(rows, images, preprocessor, max_pixels)
+    patches = _decode(rows, images, preprocessor, limits)
     _fail_broken(rows, patches)
     return _build_pairs(rows, patches, preprocessor)
 
 
 def _decode(
-    rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, max_pixels: int
+    rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, limits: LimitsConfig
 ) -> dict[int, np.ndarray | Failure]:
     """Return the patches, (patches of its grid, width), of every image that a row needs, or why it has none."""
     patches: dict[int, np.ndarray | Failure] = {}
     for image in dict.fromkeys(image for row in rows if not row.failure for image in row.images):
         try:
-            patches[image] = preprocessor.patches_of_bytes(images[image], max_pixels)
+            patches[image] = preprocessor.patches_of_bytes(images[image], limits.image_pixels, limits.decode_seconds)
         except ImageError as error:
             patches[image] = Failure(error.reason, error.detail)
     return patches

@@ -20,6 +20,7 @@ from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
 from vilt.inference.precision import resolve_precision
+from vilt.inference.preprocessor import ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
 
@@ -100,6 +101,8 @@ def check_models(config: JobConfig) -> Models:
             tensors, hashes[uri] = checkpoint.read(folder)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
+        if config.decode != "exact" and not isinstance(preprocessors[-1], ImagePreprocessor):
+            raise ConfigError(f"decode: {config.decode!r}, but {uri!r} reads no encoded images; leave the key out")
         _check_heads(uri, tasks, list(predictor.heads_in(tensors, shape)))
     first, *others = config.models
     for uri, preprocessor in zip(others, preprocessors[1:], strict=True):

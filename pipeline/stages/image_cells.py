@@ -8,38 +8,33 @@ import pyarrow as pa
 
 from pipeline.common.error_codes import RETRYABLE, Failure, values_or_failures
 from pipeline.config.job import JobConfig
-from pipeline.images.fetch import Fetched, Fetcher
+from pipeline.images.fetch import Fetched
 from pipeline.images.http import too_large
 from pipeline.stages.output_rows import OutputRow
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.tables.regions import regions_of_rows
 
 
-def images_of_rows(window: pa.Table, config: JobConfig, base: str) -> tuple[list[list[Fetched]], int]:
-    """Return the encoded images of each row, or the features of its regions; and how many bytes were fetched by URI.
+def image_cells(rows: pa.Table, config: JobConfig) -> list[list[Fetched | str]]:
+    """Return what the image cells of each row hold: encoded bytes, URIs to fetch them from, or failures.
+
+    Where the model reads regions, they are the encoded features of the row's regions.
 
     Args:
-        window: Rows with the columns that the config names.
+        rows: Rows with the columns that the config names.
         config: The job.
-        base: The folder to which relative URIs are relative.
-
-    Returns:
-        For each row a list of bytes (or of encoded features), each of which may be a `Failure` instead.
     """
     if config.region_columns:
-        features, *mask = (window[name] for name in config.region_columns)
-        return regions_of_rows(features, mask[0] if mask else None, preprocessor_of(config).rows.width), 0
-    columns = [values_or_failures(window[name], "uri_not_allowed") for name in config.image_columns]
+        features, *mask = (rows[name] for name in config.region_columns)
+        regions = regions_of_rows(features, mask[0] if mask else None, preprocessor_of(config).rows.width)
+        return [[*row] for row in regions]
+    columns = [values_or_failures(rows[name], "uri_not_allowed") for name in config.image_columns]
     rows_of_cells = [
         [*row[0]] if isinstance(row[0], list) else [*row]  # a list of images in one column, or one image a column
         for row in zip(*columns, strict=True)
     ]
     limit = config.limits.image_bytes
-    inline = [[_bytes_uri_or_failure(cell, limit) for cell in cells] for cells in rows_of_cells]
-    uris = list(dict.fromkeys(cell for cells in inline for cell in cells if isinstance(cell, str)))
-    fetched = dict(zip(uris, Fetcher(base, config).fetch(uris), strict=True))
-    fetched_bytes = sum(len(image) for image in fetched.values() if isinstance(image, bytes))
-    return [[fetched[cell] if isinstance(cell, str) else cell for cell in cells] for cells in inline], fetched_bytes
+    return [[_bytes_uri_or_failure(cell, limit) for cell in cells] for cells in rows_of_cells]
 
 
 def _bytes_uri_or_failure(cell: Any, limit: int) -> Fetched | str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXTS
-from pipeline.common.error_codes import Failure, values_or_failures
+from pipeline.common.columns import DETAIL, ERROR, PAIR, TEXT_INDEX, TEXT_TRUNCATED, TEXTS, UNREAD
+from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
+from pipeline.config.limits import LimitsConfig
+from pipeline.stages.text_values import text_values
 from pipeline.tables.table import with_row_id
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.grids import Grid
@@ -33,6 +36,7 @@ class OutputRow:
         token_ids: int64 ids of each text; None for a text that is not read.
         grids: The patch grid of each image.
         image_tokens: Tokens of all images.
+        truncated: Whether the model reads the beginning of a text alone; None if it reads none.
         failure: The reason why nothing can be read for the row.
     """
 
@@ -44,6 +48,7 @@ class OutputRow:
     token_ids: list[np.ndarray | None] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     image_tokens: int = 0
+    truncated: bool | None = None
     failure: Failure | None = None
 
     @property
@@ -58,14 +63,46 @@ class OutputRow:
         return self.failure or next((text for text in self.texts if isinstance(text, Failure)), None)
 
 
-def expand_texts(window: pa.Table, text_columns: list[str]) -> list[OutputRow]:
-    """Return the output rows of a window: one for each row, or one for each text of its list; at least one."""
+@dataclass(frozen=True)
+class TextColumns:
+    """The columns of texts that a job reads; none if it reads images alone, or its texts come from elsewhere.
+
+    Attributes:
+        names: The columns.
+        are_lists: Whether the one column holds lists of texts, each of which becomes a row.
+    """
+
+    names: Sequence[str]
+    are_lists: bool
+
+
+def without_unread(window: pa.Table) -> tuple[pa.Table, dict[int, Failure]]:
+    """Return a window without the column `__unread`, and row -> why it could not be read."""
+    if UNREAD not in window.column_names:
+        return window, {}
+    found = enumerate(window[UNREAD].to_pylist())
+    return window.drop_columns([UNREAD]), {row: Failure(**failure) for row, failure in found if failure}
+
+
+def expand_texts(
+    window: pa.Table, text_columns: list[str], limits: LimitsConfig, failures: Mapping[int, Failure]
+) -> list[OutputRow]:
+    """Return the output rows of a window: one for each row, or one for each text of its list; at least one.
+
+    Args:
+        window: The rows.
+        text_columns: The columns of texts.
+        limits: What a row may hold.
+        failures: Row -> why it is not read; it is one row of the output.
+    """
     if not text_columns:
         return [OutputRow(row, None, [NO_TEXT]) for row in range(window.num_rows)]
-    columns = [values_or_failures(window[name], "text_invalid") for name in text_columns]
+    columns = [text_values(window[name], limits) for name in text_columns]
     rows: list[OutputRow] = []
     for window_row, values in enumerate(zip(*columns, strict=True)):
-        if isinstance(values[0], list):  # lists come from one column alone
+        if window_row in failures:
+            rows.append(OutputRow(window_row, None, [failures[window_row]] * len(text_columns)))
+        elif isinstance(values[0], list):  # lists come from one column alone
             rows += _rows_of_list(window_row, values[0])
         else:
             rows.append(OutputRow(window_row, None, _texts_of_columns(text_columns, values)))
@@ -104,12 +141,14 @@ def _text_or_failure(value: str | Failure | None) -> Text:
 
 
 def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
-    """Set `token_ids` of every row: ids for the texts that will be read, None for the others."""
+    """Set `token_ids` of every row, ids for the texts that will be read and None for the others, and `truncated`."""
     texts = [None if row.failure or isinstance(text, Failure) else text for row in rows for text in row.texts]
-    ids, lengths = preprocessor.tokens([text or "" for text in texts])
-    ids_of_texts = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), strict=False)
+    ids, lengths, cut = preprocessor.tokens([text or "" for text in texts])
+    of_texts = zip(texts, np.split(ids, np.cumsum(lengths)[:-1]), cut.tolist(), strict=False)
     for row in rows:
-        row.token_ids = [ids if text else None for text, ids in islice(ids_of_texts, len(row.texts))]
+        own = list(islice(of_texts, len(row.texts)))
+        row.token_ids = [ids if text else None for text, ids, _ in own]
+        row.truncated = any(lost for _, _, lost in own) if any(text for text, _, _ in own) else None
 
 
 def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
@@ -132,21 +171,27 @@ def carried_names(names: list[str], config: JobConfig) -> list[str]:
     return [name for name in names if name not in dropped]
 
 
-def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, list_column: str | None) -> pa.Table:
+def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, texts_of: TextColumns) -> pa.Table:
     """Return the Arrow rows of a micro-batch.
 
     Args:
         carried: The window's carried columns.
         rows: The output rows of the micro-batch.
         pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
-        list_column: The column whose lists of texts became rows of their own, if there is one.
+        texts_of: Where the texts come from.
     """
-    table = carried.take(pa.array([row.window_row for row in rows], pa.int64()))
+    list_column = texts_of.names[0] if texts_of.are_lists else None
+    names = carried.column_names
+    table = carried.select([name for name in names if name != list_column])  # lest every text repeats the list
+    table = table.take(pa.array([row.window_row for row in rows], pa.int64()))
     if list_column is not None:
-        if list_column in table.column_names:
+        if list_column in names:
             raw_texts = pa.array([row.raw_text for row in rows], pa.string())
-            table = table.set_column(table.column_names.index(list_column), list_column, raw_texts)
+            table = table.add_column(names.index(list_column), list_column, raw_texts)
         table = table.append_column(TEXT_INDEX, pa.array([row.text_index for row in rows], pa.int32()))
+    if texts_of.names:
+        truncated = [None if row.failure else row.truncated for row in rows]
+        table = table.append_column(TEXT_TRUNCATED, pa.array(truncated, pa.bool_()))
     texts = Counter(row.window_row for row in rows)
     table = table.append_column(TEXTS, pa.array([texts[row.window_row] for row in rows], pa.int32()))
     failures = [row.reported_failure or (None, None) for row in rows]

@@ -104,11 +104,11 @@ class PredictActor:
         )
 
 
-def _pair_row_ids(batch: MicroBatch) -> np.ndarray:
-    """Return the row id of each pair, int64 (pairs,), of rows that have at most one pair each."""
-    first_pairs, row_ids = batch.rows[f"{PAIR}0"].to_numpy(), np.zeros(len(batch.pairs), np.int64)
-    row_ids[first_pairs[first_pairs >= 0]] = batch.rows[ROW_ID].to_numpy()[first_pairs >= 0]
-    return row_ids
+def _pair_row_ids(batch: MicroBatch) -> pa.Array:
+    """Return the row id of each pair, of rows that have at most one pair each."""
+    first_pairs, row_of_pair = batch.rows[f"{PAIR}0"].to_numpy(), np.zeros(len(batch.pairs), np.int64)
+    row_of_pair[first_pairs[first_pairs >= 0]] = np.flatnonzero(first_pairs >= 0)
+    return batch.rows[ROW_ID].combine_chunks().take(pa.array(row_of_pair))
 
 
 def _with_results(

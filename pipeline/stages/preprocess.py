@@ -11,14 +11,23 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.metrics import FETCHED_BYTES, READ_BYTES
 from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.stages.bucketing import bucket, measure_images, pack
-from pipeline.stages.image_cells import attach_images, images_of_rows
+from pipeline.stages.image_cells import attach_images
 from pipeline.stages.micro_batch import MicroBatch, Prepared
-from pipeline.stages.output_rows import carried_columns, expand_texts, to_table, tokenize
+from pipeline.stages.output_rows import (
+    TextColumns,
+    carried_columns,
+    expand_texts,
+    to_table,
+    tokenize,
+    without_unread,
+)
 from pipeline.stages.preprocessors import preprocessor_of
+from pipeline.stages.window_parts import WindowPart, window_parts
 from pipeline.tables.column_checks import Columns
 
 
@@ -51,36 +60,60 @@ class Preprocess:
         clock = Stopwatch()
         for window in windows:
             reading = clock.lap()
-            images_of_row, fetched_bytes = images_of_rows(window, self.config, self.base)
-            fetching = clock.lap()
             if self.watch:
                 self.watch.meter.add(READ_BYTES, window.nbytes)
-                self.watch.meter.add(FETCHED_BYTES, fetched_bytes)
-                self.watch.spent(reading=reading, fetching=fetching)
-            preprocessor, config = preprocessor_of(self.config), self.config
-            rows = expand_texts(window, config.text_columns)
-            images = attach_images(rows, images_of_row)
-            measure_images(rows, images, preprocessor, self.images, config.limits.image_pixels)
-            tokenize(rows, preprocessor)
-            carried = carried_columns(window, config)
-            list_column = config.text_columns[0] if self.columns.text_is_list else None
-            for part in bucket(rows, self.tokens):
-                packed = pack(part, images, preprocessor, config.limits.image_pixels)
-                table = to_table(carried, part, packed.pair_index, list_column)
-                input_rows = len({row.window_row for row in part})
-                share = input_rows / window.num_rows
-                prepared = Prepared(
-                    input_rows=input_rows,
-                    reading=reading * share,
-                    fetching=fetching * share,
-                    decoding=clock.lap(),
-                    image_bytes=[len(images[i]) for i in dict.fromkeys(i for row in part for i in row.images)],
-                )
-                micro_batch = MicroBatch(table, packed.pairs, prepared).to_arrow()
-                decoding = prepared.decoding + clock.lap()
-                yield micro_batch  # returns once Ray Data takes more
+                self.watch.spent(reading=reading)
+            window, unread = without_unread(window)
+            begin = 0
+            for part in window_parts(window, self.config, self.base):
+                fetching, share = clock.lap(), part.rows.num_rows / window.num_rows
                 if self.watch:
-                    self.watch.spent(decoding=decoding, waiting=clock.lap())
+                    self.watch.meter.add(FETCHED_BYTES, part.fetched_bytes)
+                    self.watch.spent(fetching=fetching)
+                failures = part.failures | {
+                    row - begin: failure for row, failure in unread.items() if begin <= row < begin + part.rows.num_rows
+                }
+                yield from self._micro_batches(part, failures, clock, reading * share, fetching)
+                begin += part.rows.num_rows
+
+    def _micro_batches(
+        self, part: WindowPart, failures: dict[int, Failure], clock: Stopwatch, reading: float, fetching: float
+    ) -> Iterator[pa.Table]:
+        """Yield the micro-batches of a part of a window.
+
+        Args:
+            part: The rows and their images.
+            failures: Row of the part -> why it is not read.
+            clock: Has just been read.
+            reading: Seconds that reading the rows took.
+            fetching: Seconds that fetching their images took.
+        """
+        preprocessor, config = preprocessor_of(self.config), self.config
+        rows = expand_texts(part.rows, config.text_columns, config.limits, failures)
+        images = attach_images(rows, part.images)
+        for row in rows:
+            row.failure = failures.get(row.window_row, row.failure)
+        measure_images(rows, images, preprocessor, self.images, config.limits.image_pixels)
+        tokenize(rows, preprocessor)
+        carried = carried_columns(part.rows, config)
+        texts_of = TextColumns(config.text_columns, self.columns.text_is_list)
+        for bucketed in bucket(rows, self.tokens):
+            packed = pack(bucketed, images, preprocessor, config.limits)
+            table = to_table(carried, bucketed, packed.pair_index, texts_of)
+            input_rows = len({row.window_row for row in bucketed})
+            share = input_rows / part.rows.num_rows
+            prepared = Prepared(
+                input_rows=input_rows,
+                reading=reading * share,
+                fetching=fetching * share,
+                decoding=clock.lap(),
+                image_bytes=[len(images[i]) for i in dict.fromkeys(i for row in bucketed for i in row.images)],
+            )
+            micro_batch = MicroBatch(table, packed.pairs, prepared).to_arrow()
+            decoding = prepared.decoding + clock.lap()
+            yield micro_batch  # returns once Ray Data takes more
+            if self.watch:
+                self.watch.spent(decoding=decoding, waiting=clock.lap())
 
     def map_batch(self, window: pa.Table) -> Iterator[pa.Table]:
         """Preprocess one window, as `ray.data.Dataset.map_batches` calls it."""

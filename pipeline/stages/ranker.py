@@ -18,7 +18,6 @@ from pipeline.tables.rank_texts import RankTexts
 from vilt.inference.engine import Engine
 from vilt.inference.pairs import Pairs
 
-BEST_TEXTS = pa.list_(pa.struct([("text_id", pa.int64()), ("score", pa.float32())]))
 CANDIDATES = pa.list_(pa.struct([("text", pa.int32()), ("score", pa.float32())]))  # text: its index in the table
 COUNT_EVERY_SECONDS = 5.0
 
@@ -48,7 +47,7 @@ class Ranker:
         """
         self.predictor, self.texts, self.top_k = predictor, texts, top_k
         self.count_pairs = count_pairs or (lambda _: None)
-        self.token_ids, self.lengths = predictor.preprocessor.tokens([text or "" for text in texts.texts])
+        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens([text or "" for text in texts.texts])
         self.readable = texts.readable
         self.best_seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # of each text, ascending
         self.pairs = self.tokens = 0
@@ -60,7 +59,7 @@ class Ranker:
         """
         assert batch.row_ids is not None
         images = batch.pairs.image_index[pair_index]
-        texts_of_image = [self._texts_of(row_id) for row_id in batch.row_ids[pair_index]]
+        texts_of_image = self._texts_of(batch.row_ids.take(pa.array(pair_index)))
         counts = np.array([len(texts) for texts in texts_of_image], np.int64)
         text_index = np.concatenate([*texts_of_image, np.empty(0, np.int64)])
         image_index = np.repeat(images, counts)
@@ -71,15 +70,17 @@ class Ranker:
         scores_of_image = np.split(scores, np.cumsum(counts)[:-1])[: len(counts)]
         for texts, values in zip(texts_of_image, scores_of_image, strict=True):
             finite.append(bool(np.isfinite(values).all()))
-            best.append(self._best(texts, values))
+            best.append(np.lexsort((texts, -values))[: self.top_k])  # best first; of equal ones the first in the table
             candidates.append(self._candidates(texts, values) if finite[-1] else [])
-        return np.array(finite, dtype=bool), [pa.array(best, BEST_TEXTS), pa.array(candidates, CANDIDATES)]
+        best_texts = self._best_texts(best, texts_of_image, scores_of_image)
+        return np.array(finite, dtype=bool), [best_texts, pa.array(candidates, CANDIDATES)]
 
-    def _texts_of(self, row_id: int) -> np.ndarray:
-        """Return the indices of the texts that an image is scored against, int64, ascending."""
+    def _texts_of(self, images: pa.Array) -> list[np.ndarray]:
+        """Return the indices of the texts that each image is scored against, int64, ascending."""
         if self.texts.candidates is None:
-            return self.readable
-        return np.intersect1d(self.texts.candidates.of(int(row_id)), self.readable, assume_unique=True)
+            return [self.readable] * len(images)
+        found = self.texts.candidates.of(images)
+        return [np.intersect1d(texts, self.readable, assume_unique=True) for texts in found]
 
     def _scores(self, pairs: Pairs, text_index: np.ndarray, image_index: np.ndarray) -> np.ndarray:
         """Return the scores of pairs (text, image), float32 (n,), and count them as they are made."""
@@ -93,11 +94,14 @@ class Ranker:
         self.count_pairs(uncounted)
         return np.concatenate(parts)
 
-    def _best(self, texts: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
-        """Return the best texts of an image, best first; of equal ones the first in the table."""
-        order = np.lexsort((texts, -scores))[: self.top_k]
-        ids = self.texts.ids[texts[order]].tolist()
-        return [{"text_id": i, "score": s} for i, s in zip(ids, scores[order].tolist(), strict=True)]
+    def _best_texts(self, best: list[np.ndarray], texts: list[np.ndarray], scores: list[np.ndarray]) -> pa.ListArray:
+        """Return the column `best_texts`; of each image which texts are the best, its texts, and their scores."""
+        chosen = [np.empty(0, np.int64), *(some[order] for some, order in zip(texts, best, strict=True))]
+        values = [np.empty(0, np.float32), *(some[order] for some, order in zip(scores, best, strict=True))]
+        ids = self.texts.ids.take(pa.array(np.concatenate(chosen)))
+        pairs = pa.StructArray.from_arrays([ids, pa.array(np.concatenate(values))], ["text_id", "score"])
+        offsets = np.cumsum([0, *map(len, best)])
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pairs)
 
     def _candidates(self, texts: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
         """Return the texts among whose best images this one may be."""

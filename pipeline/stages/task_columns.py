@@ -31,14 +31,14 @@ class BatchFeatures:
         predictor: The checkpoint.
         pairs: The pairs of a micro-batch.
         top_k: How many answers or labels to keep.
-        row_ids: int64 (pairs,), the row id of each pair, if the job ranks.
+        row_ids: The row id of each pair, if the job ranks.
         vectors: float32 (n, D) features, computed once for all heads that read the same.
     """
 
     predictor: Engine
     pairs: Pairs
     top_k: int
-    row_ids: np.ndarray | None = None
+    row_ids: pa.Array | None = None
     vectors: dict[Reads, Tensor] = field(default_factory=dict)
 
     def features(self, task: str) -> Tensor:

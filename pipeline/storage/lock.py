@@ -21,6 +21,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import BusyError
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_once
+from vilt.common.json_text import read_json
 
 BEAT_SECONDS = 5.0  # between heartbeats
 DEAD_SECONDS = 4 * BEAT_SECONDS  # without a heartbeat for so long, a run elsewhere is dead
@@ -107,7 +108,7 @@ class RunLock:
         for _ in range(10):
             self.filesystem.invalidate_cache()
             try:
-                content: dict[str, Any] = json.loads(self.filesystem.cat_file(self.path))
+                content: dict[str, Any] = read_json(self.filesystem.cat_file(self.path))
                 return content
             except FileNotFoundError:
                 return {}

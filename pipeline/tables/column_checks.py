@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.common.columns import ROW_HASH, ROW_ID
 from pipeline.common.errors import ConfigError
+from pipeline.common.row_ids import DECIMAL_DIGITS, id_type
 from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 from pipeline.tables.regions import check_features
@@ -55,13 +56,29 @@ def check_id(schema: pa.Schema, id_column: str | None) -> None:
     """Check the column of ids, if there is one.
 
     Raises:
-        ConfigError: It is missing, or holds no integers.
+        ConfigError: It is missing, or its values are no ids.
     """
     if id_column is not None:
         require_column(schema, "input.id", id_column)
-        found = schema.field(id_column).type
-        if not pa.types.is_integer(found):
-            raise ConfigError(f"input.id: column {id_column!r} is {found}; row ids are integers: leave the key out")
+        require_ids(schema.field(id_column), "input.id", "leave the key out")
+
+
+def require_ids(field: pa.Field, key: str, otherwise: str) -> None:
+    """Check that the values of a column are ids.
+
+    Args:
+        field: The column.
+        key: The key of the config that names it.
+        otherwise: What to do instead, for the message.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if id_type(field.type) is None:
+        raise ConfigError(
+            f"{key}: column {field.name!r} is {field.type}; ids are integers, strings, bytes, UUIDs, decimals of up to "
+            f"{DECIMAL_DIGITS} digits, dates or timestamps (with a zone: of microseconds at most): {otherwise}"
+        )
 
 
 def _check_image(field: pa.Field, lists: bool) -> None:

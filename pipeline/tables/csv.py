@@ -19,7 +19,7 @@ LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is s
 
 
 class CsvFormat(RowFormat):
-    """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for the id column.
+    """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for ids that are integers.
 
     Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends. An
     empty value is an empty string.
@@ -38,20 +38,20 @@ class CsvFormat(RowFormat):
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
-        schema = pa.schema([(name, pa.int64() if name == options.id_column else pa.string()) for name in names])
-        end = self.delimiter.join("0" if name == options.id_column else LAST_ROW for name in names)
-        rows, last = 0, schema.empty_table()
+        schema = pa.schema([(name, pa.string()) for name in names])
+        end = self.delimiter.join(LAST_ROW for _ in names)
+        rows, last, numbers = 0, schema.empty_table(), options.id_column in names
         with file() as opened:
             for batch in _open(opened, schema, layout, f"\n{end}\n".encode()):
                 self._check(batch, rows, options)
                 rows, last = rows + batch.num_rows, batch if batch.num_rows else last
-        texts = [last[name][-1].as_py() for name in names if name != options.id_column]
-        if any(text != LAST_ROW for text in texts):
+                numbers = numbers and _are_integers(batch[options.id_column])
+        if any(last[name][-1].as_py() != LAST_ROW for name in names):
             raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
-        return Scan(schema, rows - 1)
+        return Scan(_with_ids(schema, options.id_column) if numbers else schema, rows - 1)
 
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
-        """Check that all files have the same columns."""
+        """Check that all files have the same columns; ids are strings if they are in one file."""
         first = scans[0].schema
         for path, scan in zip(paths, scans, strict=True):
             if set(scan.schema.names) != set(first.names):
@@ -59,7 +59,7 @@ class CsvFormat(RowFormat):
                     f"input.path: {path!r} has the columns {', '.join(scan.schema.names)}, "
                     f"but {paths[0]!r} has {', '.join(first.names)}"
                 )
-        return first, {}
+        return next((scan.schema for scan in scans if pa.int64() not in scan.schema.types), first), {}
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
@@ -127,6 +127,23 @@ class Layout(NamedTuple):
     delimiter: str
     quoted: bool
     names: tuple[str, ...] | None
+
+
+def _are_integers(ids: pa.Array) -> bool:
+    """Return whether all ids stand as int64 would be written; "007" does not, and an empty one is null."""
+    ids = ids.filter(pc.and_(pc.not_equal(ids, ""), pc.not_equal(ids, LAST_ROW)))
+    if not pc.all(pc.match_substring_regex(ids, "^(0|-?[1-9][0-9]{0,18})$"), min_count=0).as_py():
+        return False
+    try:
+        ids.cast(pa.int64())
+    except pa.ArrowInvalid:  # beyond 64 bits
+        return False
+    return True
+
+
+def _with_ids(schema: pa.Schema, id_column: str | None) -> pa.Schema:
+    """Return the columns with ids that are integers."""
+    return pa.schema([field.with_type(pa.int64()) if field.name == id_column else field for field in schema])
 
 
 def _open(file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"") -> pa.csv.CSVStreamingReader:

@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 from ray.data.block import BlockMetadata
 from ray.data.datasource.datasource import Datasource, ReadTask
 
-from pipeline.common.columns import ROW_HASH, ROW_KEY, ROW_SOURCE
+from pipeline.common.columns import ROW_HASH, ROW_KEY, ROW_SOURCE, UNREAD
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
+from pipeline.config.resources import WINDOW_BYTES
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
 from pipeline.tables.format import InputFile, Split, TableReader
 from pipeline.tables.provenance import content_hashes, row_sources
@@ -30,7 +32,6 @@ from pipeline.tables.provenance import content_hashes, row_sources
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
 TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
 MOST_TASKS = 20_000  # unless there were more than these
-WINDOW_BYTES = 2**30  # of rows that are bucketed together: more than Arrow's 32-bit offsets hold would fail later
 ADDED = (ROW_KEY, ROW_HASH)  # columns that every row gets
 Transform = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
@@ -45,6 +46,7 @@ class ReadPlan:
         names: The columns to hand on.
         filter: The rows to hand on; None: all.
         window_rows: How many rows to read at a time.
+        window_bytes: Most bytes of the rows that go together.
         row_source: Whether to add the column `row_source`.
     """
 
@@ -54,6 +56,7 @@ class ReadPlan:
     filter: pc.Expression | None
     window_rows: int
     row_source: bool = False
+    window_bytes: int = WINDOW_BYTES
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,16 @@ class UnreadSplit:
             if type(error) is OSError and error.errno is None:  # pyarrow's, about data
                 raise self._damaged(error) from None
             raise OSError(f"{self.file.name}: {first_line(error)}") from None
-        except pa.ArrowException as error:
+        except ConfigError:
+            raise
+        except PARSER_ERRORS as error:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> ConfigError:
         rows = f"rows {self.split.first_row:,} to {self.split.first_row + self.split.all_rows - 1:,}"
         return ConfigError(
             f"input.path: {self.file.name}, {rows}: cannot be read, the file is damaged or was changed: "
-            f"{first_line(error)}"
+            f"{parser_fault(error)}"
         )
 
     def _read(self, plan: ReadPlan) -> Iterator[pa.Table]:
@@ -118,7 +123,8 @@ class UnreadSplit:
             table = table if keep.all() else table.filter(pa.array(keep))
             table = table if plan.filter is None else table.filter(plan.filter)
             if table.num_rows:
-                out = table.select([*plan.names, *ADDED])
+                hidden = [UNREAD] if UNREAD in table.column_names else []
+                out = table.select([*plan.names, *ADDED, *hidden])
                 yield out.append_column(ROW_SOURCE, self._row_sources(table, plan)) if plan.row_source else out
         if row != self.split.first_row + self.split.all_rows:
             held = f"{row - self.split.first_row:,} rows where {self.split.all_rows:,} were counted"
@@ -127,7 +133,11 @@ class UnreadSplit:
     def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:
         files, versions = ([value] * table.num_rows for value in (self.file.name, self.file.version))
         numbers = table[ROW_KEY].to_numpy() - row_key(self.file_number)
-        return row_sources(files, versions, numbers, content_hashes(table.select(plan.names)))
+        hashes = content_hashes(table.select(plan.names))
+        if UNREAD in table.column_names:  # what a row of nulls stands for
+            unread = table[UNREAD].is_valid().to_numpy()
+            hashes[unread] ^= content_hashes(table.select([UNREAD]))[unread]
+        return row_sources(files, versions, numbers, hashes)
 
 
 class TableSource(Datasource):
@@ -166,13 +176,14 @@ class TableSource(Datasource):
 
 
 def _read(task: Sequence[UnreadSplit], plan: ReadPlan, transform: Transform) -> Iterator[pa.Table]:
-    yield from transform(windows_of((table for one in task for table in one.read(plan)), plan.window_rows))
+    tables = (table for one in task for table in one.read(plan))
+    yield from transform(windows_of(tables, plan.window_rows, plan.window_bytes))
 
 
-def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+def windows_of(tables: Iterable[pa.Table], rows: int, most_bytes: int = WINDOW_BYTES) -> Iterator[pa.Table]:
     """Yield the rows of `tables` in windows of exactly `rows` rows.
 
-    The last window may be smaller, and so is one that would hold more than `WINDOW_BYTES`.
+    The last window may be smaller, and so is one that would hold more than `most_bytes`.
     """
     held: list[pa.Table] = []
     count = size = 0
@@ -180,19 +191,24 @@ def windows_of(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         while table.num_rows:
             room = min(rows - count, table.num_rows)
             part = table.slice(0, room)
-            while part.num_rows > 1 and size + part.nbytes > WINDOW_BYTES:
+            while part.num_rows > 1 and size + part.nbytes > most_bytes:
                 part = part.slice(0, part.num_rows // 2)
-            if held and size + part.nbytes > WINDOW_BYTES:
-                yield pa.concat_tables(held)
+            if held and size + part.nbytes > most_bytes:
+                yield _joined(held)
                 held, count, size = [], 0, 0
                 continue
             held, count, size = [*held, part], count + part.num_rows, size + part.nbytes
             table = table.slice(part.num_rows)
             if count == rows:
-                yield pa.concat_tables(held)
+                yield _joined(held)
                 held, count, size = [], 0, 0
     if count:
-        yield pa.concat_tables(held)
+        yield _joined(held)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """Return tables as one; those without rows that are not read lack the column `__unread`."""
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _metadata(task: Sequence[UnreadSplit]) -> BlockMetadata:

@@ -31,14 +31,14 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, sto
     Raises:
         ConfigError: There are no files of a table, or the files are of several formats.
     """
-    marked = None if spec.files else _marked_at(filesystem, path.rstrip("/"))
+    marked = None if spec.files else marked_at(filesystem, path.rstrip("/"))
     if marked is not None:
         _check_format(marked, spec)
         return marked.list_marked(filesystem, path.rstrip("/"), spec, storage)
     found, folder = _find(filesystem, path, spec)
     alone = list(found) == [path]
     if not alone:
-        _refuse_within(filesystem, folder, found, spec)
+        _refuse_within(filesystem, folder, found, spec.path)
     chosen, paths = _choose(found, folder, alone or spec.files is not None, spec)
     if isinstance(chosen, PathListFormat):
         ends = tuple(end for known in registry.FORMATS if not known.fallback for end in known.extensions)
@@ -93,6 +93,24 @@ def _choose(
     )
 
 
+def check_plain(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], key: str) -> None:
+    """Check that the files of a folder are all there is to a table: that no log says which of them count.
+
+    Args:
+        filesystem: The storage.
+        folder: The folder.
+        found: The files below it, by path.
+        key: The key of the config that names it.
+
+    Raises:
+        ConfigError: A log does.
+    """
+    try:
+        _refuse_within(filesystem, folder.rstrip("/"), found, full_uri(filesystem, folder))
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("input.path", key, 1)) from None
+
+
 def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
     """Return what is at a path, by path, and the folder above all of it."""
     if spec.files is not None:
@@ -109,7 +127,7 @@ def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple
     raise ConfigError(f"input.path: {spec.path!r} does not exist")
 
 
-def _marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:
+def marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:
     """Return the format that a folder is a table of by what stands beside its files."""
     return next((known for known in registry.FORMATS if known.marks(filesystem, folder)), None)
 
@@ -123,23 +141,23 @@ def _check_format(marked: TableFormat, spec: InputConfig) -> None:
         )
 
 
-def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], spec: InputConfig) -> None:
+def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], path: str) -> None:
     """Refuse files of a table with a log, or folders of such tables: which of them are a table the log alone says."""
     for known in registry.FORMATS:
         if known.marker is not None:
-            for path in found:
-                if match := known.marker.search(path.removeprefix(folder)):
-                    root = f"{folder}{path.removeprefix(folder)[: match.start()]}"
+            for file in found:
+                if match := known.marker.search(file.removeprefix(folder)):
+                    root = f"{folder}{file.removeprefix(folder)[: match.start()]}"
                     raise ConfigError(
-                        f"input.path: {spec.path!r} holds {known.title}, {full_uri(filesystem, root)!r}: name the "
+                        f"input.path: {path!r} holds {known.title}, {full_uri(filesystem, root)!r}: name the "
                         "table's folder"
                     )
     above = folder
     for _ in range(LEVELS_ABOVE):
-        marked = _marked_at(filesystem, above)
+        marked = marked_at(filesystem, above)
         if marked is not None and (marked.marker is not None or above == folder):
             raise ConfigError(
-                f"input.path: {spec.path!r} is within {full_uri(filesystem, above)!r}, {marked.title}, whose log says "
+                f"input.path: {path!r} is within {full_uri(filesystem, above)!r}, {marked.title}, whose log says "
                 "which of its files are the table: name the table's folder, and choose rows with input.filter"
             )
         above = above.rpartition("/")[0]

@@ -19,9 +19,11 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
+from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
+from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
@@ -119,10 +121,12 @@ class OpenOptions:
     """What a config says about opening a table.
 
     Attributes:
-        id_column: The column of ids; CSV reads it as integers.
+        id_column: The column of ids; CSV reads integers there as such.
         text_columns: Columns of texts: if they are stored as binary, they are read as strings.
         filter: Which rows to read, see `pipeline.tables.filter_expression`.
         image_bytes: Most bytes of an image that is a member of a tar.
+        row_bytes: Most bytes of a JSON line, and of a text or JSON that is a member of a tar.
+        json_depth: Most levels of lists and objects in JSON.
         fixed_text: A text for all rows, as a column.
         column_names: The columns of CSV files without a header line.
         quotes: Whether double quotes enclose values of CSV files; None: what the format says.
@@ -132,6 +136,8 @@ class OpenOptions:
     text_columns: tuple[str, ...] = ()
     filter: str | None = None
     image_bytes: int = MAX_IMAGE_BYTES
+    row_bytes: int = ROW_BYTES
+    json_depth: int = MAX_DEPTH
     fixed_text: str | None = None
     column_names: tuple[str, ...] | None = None
     quotes: bool | None = None
@@ -162,6 +168,8 @@ class OpenedTable:
         filter: The rows to read, checked against the schema.
         unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
             runs without them.
+        metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
+            files share.
     """
 
     files: list[OpenedFile]
@@ -169,6 +177,7 @@ class OpenedTable:
     reader: TableReader
     filter: Filter | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.json
 
-from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
+from pipeline.tables.json_lines import Lines, read_lines
 from pipeline.tables.json_types import JsonColumns, Row, has_null, to_table
-from pipeline.tables.row_format import OpenFile, RowFormat, Scan
+from pipeline.tables.row_format import OpenFile, RowFormat, Scan, unread_row
+from vilt.common.json_text import open_levels, read_json
 
+OPEN_LEVELS = 1000  # that pyarrow, to which a line end is a blank, takes without an overflow of the stack
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16}\d*\s*[,}\]\s]")  # which a double may not hold
 
 
@@ -30,31 +33,32 @@ class JsonLinesFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Parse all lines. See `RowFormat`."""
-        del options
-        columns, rows, line = JsonColumns(), 0, 1
+        columns, rows = JsonColumns(), 0
         with file() as opened:
-            for block in _blocks(opened):
-                table = _infer(block)
+            for lines in read_lines(opened, options.row_bytes, options.json_depth):
+                if lines.failure:
+                    rows += 1
+                    continue
+                table = _infer(lines.data)
                 if table is None:
-                    parsed = _parse_lines(block, line)
+                    parsed = _parse_lines(lines)
                     columns.add_rows(parsed)
                     rows += len(parsed)
                 else:
                     if faults := columns.add_table(table):
-                        columns.locate(faults, _parse_lines(block, line))
+                        columns.locate(faults, _parse_lines(lines))
                     rows += table.num_rows
-                line += block.count(b"\n")
         return Scan(columns.schema, rows, columns)
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
-        del options
-        line = 1
         nulls = any(kind.num_fields and has_null(kind) for kind in columns.types)  # of which pyarrow 26 makes bad lists
-        for block in _blocks(file):
-            table = None if nulls else _parse_as(block, columns)
-            yield table if table is not None else to_table([row for _, row in _parse_lines(block, line)], columns)
-            line += block.count(b"\n")
+        for lines in read_lines(file, options.row_bytes, options.json_depth):
+            if lines.failure:
+                yield unread_row(columns, lines.failure)
+                continue
+            table = None if nulls else _parse_as(lines.data, columns)
+            yield table if table is not None else to_table([row for _, row in _parse_lines(lines)], columns)
 
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
         """Join the columns of all files."""
@@ -73,19 +77,10 @@ def unify_json(paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, 
     return joined.schema, joined.unreadable
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the file in blocks of whole lines."""
-    rest = b""
-    while block := file.read(row_format.BLOCK_BYTES):
-        head, end, rest = (rest + block).rpartition(b"\n")
-        if head.strip():
-            yield head + end
-    if rest.strip():
-        yield rest
-
-
 def _infer(block: bytes) -> pa.Table | None:
     """Return a block as pyarrow understands it, but with strings for dates; None if it does not, or might round."""
+    if open_levels(block) > OPEN_LEVELS:
+        return None
     try:
         table = _parse(block, pa.json.ParseOptions(unexpected_field_behavior="infer"))
         schema = pa.schema([(field.name, _without_dates(field.type)) for field in table.schema])
@@ -100,6 +95,8 @@ def _infer(block: bytes) -> pa.Table | None:
 
 def _parse_as(block: bytes, columns: pa.Schema) -> pa.Table | None:
     """Return a block with these columns; None if pyarrow refuses it."""
+    if open_levels(block) > OPEN_LEVELS:
+        return None
     try:
         return _parse(block, pa.json.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"))
     except pa.ArrowInvalid:
@@ -113,19 +110,21 @@ def _parse(block: bytes, options: pa.json.ParseOptions) -> pa.Table:
     return table if schema is None or options.unexpected_field_behavior == "infer" else table.select(schema.names)
 
 
-def _parse_lines(block: bytes, first_line: int) -> list[tuple[str, Row]]:
-    """Return the objects of a block, each with its line. Raises ValueError that names the line."""
+def _parse_lines(lines: Lines) -> list[tuple[str, Row]]:
+    """Return the objects of some lines, each with its line. Raises ValueError that names the line."""
     rows: list[tuple[str, Row]] = []
-    for number, line in enumerate(block.split(b"\n"), first_line):
+    for number, line in enumerate(lines.data.split(b"\n"), lines.first):
         if not line.strip():
             continue
         where = f"line {number:,}"
         try:
-            value: Any = json.loads(line)
+            value: Any = read_json(line, sys.maxsize)  # deep ones are not here
         except UnicodeDecodeError:
-            value = json.loads(line.decode(errors="surrogateescape"))
+            value = read_json(line.decode(errors="surrogateescape"), sys.maxsize)
         except json.JSONDecodeError as error:
             raise ValueError(f"{where}, column {error.colno}: {error.msg}") from None
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
         if not isinstance(value, dict):
             kind = "a JSON list" if isinstance(value, list) else f"a {type(value).__name__}"
             raise ValueError(f"{where}: {kind}; JSON lines are one object a line")

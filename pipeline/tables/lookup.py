@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.common.columns import ROW_ID, ROW_KEY
+from pipeline.common.row_ids import keys_of
 from pipeline.common.row_ranges import row_key
 from pipeline.tables.table import TableFiles, read_columns, with_row_id
 
@@ -17,17 +20,35 @@ ID_ROWS = 2**17  # whose ids are read at a time
 ROWS = 64  # of a Parquet row group, held at a time
 
 
-def find_ids(table: TableFiles, id_column: str | None, ids: Collection[int]) -> dict[int, int]:
-    """Return row_id -> key of the rows with one of these ids, the first of each id. Only the ids are read."""
-    asked, out = np.array(sorted(ids), np.int64), dict[int, int]()
+def find_ids(table: TableFiles, id_column: str | None, ids: Collection[Any]) -> dict[Any, int]:
+    """Return id -> key of the rows with one of these ids, the first of each id. Only the ids are read.
+
+    Args:
+        table: The table.
+        id_column: The column of ids; None if they are hashes.
+        ids: The ids, as Arrow gives them in Python; None finds nothing.
+    """
+    asked, out = [one for one in dict.fromkeys(ids) if one is not None], dict[Any, int]()
     for rows in read_columns(table, [id_column] if id_column else [], ID_ROWS):
         found = with_row_id(rows, id_column)
-        row_ids = found[ROW_ID].to_numpy()
-        for i in np.flatnonzero(np.isin(row_ids, asked)):
-            out.setdefault(int(row_ids[i]), found[ROW_KEY][int(i)].as_py())
+        try:
+            wanted = keys_of(_as_ids(asked, found[ROW_ID].type))
+        except (pa.ArrowException, TypeError, OverflowError):  # the column holds other ids now
+            return {}
+        at = pc.index_in(keys_of(found[ROW_ID]), wanted).combine_chunks()
+        for i in np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False)):
+            out.setdefault(asked[at[int(i)].as_py()], found[ROW_KEY][int(i)].as_py())
         if len(out) == len(asked):
             break
     return out
+
+
+def _as_ids(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return Python values as ids of a type."""
+    if isinstance(kind, pa.BaseExtensionType):
+        stored = [one.bytes if isinstance(one, UUID) else one for one in values]
+        return pa.ExtensionArray.from_storage(kind, pa.array(stored, kind.storage_type))
+    return pa.array(values, kind)
 
 
 def read_rows(table: TableFiles, keys: Collection[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:

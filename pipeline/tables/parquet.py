@@ -33,7 +33,9 @@ from pipeline.tables.parquet_footers import (
     common_int96_unit,
     read_footers,
     schema_with_unit,
+    shared_metadata,
 )
+from pipeline.tables.parquet_sizes import rows_within
 from pipeline.tables.partitions import Partitions, find_partitions
 from pipeline.tables.schemas import conform, unify_readable
 from pipeline.tables.stored_parquet import stored_parquet
@@ -77,7 +79,8 @@ class ParquetFormat(TableFormat):
                 splits = count_passing(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
 
-        return OpenedTable(list(in_threads(opened, range(len(files)))), schema, reader, condition, unreadable)
+        splits = list(in_threads(opened, range(len(files))))
+        return OpenedTable(splits, schema, reader, condition, unreadable, shared_metadata(footers))
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
@@ -116,8 +119,8 @@ class ParquetReader:
         ) as opened:
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
-            size = _size(opened.metadata.row_group(split.row_group), set(names))
-            rows = max(1, min(rows, BATCH_BYTES * split.all_rows // max(1, size)))
+            stored_at = (self.filesystem, file.path)
+            rows = rows_within(opened, split.row_group, set(names), BATCH_BYTES, rows, stored_at)
             while given < split.all_rows:
                 seen = 0
                 try:
@@ -132,16 +135,6 @@ class ParquetReader:
                     if rows == 1:
                         raise
                     rows = max(1, rows // 8)
-
-
-def _size(group: pq.RowGroupMetaData, names: set[str]) -> int:
-    """Return the uncompressed bytes of some columns of a row group, their fields included."""
-    size = 0
-    for column in map(group.column, range(group.num_columns)):
-        parts = column.path_in_schema.split(".")
-        if any(".".join(parts[:i]) in names for i in range(1, len(parts) + 1)):
-            size += column.total_uncompressed_size
-    return size
 
 
 def splits_of(groups: Iterable[RowGroup]) -> list[Split]:

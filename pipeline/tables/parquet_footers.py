@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -35,12 +36,14 @@ class Footer(NamedTuple):
         groups: The row groups.
         int96: The paths of the columns of times that are stored as INT96.
         unreadable: Columns of types that cannot be converted -> why.
+        metadata: Keys and values that other programs have written.
     """
 
     schema: pa.Schema
     groups: list[RowGroup]
     int96: tuple[str, ...]
     unreadable: dict[str, str]
+    metadata: dict[str, str]
 
 
 def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
@@ -55,11 +58,20 @@ def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
     """
     schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
+    known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     footers = []
     for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
+        metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
         key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
-        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema)))
+        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
     return footers
+
+
+def shared_metadata(footers: list[Footer]) -> dict[str, str]:
+    """Return the keys and values that all files share."""
+    distinct = list({id(footer.metadata): footer.metadata for footer in footers}.values())
+    first, *others = distinct or [{}]
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
 def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
@@ -116,6 +128,7 @@ def columns_outside(
 def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
     try:
         fragment = asked_again(lambda: _complete(path, filesystem), path)
+        metadata = _metadata(fragment.metadata.metadata or {})
         groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
         schema = fragment.physical_schema.remove_metadata()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -125,11 +138,44 @@ def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
+    if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
+        schema = _with_uuids(schema, fragment.metadata.schema)
     odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
     fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
     schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
-    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd)
+    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd, metadata)
+
+
+def _with_uuids(schema: pa.Schema, stored: pq.ParquetSchema) -> pa.Schema:
+    """Return the schema with the type of UUIDs, which files that pyarrow did not write name in their own terms."""
+    if not hasattr(pa, "uuid"):  # before pyarrow 18
+        return schema
+    leaves = map(stored.column, range(len(stored)))
+    uuids = {leaf.path for leaf in leaves if leaf.logical_type.type == "UUID"}
+    return pa.schema([field.with_type(pa.uuid()) if field.name in uuids else field for field in schema])
+
+
+def _metadata(values: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return what other programs say in a footer, without what is of its file alone: pandas' numbers of rows."""
+    out = {}
+    for key, value in values.items():
+        if key == b"ARROW:schema" or key.startswith(b"vilt."):
+            continue
+        try:
+            name, text = key.decode(), value.decode()
+            out[name] = _without_row_numbers(text) if name == "pandas" else text
+        except ValueError:  # not text, or not the JSON that pandas writes
+            continue
+    return out
+
+
+def _without_row_numbers(text: str) -> str:
+    """Return pandas' description of a table without an index that counts rows: results have other rows."""
+    values = json.loads(text)
+    if isinstance(values, dict) and isinstance(values.get("index_columns"), list):
+        values["index_columns"] = [one for one in values["index_columns"] if isinstance(one, str)]
+    return json.dumps(values)
 
 
 def _complete(path: str, filesystem: pa.fs.FileSystem) -> ds.ParquetFileFragment:

@@ -6,8 +6,11 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.common.error_codes import Failure
+from pipeline.common.row_ids import keys_of, shown_id
 
 
 @dataclass(frozen=True)
@@ -15,21 +18,19 @@ class Candidates:
     """Which texts each image is read with.
 
     Attributes:
-        images: int64 (images,), sorted ids.
+        images: The keys of the images' ids, sorted; see `pipeline.common.row_ids`.
         begins: int64 (images + 1,), where the texts of each image begin in `texts`.
         texts: int64, positions in the table of texts.
     """
 
-    images: np.ndarray
+    images: pa.Array
     begins: np.ndarray
     texts: np.ndarray
 
-    def of(self, image: int) -> np.ndarray:
-        """Return the positions of the texts that an image is read with, int64."""
-        at = int(np.searchsorted(self.images, image))
-        if at == len(self.images) or self.images[at] != image:
-            return self.texts[:0]
-        return self.texts[self.begins[at] : self.begins[at + 1]]
+    def of(self, images: pa.Array) -> list[np.ndarray]:
+        """Return the positions of the texts that each image is read with, int64; images: their ids."""
+        found = pc.index_in(keys_of(images), self.images).to_pylist()
+        return [self.texts[:0] if at is None else self.texts[self.begins[at] : self.begins[at + 1]] for at in found]
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class RankTexts:
     """The texts of a rank job.
 
     Attributes:
-        ids: int64 (n,).
+        ids: The ids, of any type of `pipeline.common.row_ids`.
         texts: The texts; None if one is null.
         candidates: Which texts each image is read with; None: all.
     """
 
-    ids: np.ndarray
+    ids: pa.Array
     texts: list[str | None]
     candidates: Candidates | None
 
@@ -65,7 +66,17 @@ class RankTexts:
     @property
     def fingerprint(self) -> str:
         """Return a hash of all texts, ids and candidates."""
-        found = hashlib.sha256(self.ids.tobytes() + repr(self.texts).encode())
-        for array in vars(self.candidates).values() if self.candidates else ():
-            found.update(array.tobytes())
+        found = hashlib.sha256(_bytes(self.ids) + repr(self.texts).encode())
+        if self.candidates:
+            found.update(_bytes(self.candidates.images))
+            found.update(self.candidates.begins.tobytes())
+            found.update(self.candidates.texts.tobytes())
         return found.hexdigest()
+
+
+def _bytes(ids: pa.Array) -> bytes:
+    """Return ids as bytes: other ids give other bytes."""
+    if pa.types.is_integer(ids.type):
+        numbers: np.ndarray = ids.cast(pa.int64(), safe=False).to_numpy()
+        return numbers.tobytes()
+    return repr([str(ids.type), *map(shown_id, ids)]).encode()

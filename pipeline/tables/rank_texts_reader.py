@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.row_ids import from_keys, id_type, ids_of, key_type, keys_of, shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.tables.column_checks import require_ids
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import InputTable, open_files, read_columns
@@ -28,39 +30,46 @@ def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
         raise ConfigError(f"texts.path: {spec.path!r} holds no texts")
     if not pa.types.is_string(table[spec.text].type) and not pa.types.is_large_string(table[spec.text].type):
         raise ConfigError(f"texts.text: column {spec.text!r} is {table[spec.text].type}; a text is a string")
-    ids = np.arange(table.num_rows) if spec.id is None else _ids(table, spec.id, "texts.id")
-    if len(np.unique(ids)) < len(ids):
-        values, counts = np.unique(ids, return_counts=True)
-        raise ConfigError(f"texts.id: {spec.id!r} names several texts with {values[counts > 1][0]}; ids are unique")
+    ids = pa.array(np.arange(table.num_rows)) if spec.id is None else _ids(table, spec.id, "texts.id")
+    counts = pc.value_counts(keys_of(ids))
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(twice):
+        first = shown_id(from_keys(twice.field("values"), ids.type)[0])
+        raise ConfigError(f"texts.id: {spec.id!r} names several texts with {first}; ids are unique")
     texts = table[spec.text].to_pylist()
     candidates = _read_candidates(config, ids, images) if spec.candidates else None
     return RankTexts(ids, texts, candidates)
 
 
-def _read_candidates(config: JobConfig, text_ids: np.ndarray, images: InputTable) -> Candidates:
+def _read_candidates(config: JobConfig, text_ids: pa.Array, images: InputTable) -> Candidates:
     assert config.texts is not None
     assert config.texts.candidates is not None
     assert config.input.id is not None
     key, columns = "texts.candidates", ["text_id", "image_id"]
     table = _read(config, InputConfig(path=config.texts.candidates), key, columns)
-    text, image = (_ids(table, name, key) for name in columns)
-    known = np.sort(
-        np.concatenate([_ids(t, config.input.id, "input.id") for t in read_columns(images, [config.input.id], WINDOW)])
+    image_type = id_type(images.schema.field(config.input.id).type)
+    text, image = (
+        _keys(table, name, key, kind) for name, kind in zip(columns, (text_ids.type, image_type), strict=True)
     )
-    order = np.argsort(text_ids)
-    _check_known(text, text_ids[order], "text_id")
-    _check_known(image, known, "image_id")
-    place = order[np.searchsorted(text_ids[order], text)]
-    pairs = np.unique(np.stack([image, place], 1), axis=0)  # sorted by image, then by text
-    distinct, begins = np.unique(pairs[:, 0], return_index=True)
-    return Candidates(distinct, np.append(begins, len(pairs)), np.ascontiguousarray(pairs[:, 1]))
+    known = [
+        keys_of(_ids(rows, config.input.id, "input.id")) for rows in read_columns(images, [config.input.id], WINDOW)
+    ]
+    _check_known(text, keys_of(text_ids), "text_id")
+    _check_known(image, pa.concat_arrays(known), "image_id")
+    distinct = pc.unique(image)
+    distinct = distinct.take(pc.sort_indices(distinct))
+    places = pc.index_in(image, distinct), pc.index_in(text, keys_of(text_ids))
+    pairs = np.unique(np.stack([place.to_numpy().astype(np.int64) for place in places], 1), axis=0)
+    begins = np.searchsorted(pairs[:, 0], np.arange(len(distinct) + 1)).astype(np.int64)
+    return Candidates(distinct, begins, np.ascontiguousarray(pairs[:, 1]))
 
 
-def _check_known(ids: np.ndarray, known: np.ndarray, column: str) -> None:
-    """Check that all ids are among the sorted `known`; raise ConfigError that counts and lists the others."""
-    unknown = np.unique(ids[~np.isin(ids, known)])
+def _check_known(ids: pa.Array, known: pa.Array, column: str) -> None:
+    """Check that all keys are among the known ones; raise ConfigError that counts and lists the others."""
+    unknown = pc.unique(ids.filter(pc.invert(pc.is_in(ids, known))))
     if len(unknown):
-        some = ", ".join(map(str, unknown[:EXAMPLES].tolist()))
+        unknown = unknown.take(pc.sort_indices(unknown))
+        some = ", ".join(map(shown_id, unknown[:EXAMPLES]))
         more = ", ..." if len(unknown) > EXAMPLES else ""
         raise ConfigError(f"texts.candidates: {len(unknown):,} values of {column} are unknown: {some}{more}")
 
@@ -79,11 +88,21 @@ def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> p
         raise ConfigError(f"{key}: cannot read {spec.path!r}: {first_line(error)}") from None
 
 
-def _ids(table: pa.Table, name: str, key: str) -> np.ndarray:
-    """Return int64 ids. Raises ConfigError if they are no integers, or null."""
+def _ids(table: pa.Table, name: str, key: str) -> pa.Array:
+    """Return ids. Raises ConfigError if values of the column are none, or null."""
     column = table[name]
-    if not pa.types.is_integer(column.type) or column.null_count:
-        what = f"{column.null_count} nulls" if pa.types.is_integer(column.type) else str(column.type)
-        raise ConfigError(f"{key}: column {name!r} holds {what}; ids are integers")
-    ids: np.ndarray = pc.cast(column, pa.int64(), safe=False).to_numpy()
-    return ids
+    require_ids(table.schema.field(name), key, "name a column of ids")
+    if column.null_count:
+        raise ConfigError(f"{key}: column {name!r} holds {column.null_count} nulls; each row needs an id")
+    return ids_of(column).combine_chunks()
+
+
+def _keys(table: pa.Table, name: str, key: str, kind: pa.DataType) -> pa.Array:
+    """Return the keys of ids that are ids of type `kind` elsewhere. Raises ConfigError if they cannot be."""
+    ids = _ids(table, name, key)
+    try:
+        return keys_of(ids).cast(key_type(kind))
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"{key}: column {name!r} is {ids.type}, and the ids it names are {kind}: {first_line(error)}"
+        ) from None

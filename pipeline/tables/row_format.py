@@ -7,7 +7,6 @@ file is named before any work is done.
 
 from __future__ import annotations
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,10 @@ from typing import IO
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.columns import UNREAD, UNREAD_TYPE
+from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.json_types import JsonColumns
@@ -49,7 +51,10 @@ class RowFormat(TableFormat):
 
     @abstractmethod
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
-        """Yield all rows of one file, in order, with at least these columns, null if the file lacks them."""
+        """Yield all rows of one file, in order, with at least these columns, null if the file lacks them.
+
+        Rows that are not read have a reason in the column `__unread`, see `unread_row`; other tables lack it.
+        """
 
     @abstractmethod
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
@@ -75,8 +80,8 @@ class RowFormat(TableFormat):
 
         try:
             return asked_again(lambda: self.scan(file, options), path)
-        except (ValueError, pa.ArrowException, EOFError, zlib.error) as error:  # the last two: of gzip
-            raise ConfigError(f"input.path: {path!r} is damaged or no such table: {first_line(error)}") from None
+        except PARSER_ERRORS as error:
+            raise ConfigError(f"input.path: {path!r} is damaged or no such table: {parser_fault(error)}") from None
         except STORAGE_ERRORS as error:
             raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
 
@@ -94,4 +99,10 @@ class RowReader:
         del split, rows
         with self.filesystem.open(file.path, "rb", compression="infer") as opened:
             for table in self.format.parse(opened, columns, self.options):
-                yield table.select(columns.names)
+                yield table.select([*columns.names, *(name for name in (UNREAD,) if name in table.column_names)])
+
+
+def unread_row(columns: pa.Schema, failure: Failure) -> pa.Table:
+    """Return a row of nulls, with the reason why it is not read in the column `__unread`."""
+    nulls = pa.table({column.name: pa.nulls(1, column.type) for column in columns})
+    return nulls.append_column(UNREAD, pa.array([failure._asdict()], UNREAD_TYPE))

@@ -11,7 +11,9 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.tables.format import StoredRows
+from pipeline.tables.parquet_sizes import rows_within
 from pipeline.tables.parquet_values import int96_times, refuse_unless_one_unit
+from pipeline.tables.schemas import plain
 
 READ_BYTES = 2**24  # of a row group, held at a time
 READ_ROWS = 2**20
@@ -34,23 +36,30 @@ def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[Sto
     with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) as opened:
         leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]
         all_int96 = bool(times.columns) and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
-        yield StoredRows(opened.schema_arrow, _compression(opened.metadata), _ranges(opened), all_int96)
+        plain_schema = pa.schema([field.with_type(plain(field.type)) for field in opened.schema_arrow])
+        schema = plain_schema.with_metadata(opened.schema_arrow.metadata)
+        yield StoredRows(schema, _compression(opened.metadata), _ranges(opened, schema, (filesystem, path)), all_int96)
 
 
-def _ranges(opened: pq.ParquetFile) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
+def _ranges(
+    opened: pq.ParquetFile, schema: pa.Schema, stored: tuple[pyarrow.fs.FileSystem, str]
+) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
     """Yield a range for each row group."""
     first = 0
     for number in range(opened.num_row_groups):
-        group = opened.metadata.row_group(number)
-        row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
-        rows = min(max(1, READ_BYTES // row_bytes), READ_ROWS)
-        yield first, group.num_rows, partial(_read_group, opened, number, rows)
-        first += group.num_rows
+        rows = opened.metadata.row_group(number).num_rows
+        yield first, rows, partial(_read_group, opened, number, schema, stored)
+        first += rows
 
 
-def _read_group(opened: pq.ParquetFile, number: int, rows: int) -> Iterator[pa.Table]:
+def _read_group(
+    opened: pq.ParquetFile, number: int, schema: pa.Schema, stored: tuple[pyarrow.fs.FileSystem, str]
+) -> Iterator[pa.Table]:
+    """Yield a row group in parts; views, of which Arrow cannot take some rows, as what a file stores for them."""
+    rows = rows_within(opened, number, set(opened.schema_arrow.names), READ_BYTES, READ_ROWS, stored)
     for batch in opened.iter_batches(rows, row_groups=[number]):
-        yield pa.Table.from_batches([batch])
+        part = pa.Table.from_batches([batch])
+        yield part if part.schema.types == schema.types else part.cast(schema)
 
 
 def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:

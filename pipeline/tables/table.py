@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS
+from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
 from pipeline.common.errors import ConfigError
+from pipeline.common.row_ids import ids_of
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import FixedText, InputConfig
 from pipeline.config.job import JobConfig
@@ -45,6 +45,7 @@ class TableFiles:
         schema: The columns of all files together.
         filter: The rows to read; None: all.
         unreadable: Columns that are not in `schema` -> why they cannot be read.
+        metadata: Keys and values of the files' footers, see `OpenedTable`.
         version: The version of the table, in words; "" if its format has none.
     """
 
@@ -56,6 +57,7 @@ class TableFiles:
     schema: pa.Schema
     filter: Filter | None
     unreadable: Mapping[str, str]
+    metadata: Mapping[str, str]
     version: str
 
     @property
@@ -173,6 +175,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.schema,
         opened.filter,
         opened.unreadable,
+        opened.metadata,
         listing.version,
     )
 
@@ -188,9 +191,15 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         ConfigError: A file or a column is wrong.
     """
     spec = config.input
-    fixed = spec.text.fixed if isinstance(spec.text, FixedText) else None
-    texts, most = tuple(config.text_columns), config.limits.image_bytes
-    options = replace(_options(spec), text_columns=texts, image_bytes=most, fixed_text=fixed)
+    limits = config.limits
+    options = replace(
+        _options(spec),
+        text_columns=tuple(config.text_columns),
+        image_bytes=limits.image_bytes,
+        row_bytes=limits.row_bytes,
+        json_depth=limits.json_depth,
+        fixed_text=spec.text.fixed if isinstance(spec.text, FixedText) else None,
+    )
     table = open_listed(listing or list_table(spec, config.storage), options)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     table.check_readable(None if spec.columns is None else [*named, *spec.columns])
@@ -198,7 +207,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         columns, schema = check_columns(table.schema, config), table.schema
     except ConfigError as error:
         raise ConfigError(f"{error}{table.format.hint}") from None
-    for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE):
+    for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE, UNREAD):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
@@ -223,7 +232,8 @@ def read(
         transform: Windows of `batch.window_rows` rows -> the rows of the Dataset; it runs in the read tasks.
         label_selector: Labels of the nodes to read on; None: any.
     """
-    plan = replace(read_plan(table, config.batch.window_rows), row_source=config.output.format == "delta")
+    batch, delta = config.batch, config.output.format == "delta"
+    plan = replace(read_plan(table, batch.window_rows), row_source=delta, window_bytes=batch.window_bytes)
     source = TableSource(table.unread(done), plan, transform)
     return ray.data.read_datasource(
         source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=label_selector
@@ -239,14 +249,17 @@ def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> I
     """Yield the rows of the table in order, with these columns, `__row_key` and `row_hash`, in this process."""
     plan = table.plan(names, window_rows)
     for unread in table.unread(RowSet.none()):
-        yield from unread.read(plan)
+        for rows in unread.read(plan):
+            yield rows.drop_columns([UNREAD]) if UNREAD in rows.column_names else rows
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
-    """Return `rows` with an int64 column `row_id`: the user's ids, or the 64 bits of the row hash."""
+    """Return `rows` with the column `row_id`: the user's ids, in their type, or the 64 bits of the row hash, int64."""
     if id_column is None:
         ids = pa.chunked_array([chunk.view(pa.int64()) for chunk in rows[ROW_HASH].chunks], pa.int64())
         return rows.drop_columns([ROW_HASH]).append_column(ROW_ID, ids)
     rows = rows.drop_columns([ROW_HASH]) if ROW_HASH in rows.column_names else rows
-    ids = pc.cast(rows[id_column], pa.int64(), safe=False)  # of uint64, the same 64 bits
-    return rows if id_column == ROW_ID else rows.append_column(ROW_ID, ids)
+    ids = ids_of(rows[id_column])
+    if id_column == ROW_ID:
+        return rows.set_column(rows.column_names.index(ROW_ID), ROW_ID, ids)
+    return rows.append_column(ROW_ID, ids)

@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
+from pipeline.common.error_codes import Failure
+from pipeline.config.limits import ROW_BYTES
+
 IMAGES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "jif", "pjp", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib"}
     | {"tif", "tiff", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"}
 )
-MAX_TEXT_BYTES = 2**24  # of a .txt or .json
 READ_BYTES = 2**20  # of an image, at a time
 ZEROS = tarfile.NUL * tarfile.BLOCKSIZE  # ends an archive
 
 
 @dataclass
 class Sample:
-    """One sample: its key, the extensions of its members, and the contents of those that are read."""
+    """One sample: its key, the extensions of its members, the contents of those that are read, or why they are not."""
 
     key: str
     extensions: set[str] = field(default_factory=set)
     image: bytes | None = None
     text: bytes | None = None
     json: bytes | None = None
+    failure: Failure | None = None
 
     @property
     def size(self) -> int:
@@ -32,14 +35,24 @@ class Sample:
         return len(self.image or b"") + len(self.text or b"") + len(self.json or b"") + len(self.key)
 
 
-def read_samples(file: IO[bytes], max_image_bytes: int) -> Iterator[Sample]:
-    """Yield the samples of a tar. Of an image at most `max_image_bytes` + 1 bytes are read."""
+def read_samples(file: IO[bytes], max_image_bytes: int, max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
+    """Yield the samples of a tar.
+
+    Args:
+        file: The tar.
+        max_image_bytes: One byte more than these are read of an image.
+        max_text_bytes: Most bytes of a text or JSON.
+    """
     for tar in _archives(file):
-        yield from _samples(tar, max_image_bytes + 1)
+        yield from _samples(tar, max_image_bytes + 1, max_text_bytes)
 
 
-def scan_samples(file: IO[bytes]) -> Iterator[Sample]:
+def scan_samples(file: IO[bytes], max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
     """Yield the samples of a tar without their images.
+
+    Args:
+        file: The tar.
+        max_text_bytes: Most bytes of a text or JSON.
 
     Raises:
         ValueError: The tar is damaged or cut off, or its samples cannot be told apart.
@@ -47,7 +60,7 @@ def scan_samples(file: IO[bytes]) -> Iterator[Sample]:
     seen: dict[str, frozenset[str]] = {}
     try:
         for tar in _archives(file):
-            for sample in _samples(tar, None):
+            for sample in _samples(tar, None, max_text_bytes):
                 _check(sample, seen.get(sample.key))
                 seen[sample.key] = frozenset(sample.extensions) | seen.get(sample.key, frozenset())
                 yield sample
@@ -80,8 +93,14 @@ def _archives(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
             return
 
 
-def _samples(tar: tarfile.TarFile, image_bytes: int | None) -> Iterator[Sample]:
-    """Yield samples. image_bytes: how many bytes of an image to read; None: no image."""
+def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> Iterator[Sample]:
+    """Yield samples.
+
+    Args:
+        tar: The archive.
+        image_bytes: How many bytes of an image to read; None: no image.
+        text_bytes: Most bytes of a text or JSON.
+    """
     sample: Sample | None = None
     for member in tar:
         name = member.name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # if it is not UTF-8
@@ -101,10 +120,12 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None) -> Iterator[Sample]:
                     sample.image = _read(content, image_bytes)
         elif extension in ("txt", "json"):
             with _content(tar, member) as content:
-                data = content.read(MAX_TEXT_BYTES + 1)
-            if len(data) > MAX_TEXT_BYTES:
-                raise ValueError(f"{name} has more than {MAX_TEXT_BYTES} bytes")
-            setattr(sample, {"txt": "text", "json": "json"}[extension], data)
+                data = _read(content, text_bytes + 1)
+            if len(data) > text_bytes:
+                detail = f"{name} has more than {text_bytes} bytes (limits.row_bytes)"
+                sample.failure = sample.failure or Failure("row_too_large", detail)
+            else:
+                setattr(sample, {"txt": "text", "json": "json"}[extension], data)
     if sample is not None:
         yield sample
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.common.columns import UNREAD, UNREAD_TYPE
+from pipeline.common.error_codes import Failure
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.json_types import JsonColumn, JsonColumns, Row, to_table
 from pipeline.tables.jsonl import unify_json
 from pipeline.tables.row_format import OpenFile, RowFormat, Scan
 from pipeline.tables.tar import Sample, read_samples, scan_samples
+from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 
 class WebDatasetFormat(RowFormat):
@@ -33,11 +35,10 @@ class WebDatasetFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read headers, texts and JSON, but no images. See `RowFormat`."""
-        del options
         columns, rows, texts = JsonColumns(), 0, False
         with file() as opened:
-            for samples in _batches(scan_samples(opened)):
-                columns.add_rows([(f"{sample.key}.json", fields) for sample, fields in _fields(samples)])
+            for samples in _batches(scan_samples(opened, options.row_bytes)):
+                columns.add_rows([(f"{sample.key}.json", fields) for sample, fields in _fields(samples, options)])
                 rows += len(samples)
                 texts = texts or any(sample.text is not None for sample in samples)
         first = JsonColumns(
@@ -58,17 +59,20 @@ class WebDatasetFormat(RowFormat):
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Read some samples at a time. See `RowFormat`."""
-        for samples in _batches(read_samples(file, options.image_bytes)):
+        for samples in _batches(read_samples(file, options.image_bytes, options.row_bytes)):
             values: dict[str, Any] = {
                 "__key__": pa.array([sample.key for sample in samples], pa.string()),
                 "image": pa.array([sample.image for sample in samples], pa.binary()),
             }
             named = pa.schema([f for f in columns if f.name not in values])
-            fields = to_table([row for _, row in _fields(samples)], named)
+            fields = to_table([row for _, row in _fields(samples, options)], named)
             values |= dict(zip(fields.column_names, fields.columns, strict=True))
             if "text" in values and pa.types.is_string(values["text"].type):  # what is not UTF-8 fails row by row
                 texts = pa.array([sample.text for sample in samples], pa.binary()).view(pa.string())
                 values["text"] = pc.coalesce(texts, values["text"])
+            if any(sample.failure for sample in samples):
+                failures = [sample.failure and sample.failure._asdict() for sample in samples]
+                values[UNREAD] = pa.array(failures, UNREAD_TYPE)
             yield pa.table(values)
 
 
@@ -86,12 +90,15 @@ def _batches(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
         yield group
 
 
-def _fields(samples: list[Sample]) -> list[tuple[Sample, Row]]:
-    """Return the samples and what their JSON says."""
+def _fields(samples: list[Sample], options: OpenOptions) -> list[tuple[Sample, Row]]:
+    """Return the samples and what their JSON says; those that are not read get their failure."""
     rows: list[tuple[Sample, Row]] = []
     for sample in samples:
         try:
-            fields = json.loads(sample.json) if sample.json is not None else {}
+            fields = read_json(sample.json, options.json_depth) if sample.json is not None else {}
+        except NestedTooDeeplyError as error:
+            detail = f"{sample.key}.json is {error} (limits.json_depth)"
+            sample.failure, fields = sample.failure or Failure("row_too_deep", detail), {}
         except ValueError as error:
             raise ValueError(f"{sample.key}.json: {error}") from None
         if not isinstance(fields, dict):

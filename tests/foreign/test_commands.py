@@ -16,7 +16,7 @@ REFUSED = r"is a Hudi table (.hoodie/), which is not read yet"
 
 
 @pytest.mark.parametrize(
-    "command", ["score", "answer", "plan", "reindex", "rank", "rank texts", "filter", "filter run"]
+    "command", ["score", "answer", "plan", "reindex", "rank", "rank texts", "filter", "filter run", "evaluate"]
 )
 def test_refused(command: str, tmp_path: Path) -> None:
     table, plain = tmp_path / "table", tmp_path / "plain"
@@ -25,7 +25,15 @@ def test_refused(command: str, tmp_path: Path) -> None:
     parquet(plain / "a.parquet", {"n": [1]})
     verb, _, kind = command.partition(" ")
     values: dict[str, Any] = {"input": {"path": str(table)}, "output": {"path": str(tmp_path / "out")}}
-    if verb == "filter":
+    if verb == "evaluate":
+        del values["input"]
+        questions, annotations = tmp_path / "questions.json", tmp_path / "annotations.json"
+        questions.write_text('{"data_subtype": "x", "questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}')
+        annotations.write_text(
+            '{"annotations": [{"question_id": 1, "image_id": 1, "answer_type": "a", "answers": []}]}'
+        )
+        values["vqa"] = {"questions": str(questions), "annotations": str(annotations), "results": str(table)}
+    elif verb == "filter":
         values |= {"keep": {"top": 0.5}}
         values |= {"run": {"task": "score", "model": "zoo://scenes"}} if kind else {"scores": str(plain)}
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, QueryBuilder
 
@@ -177,6 +178,24 @@ def test_a_new_file_that_does_not_fit(first: pa.Array, second: pa.Array, line: s
     shutil.rmtree(here.folder)
 
 
+def test_int96_times_of_the_year_9999(world: Callable[[], World]) -> None:
+    """Spark's times; pyarrow reads them as nanoseconds, which end in 2262."""
+    far = datetime.datetime(9999, 12, 31)
+    here = world()
+    here.put_table("1", at=pa.array([far, NOON], pa.timestamp("us")))
+    path = here.folder / "in" / "1.parquet"
+    pq.write_table(pq.read_table(path), path, use_deprecated_int96_timestamps=True)
+    assert pq.ParquetFile(path).schema.column(3).physical_type == "INT96"
+    here.run()
+    assert here.table()["at"].to_pylist() == [far, NOON]
+    path.rename(path.with_name("2.parquet"))
+    done = here.run()
+    assert done
+    assert (done["rows_moved"], done["rows_read"]) == (2, 0)
+    assert here.table()["at"].to_pylist() == [far, NOON]
+    shutil.rmtree(here.folder)
+
+
 def test_a_new_file_in_another_spelling(world: Callable[[], World]) -> None:
     here = world()
     here.put_table("1", note=pa.array(["x"]))
@@ -281,7 +300,7 @@ def test_what_is_written_decides_which_table_it_is(world: Callable[[], World], m
     here = world()
     here.put("a", [(1, "a"), (2, "bb")])
     here.run()
-    monkeypatch.setattr("pipeline.reindexing.table_columns.RESULTS_VERSION", 1000)
+    monkeypatch.setattr("pipeline.results.written_values.RESULTS_VERSION", 1000)
     done = here.run()
     assert done
     assert (done["rows_read"], done["rows_out"]) == (2, 2)

@@ -19,7 +19,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "blue", "star
 def write_checkpoint(folder: Path, name: str, seed: int = 0, **config: object) -> torch.nn.Module:
     """Write a random model of the class `name`, for pictures of short side 384; the model in transformers."""
     shape = {"vocab_size": len(WORDS), "max_position_embeddings": 40, "patch_size": 32, "image_size": 384}
-    model = randomise(getattr(transformers, name)(random_config(Random(seed), **shape, **config)), seed)
+    model = randomise(getattr(transformers, name)(random_config(Random(seed), **{**shape, **config})), seed)
     model.save_pretrained(folder)
     ViltImageProcessor().save_pretrained(str(folder))
     ViltTokenizer.from_vocabulary(WORDS).save_pretrained(str(folder))

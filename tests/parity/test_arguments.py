@@ -42,6 +42,35 @@ def test_pixel_mask_may_be_left_out(models: Models) -> None:
     same_logits(models, pixel_values=torch.randn(3, 3, size, size), pixel_mask=None)
 
 
+@pytest.mark.parametrize(
+    "masked",
+    [
+        [(0, slice(1, 2), slice(1, 2))],  # one patch inside
+        [(0, slice(1, 2), slice(1, 4)), (1, slice(2, 4), slice(3, 4))],  # in two of the pictures
+        [(0, slice(0, 1), slice(2, 4))],  # the first row is shorter: fewer columns, so patches are drawn
+        [(2, slice(3, 4), slice(0, 4)), (2, slice(0, 4), slice(3, 4))],  # a smaller picture
+    ],
+)
+def test_pixel_mask_with_a_hole(models: Models, masked: list[tuple[int, slice, slice]]) -> None:
+    """Pooled outputs: transformers shuffles patches and fills up with random ones that nothing reads."""
+    theirs, ours, inputs = models
+    patch = theirs.config.patch_size
+    mask = torch.ones(3, 4, 4, dtype=torch.long)
+    for where in masked:
+        mask[where] = 0
+    if masked[0][1] == slice(0, 1):  # of 14 patches as many as the largest grid has are drawn at random: no two agree
+        mask = mask[:1]
+    rows = len(mask)
+    inputs = {name: value[:rows] for name, value in inputs.items()}
+    inputs["pixel_values"] = torch.randn(rows, 3, 4 * patch, 4 * patch)
+    inputs["pixel_mask"] = mask.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+    torch.manual_seed(0)
+    got, expected = (model(**inputs, output_hidden_states=True) for model in (ours, theirs))
+    assert got.hidden_states[0].shape == expected.hidden_states[0].shape
+    if rows == 3:
+        assert difference(got.logits, expected.logits) <= TOLERANCE
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 2)])
 def test_head_mask(models: Models, shape: tuple[int, ...]) -> None:
     same_logits(models, head_mask=torch.rand(shape))
@@ -97,6 +126,29 @@ def test_max_image_length_keeps_that_many_patches_by_a_fixed_seed(models: Models
     assert first.hidden_states[0].shape[1] == inputs["input_ids"].shape[1] + 1 + 2
     torch.manual_seed(1)
     assert torch.equal(ours(**inputs).logits, first.logits)
+
+
+def test_max_image_length_draws_at_random_in_training(models: Models) -> None:
+    _, ours, inputs = models
+    ours.vilt.config.max_image_length = 2
+    ours.train()  # without dropout, so that only the draw differs
+    drawn = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        drawn.add(ours(**inputs).logits.sum().item())
+        torch.manual_seed(seed)
+        assert ours(**inputs).logits.sum().item() in drawn
+    assert len(drawn) > 2
+
+
+@pytest.mark.parametrize("most", [-1, 3, 1000])
+def test_max_image_length_gives_the_published_shape(models: Models, most: int) -> None:
+    theirs, ours, inputs = models
+    shapes = []
+    for model in (theirs, ours):
+        model.vilt.config.max_image_length = most
+        shapes.append(model(**inputs, output_hidden_states=True).hidden_states[0].shape)
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize(

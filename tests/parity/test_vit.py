@@ -55,7 +55,8 @@ def models(tmp_path: Path) -> tuple[torch.nn.Module, torch.nn.Module, dict[str, 
     config = random_vit(rng, num_hidden_layers=3, num_attention_heads=2, hidden_size=32, num_channels=3)
     theirs = randomise(transformers.ViTModel(config, use_mask_token=True), 1)
     theirs.save_pretrained(tmp_path)
-    return theirs, vilt.ViTModel.from_pretrained(str(tmp_path)), random_pixels(config, rng, batch=3)
+    ours = vilt.ViTModel.from_pretrained(str(tmp_path), use_mask_token=True)
+    return theirs, ours, random_pixels(config, rng, batch=3)
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 2)])
@@ -101,14 +102,19 @@ def test_hidden_states_and_attentions(models: Any) -> None:
     assert difference(as_tuple[1], their_tuple[1]) <= TOLERANCE
 
 
-def test_without_a_pooler_there_is_no_pooled_output(tmp_path: Path) -> None:
+def test_a_pooler_that_the_checkpoint_lacks_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = random_vit(Random(5))
     theirs = randomise(transformers.ViTForImageClassification(config), 5)
     theirs.save_pretrained(tmp_path)
     ours, inputs = vilt.ViTModel.from_pretrained(str(tmp_path)), random_pixels(config, Random(5), batch=2)
+    assert "newly initialised: pooler.dense.weight, pooler.dense.bias. Train" in caplog.text
     out = ours(**inputs)
-    assert out.pooler_output is None
+    assert out.pooler_output.shape == (2, config.hidden_size)
     assert difference(out.last_hidden_state, theirs.vit(**inputs).last_hidden_state) <= TOLERANCE
+    caplog.clear()
+    bare = vilt.ViTModel.from_pretrained(str(tmp_path), add_pooling_layer=False)
+    assert bare(**inputs).pooler_output is None
+    assert not caplog.text
 
 
 def test_inputs_that_do_not_go_together(models: Any) -> None:

@@ -62,7 +62,7 @@ def read_stored(source: Source, variant: str | None = None, use_safetensors: boo
     for kind in kinds:
         name = with_variant(kind, variant)
         if folder.exists(name):
-            return Stored(*_read_file(folder, name))
+            return Stored(*read_weights(folder, name))
         index = with_variant(f"{kind}.index.json", variant)
         if folder.exists(index):
             return _read_shards(folder, index)
@@ -79,7 +79,7 @@ def _read_shards(folder: Folder, index: str) -> Stored:
     for name in sorted(set(places.values())):
         if re.fullmatch(r"[\w.-]+", name) is None:
             raise ValueError(f"{folder.uri}/{index} names the file {name!r}; a shard is a file of the same folder")
-        shard, sha256 = _read_file(folder, name)
+        shard, sha256 = read_weights(folder, name)
         tensors.update(shard)
         digest.update(sha256.encode())
     if missing := [name for name in places if name not in tensors]:
@@ -87,7 +87,8 @@ def _read_shards(folder: Folder, index: str) -> Stored:
     return Stored(tensors, digest.hexdigest())
 
 
-def _read_file(folder: Folder, name: str) -> tuple[Tensors, str]:
+def read_weights(folder: Folder, name: str) -> tuple[Tensors, str]:
+    """Read one file of tensors, and its sha256. Raises ValueError when it is damaged or holds more than tensors."""
     data = folder.read(name)
     sha256 = hashlib.sha256(data).hexdigest()
     if name.endswith(".safetensors"):
@@ -126,6 +127,13 @@ def completed(tensors: Mapping[str, Tensor]) -> Tensors:
         if words is not None:
             out.setdefault(f"{decoder}.decoder.weight", out[words])
     return out
+
+
+def tied(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return the tensors with the table of words as the weight of decoders of words, for configs that say so."""
+    words = next((tensor for name, tensor in tensors.items() if _WORDS.fullmatch(name)), None)
+    weights = {f"{decoder}.decoder.weight" for decoder in _DECODERS}
+    return {name: words if name in weights and words is not None else tensor for name, tensor in tensors.items()}
 
 
 def today(name: str) -> str:

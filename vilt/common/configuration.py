@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import Self
 
 from vilt.common.hub import split_options
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ class Config:
 
     model_type: ClassVar[str]
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    sub_configs: ClassVar[dict[str, Any]] = {}
+    attribute_map: ClassVar[dict[str, str]] = {}
+    # What libraries ask of any config; a file may set another value, which is read and written back.
+    is_encoder_decoder: bool = False
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    torchscript: bool = False
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    sep_token_id: int | None = None
+    tokenizer_class: str | None = None
+    transformers_version: str | None = None
 
     def __init__(
         self,
@@ -153,6 +166,11 @@ class Config:
     def name_or_path(self, value: object) -> None:
         self._name_or_path = str(value)
 
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:
+        """Return the config of the part that reads texts: the whole one."""
+        del decoder, encoder
+        return self
+
     @property
     def images(self) -> int:
         """How many images the model reads with a text."""
@@ -194,7 +212,7 @@ class Config:
     def from_json_file(cls, json_file: str) -> Self:
         """Make a config from a JSON file."""
         with open(json_file, encoding="utf-8") as file:
-            return cls(**json.load(file))
+            return cls(**read_json(file.read()))
 
     @classmethod
     def get_config_dict(cls, source: Source, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

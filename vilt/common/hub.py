@@ -19,6 +19,7 @@ HUB_OPTIONS = (  # the keywords of `from_pretrained` that say how to reach a rep
     "token",
 )
 _REPOSITORY = re.compile(r"(?:hf://)?([\w.-]+/[\w.-]+?)(?:@([^/]+))?(?:/(.+))?")
+_WITHOUT_OWNER = re.compile(r"(\w[\w.-]*)()()")  # the oldest repositories, as "bert-base-uncased"
 _IGNORED = ("resume_download", "trust_remote_code", "use_auth_token", "_from_auto", "_from_pipeline")
 
 
@@ -28,7 +29,7 @@ class HubFolder(Folder):
     `HF_HUB_OFFLINE`, `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` work as in huggingface_hub.
 
     Args:
-        uri: `owner/name`, or `hf://owner/name[@revision][/folder]`.
+        uri: `owner/name`, `hf://owner/name[@revision][/folder]`, or the name of a repository that has no owner.
         revision: A branch, tag or commit; `main` by default.
         subfolder: The folder in the repository.
         **options: Of `huggingface_hub.hf_hub_download`: `token`, `cache_dir`, `local_files_only`, `force_download`, ...
@@ -38,10 +39,10 @@ class HubFolder(Folder):
     """
 
     def __init__(self, uri: str, revision: str | None = None, subfolder: str | None = None, **options: Any) -> None:
-        match = _REPOSITORY.fullmatch(uri)
+        match = _REPOSITORY.fullmatch(uri) or _WITHOUT_OWNER.fullmatch(uri)
         assert match is not None
         self.uri = uri
-        self.repository, self.revision = match[1], revision or match[2]
+        self.repository, self.revision = match[1], revision or match[2] or None
         self.subfolder = "/".join(part for part in (match[3], subfolder) if part) or None
         self.options = options
         try:
@@ -92,9 +93,11 @@ class HubFolder(Folder):
 
 def is_repository(uri: str) -> bool:
     """Tell whether a URI has the form of a repository of the hub."""
-    match = _REPOSITORY.fullmatch(uri)
-    if match is None or uri.startswith((".", "~")) or uri.endswith(".ckpt"):
+    if uri.startswith((".", "~")) or uri.endswith(".ckpt"):
         return False
+    match = _REPOSITORY.fullmatch(uri)
+    if match is None:
+        return _WITHOUT_OWNER.fullmatch(uri) is not None
     return uri.startswith("hf://") or match[3] is None
 
 

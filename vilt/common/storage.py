@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import fsspec
+
+from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 ZOO = Path(__file__).parent.parent / "zoo"  # the models that ship with the package
 
@@ -57,11 +58,11 @@ class Folder:
     def read_json(self, name: str) -> dict[str, Any]:
         """Return one JSON object. Raises ValueError naming the file when it is not one."""
         try:
-            value = json.loads(self.read(name))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            value = read_json(self.read(name))
+        except NestedTooDeeplyError as error:
+            raise ValueError(f"{self.uri}/{name} is {error}") from None
+        except ValueError as error:
             raise ValueError(f"{self.uri}/{name} is not JSON: {error}") from None
-        except RecursionError:
-            raise ValueError(f"{self.uri}/{name} is nested too deeply") from None
         if not isinstance(value, dict):
             raise ValueError(f"{self.uri}/{name} holds a {type(value).__name__}, not a JSON object")
         return value
@@ -89,8 +90,8 @@ def as_folder(source: Source, hub_options: dict[str, Any] | None = None, **optio
     """Return the folder at a URI, or a folder as it is.
 
     Args:
-        source: A path or URI. `owner/name` that is no folder on this machine, and `hf://owner/name`, are repositories
-            of the hub.
+        source: A path or URI. `owner/name` and `name` that are no folders on this machine, and `hf://owner/name`, are
+            repositories of the hub.
         hub_options: Of `vilt.common.hub.HubFolder`.
         **options: For the filesystem, as fsspec takes them.
     """

@@ -137,6 +137,7 @@ class Engine:
         config = cls.config_class.from_pretrained(folder)
         preprocessor = cls.preprocessor_class.from_pretrained(folder, config, tokenizer)
         tensors, sha256 = checkpoint.read(folder, config.model_type)
+        tensors = checkpoint.tied(tensors) if config.tie_word_embeddings else tensors
         check_layers(tensors, config, str(folder))
         model = loaded(lambda: cls.make_model(config, tensors), tensors, config.model_type, str(folder))
         heads = cls.heads_in(tensors, config)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from typing_extensions import Self
@@ -12,10 +12,13 @@ from typing_extensions import Self
 from vilt.common.configuration import both
 from vilt.common.storage import Source
 from vilt.inference.pairs import ImageRows, Pairs
+from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify
 from vilt.processing.text import ViltTokenizer
+
+Decode = Literal["exact", "fast"]
 
 
 class AnyPreprocessor(Protocol):
@@ -41,16 +44,25 @@ class AnyPreprocessor(Protocol):
         """Return all that decides rows and tokens: equal for two checkpoints that preprocess alike."""
         ...
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the token ids of all texts end to end, and the length of each, int64."""
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the token ids of all texts end to end, the length of each, int64, and which lost their end, bool."""
         ...
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         """Return the grid of a stored image, without decoding it. Raises `ImageError`."""
         ...
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Return the rows of a stored image, (rows * cols, width). Raises `ImageError`."""
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        """Return the rows of a stored image, (rows * cols, width).
+
+        Args:
+            data: The image.
+            max_pixels: Most pixels.
+            seconds: Most seconds to decode it, see `vilt.processing.decoding.decode_pixels`.
+
+        Raises:
+            ImageError: It is damaged, or exceeds a limit.
+        """
         ...
 
 
@@ -61,12 +73,15 @@ class ImagePreprocessor:
     Attributes:
         images: How a picture is resized and normalised.
         patch_size: Pixels of a patch's side.
+        decode: "exact", as published; or "fast": JPEGs whose sides are twice those of the patch grid and more are
+            decoded at a half, a quarter or an eighth of their size, in less time, to slightly other pixels.
     """
 
     images_class: ClassVar[type[PillowProcessor]]
 
     images: PillowProcessor
     patch_size: int
+    decode: Decode = field(default="exact", kw_only=True)
 
     @property
     def rows(self) -> ImageRows:
@@ -75,11 +90,11 @@ class ImagePreprocessor:
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
-        return self.images, self.patch_size
+        return self.images, self.patch_size, self.decode
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return no token for any text."""
-        return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
+        return np.empty(0, np.int64), np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def grid(self, height: int, width: int) -> Grid:
         """Return the grid of an image of this size in pixels. Raises `ImageError` when none fits."""
@@ -90,12 +105,19 @@ class ImagePreprocessor:
         """Return the grid of an encoded image, from its header alone. Raises `ImageError`."""
         return self.grid(*read_size(data, max_pixels, self.images.exif_orientation))
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        return self.patches(decode_pixels(data, max_pixels, self.images.exif_orientation))[0]
+        upright = self.images.exif_orientation
+        if self.decode == "exact":
+            return self.patches(decode_pixels(data, max_pixels, upright, seconds=seconds))[0]
+        height, width = self.images.resized(*read_size(data, max_pixels, upright))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width), seconds=seconds)
+        return patchify(resample.resize(pixels, height, width, self.images.resample), self.patch_size)
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
+        if isinstance(image, bytes) and self.decode == "fast":
+            return self.patches_of_bytes(image), self.grid_of_bytes(image)
         pixels = self.images.resize(image)  # (height, width, 3)
         grid = Grid(pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size)
         return patchify(pixels, self.patch_size), grid
@@ -103,7 +125,7 @@ class ImagePreprocessor:
     def image_pairs(self, images: Sequence[ImageInput]) -> Pairs:
         """Return every image as a pair, with a text that has no tokens."""
         patches, grids = zip(*(self.patches(image) for image in images), strict=True)
-        ids, lengths = self.tokens([""] * len(images))
+        ids, lengths, _ = self.tokens([""] * len(images))
         return Pairs(ids, lengths, np.concatenate(patches), grids, np.arange(len(images)))
 
 

@@ -29,6 +29,18 @@ class ModelMembers(nn.Module):
     _keys_to_ignore_on_save: ClassVar[list[str] | None] = None
     _tied_weights_keys: ClassVar[list[str]] = []
     _no_split_modules: ClassVar[list[str]] = []
+    _keys_to_ignore_on_load_missing: ClassVar[list[str] | None] = None
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str] | None] = None
+    _supports_sdpa: ClassVar[bool] = True
+    _supports_flash_attn: ClassVar[bool] = False
+    _supports_flex_attn: ClassVar[bool] = False
+    _supports_attention_backend: ClassVar[bool] = False
+    _can_compile_fullgraph: ClassVar[bool] = False
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        """Tell whether attention may be chosen after a model is made: here always."""
+        return True
 
     @property
     def base_model(self) -> nn.Module:
@@ -77,7 +89,8 @@ class ModelMembers(nn.Module):
         tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
         return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
 
-    def can_generate(self) -> bool:
+    @classmethod
+    def can_generate(cls) -> bool:
         """Tell whether the model writes texts: none here does."""
         return False
 
@@ -219,6 +232,9 @@ class ModelMembers(nn.Module):
             self.prune_heads({layer: heads for layer, heads in self.config.pruned_heads.items() if heads})
         self.apply(self._initialise_once)
         self.tie_weights()
+        if getattr(self.config, "gradient_checkpointing", False):  # where configs of old said it
+            self.gradient_checkpointing_enable()
+            del self.config.gradient_checkpointing
 
     def post_init(self) -> None:
         """Call at the end of a class's `__init__`: as `init_weights`."""

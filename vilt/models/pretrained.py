@@ -125,12 +125,10 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         values, tensors = cls._read(pretrained_model_name_or_path, hub, options, config)
         made, kwargs = cls._config(config, values, source, kwargs)
         check_layers(tensors, made, source)
-        known = {**cls.options_of(tensors), **kwargs}
-
-        cls._check_keywords(known)
+        cls._check_keywords(kwargs)
 
         def make() -> nn.Module:
-            return cls(made, *model_args, **known)
+            return cls(made, *model_args, **kwargs)
 
         names = on_meta(make, source).state_dict()
         fit = compare(tensors, names, cls.base_model_prefix)
@@ -138,7 +136,8 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         model = make()
         assert isinstance(model, cls)
         dtype = _dtype(options.dtype, made, tensors)
-        fill(model, fit.tensors, dtype)
+        tied = model._tied_weights_keys
+        fill(model, dict(sorted(fit.tensors.items(), key=lambda item: item[0] not in tied)), dtype)  # the others win
         model.tie_weights()
         made.name_or_path = source
         for part in (model, cast(PreTrainedModel, model.base_model)):

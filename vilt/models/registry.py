@@ -76,7 +76,7 @@ def open_checkpoint(source: Source, **options: Any) -> Folder:
     """
     folder = as_folder(source, **options)
     if not folder.uri.endswith(".ckpt"):
-        if folder.exists("config.json") or not folder.exists("adapter_config.json"):
+        if not folder.exists("adapter_config.json"):
             return folder
         from vilt.checkpoints.adapters import with_base
 

@@ -11,12 +11,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from vilt.processing import containers, jpeg, jpeg2000, png, pnm, tiff
 from vilt.processing.errors import EndsEarlyError
 from vilt.processing.errors import ImageError as ImageError  # where most look for it
+from vilt.processing.killable import decode_within
 
 ImageInput = Image.Image | np.ndarray | bytes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
 # Not all that Pillow knows: some of its readers start other programs (EPS), or open a picture inside the picture
 # (ICO, ICNS), whose size nobody has checked.
 MAX_PIXELS = 178_956_970  # twice Pillow's warning threshold: where Pillow itself calls a picture a bomb
+COSTLY = ("TIFF", "JPEG2000", "AVIF")  # no header tells how long they take
+COSTLY_PIXELS = 2**25  # which other formats decode in a second or less
 
 _TURNS = {  # EXIF orientation -> what sets the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,7 +64,12 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = F
 
 
 def decode_pixels(
-    data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = False, tagged: bool = False
+    data: bytes,
+    max_pixels: int = MAX_PIXELS,
+    exif_orientation: bool = False,
+    tagged: bool = False,
+    smallest: tuple[int, int] | None = None,
+    seconds: float | None = None,
 ) -> Image.Image | np.ndarray:
     """Decode to what takes least time to resize.
 
@@ -70,6 +78,10 @@ def decode_pixels(
         max_pixels: The most pixels that are decoded.
         exif_orientation: Set the picture upright, as `to_rgb` does.
         tagged: Leave files that may have an EXIF orientation to Pillow, which keeps the tag with the picture.
+        smallest: Height and width that are enough: JPEGs of twice that and more are decoded at a half, a quarter or an
+            eighth of their size, in less time, to other pixels.
+        seconds: Most seconds for a file that no header tells the time of; it is decoded in a process of its own then.
+            None: as long as it takes.
 
     Returns:
         An RGB picture, or uint8 (H, W, 4): red, green, blue and a byte without meaning. The pixels are the same.
@@ -80,10 +92,12 @@ def decode_pixels(
     header = _plain_jpeg(data, exif_orientation or tagged)
     if header:
         _check_pixels(header.width, header.height, max_pixels)
-        pixels = jpeg.decode_rgbx(data, header)
+        pixels = jpeg.decode_rgbx(data, header, jpeg.shrink_to(header, smallest))
         if pixels is not None:
             return pixels
     picture = _open(data, max_pixels)
+    if seconds is not None and (picture.format in COSTLY or picture.width * picture.height > COSTLY_PIXELS):
+        return decode_within(data, max_pixels, exif_orientation, seconds)
     try:
         return to_rgb(_scaled_pnm(data) or picture, exif_orientation)
     except ImageError as error:

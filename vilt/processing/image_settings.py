@@ -15,6 +15,7 @@ from PIL import Image
 from typing_extensions import Self
 
 from vilt.common.hub import split_options
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing.errors import ImageError
 from vilt.processing.grids import NoGridError, resized
@@ -44,8 +45,8 @@ class ImageSettings:
     do_rescale: bool = True
     rescale_factor: float = 1 / 255
     do_normalize: bool = True
-    image_mean: Sequence[float] = (0.5, 0.5, 0.5)
-    image_std: Sequence[float] = (0.5, 0.5, 0.5)
+    image_mean: float | Sequence[float] = (0.5, 0.5, 0.5)
+    image_std: float | Sequence[float] = (0.5, 0.5, 0.5)
     exif_orientation: bool = False
 
     def __post_init__(self) -> None:
@@ -63,9 +64,6 @@ class ImageSettings:
         for side in self.sides:
             if side not in self.size:
                 raise ValueError(f"size {self.size!r} has no {side!r}")
-        for name in ("image_mean", "image_std"):
-            if isinstance(value := getattr(self, name), int | float):
-                setattr(self, name, (float(value),) * 3)
 
     @classmethod
     def from_pretrained(cls, source: Source, **changes: Any) -> Self:
@@ -99,7 +97,7 @@ class ImageSettings:
     @classmethod
     def from_json_file(cls, json_file: str | Path) -> Self:
         """Make one of a file's settings."""
-        return cast(Self, cls.from_dict(json.loads(Path(json_file).read_text(encoding="utf-8"))))
+        return cast(Self, cls.from_dict(read_json(Path(json_file).read_text(encoding="utf-8"))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as the published file has them, with the name of the class."""
@@ -121,8 +119,8 @@ class ImageSettings:
         """Write `to_json_string` to a file."""
         Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
 
-    def save_pretrained(self, save_directory: str | Path, processor_class: str | None = None) -> None:
-        """Write `preprocessor_config.json` into a folder.
+    def save_pretrained(self, save_directory: str | Path, processor_class: str | None = None) -> list[str]:
+        """Write `preprocessor_config.json` into a folder, and return its name in a list.
 
         Args:
             save_directory: A folder or URI, made if it is missing.
@@ -130,6 +128,7 @@ class ImageSettings:
         """
         values = self.to_dict() | ({"processor_class": processor_class} if processor_class else {})
         Folder(str(save_directory)).write(FILE, json.dumps(values, indent=2, sort_keys=True) + "\n")
+        return [f"{save_directory}/{FILE}"]
 
     def changed(self, settings: Mapping[str, Any]) -> Self:
         """Return the same processor with other settings for one call; None changes nothing.
@@ -144,10 +143,9 @@ class ImageSettings:
 
     def affine(self) -> tuple[Sequence[float], Sequence[float], float]:
         """Return mean, standard deviation and rescale factor that turn a pixel x into (x * rescale - mean) / std."""
-        channels = len(self.image_mean)
-        mean = self.image_mean if self.do_normalize else [0.0] * channels
-        std = self.image_std if self.do_normalize else [1.0] * channels
-        return mean, std, self.rescale_factor if self.do_rescale else 1.0
+        mean, std = (self.image_mean, self.image_std) if self.do_normalize else (0.0, 1.0)
+        each = [[value] * 3 if isinstance(value, int | float) else value for value in (mean, std)]
+        return each[0], each[1], self.rescale_factor if self.do_rescale else 1.0
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that an image of this size is resized to. Raises `ImageError` if none fits."""

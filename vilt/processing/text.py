@@ -85,9 +85,34 @@ class ViltTokenizer(TokenTable):
         Returns:
             The ids of all texts end to end, and the length of each, int64.
         """
-        encoded = [encoding.ids for encoding in self._encode_beginnings(texts, self.max_length)]
+        ids, lengths, _ = self.ragged_and_cut(texts)
+        return ids, lengths
+
+    def ragged_and_cut(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokenize as `ragged` does, and tell which texts lost their end.
+
+        Args:
+            texts: The texts, of any length.
+
+        Returns:
+            The ids of all texts end to end; the length of each, int64; and which have more tokens, bool.
+        """
+        encodings = self._encode_beginnings(texts, self.max_length)
+        encoded = [encoding.ids for encoding in encodings]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
-        return np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum())), lengths
+        ids = np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum()))
+        cut = [self._is_cut(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+        return ids, lengths, np.array(cut, dtype=bool)
+
+    def _is_cut(self, text: str, encoding: Encoding) -> bool:
+        """Return whether a text has more than what `_encode_beginnings` has made of it."""
+        full, first = len(encoding.ids) >= self.max_length, max(CHARACTERS, WIDEST_TOKEN * self.max_length)
+        if full and encoding.overflowing:
+            return True
+        if len(text) <= first:
+            return False
+        read = len(_beginning(text, first if full else MOST_CHARACTERS))
+        return bool(text[read:].strip())
 
     def _encode_beginnings(self, texts: Sequence[str], length: int, special: bool = True) -> list[Encoding]:
         """Encode texts, at most `length` tokens each, without reading the rest of a text that is far longer.

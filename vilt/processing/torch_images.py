@@ -93,7 +93,10 @@ class TorchProcessor(ImageSettings):
         if self.do_rescale:
             image = image.float() * self.rescale_factor
         if self.do_normalize:
-            mean, std = (torch.tensor(v, device=image.device)[:, None, None] for v in (self.image_mean, self.image_std))
+            mean, std = (
+                torch.tensor(value, device=image.device).reshape(-1, 1, 1)
+                for value in (self.image_mean, self.image_std)
+            )
             image = (image.float() - mean) / std
         return image
 

@@ -17,6 +17,7 @@ from jobs.commands.evaluate import evaluate, evaluate_file
 from jobs.console.command import run_command
 from jobs.console.tables import to_text
 from pipeline import ConfigError
+from pipeline.common.errors import TooManyErrorsError
 from pipeline.config.evaluate import EvaluateConfig
 from tests.parity.checkpoints import write_checkpoint
 from tests.pipeline.evaluation import drawn
@@ -27,7 +28,13 @@ PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 
 def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
     """Evaluate: the benchmarks of evaluation.json, and the table."""
-    values = {"output": {"path": str(out)}, "precision": "float32", "bootstrap": {"resamples": 200}, **sections}
+    values = {
+        "output": {"path": str(out)},
+        "precision": "float32",
+        "max_error_rate": 1,
+        "bootstrap": {"resamples": 200},
+        **sections,
+    }
     outcome = evaluate(EvaluateConfig.checked(values))
     text = to_text(outcome.text)
     found = json.loads((out / "evaluation.json").read_text())["benchmarks"]
@@ -59,6 +66,23 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
         rank = np.where(np.isneginf(best[:, 0]), 10**6, 1 + ((scores >= best) & ~right).sum(1))
         out |= {f"{name} recall@{k}": float((rank <= k).mean()) for k in (1, 5, 10)}
     return out
+
+
+def test_images_that_come_later(tmp_path: Path) -> None:
+    """Too many are missing: nothing is measured, and the next run tries those again."""
+    path, images = drawn.karpathy(tmp_path, 6)
+    file = tmp_path / "images" / "val2014" / "3.jpg"
+    data = file.read_bytes()
+    file.unlink()
+    section = {"model": "zoo://scenes", "annotations": path, "images": images}
+    for _ in range(2):
+        with pytest.raises(
+            TooManyErrorsError, match=r"1 of .* images were rejected, more than 5.0%; 1 with image_missing"
+        ):
+            measured(tmp_path / "out", retrieval=section, max_error_rate=0.05)
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+    file.write_bytes(data)
+    assert measured(tmp_path / "out", retrieval=section, max_error_rate=0.05)[0]["retrieval"]["rejected"] == {}
 
 
 def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,7 +229,12 @@ def test_on_s3(tmp_path: Path, s3_server: str) -> None:
             },
         }
 
-    values = {"output": {"path": "s3://benchmarks/out"}, "precision": "float32", "bootstrap": {"resamples": 200}}
+    values = {
+        "output": {"path": "s3://benchmarks/out"},
+        "precision": "float32",
+        "max_error_rate": 1,
+        "bootstrap": {"resamples": 200},
+    }
     text = to_text(evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")})).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pipeline import ConfigError, JobConfig
 from pipeline.common.error_codes import Failure
 from pipeline.common.uris import normal, shown
+from pipeline.images.addresses import is_public
 from pipeline.images.fetch import AT_ONCE, ATTEMPTS, Fetcher
-from pipeline.images.http import is_public
 
 LIMIT = 1000
 

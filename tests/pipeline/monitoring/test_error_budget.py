@@ -50,8 +50,19 @@ def test_it_ends_early_and_goes_on(tmp_path: Path) -> None:
     assert sorted(ids) == list(range(6000))
 
 
-def test_a_small_table_is_never_judged(tmp_path: Path) -> None:
-    assert run(JobConfig.parse("score", job(tmp_path, 900))).rejected == {"image_unsupported": 900}
+def test_a_small_table_is_judged_at_its_end(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(TooManyErrorsError) as caught:
+            run(JobConfig.parse("score", job(tmp_path, 40)))
+        line = str(caught.value)
+        assert line.startswith(
+            "max_error_rate: 40 of 40 pairs were rejected, more than 5.0%; 40 with image_unsupported"
+        )
+        assert line.count("1 bytes are no image format that is known") == 3, "three examples"
+        assert "\n" not in line
+        assert not list((tmp_path / "out").glob("*.parquet"))
+    summary = run(JobConfig.parse("score", job(tmp_path, 40, max_error_rate=1)))
+    assert (summary.rows_out, summary.resumed_rows, summary.rejected) == (40, 40, {"image_unsupported": 40})
 
 
 def test_the_exit_code(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_the_events_of_a_job(
         "model": "zoo://scenes",
         "output": {"path": str(tmp_path / "out")},
         "batch": {"window_rows": 10, "tokens": 512},
+        "max_error_rate": 1,
     }
     with caplog.at_level(logging.INFO, "pipeline"):
         summary = run(JobConfig.parse("score", values), log_every=0.1)

@@ -112,7 +112,7 @@ def test_candidates(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
     [
         ({"texts": {"path": "nowhere.parquet"}}, "texts.path: 'nowhere.parquet' does not exist"),
         ({"texts": {"text": "captoin"}}, "texts: the table has no column 'captoin'; did you mean 'caption'?"),
-        ({"texts": {"id": "caption"}}, "texts.id: column 'caption' holds string; ids are integers"),
+        ({"texts": {"id": "embedding"}}, "texts: the table has no column 'embedding'"),
         ({"texts": {"text": "text_id", "id": None}}, "texts.text: column 'text_id' is int64; a text is a string"),
         ({"texts": {"candidates": "x", "id": None}}, "texts.candidates: names texts and images by their ids; set"),
     ],
@@ -139,8 +139,8 @@ class Known:
         self.scores = scores
         self.preprocessor = self.tokenizer = self
 
-    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros(len(texts), np.int64), np.ones(len(texts), np.int64)
+    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.zeros(len(texts), np.int64), np.ones(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def cross_scores(self, images: Any, *args: np.ndarray) -> list[np.ndarray]:
         *_, text, image = args
@@ -175,21 +175,24 @@ def test_no_best_image_is_missed(values: list[list[int]], top_k: int, data: st.D
     wanted = np.array(data.draw(st.lists(row, min_size=count, max_size=count)))
     images, places = np.nonzero(wanted)
     distinct, begins = np.unique(images, return_index=True)
-    chosen = data.draw(st.sampled_from([None, Candidates(distinct, np.append(begins, len(images)), places)]))
+    some = Candidates(pa.array(distinct), np.append(begins, len(images)), places)
+    chosen = data.draw(st.sampled_from([None, some]))
     wanted = np.ones_like(wanted) if chosen is None else wanted
-    texts = RankTexts(np.arange(many) + 50, [f"t{i}" for i in range(many)], chosen)
+    texts = RankTexts(pa.array(np.arange(many) + 50), [f"t{i}" for i in range(many)], chosen)
     actors = [Ranker(Known(scores), texts, top_k, lambda _: None) for _ in range(2)]  # type: ignore[arg-type]
     files = []
     for image in data.draw(st.permutations(range(count))):
         actor = actors[data.draw(st.integers(0, 1))]
-        batch = BatchFeatures(None, Images(image, 1), top_k, np.array([image]))  # type: ignore[arg-type]
+        batch = BatchFeatures(None, Images(image, 1), top_k, pa.array([image]))  # type: ignore[arg-type]
         finite, (best, candidates) = actor(batch, np.array([0]))
         assert finite.all()
         own = np.flatnonzero(wanted[image])
         order = own[np.argsort(-scores[image, own], kind="stable")][:top_k]
         assert [row["text_id"] for row in best[0].as_py()] == (order + 50).tolist()
-        files.append((np.array([image]), candidates))
-    for j, row in enumerate(best_images(files, texts, top_k)["best_images"].to_pylist()):
+        files.append((pa.array([image]), candidates))
+    for j, row in enumerate(
+        best_images(files, texts, np.zeros(many, bool), top_k, pa.int64())["best_images"].to_pylist()
+    ):
         own = np.flatnonzero(wanted[:, j])
         assert [found["row_id"] for found in row] == own[np.argsort(-scores[own, j], kind="stable")][:top_k].tolist()
 

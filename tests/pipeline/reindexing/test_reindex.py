@@ -115,6 +115,7 @@ def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Ro
         "row_source",
         "row_id",
         "text_index",
+        "text_truncated",
         "score",
         "error",
         "error_detail",

@@ -18,6 +18,7 @@ from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import JobConfig
 from pipeline.cluster.actor_pool import Pool
+from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ranges import RowSet
 from pipeline.reindexing.reindex import reindex
 from pipeline.results.delta_commit import Commit
@@ -30,7 +31,7 @@ from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.datasource import windows_of
-from pipeline.tables.table import InputTable, read_plan
+from pipeline.tables.table import InputTable, read_plan, with_row_id
 from tests.pipeline.killed import Killed, Storage
 
 UNSTEADY = {"flaky": "fetch_timeout", "late": "image_missing"}  # what these give while a server is down
@@ -161,14 +162,15 @@ class World:
             stats = BatchStats(pairs=len(found), tokens=1, precision="float32", device="cpu")
             kept = carried_names(window.column_names, config)
             block = window.select([name for name in kept if name != "row_hash"])
+            ids = with_row_id(window, config.input.id)[ROW_ID]
             for name, values, kind in (
-                ("row_id", window["id"].to_pylist(), pa.int64()),
+                ("row_id", ids.combine_chunks(), ids.type),
                 ("score", [s for s, _ in found], pa.float32()),
                 ("error", [e for _, e in found], pa.string()),
                 ("error_detail", [None] * len(found), pa.string()),
                 ("__texts", [1] * len(found), pa.int32()),
             ):
-                block = block.append_column(name, pa.array(values, kind))
+                block = block.append_column(name, values if name == ROW_ID else pa.array(values, kind))
             written = sink.write([stats.attach(block)], TaskContext(task_idx=number, op_name="write"))
             assert written
             out.append(written)

@@ -15,9 +15,10 @@ from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
 assert the_dead_are_dead  # a fixture of every test here
 
 
-def publish(storage: Storage, out: Path, run: str, overwrite: bool = False) -> dict[str, Any] | None:
+def publish(storage: Storage, out: Path, run: str, overwrite: bool = False, written: str = "") -> dict[str, Any] | None:
     """A job that makes two files in folders."""
-    folder = OutputFolder(storage, str(out), {"config": run[0]}, ("", "kept", "dropped"), resumable=False)
+    folders = ("", "kept", "dropped")
+    folder = OutputFolder(storage, str(out), {"config": run[0]}, folders, resumable=False, written=written)
     folder.__enter__()
     try:
         finished = folder.begin(overwrite)
@@ -61,3 +62,15 @@ def test_another_jobs_unfinished_work_is_left_alone(tmp_path: Path) -> None:
         publish(Storage(5), tmp_path, "old")
     with pytest.raises(ConfigError, match="holds an unfinished job of another config"):
         publish(Storage(), tmp_path, "new")
+
+
+def test_files_of_an_earlier_release_are_not_mixed_with_those_of_this_one(tmp_path: Path) -> None:
+    """A release may write other columns, or other values for the same row."""
+    with pytest.raises(Killed):
+        publish(Storage(5), tmp_path, "same", written="columns of then")
+    with pytest.raises(
+        ConfigError, match="holds an unfinished job of another set of columns or release of this program; finish"
+    ):
+        publish(Storage(), tmp_path, "same", written="columns of now")
+    publish(Storage(), tmp_path, "same", overwrite=True, written="columns of now")
+    assert publish(Storage(), tmp_path, "same", written="columns of later") is not None, "finished results stay"

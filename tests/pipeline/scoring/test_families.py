@@ -11,6 +11,7 @@ import pytest
 import s3fs
 
 from pipeline import ConfigError, JobConfig, Summary, run
+from pipeline.common.tasks import TASKS
 from pipeline.results.output_folder import OutputFolder
 from tests.parity.checkpoints import write_checkpoint
 from tests.pipeline.stages.test_task_columns import as_png
@@ -118,7 +119,15 @@ def test_visual_bert_answers_from_regions_with_a_mask(tmp_path: Path) -> None:
     table = write(tmp_path / "table", rows, boxes=REGIONS)
     inputs = {"text": "question", "features": "boxes", "features_mask": "real"}
     summary, out = results(job("answer", table, tmp_path / "out", tmp_path / "model", inputs=inputs, top_k=2))
-    assert list(out[0]) == ["n", "question", "row_id", "answer", "answer_score", "answers", "error", "error_detail"]
+    assert list(out[0]) == [
+        "n",
+        "question",
+        "row_id",
+        "text_truncated",
+        *TASKS["answer"].columns,
+        "error",
+        "error_detail",
+    ]
     assert {row["n"]: (row["error"], row["error_detail"]) for row in out if row["error"]} == {
         2: ("regions_not_finite", "region 1 of those read holds a null or no number"),
         3: ("regions_shape", "region 0 has 19 features; the model reads 20"),
@@ -162,7 +171,17 @@ def test_visual_bert_reasons_on_s3(tmp_path: Path, s3_server: str) -> None:
         run(JobConfig.parse(None, values))
     run(JobConfig.parse(None, {**values, "tokenizer": "s3://regions/words"}))
     out = sorted(pq.read_table("regions/out", filesystem=s3).to_pylist(), key=lambda row: row["n"])
-    assert list(out[0]) == ["n", "question", "boxes", "row_id", "label", "label_score", "error", "error_detail"]
+    assert list(out[0]) == [
+        "n",
+        "question",
+        "boxes",
+        "row_id",
+        "text_truncated",
+        "label",
+        "label_score",
+        "error",
+        "error_detail",
+    ]
     s3.get("regions/words/vocab.txt", str(tmp_path / "model" / "vocab.txt"))
     predictor = VisualBertPredictor.from_pretrained(str(tmp_path / "model"), precision="float32")
     expected = predictor.reason([np.array(row["boxes"]) for row in rows], [row["question"] for row in rows])

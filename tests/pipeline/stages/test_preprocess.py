@@ -31,7 +31,7 @@ def test_several_texts_cost_one_decode_and_one_patch_embedding(
     decoded = []
     whole = Preprocessor.patches_of_bytes
     monkeypatch.setattr(
-        Preprocessor, "patches_of_bytes", lambda self, data, most: decoded.append(data) or whole(self, data, most)
+        Preprocessor, "patches_of_bytes", lambda self, data, *most: decoded.append(data) or whole(self, data, *most)
     )
     rows = [
         {"id": row["id"], "image": row["image"], "texts": [row["caption"], None, "a red star", row["question"]]}

@@ -60,7 +60,7 @@ def test_fill(tmp_path: Path, table: tuple[str, Rows]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), f"{folder}/a.parquet")
     summary, out = results({"task": "fill"}, folder, tmp_path / "out", str(tmp_path / "model"))
     predictor = Predictor.from_pretrained(str(tmp_path / "model"), precision="float32")
-    assert list(out[0]) == ["n", "text", "row_id", "filled_text", "fills", "error", "error_detail"]
+    assert list(out[0]) == ["n", "text", "row_id", "text_truncated", "filled_text", "fills", "error", "error_detail"]
     for row, got in zip(rows, out, strict=True):
         if row["text"] is None:
             assert (got["filled_text"], got["fills"], got["error"]) == (None, None, "text_null")

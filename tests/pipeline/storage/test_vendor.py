@@ -39,6 +39,7 @@ def test_a_job_reads_and_writes(moto: str, scene_rows: Callable[[int], list[dict
     values: dict[str, Any] = {
         "input": {"path": "s3://vendor/pairs", "text": "caption", "id": "id", "allow": ["s3://vendor/images"]},
         "output": {"path": "s3://vendor/scores"},
+        "max_error_rate": 1,
         "model": "zoo://scenes",
         "storage": section,
     }

@@ -28,8 +28,7 @@ def test_windows(sizes: list[int], rows: int) -> None:
 def test_windows_of_few_bytes(lengths: list[int], rows: int, most: int) -> None:
     values = ["x" * length for length in lengths]
     table = pa.table({"text": pa.array(values, pa.string())})
-    with patch("pipeline.tables.datasource.WINDOW_BYTES", most):
-        windows = list(windows_of(iter([table.slice(0, 7), table.slice(7)]), rows))
+    windows = list(windows_of(iter([table.slice(0, 7), table.slice(7)]), rows, most))
     assert [text for window in windows for text in window["text"].to_pylist()] == values
     assert all(window.num_rows == 1 or window.nbytes <= most for window in windows)
     assert all(0 < window.num_rows <= rows for window in windows)

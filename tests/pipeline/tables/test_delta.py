@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from pipeline import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.tables.table import list_table, open_table
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
@@ -208,6 +209,13 @@ def test_what_changed_is_what_the_log_says(tmp_path: Path) -> None:
     assert (before.version, now.version) == ("version 0", "version 1")
     DeltaTable(tmp_path / "t").vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
     assert not diff(InputSnapshot(files), listed().files).changed
+
+
+def test_results_to_evaluate(table: Path) -> None:
+    read = list(read_columns(str(table), "vqa.results", ["text"], StorageConfig(), ["answer"]))
+    assert pa.concat_tables(read).to_pylist() == [{"text": text, "answer": None} for text in ("1", "3")]
+    with pytest.raises(ConfigError, match=r"^vqa.results: .* has another layout: expected the columns question_id"):
+        list(read_columns(str(table), "vqa.results", ["question_id"], StorageConfig()))
 
 
 def test_on_s3(s3_server: str) -> None:

@@ -1,5 +1,6 @@
 """Parquet tables: folders that name columns, filters, and columns that are not read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError
-from pipeline.tables.table import open_table
+from pipeline.common.row_ranges import RowSet
+from pipeline.tables.table import open_table, read_plan
 from tests.pipeline.tables.reading import config, rows_of
 
 
@@ -146,3 +148,52 @@ def test_types_that_have_nothing_in_common(tmp_path: Path) -> None:
     large = {"image": pa.array(["b"], pa.large_string()), "text": pa.array([None], pa.null())}
     pq.write_table(pa.table(large), tmp_path / "1.parquet")
     assert sorted(row["image"] for row in rows_of(config(tmp_path))) == ["a.png", "b"]
+
+
+def pictures(path: Path, rows: int) -> pa.Table:
+    """One row group of pictures as Hugging Face's datasets store them: structs of bytes and path."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = [{"bytes": bytes([i]) * 2**16, "path": f"{i}.png"} for i in range(rows)]
+    table = pa.table({"image": pa.array(cells, kind), "text": ["a"] * rows})
+    pq.write_table(table, path, row_group_size=rows, compression="none", use_dictionary=False)
+    assert pq.read_metadata(path).num_row_groups == 1
+    return table
+
+
+def test_a_large_row_group_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pyarrow cannot read at once is above 2 GiB; here above 1 MiB: never more than that is in memory."""
+    table = pictures(tmp_path / "a.parquet", 100)
+    monkeypatch.setattr("pipeline.tables.parquet.BATCH_BYTES", 2**20)
+    read = list(batches(tmp_path))
+    assert max(part.nbytes for part in read) <= 2**20 + 2**16
+    assert pa.concat_tables(read).select(["image", "text"]).equals(table)
+
+
+def test_batches_that_are_too_large_for_pyarrow_are_made_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes in the footer may be far from what a batch needs; rows that were given are not given twice."""
+    table = pictures(tmp_path / "a.parquet", 50)
+    iter_batches, asked = pq.ParquetFile.iter_batches, []
+
+    def limited(self: pq.ParquetFile, rows: int, *args: Any) -> Iterator[pa.RecordBatch]:
+        asked.append(rows)
+        for number, batch in enumerate(iter_batches(self, rows, *args)):
+            if rows > 4 and number == 2:
+                raise pa.ArrowNotImplementedError("Nested data conversions not implemented for chunked array outputs")
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", limited)
+    monkeypatch.setattr("pipeline.tables.parquet.BATCH_BYTES", 2**20)
+    read = pa.concat_tables(batches(tmp_path))
+    assert len(asked) == 2
+    assert asked[1] < asked[0]
+    assert read.select(["image", "text"]).equals(table)
+
+
+def batches(folder: Path) -> Iterator[pa.Table]:
+    """Yield the tables in which a read task gets the rows."""
+    table = open_table(config(folder))
+    plan = read_plan(table, 1000)
+    for one in table.unread(RowSet.none()):
+        yield from one.read(plan)

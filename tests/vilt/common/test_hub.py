@@ -16,11 +16,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache that holds `someone/model`, as huggingface_hub lays it out."""
-    repository = tmp_path / "models--someone--model"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    write_checkpoint(repository / "snapshots" / COMMIT, "ViltForQuestionAnswering", seed=5)
+    """A cache that holds `someone/model` and `old-model`, as huggingface_hub lays them out."""
+    for name, seed in (("models--someone--model", 5), ("models--old-model", 6)):
+        (tmp_path / name / "refs").mkdir(parents=True)
+        (tmp_path / name / "refs" / "main").write_text(COMMIT)
+        write_checkpoint(tmp_path / name / "snapshots" / COMMIT, "ViltForQuestionAnswering", seed=seed)
     return tmp_path
 
 
@@ -32,6 +32,20 @@ def test_a_model_from_the_cache(cache: Path) -> None:
     assert ours.config._commit_hash == theirs.config._commit_hash == COMMIT
     assert ours.name_or_path == theirs.name_or_path == "someone/model"
     assert vilt.ViltConfig.from_pretrained("hf://someone/model", **options).num_labels == ours.config.num_labels
+
+
+def test_a_name_without_an_owner(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of this name comes first, as in transformers."""
+    options = {"cache_dir": str(cache), "local_files_only": True}
+    monkeypatch.chdir(cache)
+    for seed in (6, 7):  # the hub's, then a local folder's
+        loaded = [one.ViltForQuestionAnswering.from_pretrained("old-model", **options) for one in (vilt, transformers)]
+        weights = [model.vilt.pooler.dense.weight for model in loaded]
+        assert torch.equal(*weights)
+        if seed == 6:
+            write_checkpoint(cache / "old-model", "ViltForQuestionAnswering", seed=7)
+            first = weights[0]
+    assert first.shape != weights[0].shape or not torch.equal(first, weights[0])
 
 
 def test_what_is_not_in_the_cache_is_one_line(cache: Path) -> None:
@@ -47,6 +61,10 @@ def test_what_is_not_in_the_cache_is_one_line(cache: Path) -> None:
     [
         ("dandelin/vilt-b32-mlm", True),
         ("hf://owner/name@v1/sub/folder", True),
+        ("bert-base-uncased", True),
+        ("some model", False),
+        ("a.ckpt", False),
+        (".", False),
         ("owner/name/sub", False),
         ("./owner/name", False),
         ("/owner/name", False),

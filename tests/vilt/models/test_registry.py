@@ -30,7 +30,7 @@ def write_vit(folder: Path, name: str = "ViTForImageClassification", seed: int =
 def write_visual_bert(folder: Path, name: str, seed: int = 0, **fixed: object) -> torch.nn.Module:
     """A random model of the class `name` with a tokenizer; the model in transformers."""
     shape = {"vocab_size": len(WORDS), "max_position_embeddings": 40, "visual_embedding_dim": 20, "pad_token_id": 0}
-    model = randomise(getattr(transformers, name)(random_visual_bert(Random(seed), **shape, **fixed)), seed)
+    model = randomise(getattr(transformers, name)(random_visual_bert(Random(seed), **{**shape, **fixed})), seed)
     model.save_pretrained(folder)
     vilt.ViltTokenizer.from_vocabulary(WORDS).save_pretrained(str(folder))
     return model

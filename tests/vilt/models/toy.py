@@ -45,14 +45,15 @@ class ToyPreprocessor:
     def settings(self) -> tuple[object, ...]:
         return (self.side,)
 
-    def tokens(self, texts: Any) -> tuple[np.ndarray, np.ndarray]:
-        return np.empty(0, np.int64), np.zeros(len(texts), np.int64)
+    def tokens(self, texts: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.empty(0, np.int64), np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         del data, max_pixels
         return Grid(self.side, self.side)
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        del seconds
         pixels = np.asarray(decode(data, max_pixels, False).convert("RGB"))[: self.side, : self.side]
         return np.ascontiguousarray(pixels).reshape(-1, 3)
 

@@ -35,6 +35,29 @@ def test_words_and_long_texts() -> None:
     assert ids[1:5].tolist() == [OURS.id(word) for word in ("a", "large", "red", "circle")]
 
 
+def test_texts_that_lose_their_end_are_told() -> None:
+    star, fits = "star ", " ".join(["star"] * 38)
+    texts = ["", "a red star", fits, fits + " star", star * 100, star * 10_000, "a" + " " * 60_000, " " * 60_000 + fits]
+    *ids, cut = OURS.ragged_and_cut(texts)
+    expected = [len(THEIRS(text)["input_ids"]) > 40 for text in texts]
+    assert cut.tolist() == expected == [False, False, False, True, True, True, False, False]
+    for got, again in zip(ids, OURS.ragged(texts), strict=True):
+        assert np.array_equal(got, again)
+
+
+def test_a_text_of_which_not_all_is_read_loses_its_end() -> None:
+    far = text.MOST_CHARACTERS + 10
+    *_, cut = OURS.ragged_and_cut([" " * far + "star", " " * far])
+    assert cut.tolist() == [True, False]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=200), min_size=1, max_size=4))
+def test_a_text_is_cut_if_it_has_more_tokens(texts: list[str]) -> None:
+    *_, cut = OURS.ragged_and_cut(texts)
+    assert cut.tolist() == [len(ids) > 40 for ids in THEIRS(texts)["input_ids"]]
+
+
 def test_no_texts() -> None:
     ids, lengths = OURS.ragged([])
     assert len(ids) == len(lengths) == 0

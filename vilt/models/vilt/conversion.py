@@ -6,7 +6,6 @@ head that has a published class is written; `itm_score`, the matching head of th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from vilt import Predictor, ViltConfig, ViltImageProcessor, ViltTokenizer
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
+from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, read_file
 from vilt.models.vilt import original
 
@@ -129,7 +129,7 @@ def read_labels(uri: str) -> dict[int, str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{uri!r} is not UTF-8: {error}") from None
     try:
-        value = json.loads(text) if text[:1] in ("[", "{") else text.splitlines()
+        value = read_json(text) if text[:1] in ("[", "{") else text.splitlines()
         return {int(k): str(v) for k, v in (value.items() if isinstance(value, dict) else enumerate(value))}
     except ValueError as error:
         raise ValueError(f"{uri!r} is neither a JSON list nor a JSON object of labels by index: {error}") from None

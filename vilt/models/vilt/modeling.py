@@ -87,8 +87,9 @@ class ViltEmbeddings(nn.Module):
     def visual_embed(self, pixel_values: Tensor, pixel_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Embed images.
 
-        Every image's own patches come in their order, then zeros as filler; of more patches than
-        `config.max_image_length` so many are drawn, at random in training, by a fixed seed otherwise.
+        Every image's own patches come in their order, then zeros as filler, up to the patches of the largest grid. A
+        patch that is masked out inside a grid is left out. Of more patches than the largest grid has, or than
+        `config.max_image_length`, so many are drawn, at random in training, by a fixed seed otherwise.
 
         Args:
             pixel_values: (B, C, H, W).
@@ -113,6 +114,7 @@ class ViltEmbeddings(nn.Module):
             images.append(kept[self._drawn(len(kept), longest).to(kept.device)])
         lengths = torch.tensor([len(image) for image in images], device=mask.device)
         x = pad_sequence(images, batch_first=True)
+        x = F.pad(x, (0, 0, 0, longest - x.shape[1]))
         first = (self.cls_token + self.position_embeddings[:, :1]).expand(len(x), -1, -1)
         image_mask = (torch.arange(x.shape[1] + 1, device=mask.device) <= lengths[:, None]).long()
         return self.dropout(torch.cat([first, x], 1)), image_mask

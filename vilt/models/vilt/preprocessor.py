@@ -42,9 +42,9 @@ class Preprocessor(ImagePreprocessor):
         """Return all that decides the patches and tokens: equal for two checkpoints that preprocess alike."""
         return (*super().settings(), *tokenizer_settings(self.tokenizer))
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return [CLS] ... [SEP] of each text; see `AnyPreprocessor`."""
-        return self.tokenizer.ragged(texts)
+        return self.tokenizer.ragged_and_cut(texts)
 
     def pairs(
         self, images: Sequence[ImageInput], texts: Sequence[str], image_types: Sequence[int] | None = None

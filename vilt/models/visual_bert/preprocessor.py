@@ -45,18 +45,18 @@ class RegionPreprocessor:
         """Return all that decides the tokens and the width of features."""
         return (self.width, *tokenizer_settings(self.tokenizer))
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return [CLS] ... [SEP] of each text; see `AnyPreprocessor`."""
-        return self.tokenizer.ragged(texts)
+        return self.tokenizer.ragged_and_cut(texts)
 
     def grid_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Grid:
         """Return one row of as many columns as there are regions."""
         del max_pixels
         return Grid(1, len(data) // self.rows.bytes)
 
-    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the features, float32 (regions, width)."""
-        del max_pixels
+        del max_pixels, seconds
         return np.frombuffer(data, np.float32).reshape(-1, self.width)
 
     def pairs(self, features: Sequence[np.ndarray], texts: Sequence[str]) -> Pairs:

@@ -1,0 +1,17 @@
+"""What decides which columns and values a job writes, beyond its model, config and input: the code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pipeline.common.tasks import added_columns
+from pipeline.config.job import JobConfig
+
+RESULTS_VERSION = 2  # raised when the code gives other values for the same row, so that tables are made anew
+
+
+def written_sha256(config: JobConfig) -> str:
+    """Return a hash of what the code writes: rows of results with different ones do not belong into one table."""
+    written = {"columns": added_columns(config.tasks), "image": config.output.keep_image, "version": RESULTS_VERSION}
+    return hashlib.sha256(json.dumps(written).encode()).hexdigest()

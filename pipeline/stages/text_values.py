@@ -1,0 +1,75 @@
+"""The texts of a column, without those that are too long and lists that are too long, which never become Python's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.common.error_codes import Failure, value_or_failure, values_or_failures
+from pipeline.config.limits import LimitsConfig
+
+
+def text_values(column: pa.ChunkedArray, limits: LimitsConfig) -> list[Any]:
+    """Return what a column of texts, or of lists of texts, holds in each row.
+
+    A failure takes the place of a text that is not UTF-8 or has more than `limits.text_bytes`, and of a list of more
+    than `limits.texts_per_row`.
+    """
+    chunks = column.chunks
+    many = np.concatenate([np.zeros(0, bool), *(text_counts(chunk) > limits.texts_per_row for chunk in chunks)])
+    long = np.concatenate([np.zeros(0, bool), *(_longest(chunk) > limits.text_bytes for chunk in chunks)])
+    if not (many.any() or long.any()):
+        return values_or_failures(column, "text_invalid")
+    rows = (value for chunk in chunks for value in chunk)
+    return [
+        _too_many(value, limits) if many[i] else _short(value, limits) if long[i] else _value(value)
+        for i, value in enumerate(rows)
+    ]
+
+
+def text_counts(chunk: pa.Array) -> np.ndarray:
+    """Return how many texts each row of an array has, int64; 0 for a null, 1 for a text."""
+    if not _is_list(chunk.type):
+        return np.ones(len(chunk), np.int64)
+    counts: np.ndarray = pc.fill_null(pc.list_value_length(chunk), 0).to_numpy(zero_copy_only=False)
+    return counts.astype(np.int64)
+
+
+def _longest(chunk: pa.Array) -> np.ndarray:
+    """Return the bytes of each row's longest text, int64."""
+    if pa.types.is_dictionary(chunk.type):  # whose values are not repeated to be measured
+        return np.append(_longest(chunk.dictionary), 0)[pc.fill_null(chunk.indices, -1).to_numpy(zero_copy_only=False)]
+    if not _is_list(chunk.type):
+        lengths: np.ndarray = pc.fill_null(pc.binary_length(chunk), 0).to_numpy(zero_copy_only=False)
+        return lengths.astype(np.int64)
+    out, counts = np.zeros(len(chunk), np.int64), text_counts(chunk)
+    np.maximum.at(out, np.repeat(np.arange(len(chunk)), counts), _longest(chunk.flatten()))
+    return out
+
+
+def _value(value: pa.Scalar) -> Any:
+    return value_or_failure(value, "text_invalid")
+
+
+def _too_many(value: pa.ListScalar, limits: LimitsConfig) -> Failure:
+    return Failure(
+        "texts_too_many", f"{len(value.values):,} texts, more than {limits.texts_per_row:,} (limits.texts_per_row)"
+    )
+
+
+def _short(value: pa.Scalar, limits: LimitsConfig) -> Any:
+    """Return a text, or a list of texts, with failures in place of what is too long."""
+    if isinstance(value, pa.ListScalar):  # large lists, too
+        return [_short(element, limits) for element in value.values or ()]
+    plain = value.value if isinstance(value, pa.DictionaryScalar) else value
+    data = plain.as_buffer() if plain is not None and plain.is_valid else None
+    if data is not None and data.size > limits.text_bytes:
+        return Failure("text_too_long", f"{data.size:,} bytes, more than {limits.text_bytes:,} (limits.text_bytes)")
+    return _value(value)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

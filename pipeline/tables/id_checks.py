@@ -1,0 +1,82 @@
+"""Ids that are null or stand in several rows: counted before any work, since results are found by them later."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.common.columns import ROW_ID
+from pipeline.common.row_ids import key_type, keys_of
+from pipeline.monitoring.events import emit
+from pipeline.tables.database import open_database
+from pipeline.tables.table import TableFiles, read_columns, with_row_id
+
+ID_ROWS = 2**17  # whose ids are read at a time
+
+
+class IdCounts(NamedTuple):
+    """Ids by which a row cannot be found.
+
+    Attributes:
+        null: Rows without an id.
+        repeated: Ids that stand in several rows.
+        rows: The rows that have one of these.
+    """
+
+    null: int
+    repeated: int
+    rows: int
+
+
+def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
+    """Emit a warning if rows cannot be told apart by their ids; only the column of ids is read.
+
+    Tars are left out: to read their ids is to read all of them.
+    """
+    if id_column is None or table.format.not_copied or not table.rows:
+        return
+    counts = count_ids(table, id_column)
+    parts = [f"is null in {counts.null:,} rows"] if counts.null else []
+    if counts.repeated:
+        parts.append(f"has {counts.repeated:,} ids that stand in several rows, {counts.rows:,} in all")
+    if parts:
+        text = f"input.id: column {id_column!r} {' and '.join(parts)}: by row_id their results cannot be told apart"
+        emit("warning", text, logging.WARNING, **counts._asdict())
+
+
+def count_ids(table: TableFiles, id_column: str) -> IdCounts:
+    """Count ids that are null or stand in several rows, exactly, within a fixed memory."""
+    schema = pa.schema([(ROW_ID, key_type(with_row_id(_no_rows(table, id_column), id_column)[ROW_ID].type))])
+    failed: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for rows in read_columns(table, [id_column], ID_ROWS):
+                yield from pa.table([keys_of(with_row_id(rows, id_column)[ROW_ID])], schema=schema).to_batches()
+        except Exception as error:  # DuckDB would raise its text alone
+            failed.append(error)
+
+    with tempfile.TemporaryDirectory(prefix="vilt-ids-") as folder:
+        database = open_database(f"{folder}/ids.duckdb", folder)
+        try:
+            database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
+            database.execute("CREATE TABLE counted AS SELECT row_id, count(*) AS n FROM given GROUP BY row_id")
+            if failed:
+                raise failed[0]
+            query = (
+                "SELECT coalesce(sum(n) FILTER (row_id IS NULL), 0)::BIGINT, "
+                "count(*) FILTER (row_id IS NOT NULL AND n > 1), "
+                "coalesce(sum(n) FILTER (row_id IS NOT NULL AND n > 1), 0)::BIGINT FROM counted"
+            )
+            return IdCounts(*database.execute(query).fetchall()[0])
+        finally:
+            database.close()
+
+
+def _no_rows(table: TableFiles, id_column: str) -> pa.Table:
+    """Return the column of ids without rows."""
+    return pa.schema([table.schema.field(id_column)]).empty_table()

@@ -1,0 +1,3 @@
+"""What an input may cost when nobody has set limits; a pipeline's config has the same in its section `limits`."""
+
+MAX_TEXT_BYTES = 2**20  # of a text: far more than the tokens that a model reads need
