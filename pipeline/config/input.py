@@ -33,13 +33,12 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-LATER_KEYS = {"files", "column_names", "quotes"}  # of the section `input`: not in the hashes of earlier releases
-
-
-class FixedText(Section):
-    """One text for all rows."""
-
-    fixed: str = Field(min_length=1, description="the text")
+LATER_KEYS = {
+    "files",
+    "fixed_text",
+    "column_names",
+    "quotes",
+}  # of the section `input`: not in the hashes of earlier releases
 
 
 class InputConfig(Section):
@@ -49,15 +48,12 @@ class InputConfig(Section):
         description="file, folder or glob of the table: a local path, s3://..., hf://datasets/owner/name, or "
         "iceberg://catalog/namespace.table; a list of files is allowed, and {00000..00041}.tar"
     )
-    files: list[str] | None = Field(
-        None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
-    )
     image: str | list[str] | None = Field(
         "image",
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
-    text: str | FixedText | dict[Task, str] | None = Field(
+    text: str | dict[Task, str] | None = Field(
         "text",
         description="column of texts, or of lists of texts; or one column of texts for each task; or "
         '{fixed: "is there a watermark?"}, one text for all rows',
@@ -75,6 +71,12 @@ class InputConfig(Section):
     )
     columns: list[str] | None = Field(
         None, description="columns to carry into the output; default: all, the image only with output.keep_image"
+    )
+    files: list[str] | None = Field(
+        None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
+    )
+    fixed_text: str | None = Field(
+        None, min_length=1, description="the text that `text: {fixed: ...}` gives all rows, as the column `fixed_text`"
     )
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     version: int | str | None = Field(
@@ -105,6 +107,19 @@ class InputConfig(Section):
         "https://* is every public host; what is below the table's own folder is allowed without",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fixed_text_is_a_column(cls, values: Any) -> Any:
+        """Take a text for all rows for a column that holds it."""
+        if not isinstance(values, dict):
+            return values
+        text = values.get("text")
+        if isinstance(text, dict) and list(text) == ["fixed"]:
+            return {**values, "text": FIXED_TEXT, "fixed_text": text["fixed"]}
+        if values.get("fixed_text") is not None and text != FIXED_TEXT:
+            raise ValueError("input.fixed_text: give it as text: {fixed: ...}")
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -144,8 +159,6 @@ class InputConfig(Section):
     @property
     def text_names(self) -> list[str]:
         """The columns of texts, each once."""
-        if isinstance(self.text, FixedText):
-            return [FIXED_TEXT]
         names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
         return list(dict.fromkeys(names))
 

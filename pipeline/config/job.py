@@ -10,11 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
-from pipeline.config.input import FixedText, InputConfig, TextsConfig
+from pipeline.config.input import InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
@@ -134,8 +133,7 @@ class JobConfig(Section):
 
     def text_of(self, task: Task) -> str | None:
         """Return the column of texts that a task reads."""
-        text = self.input.text
-        return FIXED_TEXT if isinstance(text, FixedText) else text[task] if isinstance(text, dict) else text
+        return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
 
     @property
     def models(self) -> dict[str, list[Task]]:

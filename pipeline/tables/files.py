@@ -64,6 +64,8 @@ def _choose(
     seen = sorted(file for file in found if as_named or not _hidden(file.removeprefix(folder)))
     seen = seen if as_named else without_side_files(seen)
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
+    if not as_named:  # a `.txt` in a folder is no list of paths
+        by_format = {known: [] if isinstance(known, PathListFormat) else files for known, files in by_format.items()}
     if spec.format is not None:
         chosen = registry.format_named(spec.format)
         if chosen.marker is not None:
@@ -85,11 +87,12 @@ def _choose(
             f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format, as in "
             f"input.format={present[0].name}"
         )
-    known_ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
+    ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
+    *most, last = [end for end in ends if end.startswith(".")]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
     held = ", ".join(f"{count} {end}" for end, count in others) or "no file at all"
     raise ConfigError(
-        f"input.path: {spec.path!r} holds no {', '.join(known_ends)} files and no pictures; it holds {held}"
+        f"input.path: {spec.path!r} holds no {', '.join(most)} or {last} files and no pictures; it holds {held}"
     )
 
 

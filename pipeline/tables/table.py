@@ -16,7 +16,7 @@ from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import ids_of
 from pipeline.common.row_ranges import RowSet, row_key
-from pipeline.config.input import FixedText, InputConfig
+from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
@@ -198,7 +198,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         image_bytes=limits.image_bytes,
         row_bytes=limits.row_bytes,
         json_depth=limits.json_depth,
-        fixed_text=spec.text.fixed if isinstance(spec.text, FixedText) else None,
+        fixed_text=spec.fixed_text,
     )
     table = open_listed(listing or list_table(spec, config.storage), options)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]

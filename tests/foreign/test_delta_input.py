@@ -82,22 +82,21 @@ def test_a_table_that_moved_on(tmp_path: Path, scene_rows: Callable[[int], Rows]
     line = "it reads version 0 of the table, which is at version 1 now: to finish it, .* input.version=0"
     with pytest.raises(ConfigError, match=line):
         run(job(table, tmp_path / "out"))
-    (tmp_path / "out" / "_progress" / "part.parquet").unlink()
-    assert run(job(table, tmp_path / "out", version=0)).scored == 4
+    again = prepare(job(table, tmp_path / "out", version=0))
+    assert (again.identity, again.table.rows) == (begun.identity, 4), "so that it is resumed"
 
 
 def test_reindex_follows_the_log_and_our_output_is_an_input(tmp_path: Path, scene_rows: Callable[[int], Rows]) -> None:
-    rows, table, out = scene_rows(12), tmp_path / "table", tmp_path / "table_of_results"
+    rows, table, out = scene_rows(8), tmp_path / "table", tmp_path / "table_of_results"
     append(table, rows[:6])
     first = reindex(job(table, out)).commit
     assert (first.counts["files_new"], first.counts["rows_read"]) == (3, 6)
-    append(table, rows[6:8])
-    second = reindex(job(table, out)).commit
-    assert (second.counts["files_new"], second.counts["files_changed"], second.counts["rows_read"]) == (2, 0, 2)
     assert not reindex(job(table, out)).new
+    append(table, rows[6:8])
     DeltaTable(table).optimize.compact()
-    third = reindex(job(table, out)).commit
-    assert (third.counts["rows_in"], third.counts["rows_read"]) == (8, 0), "rows that moved keep their results"
+    second = reindex(job(table, out)).commit
+    assert (second.counts["rows_in"], second.counts["rows_out"]) == (8, 8)
+    assert second.counts["rows_read"] == 2, "rows that were compacted into other files keep their results"
 
-    ours = prepare(job(out, tmp_path / "answers", "answer", columns=["id"], image=None)).table
-    assert (ours.version, ours.rows) == ("version 2", 8)
+    ours = prepare(job(out, tmp_path / "answers", "answer", columns=["id"])).table
+    assert (ours.version, ours.rows) == ("version 1", 8)
