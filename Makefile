@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test coverage oldest faults lint parity peers quality bench clean
+.PHONY: demo test coverage oldest faults fuzz lint parity peers quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -22,6 +22,10 @@ oldest: .venv-oldest/dev
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
 	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
+
+# Damaged files of every kind for FUZZ_SECONDS in all; prints how many were tried and what came of them.
+fuzz: .venv/dev
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz -s
 
 lint: .venv/dev
 	$(BIN)/ruff check .

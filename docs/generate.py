@@ -30,8 +30,8 @@ MADE = "<!-- Written by `python -m docs.generate`. Edit the code that it reads, 
 # Column -> Arrow type and meaning, for every column that a job adds.
 COLUMNS: dict[str, tuple[str, str]] = {
     "row_id": (
-        "that of `input.id`, or int64",
-        "your `input.id` column; without one, a hash of the file's path and the row's offset",
+        "int64",
+        "a hash of the file's path and the row's offset; with `input.id` that column's values, in its type",
     ),
     "text_index": ("int32", "index of the text in its list; only if the text column holds lists"),
     "text_truncated": (

@@ -157,10 +157,13 @@ def _range(values: NDArray[np.int64], show: Callable[[float], str]) -> str:
 
 def _size(count: float) -> str:
     """Return a number of bytes in the unit that reads best, in powers of 1000."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+    if count < 999.5:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
+        if count < 999.95:  # which rounds to 1000.0
+            return f"{count:.1f} {unit}"
+    count /= 1000
     return f"{count:,.1f} TB"
 
 

@@ -130,7 +130,8 @@ def _time(summary: Summary, seconds: float | None) -> str:
         parts["end"] = max(0.0, seconds - sum(parts.values()))
     named = [f"{took:.1f} s to {part}" for part, took in parts.items() if part != "rows"]
     rate = f"{summary.seconds:.1f} s for the rows, {summary.pairs_per_second:,.1f} pairs/s"
-    return f"{_whole(seconds)}{'; '.join([rate, ', '.join(named)])}; {summary.model_seconds:.1f} s in the model"
+    model = f"{summary.model_seconds:.1f} s in the model"
+    return _whole(seconds) + "; ".join(filter(None, [rate, ", ".join(named), model]))
 
 
 def _whole(seconds: float | None) -> str:

@@ -7,7 +7,10 @@ out    what is written: the user's columns, `row_id`, the results (see `pipeline
 
 from __future__ import annotations
 
-import pyarrow as pa
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_ID, TEXT_INDEX, TEXT_TRUNCATED = "row_id", "text_index", "text_truncated"
 ERROR, DETAIL = "error", "error_detail"
@@ -19,7 +22,6 @@ TEXTS = "__texts"  # int32: how many rows of the output the row of the input has
 PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the number of its first pair, -1 if none
 UNREAD = "__unread"  # struct: the reason and the detail why a row of the table could not be read; never written
 STATS = "__stats"  # first row of a micro-batch: its figures for the summary; never written
-UNREAD_TYPE = pa.struct([("reason", pa.string()), ("detail", pa.string())])
 
 
 def without_hidden(table: pa.Table) -> pa.Table:

@@ -16,7 +16,8 @@ REASONS = {
     "image_fetch_failed": "the storage or the network failed in another way, each time it was asked",
     "fetch_throttled": "the storage asked to slow down, each time it was asked",
     "fetch_timeout": "the image did not arrive within limits.fetch_seconds",
-    "uri_not_allowed": "the URI is outside the table's folder and the allowed prefixes, or not at a public address",
+    "uri_not_allowed": "the URI is outside the table's folder and the allowed prefixes, not at a public address, or "
+    "longer than limits.uri_characters",
     "image_too_large": "more bytes than limits.image_bytes",
     "image_bomb": "more pixels than limits.image_pixels, by the image's own header",
     "image_unsupported": "no known image format, or pixels that are no 8 or 16-bit numbers",
@@ -48,7 +49,7 @@ class Failure(NamedTuple):
     detail: str
 
 
-def values_or_failures(column: pa.ChunkedArray, reason: str) -> list[Any]:
+def values_or_failures(column: pa.Array | pa.ChunkedArray, reason: str) -> list[Any]:
     """Return the Python values of a column.
 
     Parquet files may hold strings that are not UTF-8: a failure takes the place of such a value, or of the element of

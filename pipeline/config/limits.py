@@ -19,6 +19,7 @@ class LimitsConfig(Section):
 
     image_bytes: int = Field(IMAGE_BYTES, ge=1, description="most bytes of an encoded image")
     image_pixels: int = Field(MAX_PIXELS, ge=1, description="most pixels of a decoded image")
+    uri_characters: int = Field(2**14, ge=1, description="most characters of a URI; data: URIs are limited as images")
     fetch_seconds: float = Field(30.0, gt=0, description="most seconds to fetch an image, retries included")
     decode_seconds: float = Field(
         60.0,

@@ -73,22 +73,23 @@ def read_answers(
     Raises:
         ConfigError: The files cannot be read, or their answers are not those of the benchmark.
     """
-    pairs: list[tuple[object, str]] = []
+    pairs: list[tuple[object, str | None]] = []
     rejected: Counter[str] = Counter()
     for table in read_columns(path, key, columns, storage, ["error"]):
         for row, answer, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            pairs.append((row, answer))
             if answer is None:
                 rejected[error or "no answer"] += 1
-            else:
-                pairs.append((row, answer))
     return checked(pairs, path, key, columns[0], known)._replace(rejected=dict(rejected.most_common()))
 
 
-def checked(pairs: Iterable[tuple[object, str]], path: str, key: str, name: str, known: Set[object] | None) -> Answers:
+def checked(
+    pairs: Iterable[tuple[object, str | None]], path: str, key: str, name: str, known: Set[object] | None
+) -> Answers:
     """Return answers whose rows are of the benchmark, each once.
 
     Args:
-        pairs: The key of a row, and its answer.
+        pairs: The key of a row, and its answer; None if it was rejected.
         path: Where they were found.
         key: The config key that names it.
         name: What the file calls the key of a row.
@@ -102,4 +103,4 @@ def checked(pairs: Iterable[tuple[object, str]], path: str, key: str, name: str,
     unknown = next((row for row, _ in pairs if known is not None and row not in known), None)
     if unknown is not None:
         raise ConfigError(f"{key}: {path!r} has an answer to {name} {unknown!r}, which the benchmark does not have")
-    return Answers(dict(pairs), {}, {"results": path})
+    return Answers({row: answer for row, answer in pairs if answer is not None}, {}, {"results": path})

@@ -72,7 +72,7 @@ class Nlvr2:
             return checked(self._read_csv(section.results), section.results, "nlvr2.results", "identifier", known)
         return read_answers(section.results, "nlvr2.results", ("identifier", "label"), storage, known)
 
-    def _read_csv(self, path: str) -> list[tuple[object, str]]:
+    def _read_csv(self, path: str) -> list[tuple[object, str | None]]:
         """Return the identifiers and labels of a file in the layout of the official script."""
         content = read_file(path, "nlvr2.results", self.config.storage).decode(errors="replace")
         rows = [row for row in csv.reader(io.StringIO(content)) if row]

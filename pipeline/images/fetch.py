@@ -103,7 +103,14 @@ class Fetcher:
 
     def _image_or_uri(self, cell: str) -> Fetched | str:
         inline = decode_inline(cell, self.max_bytes)
-        return self.resolve(cell) if inline is None else inline
+        if inline is not None:
+            return inline
+        most = self.config.limits.uri_characters
+        if len(cell) > most:
+            return _failure(
+                "uri_not_allowed", f"a URI of {len(cell):,} characters, more than {most:,} (limits.uri_characters)"
+            )
+        return self.resolve(cell)
 
     async def _fetch_all(self, uris: list[str], budget: Budget) -> list[Fetched | None]:
         gate = asyncio.Semaphore(AT_ONCE)

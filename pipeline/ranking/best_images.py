@@ -72,7 +72,7 @@ def best_images(
     return pa.table(
         {
             "text_id": texts.ids,
-            "text": pa.array(texts.texts, pa.string()),
+            "text": pa.array([text if isinstance(text, str) else None for text in texts.texts], pa.string()),
             "best_images": pa.ListArray.from_arrays(offsets, images),
             TEXT_TRUNCATED: pa.array(truncated, mask=np.array([reason is not None for reason, _ in failures], bool)),
             ERROR: pa.array([reason for reason, _ in failures], pa.string()),

@@ -44,7 +44,7 @@ class RankOutput(ParquetOutput):
         assert texts is not None
         id_column, columns = self.job.config.input.id, self.job.table.schema
         kind = pa.int64() if id_column is None else id_type(columns.field(id_column).type)
-        *_, truncated = preprocessor_of(self.job.config).tokens([text or "" for text in texts.texts])
+        *_, truncated = preprocessor_of(self.job.config).tokens(texts.strings)
         self.texts_truncated = int(truncated.sum())
         table = best_images(self._candidates(), texts, truncated, self.job.config.top_k, kind)
         make_folder(folder.filesystem, f"{folder.work.path}/{TEXTS}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pyarrow as pa
 
 from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE
@@ -17,6 +15,7 @@ from pipeline.results.delta_values import convert
 from pipeline.results.written_values import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
+from pipeline.tables.partitions import folder_columns
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import InputTable, read_columns, with_row_id
 
@@ -61,7 +60,8 @@ def table_columns(table: InputTable, config: JobConfig, before: InputSnapshot, s
         ConfigError: A column does not fit.
     """
     new = carried_columns(table, config)
-    in_folders = _folder_columns([*(file.name for file in table.files), *before.files])
+    file_names = [*(file.name for file in table.files), *before.files]
+    in_folders = {column for name in file_names for column in folder_columns(name)}
     schemas, names = [new], ["the new files"]
     for name, file in before.files.items():
         if file.columns not in schemas:
@@ -109,11 +109,6 @@ def _misfit(table: InputTable, rows: pa.Table, name: str, kind: pa.DataType, why
         f"input.columns: column {name!r} holds a value, in {file!r}, that is not exact as the {kind} of a Delta table: "
         f"{why}. List the columns to carry without it in input.columns, or set output.format=parquet"
     )
-
-
-def _folder_columns(names: Iterable[str]) -> set[str]:
-    """Return the columns that stand in the names of the input's folders, as in `year=2026`."""
-    return {part.partition("=")[0] for name in names for part in name.split("/")[:-1] if "=" in part}
 
 
 def _no_rows(table: InputTable) -> pa.Table:

@@ -100,12 +100,12 @@ class MicroBatch:
         """
         for batch in table.to_batches():
             for i in range(batch.num_rows):
-                value = {name: batch.column(name)[i] for name in BATCH.names}
+                value = {name: batch.column(name)[i] for name in BATCH.names if name != "patches"}
                 grids = _numpy(value["grids"]).reshape(-1, 2)
                 pairs = Pairs(
                     token_ids=_numpy(value["token_ids"]),
                     text_lengths=_numpy(value["text_lengths"]),
-                    patches=np.frombuffer(value["patches"].as_buffer(), layout.dtype).reshape(-1, layout.width),
+                    patches=np.frombuffer(_bytes(batch.column("patches"), i), layout.dtype).reshape(-1, layout.width),
                     grids=[Grid(int(r), int(c)) for r, c in grids],
                     image_index=_numpy(value["image_index"]),
                     image_types=_numpy(value["image_types"]),
@@ -119,6 +119,13 @@ def _binary(data: pa.Buffer) -> pa.Array:
     """Return a large_binary array of one value, without a copy."""
     offsets = pa.py_buffer(np.array([0, data.size], dtype=np.int64))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
+
+
+def _bytes(column: pa.LargeBinaryArray, row: int) -> pa.Buffer:
+    """Return the bytes of a row without a copy, which `column[row].as_buffer()` is."""
+    _, offsets, data = column.buffers()
+    begin, end = np.frombuffer(offsets, np.int64, 2, 8 * (column.offset + row)).tolist()
+    return data.slice(begin, end - begin)
 
 
 def _list(values: np.ndarray) -> pa.Array:

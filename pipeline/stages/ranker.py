@@ -47,7 +47,7 @@ class Ranker:
         """
         self.predictor, self.texts, self.top_k = predictor, texts, top_k
         self.count_pairs = count_pairs or (lambda _: None)
-        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens([text or "" for text in texts.texts])
+        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens(texts.strings)
         self.readable = texts.readable
         self.best_seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # of each text, ascending
         self.pairs = self.tokens = 0

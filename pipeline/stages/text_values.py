@@ -18,15 +18,20 @@ def text_values(column: pa.ChunkedArray, limits: LimitsConfig) -> list[Any]:
     A failure takes the place of a text that is not UTF-8 or has more than `limits.text_bytes`, and of a list of more
     than `limits.texts_per_row`.
     """
-    chunks = column.chunks
-    many = np.concatenate([np.zeros(0, bool), *(text_counts(chunk) > limits.texts_per_row for chunk in chunks)])
-    long = np.concatenate([np.zeros(0, bool), *(_longest(chunk) > limits.text_bytes for chunk in chunks)])
+    return [value for chunk in column.chunks for value in _values(chunk, limits)]
+
+
+def _values(chunk: pa.Array, limits: LimitsConfig) -> list[Any]:
+    """Return what an array holds in each row."""
+    if pa.types.is_dictionary(chunk.type):  # a long value is looked at once
+        values = [*_values(chunk.dictionary, limits), None]
+        return [values[-1 if index is None else index] for index in chunk.indices.to_pylist()]
+    many, long = text_counts(chunk) > limits.texts_per_row, _longest(chunk) > limits.text_bytes
     if not (many.any() or long.any()):
-        return values_or_failures(column, "text_invalid")
-    rows = (value for chunk in chunks for value in chunk)
+        return values_or_failures(chunk, "text_invalid")
     return [
         _too_many(value, limits) if many[i] else _short(value, limits) if long[i] else _value(value)
-        for i, value in enumerate(rows)
+        for i, value in enumerate(chunk)
     ]
 
 
@@ -61,14 +66,11 @@ def _too_many(value: pa.ListScalar, limits: LimitsConfig) -> Failure:
 
 
 def _short(value: pa.Scalar, limits: LimitsConfig) -> Any:
-    """Return a text, or a list of texts, with failures in place of what is too long."""
+    """Return the failure of a text that is too long, or a list with failures in place of such texts."""
     if isinstance(value, pa.ListScalar):  # large lists, too
-        return [_short(element, limits) for element in value.values or ()]
-    plain = value.value if isinstance(value, pa.DictionaryScalar) else value
-    data = plain.as_buffer() if plain is not None and plain.is_valid else None
-    if data is not None and data.size > limits.text_bytes:
-        return Failure("text_too_long", f"{data.size:,} bytes, more than {limits.text_bytes:,} (limits.text_bytes)")
-    return _value(value)
+        return _values(value.values, limits)
+    size = value.as_buffer().size
+    return Failure("text_too_long", f"{size:,} bytes, more than {limits.text_bytes:,} (limits.text_bytes)")
 
 
 def _is_list(kind: pa.DataType) -> bool:

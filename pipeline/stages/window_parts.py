@@ -115,6 +115,13 @@ def _with_images(rows: pa.Table, failures: dict[int, Failure], config: JobConfig
             {row - begin: failure for row, failure in failures.items() if begin <= row < end},
             fetched_bytes,
         )
-        later = {cell for row in cells[end:] for cell in row if isinstance(cell, str)}
-        fetched = {uri: image for uri, image in fetched.items() if uri in later}
+        later = dict.fromkeys(cell for row in cells[end:] for cell in row if isinstance(cell, str))
+        fetched = _within({uri: fetched[uri] for uri in later if uri in fetched}, config.batch.window_bytes)
         begin = end
+
+
+def _within(images: dict[str, Fetched], most: int) -> dict[str, Fetched]:
+    """Return the first of the images, no more than `most` bytes; the others are fetched again when they are needed."""
+    sizes = [len(image) if isinstance(image, bytes) else 0 for image in images.values()]
+    fits = np.cumsum(np.array(sizes, np.int64)) <= most
+    return {uri: image for (uri, image), fit in zip(images.items(), fits, strict=True) if fit}

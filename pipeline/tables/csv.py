@@ -32,6 +32,15 @@ class CsvFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read the header, then parse all rows. See `RowFormat`."""
+        try:
+            return self._scan_rows(file, options)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):  # pyarrow's word for what no block holds
+                raise
+            most = f"{row_format.BLOCK_BYTES:,}"
+            raise ValueError(f"a row has more than {most} bytes, or a quote is never closed") from None
+
+    def _scan_rows(self, file: OpenFile, options: OpenOptions) -> Scan:
         layout = self._layout(options)
         with file() as opened:
             names = _open(opened, pa.schema([]), layout).schema.names

@@ -184,12 +184,21 @@ def _to_array(values: list[Any], column: pa.Field) -> pa.Array:
 
 
 def _encoded(text: str | None) -> bytes | None:
+    """Return the bytes of a text, which are UTF-8 only if no lone surrogate is in it."""
     if text is None:
         return None
     try:
-        return text.encode(errors="surrogateescape")  # bytes that were no UTF-8
+        return text.encode()
     except UnicodeEncodeError:
-        return text.encode(errors="surrogatepass")
+        pass
+    try:
+        data = text.encode(errors="surrogateescape")  # as the file holds them, which is not UTF-8
+        data.decode()
+    except UnicodeDecodeError:
+        return data
+    except UnicodeEncodeError:
+        pass
+    return text.encode(errors="surrogatepass")  # escaped in JSON; two of them may look like the bytes of a character
 
 
 def _fitting(value: Any, kind: pa.DataType) -> Any:

@@ -17,7 +17,7 @@ from pipeline.storage.filesystem import arrow_filesystem, in_threads
 from pipeline.tables.filter_expression import parse_filter
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.logged_columns import Matching, as_named, stored_columns
-from pipeline.tables.parquet import ParquetReader, count_passing, splits_of
+from pipeline.tables.parquet import ParquetReader, count_passing, joined, splits_of
 from pipeline.tables.parquet_footers import common_int96_unit, read_footers, schema_with_unit
 from pipeline.tables.partitions import Partitions
 from pipeline.tables.schemas import as_text, conform, plain
@@ -71,7 +71,7 @@ class LoggedReader(ParquetReader):
         """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
         constants, stored = self.constants(file), dict(_logged(file).stored)
         names = [name for name in columns.names if name in stored and name not in constants]
-        for table in self.batches(file, split, [stored[name] for name in names], rows):
+        for table in joined(self.batches(file, split, [stored[name] for name in names], rows), rows):
             out = table.select([stored[name] for name in names])
             for index, name in enumerate(names):
                 target = self.fields.field(name).with_type(columns.field(name).type)

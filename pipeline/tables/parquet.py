@@ -99,7 +99,7 @@ class ParquetReader:
         """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
         constants = self.constants(file)
         names = [name for name in columns.names if name not in constants]
-        for table in self.batches(file, split, names, rows):
+        for table in joined(self.batches(file, split, names, rows), rows):
             yield conform(table, columns, constants, file.name)
 
     def constants(self, file: InputFile) -> Mapping[str, Any]:
@@ -111,8 +111,11 @@ class ParquetReader:
         del file
         return True
 
-    def batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.Table]:
-        """Yield a row group; in smaller tables when pyarrow cannot hold so many bytes of a nested column at once."""
+    def batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield a row group in batches of at most `rows` rows and about `BATCH_BYTES`.
+
+        They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
+        """
         given = 0
         with pq.ParquetFile(
             file.path, filesystem=self.filesystem, pre_buffer=True, coerce_int96_timestamp_unit=self.int96_unit
@@ -129,12 +132,25 @@ class ParquetReader:
                         if seen > given:
                             fresh = batch.slice(max(0, batch.num_rows - (seen - given)))
                             given = seen
-                            yield pa.Table.from_batches([fresh])
+                            yield fresh
                     return
                 except pa.ArrowNotImplementedError:
                     if rows == 1:
                         raise
                     rows = max(1, rows // 8)
+
+
+def joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Yield batches as tables of at most `rows` rows; small ones together, if they are not more than `BATCH_BYTES`."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        if held and (count + batch.num_rows > rows or size + batch.nbytes > BATCH_BYTES):
+            yield pa.Table.from_batches(held)
+            held, count, size = [], 0, 0
+        held, count, size = [*held, batch], count + batch.num_rows, size + batch.nbytes
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def splits_of(groups: Iterable[RowGroup]) -> list[Split]:

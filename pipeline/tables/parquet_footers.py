@@ -17,7 +17,9 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile
 from pipeline.tables.listed import asked_again
 from pipeline.tables.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
-from pipeline.tables.schemas import as_text, is_convertible, plain
+from pipeline.tables.schemas import as_text, is_convertible, levels, plain
+
+MAX_LEVELS = 50  # Arrow's IPC carries columns of 64
 
 
 class RowGroup(NamedTuple):
@@ -141,6 +143,11 @@ def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]
     if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
         schema = _with_uuids(schema, fragment.metadata.schema)
     odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
+    odd |= {
+        f.name: f"it has more than {MAX_LEVELS} lists and structs within each other in {path!r}"
+        for f in schema
+        if levels(f.type) > MAX_LEVELS
+    }
     fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
     schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)

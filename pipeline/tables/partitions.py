@@ -41,7 +41,7 @@ def find_partitions(names: Sequence[str]) -> Partitions:
     Raises:
         ConfigError: The columns differ from file to file.
     """
-    keys = [_keys(name) for name in names]
+    keys = [folder_columns(name) for name in names]
     for name, found in zip(names, keys, strict=True):
         if set(found) != set(keys[0]):
             raise ConfigError(
@@ -57,8 +57,8 @@ def find_partitions(names: Sequence[str]) -> Partitions:
     return Partitions(pa.schema([(key, pa.int64() if key in whole else pa.string()) for key in keys[0]]))
 
 
-def _keys(name: str) -> tuple[str, ...]:
-    """Return the columns that a file's folders name, in their order."""
+def folder_columns(name: str) -> tuple[str, ...]:
+    """Return the columns that the folders of a file name, in their order. name: the path below the table's folder."""
     return tuple(unquote(part.partition("=")[0]) for part in name.split("/")[:-1] if "=" in part)
 
 
@@ -66,5 +66,5 @@ def _are_integers(values: Sequence[str | None]) -> bool:
     """Return whether int64 holds all of these texts, which it does not of "007". A null partition is no text."""
     texts = [value for value in values if value is not None]
     return bool(texts) and all(
-        text.lstrip("-").isdecimal() and len(text) < 19 and str(int(text)) == text for text in texts
+        text.removeprefix("-").isdecimal() and len(text) < 19 and str(int(text)) == text for text in texts
     )

@@ -39,20 +39,27 @@ class RankTexts:
 
     Attributes:
         ids: The ids, of any type of `pipeline.common.row_ids`.
-        texts: The texts; None if one is null.
+        texts: The texts; None if one is null, a failure if it is not UTF-8.
         candidates: Which texts each image is read with; None: all.
     """
 
     ids: pa.Array
-    texts: list[str | None]
+    texts: list[str | Failure | None]
     candidates: Candidates | None
 
     def failure(self, number: int) -> Failure | None:
         """Return why a text cannot be read; None if it can."""
         text = self.texts[number]
+        if isinstance(text, Failure):
+            return text
         if text is None:
             return Failure("text_null", "the text is null")
         return None if text.strip() else Failure("text_empty", f"the text is {text!r}")
+
+    @property
+    def strings(self) -> list[str]:
+        """Return the texts, with "" in place of those that are null or not UTF-8."""
+        return [text if isinstance(text, str) else "" for text in self.texts]
 
     @property
     def readable(self) -> np.ndarray:
@@ -60,8 +67,10 @@ class RankTexts:
         return np.array([i for i in range(len(self.texts)) if self.failure(i) is None], np.int64)
 
     def pairs(self, images: int) -> int:
-        """Return how many pairs there are to read with so many images, if none of them is broken."""
-        return len(self.readable) * images if self.candidates is None else len(self.candidates.texts)
+        """Return how many pairs there are to read with so many images, if no image is broken."""
+        if self.candidates is None:
+            return len(self.readable) * images
+        return int(np.isin(self.candidates.texts, self.readable).sum())
 
     @property
     def fingerprint(self) -> str:

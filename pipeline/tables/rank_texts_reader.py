@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.common.error_codes import values_or_failures
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, id_type, ids_of, key_type, keys_of, shown_id
 from pipeline.config.input import InputConfig
@@ -36,7 +37,7 @@ def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
     if len(twice):
         first = shown_id(from_keys(twice.field("values"), ids.type)[0])
         raise ConfigError(f"texts.id: {spec.id!r} names several texts with {first}; ids are unique")
-    texts = table[spec.text].to_pylist()
+    texts = values_or_failures(table[spec.text], "text_invalid")
     candidates = _read_candidates(config, ids, images) if spec.candidates else None
     return RankTexts(ids, texts, candidates)
 
@@ -58,8 +59,8 @@ def _read_candidates(config: JobConfig, text_ids: pa.Array, images: InputTable) 
     _check_known(image, pa.concat_arrays(known), "image_id")
     distinct = pc.unique(image)
     distinct = distinct.take(pc.sort_indices(distinct))
-    places = pc.index_in(image, distinct), pc.index_in(text, keys_of(text_ids))
-    pairs = np.unique(np.stack([place.to_numpy().astype(np.int64) for place in places], 1), axis=0)
+    numbers = pc.index_in(image, distinct), pc.index_in(text, keys_of(text_ids))
+    pairs = np.unique(np.stack([one.to_numpy().astype(np.int64) for one in numbers], 1), axis=0)
     begins = np.searchsorted(pairs[:, 0], np.arange(len(distinct) + 1)).astype(np.int64)
     return Candidates(distinct, begins, np.ascontiguousarray(pairs[:, 1]))
 

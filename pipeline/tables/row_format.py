@@ -15,7 +15,7 @@ from typing import IO
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import UNREAD, UNREAD_TYPE
+from pipeline.common.columns import UNREAD
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
@@ -26,6 +26,7 @@ from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
+UNREAD_TYPE = pa.struct([("reason", pa.string()), ("detail", pa.string())])
 OpenFile = Callable[[], IO[bytes]]
 
 
@@ -104,5 +105,5 @@ class RowReader:
 
 def unread_row(columns: pa.Schema, failure: Failure) -> pa.Table:
     """Return a row of nulls, with the reason why it is not read in the column `__unread`."""
-    nulls = pa.table({column.name: pa.nulls(1, column.type) for column in columns})
-    return nulls.append_column(UNREAD, pa.array([failure._asdict()], UNREAD_TYPE))
+    nulls = {column.name: pa.nulls(1, column.type) for column in columns}
+    return pa.table({**nulls, UNREAD: pa.array([failure._asdict()], UNREAD_TYPE)})

@@ -113,6 +113,11 @@ def is_convertible(kind: pa.DataType) -> bool:
     return not re.search(r"list_view<", str(kind))
 
 
+def levels(kind: pa.DataType) -> int:
+    """Return how many lists, structs and maps stand within each other in a type."""
+    return 1 + max((levels(kind.field(i).type) for i in range(kind.num_fields)), default=-1)
+
+
 def as_text(kind: pa.DataType) -> pa.DataType:
     """Return the type of a column of texts that are stored as binary: the same with strings."""
     if pa.types.is_binary(kind):
@@ -195,8 +200,8 @@ def _view_as_text(values: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.C
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         stored = values.cast(pa.list_(pa.binary()) if pa.types.is_list(kind) else pa.large_list(pa.binary()))
         texts = _view_as_text(stored.values, kind.value_type)
-        build = pa.ListArray if pa.types.is_list(kind) else pa.LargeListArray
-        return build.from_arrays(stored.offsets, texts, type=kind, mask=stored.is_null())
+        # Not `from_arrays`, which takes no null lists of an array that is a slice.
+        return pa.Array.from_buffers(kind, len(stored), stored.buffers()[:2], offset=stored.offset, children=[texts])
     return values.cast(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()).view(kind)
 
 

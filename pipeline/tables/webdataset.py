@@ -8,13 +8,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.common.columns import UNREAD, UNREAD_TYPE
+from pipeline.common.columns import UNREAD
 from pipeline.common.error_codes import Failure
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.json_types import JsonColumn, JsonColumns, Row, to_table
 from pipeline.tables.jsonl import unify_json
-from pipeline.tables.row_format import OpenFile, RowFormat, Scan
+from pipeline.tables.row_format import UNREAD_TYPE, OpenFile, RowFormat, Scan
 from pipeline.tables.tar import Sample, read_samples, scan_samples
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 

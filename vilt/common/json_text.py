@@ -66,7 +66,7 @@ def deep_lines(lines: bytes, max_depth: int) -> list[int]:
         return []
     ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
     line_of = np.searchsorted(ends, opening)
-    suspects = np.unique(line_of[max_depth:][line_of[max_depth:] == line_of[:-max_depth]]).tolist()
+    suspects = np.unique(line_of[max_depth:][line_of[max_depth:] == line_of[: len(line_of) - max_depth]]).tolist()
     return [i for i in suspects if depth(lines[ends[i - 1] + 1 if i else 0 : ends[i]]) > max_depth]
 
 

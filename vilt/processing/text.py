@@ -97,40 +97,37 @@ class ViltTokenizer(TokenTable):
         Returns:
             The ids of all texts end to end; the length of each, int64; and which have more tokens, bool.
         """
-        encodings = self._encode_beginnings(texts, self.max_length)
-        encoded = [encoding.ids for encoding in encodings]
-        lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
-        ids = np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum()))
-        cut = [self._is_cut(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+        read = self._encode_beginnings(texts, self.max_length)
+        lengths = np.array([len(encoding.ids) for encoding, _ in read], dtype=np.int64)
+        ids = np.fromiter((i for encoding, _ in read for i in encoding.ids), dtype=np.int64, count=int(lengths.sum()))
+        cut = [self._is_cut(text, *of) for text, of in zip(texts, read, strict=True)]
         return ids, lengths, np.array(cut, dtype=bool)
 
-    def _is_cut(self, text: str, encoding: Encoding) -> bool:
-        """Return whether a text has more than what `_encode_beginnings` has made of it."""
-        full, first = len(encoding.ids) >= self.max_length, max(CHARACTERS, WIDEST_TOKEN * self.max_length)
-        if full and encoding.overflowing:
-            return True
-        if len(text) <= first:
-            return False
-        read = len(_beginning(text, first if full else MOST_CHARACTERS))
-        return bool(text[read:].strip())
+    def _is_cut(self, text: str, encoding: Encoding, read: int) -> bool:
+        """Return whether a text, of which `read` characters were encoded, has more tokens than that."""
+        full = len(encoding.ids) >= self.max_length
+        return bool((full and encoding.overflowing) or text[read:].strip())
 
-    def _encode_beginnings(self, texts: Sequence[str], length: int, special: bool = True) -> list[Encoding]:
+    def _encode_beginnings(self, texts: Sequence[str], length: int, special: bool = True) -> list[tuple[Encoding, int]]:
         """Encode texts, at most `length` tokens each, without reading the rest of a text that is far longer.
 
         What a text begins with is tokenized in the same way whatever follows, up to where a word ends. The ids are
         those of the whole text, therefore, if there are enough; a beginning with too few is read anew, longer.
+
+        Returns:
+            Of each text the encoding, and how many characters were read for it.
         """
 
-        def encode(parts: Sequence[str]) -> list[Encoding]:
+        def encode(parts: list[str]) -> list[tuple[Encoding, int]]:
             self.tokenizer.enable_truncation(length, direction="right")
-            return self._encode(parts, special)
+            return list(zip(self._encode(parts, special), map(len, parts), strict=True))
 
         first = max(CHARACTERS, WIDEST_TOKEN * length)
-        encodings = encode([_beginning(text, first) for text in texts])
-        short = [i for i, text in enumerate(texts) if len(text) > first and len(encodings[i].ids) < length]
-        for i, encoding in zip(short, encode([_beginning(texts[i], MOST_CHARACTERS) for i in short]), strict=True):
-            encodings[i] = encoding
-        return encodings
+        out = encode([_beginning(text, first) for text in texts])
+        short = [i for i, text in enumerate(texts) if len(text) > first and len(out[i][0].ids) < length]
+        for i, longer in zip(short, encode([_beginning(texts[i], MOST_CHARACTERS) for i in short]), strict=True):
+            out[i] = longer
+        return out
 
     def __call__(
         self,
@@ -190,7 +187,7 @@ class ViltTokenizer(TokenTable):
         lengths = Lengths.of(padding, truncation, max_length, self.max_length, pad_to_multiple_of)
         plain = all(isinstance(value, str) for value in texts) and not (stride or return_overflowing_tokens)
         if lengths.truncates and plain and self.truncation_side == "right" and lengths.strategy != "only_second":
-            encodings = self._encode_beginnings(texts, lengths.most, add_special_tokens)
+            encodings = [encoding for encoding, _ in self._encode_beginnings(texts, lengths.most, add_special_tokens)]
         else:
             if lengths.truncates:
                 self.tokenizer.enable_truncation(

@@ -58,7 +58,7 @@ def to_uint8(array: np.ndarray) -> tuple[np.ndarray, bool]:
         return array, False
     unit = not np.allclose(array, array.astype(int))
     low, high = float(array.min()), float(array.max())
-    if low < 0 or high > (1 if unit else 255):
+    if not 0 <= low <= high <= (1 if unit else 255):  # which a NaN is not
         raise ImageError(
             "image_unsupported", f"pixels from {low:g} to {high:g}; they are 0 to 255 or, as floats, 0 to 1"
         )

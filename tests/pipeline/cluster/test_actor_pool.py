@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import ConfigError, JobConfig
 from pipeline.cluster.actor_pool import Pool, fit_pool, one_machine
-from pipeline.cluster.nodes import Node, Nodes, decode_selector
+from pipeline.cluster.nodes import Node, Nodes
 
 
 def config(**actors: Any) -> JobConfig:
@@ -99,16 +99,6 @@ def test_what_an_autoscaler_may_bring_counts() -> None:
 def test_pools_that_cannot_be(actors: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         pool([CPU, GPU, GPU], **actors)
-
-
-def test_where_to_decode() -> None:
-    mixed, alike = Nodes([CPU, Node(8, 1.0, id="fake")], {}), Nodes([HEAD, GPU], {})
-    assert decode_selector("all_nodes", mixed) == {}
-    assert decode_selector(None, alike) == {}
-    assert decode_selector(None, Nodes([CPU], {})) == {}
-    assert decode_selector(None, mixed)["ray.io/node-id"] == "!in(fake)"
-    with pytest.raises(ConfigError, match="every node of the cluster that has cores has GPUs"):
-        decode_selector("cpu_nodes", alike)
 
 
 @pytest.mark.parametrize(

@@ -142,33 +142,6 @@ def test_a_text_must_meet_the_condition_that_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "message"),
-    [
-        (
-            {"where": "scor > 1"},
-            "keep.where: 'scor > 1' is no condition on the results: .*\"scor\".*; the columns are row",
-        ),
-        ({"where": "score"}, "keep.where: 'score' is FLOAT, not true or false"),
-        ({"where": "source = 1"}, "keep.where: 'source = 1' fails on the results: Could not convert string 'a'"),
-        ({"where": "avg(score) > 1"}, "keep.where: .* cannot contain aggregates"),
-        ({"where": "true); DROP TABLE rows; --"}, "keep.where: .* syntax error"),
-        ({"where": "true; DROP TABLE rows"}, "keep.where: .* more than one statement"),
-        ({"where": "exists(SELECT 1 FROM read_text('/etc/passwd'))"}, "keep.where: .* disabled by configuration"),
-        ({"top": 0.5, "by": "sourc"}, "keep.by: the table has no column 'sourc'; did you mean 'source'"),
-        ({"top": 0.5, "score": "answer"}, "keep.score: column 'answer' is string, not a number"),
-        ({"by": "source", "min_score": 1}, "config: keep.by: given without keep.top"),
-        ({}, "config: keep: holds no condition; give one or several of where, min_score, top, answer"),
-        ({"top": 0}, "config: top: 0 is wrong; input should be greater than 0"),
-    ],
-)
-def test_a_condition_that_cannot_be_used_is_one_line(tmp_path: Path, keep: dict[str, Any], message: str) -> None:
-    results = write(tmp_path, [result(1, 0.5, source="a")])
-    with pytest.raises(ConfigError, match=f"^{message}") as caught:
-        verdicts(results, [1], **keep)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("scored", "ids", "message"),
     [
         ([1, 2, 2, 3, 3], [1, 2, 3], r"scores: .* holds several results of 2 row ids \(as 2, 3\): of two jobs"),
@@ -181,13 +154,3 @@ def test_results_that_are_not_of_the_table(tmp_path: Path, scored: list[int], id
     results = write(tmp_path, [result(row_id, 0.5) for row_id in scored])
     with pytest.raises(ConfigError, match=message):
         verdicts(results, ids, top=0.5)
-
-
-def test_results_without_a_score(tmp_path: Path) -> None:
-    pq.write_table(
-        pa.table({"row_id": [1, 2], "tags": [["a"], []], "error": pa.nulls(2, pa.string())}), tmp_path / "a.parquet"
-    )
-    results = open_results(str(tmp_path), "scores", StorageConfig())
-    assert verdicts(results, [1, 2], where="len(tags) > 0") == {1: None, 2: "where"}
-    with pytest.raises(ConfigError, match=r"keep\.top: the results have none of the columns score, answer_score"):
-        verdicts(results, [1, 2], top=0.5)

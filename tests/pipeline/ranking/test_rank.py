@@ -11,15 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
-from pipeline.ranking.best_images import best_images
 from pipeline.ranking.rank import rank
-from pipeline.stages.ranker import Ranker
-from pipeline.stages.task_columns import BatchFeatures
-from pipeline.tables.rank_texts import Candidates, RankTexts
 from vilt import Predictor
 
 TOP = 3
@@ -105,96 +99,6 @@ def test_candidates(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
     pq.write_table(pa.table({"text_id": [100, 7, 8, 9, 10], "image_id": [ids[0]] * 5}), path["candidates"])
     with pytest.raises(ConfigError, match=r"texts.candidates: 4 values of text_id are unknown: 7, 8, 9, \.\.\."):
         rank(config(tmp_path, texts=path))
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"texts": {"path": "nowhere.parquet"}}, "texts.path: 'nowhere.parquet' does not exist"),
-        ({"texts": {"text": "captoin"}}, "texts: the table has no column 'captoin'; did you mean 'caption'?"),
-        ({"texts": {"id": "embedding"}}, "texts: the table has no column 'embedding'"),
-        ({"texts": {"text": "text_id", "id": None}}, "texts.text: column 'text_id' is int64; a text is a string"),
-        ({"texts": {"candidates": "x", "id": None}}, "texts.candidates: names texts and images by their ids; set"),
-    ],
-)
-@pytest.mark.usefixtures("tables")
-def test_wrong_texts(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        rank(config(tmp_path, **keys))
-    assert message in str(caught.value)
-
-
-def test_texts_are_for_rank() -> None:
-    values = {"input": {"path": "in/"}, "model": "m", "output": {"path": "out/"}}
-    with pytest.raises(ConfigError, match="texts: missing; rank reads a table of texts"):
-        JobConfig.parse("rank", values)
-    with pytest.raises(ConfigError, match=r"texts: only rank reads it; score reads the texts in input\.text"):
-        JobConfig.parse("score", {**values, "texts": {"path": "t"}})
-
-
-class Known:
-    """Stands in for the `Predictor`: the scores are known. An image's patch says which it is."""
-
-    def __init__(self, scores: np.ndarray) -> None:
-        self.scores = scores
-        self.preprocessor = self.tokenizer = self
-
-    def tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return np.zeros(len(texts), np.int64), np.ones(len(texts), np.int64), np.zeros(len(texts), bool)
-
-    def cross_scores(self, images: Any, *args: np.ndarray) -> list[np.ndarray]:
-        *_, text, image = args
-        return [self.scores[images.patches[image, 0], text]]
-
-
-class Images:
-    """Stands in for `Pairs`: the images `first`, `first + 1`, ..."""
-
-    def __init__(self, first: int, count: int) -> None:
-        self.patches = np.arange(first, first + count)[:, None]
-        self.image_index, self.grid_sizes = np.arange(count), np.ones(count, np.int64)
-
-
-@given(
-    st.integers(1, 12).flatmap(
-        lambda images: st.integers(1, 5).flatmap(
-            lambda texts: st.lists(
-                st.lists(st.integers(-2, 2), min_size=texts, max_size=texts), min_size=images, max_size=images
-            )
-        )
-    ),
-    st.integers(1, 4),
-    st.data(),
-)
-@settings(deadline=None)
-def test_no_best_image_is_missed(values: list[list[int]], top_k: int, data: st.DataObject) -> None:
-    """Many ties, several actors, any order of images, and sets of candidates."""
-    scores = np.array(values, np.float32)
-    count, many = scores.shape
-    row = st.lists(st.booleans(), min_size=many, max_size=many)
-    wanted = np.array(data.draw(st.lists(row, min_size=count, max_size=count)))
-    images, places = np.nonzero(wanted)
-    distinct, begins = np.unique(images, return_index=True)
-    some = Candidates(pa.array(distinct), np.append(begins, len(images)), places)
-    chosen = data.draw(st.sampled_from([None, some]))
-    wanted = np.ones_like(wanted) if chosen is None else wanted
-    texts = RankTexts(pa.array(np.arange(many) + 50), [f"t{i}" for i in range(many)], chosen)
-    actors = [Ranker(Known(scores), texts, top_k, lambda _: None) for _ in range(2)]  # type: ignore[arg-type]
-    files = []
-    for image in data.draw(st.permutations(range(count))):
-        actor = actors[data.draw(st.integers(0, 1))]
-        batch = BatchFeatures(None, Images(image, 1), top_k, pa.array([image]))  # type: ignore[arg-type]
-        finite, (best, candidates) = actor(batch, np.array([0]))
-        assert finite.all()
-        own = np.flatnonzero(wanted[image])
-        order = own[np.argsort(-scores[image, own], kind="stable")][:top_k]
-        assert [row["text_id"] for row in best[0].as_py()] == (order + 50).tolist()
-        files.append((pa.array([image]), candidates))
-    for j, row in enumerate(
-        best_images(files, texts, np.zeros(many, bool), top_k, pa.int64())["best_images"].to_pylist()
-    ):
-        own = np.flatnonzero(wanted[:, j])
-        assert [found["row_id"] for found in row] == own[np.argsort(-scores[own, j], kind="stable")][:top_k].tolist()
 
 
 @pytest.mark.usefixtures("ray_cluster")

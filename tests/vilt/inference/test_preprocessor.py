@@ -1,96 +1,69 @@
-"""Preprocessors: exact and fast decoding."""
+"""Pictures -> patches, without weights."""
 
-import io
+from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from vilt import Predictor
-from vilt.inference.preprocessor import ImagePreprocessor
-from vilt.models.registry import open_preprocessor
-from vilt.processing.decoding import decode
-from vilt.processing.images import patchify
+from tests.vilt.processing.files import noise, saved
+from vilt.inference.preprocessor import ImagePreprocessor, square_patch, tokenizer_settings
+from vilt.processing.errors import ImageError
+from vilt.processing.images import ViltImageProcessor, ViTImageProcessor, patchify
+from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
 
-SIDE = 128  # of the short side of what the shipped model reads
-
-
-@pytest.fixture
-def fast() -> ImagePreprocessor:
-    return opened("fast")
+IMAGES = ViltImageProcessor(size={"shortest_edge": 64})
+PREPROCESSOR = ImagePreprocessor(IMAGES, 32)
 
 
-def opened(decode_as: str) -> ImagePreprocessor:
-    preprocessor = open_preprocessor("zoo://scenes")
-    assert isinstance(preprocessor, ImagePreprocessor)
-    preprocessor.decode = decode_as  # type: ignore[assignment]
-    return preprocessor
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 96), (300, 200), (31, 90)])
+def test_the_grid_is_known_before_the_picture_is_decoded(height: int, width: int) -> None:
+    data = saved(noise(height, width), "PNG")
+    grid = PREPROCESSOR.grid_of_bytes(data)
+    patches, found = PREPROCESSOR.patches(data)
+    assert found == grid == PREPROCESSOR.grid(height, width)
+    assert (patches.shape, patches.dtype) == ((grid.patches, PREPROCESSOR.rows.width), np.uint8)
+    assert np.array_equal(PREPROCESSOR.patches_of_bytes(data), patches)
+    assert np.array_equal(patches, patchify(IMAGES.resize(data), 32))
 
 
-def smooth(height: int, width: int, kind: str = "JPEG", **settings: object) -> bytes:
-    """A picture that is the same at any size: slopes of colour."""
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    pixels = np.stack([255 * x, 255 * y, 255 * (1 - x)], -1).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **settings)
-    return file.getvalue()
+def test_limits_and_damage() -> None:
+    data = saved(noise(40, 50), "PNG")
+    for read in (PREPROCESSOR.grid_of_bytes, PREPROCESSOR.patches_of_bytes):
+        with pytest.raises(ImageError, match="image_bomb: 50x40 pixels, more than the 1999 allowed"):
+            read(data, 1999)
+        with pytest.raises(ImageError, match="image_unsupported"):
+            read(b"<html>")
 
 
-@pytest.mark.parametrize("size", [(700, 500), (1201, 903), (2000, 3001), (500, 1500)])
-def test_large_jpegs_are_decoded_small(
-    fast: ImagePreprocessor, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded = []
-    whole = np.asarray(decode(smooth(*size)))
-
-    def resize(pixels: np.ndarray, height: int, width: int, _: int) -> np.ndarray:
-        decoded.append(pixels.shape[:2])
-        return np.asarray(Image.fromarray(pixels[..., :3]).resize((width, height)))
-
-    exact = opened("exact").patches(smooth(*size))
-    monkeypatch.setattr("vilt.inference.preprocessor.resample.resize", resize)
-    patches, grid = fast.patches(smooth(*size))
-    assert (patches.shape, grid) == (exact[0].shape, exact[1]), "the grid is that of the whole picture"
-    assert np.abs(patches.astype(int) - exact[0]).mean() < 2
-    height, width = fast.images.resized(*size)
-    [(rows, cols)] = decoded
-    assert height <= rows < whole.shape[0]
-    assert width <= cols < whole.shape[1]
-    shrink = round(whole.shape[0] / rows)
-    assert shrink in (2, 4, 8)
-    assert (rows, cols) == (-(-size[0] // shrink), -(-size[1] // shrink))
-    assert shrink == 8 or 2 * shrink * height > size[0] or 2 * shrink * width > size[1], "as small as it can be"
+def test_pairs_of_images_alone() -> None:
+    pairs = PREPROCESSOR.image_pairs([noise(64, 64), noise(64, 96)])
+    assert (pairs.text_lengths.tolist(), pairs.image_index.tolist(), len(pairs.token_ids)) == ([0, 0], [0, 1], 0)
+    assert [grid.patches for grid in pairs.grids] == [4, 6]
+    assert len(pairs.patches) == 10
+    ids, lengths, cut = PREPROCESSOR.tokens(["a", "b"])
+    assert (ids.tolist(), lengths.tolist(), cut.tolist()) == ([], [0, 0], [False, False])
 
 
-@pytest.mark.parametrize(
-    ("kind", "size", "settings"),
-    [
-        ("JPEG", (SIDE + 20, SIDE + 30), {}),  # less than twice the size
-        ("PNG", (500, 700), {}),
-        ("WEBP", (500, 700), {"lossless": True}),
-    ],
-)
-def test_others_are_as_they_were(
-    fast: ImagePreprocessor, kind: str, size: tuple[int, int], settings: dict[str, object]
-) -> None:
-    data = smooth(*size, kind, **settings)
-    assert np.array_equal(fast.patches_of_bytes(data), opened("exact").patches_of_bytes(data))
-    array = np.asarray(decode(data))
-    assert np.array_equal(fast.patches(array)[0], patchify(fast.images.resize(array), fast.patch_size))
+def test_settings_tell_preprocessors_apart() -> None:
+    same = ImagePreprocessor(ViltImageProcessor(size={"shortest_edge": 64}), 32)
+    assert same.settings() == PREPROCESSOR.settings()
+    for other in (
+        ImagePreprocessor(IMAGES, 16),
+        ImagePreprocessor(ViltImageProcessor(size={"shortest_edge": 96}), 32),
+        ImagePreprocessor(ViTImageProcessor(), 32),
+    ):
+        assert other.settings() != PREPROCESSOR.settings()
+    words = [*SPECIAL_TOKENS, "red"]
+    first, again, longer, other_words = (
+        tokenizer_settings(ViltTokenizer.from_vocabulary(some, max_length=length))
+        for some, length in ((words, 40), (words, 40), (words, 50), ([*words, "star"], 40))
+    )
+    assert first == again
+    assert len({first, longer, other_words}) == 3
 
 
-def test_fast_and_exact_are_different_settings(fast: ImagePreprocessor) -> None:
-    assert fast.settings() != opened("exact").settings()
-
-
-def test_a_notebook_scores_as_the_job_does(fast: ImagePreprocessor) -> None:
-    predictor = Predictor.from_pretrained("zoo://scenes")
-    data = [smooth(700, 500), smooth(900, 901)]
-    exact = predictor.score(data, ["a red circle"] * 2)
-    predictor.preprocessor.decode = "fast"
-    scores = predictor.score(data, ["a red circle"] * 2)
-    assert np.abs(scores - exact).max() < 0.2
-    assert not np.array_equal(scores, exact)
-    rows = [fast.patches_of_bytes(one) for one in data]
-    pairs = predictor.preprocessor.pairs(data, ["a red circle"] * 2)
-    assert np.array_equal(pairs.patches, np.concatenate(rows))
+def test_patches_are_square() -> None:
+    assert square_patch(32) == square_patch((32, 32)) == 32
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        square_patch((16, 32))
+    assert str(caught.value) == "patch_size 16x32: predictors read square patches; use the model's own forward"

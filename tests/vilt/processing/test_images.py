@@ -1,6 +1,5 @@
 """Decoding and preprocessing, against transformers' processor."""
 
-import io
 import json
 import random
 from pathlib import Path
@@ -9,13 +8,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
-from tests.conftest import png
 from vilt import ImageError, ViltFeatureExtractor, ViltImageProcessor, ViltImageProcessorFast
-from vilt.processing.decoding import decode, read_size, to_rgb
 from vilt.processing.images import patchify, patchify_pixels
 
 
@@ -85,47 +80,12 @@ def same(what: str, images: object, settings: dict[str, object]) -> None:
             assert np.allclose(np.asarray(ours), np.asarray(theirs), atol=1e-5), (what, name)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_every_mode_becomes_rgb_as_pillow_converts_it(mode: str) -> None:
-    image = picture(60, 40).convert(mode)
-    assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(image.convert("RGB")))
-
-
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L", "LA"])
 def test_pixels_of_every_mode_are_those_of_transformers(mode: str) -> None:
     """transformers takes RGB and RGBA pictures; of the others what users do before: `image.convert("RGB")`."""
     image = picture(300, 200).convert(mode)
     expected = transformers.ViltImageProcessor()(image.convert("RGB"), return_tensors="np")["pixel_values"]
     assert np.array_equal(ViltImageProcessor()(image, return_tensors="np")["pixel_values"], expected)
-
-
-def test_greys_of_16_bits_keep_their_high_byte() -> None:
-    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")
-    for image in (Image.fromarray(values), Image.open(io.BytesIO(buffer.getvalue())), buffer.getvalue()):
-        assert np.array_equal(np.asarray(to_rgb(image))[..., 0], values >> 8)
-    with pytest.raises(ImageError, match="pixels of mode F from 0 to 1; integers of 8 or 16 bits are read"):
-        to_rgb(Image.fromarray(np.eye(8, dtype=np.float32)))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_an_option(orientation: int) -> None:
-    picture_ = picture(60, 40)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    buffer = io.BytesIO()
-    picture_.save(buffer, "JPEG", exif=exif, quality=95)
-    data = buffer.getvalue()
-    as_stored, upright = Image.open(io.BytesIO(data)), ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    assert np.array_equal(np.asarray(decode(data)), np.asarray(as_stored)), "the default, as transformers does"
-    turned = decode(data, exif_orientation=True)
-    assert np.array_equal(np.asarray(turned), np.asarray(upright))
-    assert np.array_equal(np.asarray(to_rgb(turned, exif_orientation=True)), np.asarray(upright)), "turned once"
-    assert read_size(data) == (40, 60)
-    assert read_size(data, exif_orientation=True) == turned.size[::-1]
-    got = ViltImageProcessor(exif_orientation=True)(data, return_tensors="np")["pixel_values"]
-    assert np.array_equal(got, transformers.ViltImageProcessor()(upright, return_tensors="np")["pixel_values"])
 
 
 @pytest.mark.parametrize("resample", [2, 3])
@@ -157,66 +117,6 @@ def test_the_feature_extractor_is_the_image_processor() -> None:
     )
     with pytest.raises(TypeError, match="ViltImageProcessor has no setting 'sise'"):
         ViltImageProcessor()(image, sise=3)
-
-
-def test_arrays_bytes_and_pictures_are_the_same_image() -> None:
-    image = picture(64, 48)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    for same in (np.asarray(image), buffer.getvalue(), image):
-        assert np.array_equal(np.asarray(to_rgb(same)), np.asarray(image))
-
-
-def jpeg() -> bytes:
-    buffer = io.BytesIO()
-    picture(200, 150).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "image_unsupported"),
-        (b"<html>404</html>", "image_unsupported"),
-        (jpeg()[:2000], "image_truncated"),
-        (png(300, 200, mode="L")[:100], "image_truncated"),
-        (png(20, 20)[:-20] + b"\0" * 8, "image_corrupt"),
-        (jpeg()[:300] + b"\xff" * 40, "image_truncated"),
-        (png(20, 20)[:50] + b"\x55" * 5 + png(20, 20)[55:], "image_corrupt"),
-    ],
-)
-def test_damaged_bytes_have_a_reason(data: bytes, reason: str) -> None:
-    with pytest.raises(ImageError) as caught:
-        decode(data)
-    assert caught.value.reason == reason
-    assert caught.value.detail
-
-
-@settings(deadline=None, max_examples=300)
-@given(st.data())
-def test_mutated_bytes_give_an_image_or_a_reason(data: st.DataObject) -> None:
-    content = bytearray(data.draw(st.sampled_from((jpeg(), png(40, 30)))))
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=20)):
-        content[place] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(content)))
-    try:
-        assert decode(bytes(content[:cut])).mode == "RGB"
-    except ImageError as error:
-        assert error.reason.startswith("image_")
-
-
-def test_pixels_are_counted_before_they_are_decoded() -> None:
-    data = png(2000, 1500)
-    assert read_size(data) == (1500, 2000)
-    with pytest.raises(ImageError, match="image_bomb: 2000x1500 pixels"):
-        decode(data, max_pixels=1_000_000)
-
-
-def test_other_objects_are_refused() -> None:
-    with pytest.raises(ImageError, match="float64"):
-        to_rgb(np.zeros((4, 4, 3)))
-    with pytest.raises(ImageError, match="a str"):
-        to_rgb("image.jpg")  # type: ignore[arg-type]
 
 
 def test_patches_are_in_one_order_for_pixels_and_tensors() -> None:

@@ -1,6 +1,5 @@
 """The tokenizer, against transformers' BERT tokenizer on the same files."""
 
-import json
 import time
 from pathlib import Path
 
@@ -10,12 +9,16 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vilt import ViltProcessor, ViltTokenizer
+from vilt import ViltTokenizer
 from vilt.common.storage import ZOO
 from vilt.processing import text
 
 SCENES = str(ZOO / "scenes")
+
+
 THEIRS = transformers.BertTokenizerFast.from_pretrained(SCENES)
+
+
 OURS = ViltTokenizer.from_pretrained(SCENES)
 
 
@@ -70,17 +73,6 @@ def test_saved_and_loaded_from_either_file(tmp_path: Path, drop: tuple[str, ...]
         (tmp_path / name).unlink()
     texts = ["is there a large red circle?", "élan vital, 42!"]
     assert np.array_equal(ViltTokenizer.from_pretrained(str(tmp_path)).ragged(texts)[0], OURS.ragged(texts)[0])
-
-
-def test_the_processor_pads_as_transformers_does() -> None:
-    images = [np.zeros((64, 96, 3), np.uint8), np.zeros((96, 64, 3), np.uint8)]
-    texts = ["a red star", "a small blue circle left of a large green square"]
-    theirs = transformers.ViltProcessor(transformers.ViltImageProcessor.from_pretrained(SCENES), THEIRS)
-    expected = theirs(images, texts, padding=True, return_tensors="pt")
-    got = ViltProcessor.from_pretrained(SCENES)(images, texts, padding=True, return_tensors="pt")
-    assert set(got) == set(expected)
-    for name, tensor in got.items():
-        assert np.allclose(tensor.numpy(), expected[name].numpy(), atol=1e-6), name
 
 
 @pytest.mark.parametrize(
@@ -145,100 +137,11 @@ def test_a_caption_of_50_megabytes_takes_no_time() -> None:
     print(f"{time.process_time() - began:.2f} s")
 
 
-ODD = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    "\u2028",
-    "a\u0085b",
-    "\x1c",
-    "\x0b",
-    "\x0c",
-    "\u2029",
-    "",
-    "star",
-    "red",
-]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("last", [True, False])
-def test_only_ends_of_lines_end_words(tmp_path: Path, end: str, last: bool) -> None:
-    """bert-base-chinese has a word that is U+2028."""
-    (tmp_path / "vocab.txt").write_bytes((end.join(ODD) + (end if last else "")).encode())
-    ours, theirs = ViltTokenizer.from_pretrained(str(tmp_path)), transformers.BertTokenizer(tmp_path / "vocab.txt")
-    assert ours.get_vocab() == theirs.get_vocab() == {word: index for index, word in enumerate(ODD)}
-    assert ours("red star")["input_ids"] == theirs("red star")["input_ids"] == [2, 13, 12, 3]
-    ours.save_pretrained(str(tmp_path / "saved"))
-    (tmp_path / "saved" / "tokenizer.json").unlink()
-    assert ViltTokenizer.from_pretrained(str(tmp_path / "saved")).get_vocab() == ours.get_vocab()
-
-
-def test_ids_without_a_word_keep_their_line(tmp_path: Path) -> None:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "red", "star"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    ours = ViltTokenizer.from_pretrained(str(tmp_path))
-    assert ours("red star")["input_ids"] == [2, 6, 7, 3]
-    ours.save_pretrained(str(tmp_path))
-    (tmp_path / "tokenizer.json").unlink()
-    assert ViltTokenizer.from_pretrained(str(tmp_path))("red star")["input_ids"] == [2, 6, 7, 3]
-
-
-@pytest.mark.parametrize("files", ["vocab.txt", "tokenizer.json"])
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"do_lower_case": False},
-        {"strip_accents": False},
-        {"strip_accents": True},
-        {"tokenize_chinese_chars": False},
-        {},
-    ],
-)
-def test_settings_beside_the_vocabulary_decide(tmp_path: Path, files: str, config: dict[str, bool]) -> None:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "Red", "élan", "elan", "Élan", "Elan", "中", "中中"]
-    ViltTokenizer.from_vocabulary(words).save_pretrained(str(tmp_path))
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", **config}))
-    if files == "vocab.txt":
-        (tmp_path / "tokenizer.json").unlink()
-    caption = "Red Élan elan 中中"
-    expected = transformers.BertTokenizerFast.from_pretrained(tmp_path)(caption)["input_ids"]
-    assert ViltTokenizer.from_pretrained(str(tmp_path))(caption)["input_ids"] == expected
-
-
-def test_named_special_tokens(tmp_path: Path) -> None:
-    names = {
-        "cls_token": "<s>",
-        "sep_token": {"content": "</s>"},
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "mask_token": "<m>",
-    }
-    (tmp_path / "vocab.txt").write_text("\n".join(["<pad>", "<unk>", "<s>", "</s>", "<m>", "red"]))
-    (tmp_path / "tokenizer_config.json").write_text(
-        json.dumps({"model_max_length": 5, "padding_side": "left", **names})
-    )
-    tokenizer = ViltTokenizer.from_pretrained(str(tmp_path))
-    assert tokenizer(["red", "red blue"], padding=True)["input_ids"] == [[0, 2, 5, 3], [2, 5, 1, 3]]
-    assert (tokenizer.model_max_length, tokenizer.cls_token_id, tokenizer.mask_token) == (5, 2, "<m>")
-    assert ViltTokenizer.from_pretrained(str(tmp_path), 7).model_max_length == 7
-
-
 @pytest.mark.parametrize("truncation", [False, True, "only_second"])
 def test_pairs_of_texts(truncation: bool | str) -> None:
     pairs = [["a red star", "is there a large green square?"], ["a", "a small blue circle"]]
     kwargs = {"truncation": truncation, "max_length": 9, "padding": True}
     assert dict(OURS(pairs, **kwargs)) == dict(THEIRS(pairs, **kwargs))
-
-
-def test_decoding_several() -> None:
-    rows = OURS(["a red star", "a small blue circle"])["input_ids"]
-    processor = ViltProcessor.from_pretrained(SCENES)
-    for skip in (False, True):
-        assert processor.batch_decode(rows, skip) == THEIRS.batch_decode(rows, skip_special_tokens=skip)
-        assert processor.decode(rows[0], skip_special_tokens=skip) == THEIRS.decode(rows[0], skip_special_tokens=skip)
 
 
 def test_ragged_texts_do_not_make_a_tensor() -> None:

@@ -94,8 +94,9 @@ def test_rows_that_pass(text: str, rows: list[int]) -> None:
     assert numbered.filter(keep.pyarrow())["row"].to_pylist() == rows
     assert set(keep.columns()) <= set(TABLE.column_names)
     if "seen" not in text:  # there DuckDB takes the machine's zone
-        found = duckdb.connect().register("numbered", numbered).sql(f"SELECT row FROM numbered WHERE {text}\n")
-        assert [row for (row,) in found.order("row").fetchall()] == rows, "the same language as keep.where"
+        with duckdb.connect() as database:
+            found = database.register("numbered", numbered).sql(f"SELECT row FROM numbered WHERE {text}\n")
+            assert [row for (row,) in found.order("row").fetchall()] == rows, "the same language as keep.where"
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,42 @@
-"""The other formats: pixels are the numbers that their writer was given, or are refused."""
+"""Bytes, arrays and pictures become RGB: the pixels that their writer was given, or a reason."""
 
 import io
 import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 
+from tests.conftest import png
 from tests.vilt.processing.files import bmp, every_format, noise, saved
+from tests.vilt.processing.test_images import picture
+from vilt import ImageError, ViltImageProcessor
 from vilt.processing.decoding import decode, read_size, to_rgb
-from vilt.processing.errors import ImageError
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
 RGB = noise(16, 16)
+
+
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 4), dtype=np.uint8)
+
+
 COLOURS = PALETTE[:, 2::-1]  # stored as blue, green, red
+
+
 BGRX = np.dstack([RGB[..., ::-1], GREY]).tobytes()
+
+
 FIVE, SIX = RGB.astype(int) >> 3, RGB[..., 1].astype(int) >> 2
 V555 = FIVE @ [1024, 32, 1]
 V565 = FIVE[..., 0] * 2048 + SIX * 32 + FIVE[..., 2]
 AS_565 = np.dstack([FIVE[..., 0] * 255 // 31, SIX * 255 // 63, FIVE[..., 2] * 255 // 31])
+
+
 NIBBLES = GREY % 16
 
 
@@ -74,64 +91,6 @@ def test_bmp_with_masks() -> None:
         decode(bmp((-16, 16), 64, 0, BGRX * 2))
 
 
-@pytest.mark.parametrize("most", [1, 3, 15, 100, 255, 256, 1000, 1023, 4095, 65535])
-@pytest.mark.parametrize("magic", ["P2", "P3", "P5", "P6"])
-def test_white_of_any_value(magic: str, most: int) -> None:
-    values = GREY.astype(int) * most // 255
-    samples = np.repeat(values[..., None], 3, 2) if magic in ("P3", "P6") else values
-    head = f"{magic} # {most} is white\n16 16\n# and\n{most}\n".encode()
-    if magic in ("P2", "P3"):
-        data = head + " ".join(map(str, samples.ravel())).encode() + b"\n"
-    else:
-        data = head + samples.astype(np.uint8 if most < 256 else ">u2").tobytes()
-    got = np.asarray(decode(data)).astype(float)
-    assert np.abs(got[..., 0] - values * 255 / most).max() < 1
-    assert np.array_equal(got, np.repeat(got[..., :1], 3, 2))
-    pillow = Image.open(io.BytesIO(data))
-    assert np.array_equal(got, np.asarray(to_rgb(pillow))), "what Pillow reads, only sooner"
-    assert got.max() == 255
-    assert got.min() == 0
-
-
-def test_no_pixel_maps() -> None:
-    with pytest.raises(ImageError, match="image_unsupported: PPM with a comment that touches a number"):
-        decode(b"P6\n16 16#comment\n255\n" + RGB.tobytes())
-    with pytest.raises(ImageError, match="image_unsupported: pixels of mode F"):
-        decode(b"Pf\n16 16\n-1.0\n" + (GREY / 255).astype("<f4").tobytes())
-    with pytest.raises(ImageError, match="image_truncated"):
-        decode(b"P5\n16 16\n100\n" + GREY.tobytes()[:-1])
-
-
-def test_jpeg_2000_of_8_bits_or_grey_of_more() -> None:
-    for settings in ({}, {"no_jp2": True}, {"tile_size": (8, 8)}):
-        assert np.array_equal(np.asarray(decode(saved(RGB, "JPEG2000", **settings))), RGB)
-    grey = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16) + 255
-    assert np.array_equal(np.asarray(decode(saved(grey, "JPEG2000")))[..., 0], grey >> 8)
-
-
-@pytest.mark.parametrize(
-    ("size", "message"),
-    [
-        (15, "3 components of 8, 16 bits"),
-        (11, "3 components of 8, 12 bits"),
-        (3, "3 components of 4, 8 bits"),
-        (0x87, "3 signed components of 8 bits"),
-    ],
-)
-def test_jpeg_2000_of_other_samples_is_refused(size: int, message: str) -> None:
-    data = bytearray(saved(RGB, "JPEG2000", no_jp2=True))
-    data[42] = size  # of the first component, less one; the high bit says that it is signed
-    for read in (bytes(data), Image.open(io.BytesIO(data))):
-        with pytest.raises(ImageError, match=f"image_unsupported: JPEG 2000 with {message}"):
-            to_rgb(read)
-
-
-def test_half_a_jpeg_2000_is_truncated_however_it_was_opened() -> None:
-    data = saved(RGB, "JPEG2000")
-    with pytest.raises(ImageError, match="image_truncated: the JPEG 2000 codestream has no end"):
-        to_rgb(Image.open(io.BytesIO(data[:-40])))
-
-
 def test_of_several_pictures_the_first() -> None:
     for name in ("gif animated", "webp animated", "png animated", "avif animated", "jpeg mpo"):
         data = every_format()[name]
@@ -146,7 +105,7 @@ def test_cmyk_with_adobes_marker_is_inverted_once() -> None:
 
 
 def test_lossless_formats_are_what_was_saved() -> None:
-    for kind, settings in (
+    for kind, options in (
         ("WEBP", {"lossless": True}),
         ("PNG", {}),
         ("TIFF", {}),
@@ -154,7 +113,7 @@ def test_lossless_formats_are_what_was_saved() -> None:
         ("PPM", {}),
         ("DIB", {}),
     ):
-        assert np.array_equal(np.asarray(decode(saved(RGB, kind, **settings))), RGB), kind
+        assert np.array_equal(np.asarray(decode(saved(RGB, kind, **options))), RGB), kind
 
 
 @pytest.mark.parametrize("mode", ["La", "RGBa", "PA", "LAB", "HSV", "YCbCr", "RGBX"])
@@ -178,3 +137,98 @@ def test_16_bits_in_every_order(mode: str) -> None:
 def test_32_bit_integers_have_no_known_white() -> None:
     with pytest.raises(ImageError, match="pixels of mode I from 0 to 255; integers of 8 or 16 bits are read"):
         to_rgb(Image.fromarray(GREY).convert("I"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_mode_becomes_rgb_as_pillow_converts_it(mode: str) -> None:
+    image = picture(60, 40).convert(mode)
+    assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(image.convert("RGB")))
+
+
+def test_greys_of_16_bits_keep_their_high_byte() -> None:
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    for image in (Image.fromarray(values), Image.open(io.BytesIO(buffer.getvalue())), buffer.getvalue()):
+        assert np.array_equal(np.asarray(to_rgb(image))[..., 0], values >> 8)
+    with pytest.raises(ImageError, match="pixels of mode F from 0 to 1; integers of 8 or 16 bits are read"):
+        to_rgb(Image.fromarray(np.eye(8, dtype=np.float32)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_an_option(orientation: int) -> None:
+    picture_ = picture(60, 40)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    picture_.save(buffer, "JPEG", exif=exif, quality=95)
+    data = buffer.getvalue()
+    as_stored, upright = Image.open(io.BytesIO(data)), ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(np.asarray(decode(data)), np.asarray(as_stored)), "the default, as transformers does"
+    turned = decode(data, exif_orientation=True)
+    assert np.array_equal(np.asarray(turned), np.asarray(upright))
+    assert np.array_equal(np.asarray(to_rgb(turned, exif_orientation=True)), np.asarray(upright)), "turned once"
+    assert read_size(data) == (40, 60)
+    assert read_size(data, exif_orientation=True) == turned.size[::-1]
+    got = ViltImageProcessor(exif_orientation=True)(data, return_tensors="np")["pixel_values"]
+    assert np.array_equal(got, transformers.ViltImageProcessor()(upright, return_tensors="np")["pixel_values"])
+
+
+def test_arrays_bytes_and_pictures_are_the_same_image() -> None:
+    image = picture(64, 48)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    for same in (np.asarray(image), buffer.getvalue(), image):
+        assert np.array_equal(np.asarray(to_rgb(same)), np.asarray(image))
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    picture(200, 150).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "image_unsupported"),
+        (b"<html>404</html>", "image_unsupported"),
+        (jpeg()[:2000], "image_truncated"),
+        (png(300, 200, mode="L")[:100], "image_truncated"),
+        (png(20, 20)[:-20] + b"\0" * 8, "image_corrupt"),
+        (jpeg()[:300] + b"\xff" * 40, "image_truncated"),
+        (png(20, 20)[:50] + b"\x55" * 5 + png(20, 20)[55:], "image_corrupt"),
+    ],
+)
+def test_damaged_bytes_have_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+    assert caught.value.reason == reason
+    assert caught.value.detail
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_mutated_bytes_give_an_image_or_a_reason(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from((jpeg(), png(40, 30)))))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=20)):
+        content[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(content)))
+    try:
+        assert decode(bytes(content[:cut])).mode == "RGB"
+    except ImageError as error:
+        assert error.reason.startswith("image_")
+
+
+def test_pixels_are_counted_before_they_are_decoded() -> None:
+    data = png(2000, 1500)
+    assert read_size(data) == (1500, 2000)
+    with pytest.raises(ImageError, match="image_bomb: 2000x1500 pixels"):
+        decode(data, max_pixels=1_000_000)
+
+
+def test_other_objects_are_refused() -> None:
+    with pytest.raises(ImageError, match="float64"):
+        to_rgb(np.zeros((4, 4, 3)))
+    with pytest.raises(ImageError, match="a str"):
+        to_rgb("image.jpg")  # type: ignore[arg-type]

@@ -1,0 +1,31 @@
+"""Damaged files of every kind: refused in one line or read whole, in bounded memory and time.
+
+`make fuzz` takes FUZZ_SECONDS in all, 600 by default; else each target has one second. FUZZ_SEED begins elsewhere.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", len(TARGETS))) / len(TARGETS)
+SEED = os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(int(time.time())))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target(name: str, tmp_path: Path) -> None:
+    current = tmp_path / "current"
+    command = [sys.executable, "-m", "tests.fuzz.child", name, str(SECONDS), SEED, str(current)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    tried = current.read_bytes()[:500] if current.exists() else b""
+    assert done.returncode == 0, f"{done.returncode}, FUZZ_SEED={SEED}, {current}: {tried!r}\n{done.stderr[-3000:]}"
+    found = json.loads(done.stdout.splitlines()[-1])
+    outcomes = found["outcomes"]
+    print(f"\n{name}: {sum(outcomes.values()):,} inputs, {found}")
+    assert any(not outcome.startswith("good: ") for outcome in outcomes), "nothing was tried"

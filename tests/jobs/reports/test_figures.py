@@ -1,0 +1,63 @@
+"""The figures of a report: SVG that takes the page's colours, and hides nothing of the texts in it."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from jobs.reports import figures
+from pipeline.results.distribution import BINS, QUANTILES, Distribution
+from pipeline.results.file_footer import ResultFile
+
+
+def scores(dropped: int) -> Distribution:
+    edges = [i / BINS for i in range(BINS + 1)]
+    return Distribution(1234, [0.5] * len(QUANTILES), edges, [2] * BINS, [dropped] * BINS)
+
+
+def texts(svg: str) -> list[str]:
+    return [text.strip() for element in ET.fromstring(svg).iter() if (text := element.text) and text.strip()]
+
+
+def check(svg: str, title: str) -> None:
+    root = ET.fromstring(svg)
+    assert root.tag.endswith("svg")
+    assert {"width", "height"}.isdisjoint(root.attrib), "it takes the width there is"
+    assert "viewBox" in root.attrib
+    assert title in texts(svg)
+    assert "<metadata>" not in svg
+    assert "var(--soft)" in svg
+    assert not re.search(r"#0[1-5]0[1-5]0[1-5]", svg), "every colour is the page's"
+
+
+def test_a_histogram() -> None:
+    svg = figures.histogram(scores(1), "score", 0.4)
+    check(svg, "Histogram of 1,234 scores")
+    assert {"score", "rows", "kept", "dropped", "lowest kept"} <= set(texts(svg))
+    assert all(f"var({name})" in svg for name in ("--kept", "--dropped", "--line"))
+    plain = figures.histogram(scores(0), "score", None)
+    check(plain, "Histogram of 1,234 scores")
+    assert "var(--dropped)" not in plain
+    assert "var(--line)" not in plain
+
+
+def test_bars() -> None:
+    svg = figures.bars([('a < b & "c"', 3), ("$x_1$", 2), ("y" * 40, 1)], "Answers")
+    check(svg, "Answers")
+    assert {'a < b & "c"', "$x_1$", "y" * 27 + "…"} <= set(texts(svg)), "as they are, mathematics or not"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit"), [(0, "seconds"), (119, "seconds"), (120, "minutes"), (7200, "hours"), (2 * 86_400, "days")]
+)
+def test_progress(seconds: float, unit: str) -> None:
+    parts = [ResultFile("a", rows=1000, at=1e9), ResultFile("b", rows=500, at=1e9 + seconds)]
+    svg = figures.progress(parts)
+    check(svg, "1,500 rows over time")
+    assert f"{unit} since 2001-09-09 01:46 UTC" in texts(svg)
+
+
+def test_the_same_values_give_the_same_file() -> None:
+    assert figures.histogram(scores(1), "score", 0.4) == figures.histogram(scores(1), "score", 0.4)
