@@ -76,7 +76,7 @@ class InputConfig(Section):
         None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
     )
     fixed_text: str | None = Field(
-        None, min_length=1, description="the text that `text: {fixed: ...}` gives all rows, as the column `fixed_text`"
+        None, description="the text that `text: {fixed: ...}` gives all rows, as the column `fixed_text`"
     )
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
     version: int | str | None = Field(
@@ -116,6 +116,8 @@ class InputConfig(Section):
             return values
         text = values.get("text")
         if isinstance(text, dict) and list(text) == ["fixed"]:
+            if not isinstance(text["fixed"], str) or not text["fixed"]:
+                raise ValueError(f"input.text: {text!r} is no text for all rows; write it in quotes")
             return {**values, "text": FIXED_TEXT, "fixed_text": text["fixed"]}
         if values.get("fixed_text") is not None and text != FIXED_TEXT:
             raise ValueError("input.fixed_text: give it as text: {fixed: ...}")
