@@ -57,7 +57,7 @@ def test_the_config_of_tables_is_valid_with_each_of_its_paths() -> None:
     path = ROOT / "configs" / "tables.yaml"
     assert FilterConfig.load(str(path)).scoring_job(overwrite=False).text_columns == ["fixed_text"]
     paths = re.findall(r"^  # (path: \S+)", path.read_text(), re.MULTILINE)
-    assert len(paths) == 10
+    assert len(paths) == 9
     for line in paths:
         FilterConfig.load(str(path), [f"input.path={line.removeprefix('path: ')}", "input.column_names=[caption, url]"])
 

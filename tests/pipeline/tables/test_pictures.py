@@ -146,11 +146,12 @@ def test_a_job_on_s3(s3_server: str, tmp_path: Path, scene_rows: Any) -> None:
     s3.pipe_file("tables-pictures/in/6.png", png(0x40, 0x40))
     source = {"path": "s3://tables-pictures/in"}
     out = {"path": str(tmp_path / "out"), "report": False}
-    summary = run(JobConfig.parse("score", {"input": source, "model": "zoo://scenes", "output": out}))
+    values = {"input": source, "model": "zoo://scenes", "output": out, "max_error_rate": 1}
+    summary = run(JobConfig.parse("score", values))
     assert (summary.rows_in, summary.scored, summary.rejected) == (7, 6, {"text_null": 1})
     good = {"path": str(tmp_path / "good"), "report": False}
-    values = {"input": source, "scores": str(tmp_path / "out"), "keep": {"top": 0.5}, "output": good}
-    assert filter_table(FilterConfig.checked(values)).kept == 3
+    keeping = {"input": source, "scores": str(tmp_path / "out"), "keep": {"top": 0.5}, "output": good}
+    assert filter_table(FilterConfig.checked(keeping)).kept == 3
     [file] = (tmp_path / "good" / "kept").iterdir()
     kept = pq.read_table(file)
     assert (file.name, kept.num_rows, kept.column_names) == ("0.jpg.parquet", 3, ["image", "text"])
