@@ -35,8 +35,10 @@ STYLE = {
     "ytick.color": INK,
     "text.parse_math": False,  # a "$" in a text is a "$"
 }
+_styled = matplotlib.rc_context(STYLE)  # type: ignore[arg-type]  # for all of a drawing: a text takes it when it is made
 
 
+@_styled
 def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept."""
     figure, axes = _figure(2.4)
@@ -52,6 +54,7 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     return _svg(figure, f"Histogram of {scores.rows:,} scores")
 
 
+@_styled
 def bars(values: Sequence[tuple[str, int]], of: str) -> str:
     """Draw a horizontal bar for each name, the first on top."""
     figure, axes = _figure(0.5 + 0.22 * len(values))
@@ -64,6 +67,7 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
     return _svg(figure, of)
 
 
+@_styled
 def progress(parts: Sequence[ResultFile]) -> str:
     """Draw how many rows were written over time, with a step for each file."""
     figure, axes = _figure(2.0)
@@ -90,17 +94,14 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 def _figure(height: float) -> tuple[Figure, Axes]:
     """Return axes of a width that a phone shows without scaling, and of a height in inches."""
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(4.6, height), layout="constrained")
-        axes = figure.subplots()
-    return figure, axes
+    figure = Figure(figsize=(4.6, height), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _svg(figure: Figure, title: str) -> str:
     """Return an <svg> element that takes the width there is, with a title for those who cannot see it."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     for color, name in VARIABLES.items():

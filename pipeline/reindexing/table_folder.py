@@ -66,8 +66,10 @@ class TableFolder:
         self.latest = self.table.latest()
         if self.latest is None:
             names = WorkFolder(filesystem, root).names()
-            other = "a Delta table that is not of this program" if DELTA_LOG in names else None
-            if any(name.endswith(".parquet") for name in names):
+            other = None
+            if DELTA_LOG in names:
+                other = "a Delta table that is not of this program"
+            elif any(name.endswith(".parquet") for name in names):
                 other = "Parquet files that are no Delta table"
             if other:
                 raise ConfigError(f"output.path: {uri!r} holds {other}; choose another folder")

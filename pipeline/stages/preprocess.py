@@ -59,22 +59,27 @@ class Preprocess:
         """
         clock = Stopwatch()
         for window in windows:
-            reading = clock.lap()
+            yield from self._window(window, clock)
+            del window  # before the next one is read: two of large images may not fit in memory
+
+    def _window(self, window: pa.Table, clock: Stopwatch) -> Iterator[pa.Table]:
+        """Yield the micro-batches of a window. clock: has run since the window began to be read."""
+        reading = clock.lap()
+        if self.watch:
+            self.watch.meter.add(READ_BYTES, window.nbytes)
+            self.watch.spent(reading=reading)
+        window, unread = without_unread(window)
+        begin = 0
+        for part in window_parts(window, self.config, self.base):
+            fetching, share = clock.lap(), part.rows.num_rows / window.num_rows
             if self.watch:
-                self.watch.meter.add(READ_BYTES, window.nbytes)
-                self.watch.spent(reading=reading)
-            window, unread = without_unread(window)
-            begin = 0
-            for part in window_parts(window, self.config, self.base):
-                fetching, share = clock.lap(), part.rows.num_rows / window.num_rows
-                if self.watch:
-                    self.watch.meter.add(FETCHED_BYTES, part.fetched_bytes)
-                    self.watch.spent(fetching=fetching)
-                failures = part.failures | {
-                    row - begin: failure for row, failure in unread.items() if begin <= row < begin + part.rows.num_rows
-                }
-                yield from self._micro_batches(part, failures, clock, reading * share, fetching)
-                begin += part.rows.num_rows
+                self.watch.meter.add(FETCHED_BYTES, part.fetched_bytes)
+                self.watch.spent(fetching=fetching)
+            failures = part.failures | {
+                row - begin: failure for row, failure in unread.items() if begin <= row < begin + part.rows.num_rows
+            }
+            yield from self._micro_batches(part, failures, clock, reading * share, fetching)
+            begin += part.rows.num_rows
 
     def _micro_batches(
         self, part: WindowPart, failures: dict[int, Failure], clock: Stopwatch, reading: float, fetching: float

@@ -42,6 +42,7 @@ from pipeline.tables.stored_parquet import stored_parquet
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
+STREAM_BYTES = 2**23  # of each column of a larger row group, fetched at a time
 
 
 class ParquetFormat(TableFormat):
@@ -116,9 +117,13 @@ class ParquetReader:
 
         They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
         """
-        given = 0
+        given, large = 0, split.size > BATCH_BYTES
         with pq.ParquetFile(
-            file.path, filesystem=self.filesystem, pre_buffer=True, coerce_int96_timestamp_unit=self.int96_unit
+            file.path,
+            filesystem=self.filesystem,
+            pre_buffer=not large,  # would hold the columns of the whole row group
+            buffer_size=STREAM_BYTES if large else 0,
+            coerce_int96_timestamp_unit=self.int96_unit,
         ) as opened:
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]

@@ -30,7 +30,7 @@ def test_refused(command: str, tmp_path: Path) -> None:
         questions, annotations = tmp_path / "questions.json", tmp_path / "annotations.json"
         questions.write_text('{"data_subtype": "x", "questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}')
         annotations.write_text(
-            '{"annotations": [{"question_id": 1, "image_id": 1, "answer_type": "a", "answers": []}]}'
+            '{"annotations": [{"question_id": 1, "image_id": 1, "answer_type": "a", "answers": [{"answer": "a"}]}]}'
         )
         values["vqa"] = {"questions": str(questions), "annotations": str(annotations), "results": str(table)}
     elif verb == "filter":

@@ -69,6 +69,7 @@ def outputs(
             "model": "zoo://scenes",
             "output": {"path": str(folder / f"{task}s"), "rows_per_file": 10},
             "batch": {"window_rows": 10},
+            "max_error_rate": 1,
         }
         run(JobConfig.parse(task, values))  # type: ignore[arg-type]
     values = {

@@ -23,10 +23,10 @@ QUESTIONS = VqaSet(
     image_ids=[7, 7, 8, 9],
     images=["a"] * 4,
     truths={
-        1: truth(1, "yes/no", *["yes"] * 10),
+        1: truth(1, "yes/no", *["yes"] * 9, "no"),
         2: truth(2, "number", *["2"] * 2, *["3"] * 8),
         3: truth(3, "yes/no", *["no"] * 10),
-        4: truth(4, "other", *["red"] * 10),
+        4: truth(4, "other", *["red"] * 9, "blue"),
     },
 )
 

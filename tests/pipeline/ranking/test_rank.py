@@ -28,6 +28,7 @@ def config(folder: Path, **keys: Any) -> JobConfig:
         "precision": "float32",
         "top_k": TOP,
         "batch": {"window_rows": 4},
+        "max_error_rate": 1,
     }
     for key, value in keys.items():
         values[key] = {**values[key], **value} if isinstance(value, dict) else value

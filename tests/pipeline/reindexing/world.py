@@ -58,6 +58,7 @@ class World:
                 "model": "none",
                 "output": {"path": str(folder / "out"), "format": "delta"},
                 "batch": {"window_rows": 3},
+                "max_error_rate": 1,
             },
         )
         (folder / "in").mkdir()

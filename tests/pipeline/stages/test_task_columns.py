@@ -27,6 +27,7 @@ def results(values: dict[str, Any], table: str, out: Path, model: Any, **inputs:
         "output": {"path": str(out)},
         "precision": "float32",
         "batch": {"window_rows": 7, "tokens": 1000},
+        "max_error_rate": 1,
     }
     summary = run(JobConfig.parse(None, {**given, **values}))
     return summary, sorted(pq.read_table(out).to_pylist(), key=lambda row: row["n"])

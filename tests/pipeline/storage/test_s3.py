@@ -42,6 +42,7 @@ def test_everything_on_s3(s3_server: str, scene_rows: Callable[[int], list[dict[
             "input": {"path": "s3://bucket/pairs/", "text": "caption", "id": "id"},
             "model": "s3://bucket/model",
             "output": {"path": "s3://bucket/scores/"},
+            "max_error_rate": 1,
             "precision": "float32",
         },
     )

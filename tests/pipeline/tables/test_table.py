@@ -49,7 +49,7 @@ def test_kinds_of_columns(write_table: Callable[..., str]) -> None:
         ({"columns": ["captoin"]}, "input.columns: the table has no column 'captoin'; did you mean 'caption'?"),
         ({"image": "number"}, "input.image: column 'number' is double; an image is binary, a string with its URI"),
         ({"text": "number"}, "input.text: column 'number' is double; a text is a string or a list of strings"),
-        ({"id": "caption"}, "input.id: column 'caption' is string; row ids are integers"),
+        ({"id": "number"}, "input.id: column 'number' is double; ids are integers, strings, bytes, UUIDs, decimals"),
     ],
 )
 def test_wrong_columns(write_table: Callable[..., str], keys: dict[str, Any], message: str) -> None:
