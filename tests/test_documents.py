@@ -57,6 +57,15 @@ def test_the_filter_config_is_valid_with_every_line_uncommented() -> None:
     assert set(values["keep"]) == set(KeepConfig.model_fields)
 
 
+def test_the_config_of_tables_is_valid_with_each_of_its_paths() -> None:
+    path = ROOT / "configs" / "tables.yaml"
+    assert FilterConfig.load(str(path)).scoring_job(overwrite=False).text_columns == ["fixed_text"]
+    paths = re.findall(r"^  # (path: \S+)", path.read_text(), re.MULTILINE)
+    assert len(paths) == 9
+    for line in paths:
+        FilterConfig.load(str(path), [f"input.path={line.removeprefix('path: ')}", "input.column_names=[caption, url]"])
+
+
 def test_the_configs_name_every_task_and_column() -> None:
     text = (ROOT / "configs" / "tasks.yaml").read_text()
     lines = dict(re.findall(r"^#   (\w+)\s+([\w, ]+?)  ", text, re.MULTILINE))

@@ -17,6 +17,7 @@ ERROR, DETAIL = "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's number; Ray Data's name for its own
 ROW_KEY = "__row_key"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written
 ROW_SOURCE = "row_source"  # struct, of tables that follow their input: see `pipeline.tables.provenance`
+FIXED_TEXT = "fixed_text"  # string: the text of a job that gives all rows the same one
 TEXTS = "__texts"  # int32: how many rows of the output the row of the input has; never written
 PAIR = "__pair"  # of a row in a micro-batch, for each column of texts: the number of its first pair, -1 if none
 UNREAD = "__unread"  # struct: the reason and the detail why a row of the table could not be read; never written

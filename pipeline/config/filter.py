@@ -106,7 +106,7 @@ class FilterConfig(Section):
     @model_validator(mode="after")
     def _folders_differ(self) -> Self:
         out = f"{self.output.path.rstrip('/')}/"
-        if out.startswith(f"{self.input.path.rstrip('/')}/"):
+        if out.startswith(f"{self.input.path.rstrip('/')}/") and self.input.files is None:
             raise ValueError(
                 f"output.path: {self.output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
@@ -135,7 +135,7 @@ class FilterConfig(Section):
     @property
     def sha256(self) -> str:
         """A hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
-        dumped = self.model_dump(include={"input", "scores", "keep"})
+        dumped = {**self.model_dump(include={"scores", "keep"}), "input": self.input.hashed()}
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
     @classmethod

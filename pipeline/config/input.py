@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common import uris
+from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.redaction import has_credentials, redacted, redacted_values
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
 
 
+def common_folder(paths: Sequence[str]) -> str:
+    """Return the folder above all of some paths or URIs.
+
+    Raises:
+        ValueError: There is none but the root, or the paths are in several storages.
+    """
+    roots = {"/".join(path.split("/")[:3]) if "://" in path else path[:1].replace("/", "") and "." for path in paths}
+    folders = [path.split("/")[:-1] for path in paths]
+    shared = folders[0]
+    for folder in folders[1:]:
+        same = [a == b for a, b in zip(shared, folder, strict=False)]
+        shared = shared[: same.index(False) if False in same else len(same)]
+    if len(roots) > 1 or (roots == {""} and len(shared) < 2):
+        raise ValueError(f"{paths[0]!r} and {paths[-1]!r} have no folder in common; a table is in one folder or bucket")
+    return "/".join(shared) or "."
+
+
+LATER_KEYS = {
+    "files",
+    "fixed_text",
+    "column_names",
+    "quotes",
+}  # of the section `input`: not in the hashes of earlier releases
+
+
 class InputConfig(Section):
     """The table to read, and which of its columns are what."""
 
-    path: str = Field(description="file, folder or glob of the table: a local path or s3://...")
+    path: str = Field(
+        description="file, folder or glob of the table: a local path, s3://..., hf://datasets/owner/name, or "
+        "iceberg://catalog/namespace.table; a list of files is allowed, and {00000..00041}.tar"
+    )
     image: str | list[str] | None = Field(
         "image",
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
     text: str | dict[Task, str] | None = Field(
-        "text", description="column of texts, or of lists of texts; or one column of texts for each task"
+        "text",
+        description="column of texts, or of lists of texts; or one column of texts for each task; or "
+        '{fixed: "is there a watermark?"}, one text for all rows',
     )
     features: str | None = Field(
         None, description="column of region features, lists of lists of floats, which VisualBERT reads for an image"
@@ -40,7 +73,28 @@ class InputConfig(Section):
     columns: list[str] | None = Field(
         None, description="columns to carry into the output; default: all, the image only with output.keep_image"
     )
+    files: list[str] | None = Field(
+        None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
+    )
+    fixed_text: str | None = Field(
+        None, description="the text that `text: {fixed: ...}` gives all rows, as the column `fixed_text`"
+    )
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
+    version: int | str | None = Field(
+        None, description="version of a Delta, Iceberg (snapshot id) or Lance table to read; default: the latest"
+    )
+    timestamp: str | None = Field(
+        None,
+        description="time, in UTC if it names no zone: read the version that a Delta, Iceberg or Lance table had then",
+    )
+    column_names: list[str] | None = Field(
+        None, description="names of the columns of CSV or TSV files that have no header line"
+    )
+    quotes: bool | None = Field(
+        None,
+        description="whether double quotes enclose values of CSV and TSV files; default: true for CSV; for TSV false, "
+        "and a value that begins with one is an error",
+    )
     filter: str | None = Field(
         None,
         description="rows to take of a Parquet table, in SQL as in keep.where: "
@@ -54,6 +108,76 @@ class InputConfig(Section):
         "https://* is every public host; what is below the table's own folder is allowed without",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fixed_text_is_a_column(cls, values: Any) -> Any:
+        """Take a text for all rows for a column that holds it."""
+        if not isinstance(values, dict):
+            return values
+        text = values.get("text")
+        if isinstance(text, dict) and list(text) == ["fixed"]:
+            if not isinstance(text["fixed"], str) or not text["fixed"]:
+                raise ValueError(f"input.text: {text!r} is no text for all rows; write it in quotes")
+            return {**values, "text": FIXED_TEXT, "fixed_text": text["fixed"]}
+        if values.get("fixed_text") is not None and text != FIXED_TEXT:
+            raise ValueError("input.fixed_text: give it as text: {fixed: ...}")
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_folder_and_files(cls, values: Any) -> Any:
+        """Take a list of paths for the folder above all of them, and the files below it."""
+        if not isinstance(values, dict) or not isinstance(values.get("path"), list):
+            return values
+        paths = values["path"]
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise ValueError(f"path: {paths!r} is no list of paths")
+        if values.get("files") is not None:
+            raise ValueError("files: given beside a list in path; name the files in one of them")
+        if len(paths) == 1:
+            return {**values, "path": paths[0]}
+        folder = common_folder(paths)
+        below = paths if folder == "." else [path[len(folder) + 1 :] for path in paths]
+        return {**values, "path": folder, "files": below}
+
+    @field_validator("timestamp", mode="before")
+    @classmethod
+    def _time_is_iso(cls, value: Any) -> Any:
+        """YAML reads times as such; what is no text in ISO 8601 is an error."""
+        if value is None:
+            return None
+        try:
+            found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is no time; write it as 2026-01-31T12:00:00Z") from None
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
+
+    @model_validator(mode="after")
+    def _one_version(self) -> Self:
+        if self.version is not None and self.timestamp is not None:
+            raise ValueError("input.version, input.timestamp: both are given; name the version in one of them")
+        return self
+
+    @property
+    def text_names(self) -> list[str]:
+        """The columns of texts, each once."""
+        names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
+        return list(dict.fromkeys(names))
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The time of `timestamp`."""
+        return None if self.timestamp is None else datetime.fromisoformat(self.timestamp)
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the keys and values that can change a result.
+
+        Which version of a table is read is not among them: the table's fingerprint says that. Keys that came later
+        count only if they are set, so that jobs of earlier releases stay the same ones.
+        """
+        dumped = self.model_dump(exclude={"version", "timestamp"})
+        return {key: value for key, value in dumped.items() if value is not None or key not in LATER_KEYS}
 
     @model_validator(mode="after")
     def _paths_are_usable(self) -> Self:

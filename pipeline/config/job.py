@@ -72,7 +72,8 @@ class JobConfig(Section):
     @model_validator(mode="after")
     def _output_fits(self) -> Self:
         output = self.output
-        if f"{output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/"):
+        within = f"{output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/")
+        if within and self.input.files is None:
             raise ValueError(
                 f"output.path: {output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
@@ -146,7 +147,7 @@ class JobConfig(Section):
     def sha256(self) -> str:
         """A hash of every key that can change a result; where a job runs and how it is batched cannot."""
         free = {"output", "max_error_rate", "actors", "batch", "storage", "ray"}
-        dumped = self.model_dump(exclude=free)
+        dumped = {**self.model_dump(exclude=free), "input": self.input.hashed()}
         if self.decode == "exact":  # a key that came later: jobs of before it stay the same ones
             del dumped["decode"]
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()

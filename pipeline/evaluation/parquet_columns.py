@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
-from pipeline.tables.files import check_plain
+from pipeline.tables.files import check_plain, marked_at
+from pipeline.tables.table import open_files
+from pipeline.tables.table import read_columns as read_table_columns
 
 BATCH_ROWS = 2**16  # of results, held at a time
 
@@ -19,7 +22,7 @@ BATCH_ROWS = 2**16  # of results, held at a time
 def read_columns(
     path: str, key: str, needed: Sequence[str], storage: StorageConfig, optional: Sequence[str] = ()
 ) -> Iterator[pa.Table]:
-    """Yield columns of a Parquet file, or of all Parquet files in a folder, some rows at a time.
+    """Yield columns of a Parquet file, of all Parquet files in a folder, or of a table with a log, some rows at a time.
 
     Args:
         path: The file or folder.
@@ -34,6 +37,9 @@ def read_columns(
     filesystem, where = open_fsspec(path, key, storage)
     arrow = arrow_filesystem(filesystem)
     try:
+        if not filesystem.isfile(where) and marked_at(filesystem, where.rstrip("/")):
+            yield from _read_logged(path, key, needed, storage, optional)
+            return
         for file in _parquet_files(filesystem, where, key):
             with pq.ParquetFile(file, filesystem=arrow) as opened:
                 names = opened.schema_arrow.names
@@ -53,6 +59,29 @@ def read_columns(
         raise ConfigError(f"{key}: {path!r} holds what is not Parquet: {first_line(error)}") from None
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {path!r}: {first_line(error)}") from None
+
+
+def _read_logged(
+    path: str, key: str, needed: Sequence[str], storage: StorageConfig, optional: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yield columns of a table whose log says which rows there are, as a Delta table of results."""
+    try:
+        table = open_files(InputConfig(path=path), storage, [])
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("input.path", key, 1)) from None
+    names = table.schema.names
+    if missing := [name for name in needed if name not in names]:
+        raise ConfigError(
+            f"{key}: {path!r} has another layout: expected the columns {', '.join(needed)}, found {', '.join(names)}, "
+            f"without {missing[0]!r}"
+        )
+    columns = [*needed, *(name for name in optional if name in names)]
+    for rows in read_table_columns(table, columns, BATCH_ROWS):
+        found = rows.select(columns)
+        for name in optional:
+            if name not in names:
+                found = found.append_column(name, pa.nulls(found.num_rows, pa.string()))
+        yield found.select([*needed, *optional])
 
 
 def _parquet_files(filesystem: AbstractFileSystem, where: str, key: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.format import StoredRows
 from pipeline.tables.table import TableFiles
 
+Ranges = Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]  # see `StoredRows`
 WINDOW_ROWS = 2**20  # of a file whose rows are copied as they are read
 
 
@@ -32,37 +33,37 @@ class CopiedFile(NamedTuple):
     dropped: int
 
 
-def copy_file(
-    table: TableFiles, number: int, selection: Selection, filesystem: AbstractFileSystem, folder: str
+def copy_files(
+    table: TableFiles, numbers: Sequence[int], selection: Selection, filesystem: AbstractFileSystem, folder: str
 ) -> CopiedFile:
-    """Write the kept rows of file `number`, in their order, and the list of its dropped rows.
+    """Write the kept rows of some files to one file, in their order, and the list of their dropped rows.
 
     A Parquet file keeps its schema, metadata and compression; other formats become Parquet.
 
     Raises:
         ConfigError: The file holds values that cannot be copied as they are.
     """
-    file = table.files[number].file
-    name = file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
+    file = table.files[numbers[0]].file
+    name = table.format.copy_name(file)
     names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
     for path in names:
         make_folder(filesystem, f"{folder}/{path}".rpartition("/")[0])
     with ExitStack() as stack:
-        stored = table.format.stored_rows(file, table.filesystem)
-        rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", _windows(table, number))
+        stored = table.format.stored_rows(file, table.filesystem) if len(numbers) == 1 else None
+        rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", [])
         kept = GroupWriter(arrow, f"{folder}/{names[0]}", rows.schema, rows.compression, rows.int96)
         dropped = GroupWriter(arrow, f"{folder}/{names[1]}", selection.dropped_schema)
         with kept, dropped:
-            _copy_rows(rows, row_key(number), selection, kept, dropped)
+            for number in numbers:
+                ranges = rows.ranges if stored else _windows(table, number)
+                _copy_rows(ranges, row_key(number), selection, kept, dropped)
     counts = [pq.read_metadata(f"{folder}/{path}", filesystem=arrow).num_rows for path in names]
     return CopiedFile(*names, *counts)
 
 
-def _copy_rows(
-    rows: StoredRows, file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter
-) -> None:
+def _copy_rows(ranges: Ranges, file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter) -> None:
     """Write the kept rows and the list of the others; of ranges without a kept row nothing is read."""
-    for first, count, read in rows.ranges:
+    for first, count, read in ranges:
         begin = file_begin + first
         keys, others = selection.verdicts(begin, begin + count)
         dropped.write(others)
@@ -74,7 +75,7 @@ def _copy_rows(
                 keep = keep[part.num_rows :]
 
 
-def _windows(table: TableFiles, number: int) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
+def _windows(table: TableFiles, number: int) -> Ranges:
     """Yield a range for each window of a file whose rows are copied as they are read."""
     opened = table.files[number]
     for split in opened.splits:

@@ -16,7 +16,7 @@ from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import id_type, key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
-from pipeline.filtering.copying import CopiedFile, copy_file
+from pipeline.filtering.copying import CopiedFile, copy_files
 from pipeline.filtering.same_input import check_same_input
 from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
@@ -200,14 +200,20 @@ def _score(prepared: PreparedFilter) -> Results:
 def _copy(table: TableFiles, selection: Selection, folder: OutputFolder) -> list[CopiedFile]:
     """Copy the kept rows of all files, some files at a time, with retries."""
 
-    def attempt(number: int) -> Iterator[CopiedFile]:
-        yield copy_file(table, number, selection, folder.filesystem, folder.work.path)
+    def attempt(numbers: Sequence[int]) -> Iterator[CopiedFile]:
+        yield copy_files(table, numbers, selection, folder.filesystem, folder.work.path)
 
-    def copy(number: int) -> CopiedFile:
-        return next(iter(patiently(partial(attempt, number), table.files[number].name)))
+    def copy(numbers: Sequence[int]) -> CopiedFile:
+        return next(iter(patiently(partial(attempt, numbers), table.files[numbers[0]].name)))
 
     with ThreadPoolExecutor(COPIERS) as pool:
-        return list(pool.map(copy, range(len(table.files))))
+        return list(pool.map(copy, _groups(table)))
+
+
+def _groups(table: TableFiles) -> list[range]:
+    """Return the numbers of the files whose rows are copied to one file."""
+    count, step = len(table.files), table.format.copied_together
+    return [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
 
 
 def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
@@ -216,10 +222,11 @@ def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
     Raises:
         RowsLostError: Not so.
     """
-    for file, out in zip(table.files, copied, strict=True):
-        if file.rows != out.kept + out.dropped:
+    for group, out in zip(_groups(table), copied, strict=True):
+        rows, name = sum(table.files[number].rows for number in group), table.files[group[0]].name
+        if rows != out.kept + out.dropped:
             raise RowsLostError(
-                f"{file.name}: {file.rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
+                f"{name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
                 "was the table changed meanwhile? run the same command again"
             )
 

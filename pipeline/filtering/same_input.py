@@ -50,7 +50,7 @@ def check_same_input(config: FilterConfig, table: TableFiles, results: Results, 
 
 def _changes(config: FilterConfig, table: TableFiles, results: Results, summary: dict[str, Any]) -> str:
     """Return what has changed, in words; "" if nothing has, or nothing is known."""
-    now = InputFiles.of(table.fingerprint, (opened.file for opened in table.files))
+    now = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
     if results.is_delta:
         filled = {opened.name for opened in table.files if opened.rows}
         before, now = _sources(results), InputFiles("", {k: v for k, v in now.versions.items() if k in filled})

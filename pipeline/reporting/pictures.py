@@ -135,8 +135,7 @@ class _Finder:
 
     def find(self) -> dict[Any, tuple[str, Any, str]]:
         """Return the text of each example; its image as bytes, None, or the failure to get it; and its URI."""
-        texts = [self.spec.text] if isinstance(self.spec.text, str) else list((self.spec.text or {}).values())
-        texts = list(dict.fromkeys(texts))
+        texts = self.spec.text_names
         image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
         wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
         columns = [*texts, *image]

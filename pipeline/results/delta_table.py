@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
+from pipeline.storage.object_store import delta_options
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 UNREADABLE = (DeltaError, ValueError, TypeError, OSError, pa.ArrowException)
@@ -265,25 +265,6 @@ def _data_files(table: DeltaTable) -> list[DataFile]:
     actions = pa.table(table.get_add_actions(flatten=False))
     columns = [actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")]
     return [DataFile(*values) for values in zip(*columns, strict=True)]
-
-
-def delta_options(uri: str, storage: StorageConfig) -> dict[str, str]:
-    """Return what deltalake needs to open `uri`: for s3:// the config's section `storage`, else nothing."""
-    if urlsplit(uri).scheme not in ("s3", "s3a"):
-        return {}
-    secrets = {
-        "AWS_ACCESS_KEY_ID": storage.key,
-        "AWS_SECRET_ACCESS_KEY": storage.secret,
-        "AWS_SESSION_TOKEN": storage.token,
-    }
-    options = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
-    if storage.endpoint_url is not None:
-        options["AWS_ENDPOINT_URL"] = storage.endpoint_url
-    if storage.region is not None:
-        options["AWS_REGION"] = storage.region
-    if storage.anon:
-        options["AWS_SKIP_SIGNATURE"] = "true"
-    return {**options, "AWS_ALLOW_HTTP": "true"}
 
 
 def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Collection[str] = ()) -> Added:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
@@ -23,19 +24,22 @@ class InputFiles:
     Attributes:
         fingerprint: See `pipeline.tables.table.TableFiles`; "" if unknown.
         versions: The name of a file -> its version and size.
+        version: The version of the table, in words; "" if its format has none.
     """
 
     fingerprint: str
     versions: Mapping[str, str]
+    version: str = ""
 
     @classmethod
-    def of(cls, fingerprint: str, files: Iterable[InputFile]) -> InputFiles:
+    def of(cls, fingerprint: str, files: Iterable[InputFile], version: str = "") -> InputFiles:
         """Return the files of a table as they are now."""
-        return cls(fingerprint, {file.name: file.version for file in files})
+        return cls(fingerprint, {file.name: file.version for file in files}, version)
 
     def write(self, filesystem: AbstractFileSystem, folder: str) -> None:
         """Write them beside results."""
-        content = json.dumps({"fingerprint": self.fingerprint, "files": dict(self.versions)}, indent=0)
+        values: dict[str, Any] = {"fingerprint": self.fingerprint, "files": dict(self.versions)}
+        content = json.dumps({**values, **({"version": self.version} if self.version else {})}, indent=0)
         write_whole(filesystem, f"{folder}/{INPUT_FILES}", content.encode())
 
     @classmethod
@@ -45,7 +49,7 @@ class InputFiles:
             values = read_json(filesystem.cat_file(f"{folder}/{INPUT_FILES}"))
         except FileNotFoundError:
             return None
-        return cls(values["fingerprint"], values["files"])
+        return cls(values["fingerprint"], values["files"], values.get("version", ""))
 
     def changes(self, now: InputFiles) -> str:
         """Return in words which files differ from those `now`; "" if none does."""
@@ -53,7 +57,10 @@ class InputFiles:
         gone = [name for name in self.versions if name not in now.versions]
         new = [name for name in now.versions if name not in self.versions]
         kinds = (("changed", changed), ("gone", gone), ("new", new))
-        return ", ".join(f"{kind}: {_listed(names)}" for kind, names in kinds if names)
+        found = ", ".join(f"{kind}: {_listed(names)}" for kind, names in kinds if names)
+        if found and self.version and self.version != now.version:
+            return f"{found} (it was {self.version}; input.version={self.version.rpartition(' ')[2]} reads that)"
+        return found
 
 
 def _listed(names: list[str]) -> str:

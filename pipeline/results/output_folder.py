@@ -23,6 +23,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, w
 from pipeline.storage.lock import RunLock
 
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
+VERSION = "version"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
 
@@ -35,6 +36,7 @@ class OutputFolder:
         path: The folder on it.
         identity: What makes it the same job: key -> hash.
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
+        version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
         resumable: Whether files of an unfinished job are kept for the next run.
         written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
         work: The folder of the unfinished job.
@@ -48,12 +50,13 @@ class OutputFolder:
         identity: dict[str, str],
         folders: tuple[str, ...] = ("",),
         resumable: bool = True,
+        version: str = "",
         written: str = "",
     ) -> None:
         """Describe a folder; nothing is read or written before it is entered."""
         self.written = written
         self.filesystem, self.path, self.identity = filesystem, path.rstrip("/"), identity
-        self.folders, self.resumable = folders, resumable
+        self.folders, self.resumable, self.version = folders, resumable, version
         self.out = WorkFolder(filesystem, self.path)
         self.work = WorkFolder(filesystem, f"{self.path}/{PROGRESS}")
         self.lock = RunLock(filesystem, f"{self.work.path}/{LOCK}")
@@ -72,7 +75,7 @@ class OutputFolder:
     def __exit__(self, *exception: object) -> None:
         """Release the lock, and remove what the next run has no use for."""
         with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
-            if not self.resumable and self.work.read(JOB) == self._request and not self.work.read(PUBLISH):
+            if not self.resumable and self._unfinished()[0] == self._request and not self.work.read(PUBLISH):
                 self.discard()
         self.lock.__exit__(*exception)
         with suppress(*STORAGE_ERRORS):
@@ -104,10 +107,10 @@ class OutputFolder:
         plan = self.work.read(PUBLISH)
         if plan and self._carry_out(plan) and plan["job"] == self._request:
             return plan["summary"]
-        unfinished, results = self.work.read(JOB), self.results()
+        (unfinished, version), results = self._unfinished(), self.results()
         if unfinished and unfinished != self._request:
             if not overwrite:
-                raise ConfigError(self._unfinished_line(unfinished))
+                raise ConfigError(self._unfinished_line(unfinished, version))
             self.discard()
             unfinished = None
         if unfinished and not self.resumable:
@@ -123,7 +126,7 @@ class OutputFolder:
                 f"output.path: {self.path!r} already holds {len(results)} .parquet files; "
                 "choose another folder, or set output.overwrite=true to replace them"
             )
-        self.work.write(JOB, self._request)
+        self.work.write(JOB, {**self._request, **({VERSION: self.version} if self.version else {})})
         self.replaced = results
         return None
 
@@ -187,9 +190,22 @@ class OutputFolder:
     def _names(self, folder: str) -> Iterable[str]:
         return WorkFolder(self.filesystem, f"{self.path}/{folder}").files() if folder else self.out.names()
 
-    def _unfinished_line(self, unfinished: dict[str, str]) -> str:
+    def _unfinished(self) -> tuple[dict[str, str] | None, str]:
+        """Return the identity of the unfinished job, None if there is none, and the version of its input."""
+        job = self.work.read(JOB)
+        version = (job or {}).pop(VERSION, "")
+        return job, version
+
+    def _unfinished_line(self, unfinished: dict[str, str], version: str) -> str:
         names = [key for key in self._request if unfinished.get(key) != self._request[key]]
+        moved_on = ""
+        if names == ["input"] and version and version != self.version:
+            number = version.rpartition(" ")[2]
+            moved_on = (
+                f"; it reads {version} of the table, which is at {self.version} now: to finish it, run the same "
+                f"command with input.version={number}"
+            )
         return (
             f"output.path: {self.path!r} holds an unfinished job of another {' and '.join(names)}; finish it with "
-            "that, choose another folder, or set output.overwrite=true to discard it"
+            f"that, choose another folder, or set output.overwrite=true to discard it{moved_on}"
         )

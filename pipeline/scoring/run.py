@@ -159,7 +159,8 @@ class ParquetOutput:
         """
         self.job, self.retry_errors = job, retry_errors
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
-        self.folder = OutputFolder(filesystem, path, job.identity, folders, written=written_sha256(job.config))
+        version, written = job.table.version, written_sha256(job.config)
+        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
         self.parts = self.staged = ResultParts(self.folder, subfolder)
         self.texts_truncated = 0
 
@@ -204,7 +205,8 @@ class ParquetOutput:
         truncated = summary.texts_truncated + self.texts_truncated
         summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
         table, folder = self.job.table, self.folder
-        InputFiles.of(table.fingerprint, (opened.file for opened in table.files)).write(folder.filesystem, folder.path)
+        files = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
+        files.write(folder.filesystem, folder.path)
         self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
         return summary, {}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, first_line
 from pipeline.tables import row_format
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.row_format import OpenFile, RowFormat, Scan
@@ -21,11 +21,14 @@ LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is s
 class CsvFormat(RowFormat):
     """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for ids that are integers.
 
-    Commas, double quotes, a header line; quoted values may hold line ends. An empty value is an empty string.
+    Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends. An
+    empty value is an empty string.
     """
 
     name = "csv"
     extensions = (".csv", ".csv.gz")
+    delimiter = ","
+    hint = "; if its files have no header line, name their columns in input.column_names, as in [text, image]"
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read the header, then parse all rows. See `RowFormat`."""
@@ -38,16 +41,18 @@ class CsvFormat(RowFormat):
             raise ValueError(f"a row has more than {most} bytes, or a quote is never closed") from None
 
     def _scan_rows(self, file: OpenFile, options: OpenOptions) -> Scan:
+        layout = self._layout(options)
         with file() as opened:
-            names = _open(opened, pa.schema([])).schema.names
+            names = _open(opened, pa.schema([]), layout).schema.names
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
         schema = pa.schema([(name, pa.string()) for name in names])
-        end = ",".join(LAST_ROW for _ in names)
+        end = self.delimiter.join(LAST_ROW for _ in names)
         rows, last, numbers = 0, schema.empty_table(), options.id_column in names
         with file() as opened:
-            for batch in _open(opened, schema, f"\n{end}\n".encode()):
+            for batch in _open(opened, schema, layout, f"\n{end}\n".encode()):
+                self._check(batch, rows, options)
                 rows, last = rows + batch.num_rows, batch if batch.num_rows else last
                 numbers = numbers and _are_integers(batch[options.id_column])
         if any(last[name][-1].as_py() != LAST_ROW for name in names):
@@ -67,9 +72,70 @@ class CsvFormat(RowFormat):
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
-        del options
-        for batch in _open(file, columns):
+        for batch in _open(file, columns, self._layout(options)):
             yield pa.Table.from_batches([batch])
+
+    def quoted(self, options: OpenOptions) -> bool:
+        """Return whether double quotes enclose values."""
+        return options.quotes is not False
+
+    def _layout(self, options: OpenOptions) -> Layout:
+        return Layout(self.delimiter, self.quoted(options), options.column_names)
+
+    def _check(self, batch: pa.RecordBatch, first: int, options: OpenOptions) -> None:
+        """Check values while they are scanned; first: number of the first row of the batch. Raises ValueError."""
+        if first == 0 and batch.num_rows and options.column_names is not None:
+            cells = [str(column[0].as_py()).strip().lower() for column in batch.columns]
+            if cells == [name.lower() for name in options.column_names]:
+                raise ValueError("its first line names the columns: leave input.column_names out")
+
+
+class TsvFormat(CsvFormat):
+    """Values between tabs, as Conceptual Captions has them. Values are strings, as in CSV.
+
+    A header line, or the names in `input.column_names`. Double quotes are characters, unless `input.quotes` is true; a
+    file with values that begin with one is refused until `input.quotes` says which.
+    """
+
+    name = "tsv"
+    extensions = (".tsv", ".tsv.gz")
+    delimiter = "\t"
+
+    def quoted(self, options: OpenOptions) -> bool:
+        """Return whether double quotes enclose values."""
+        return options.quotes is True
+
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
+        """Parse all rows. See `CsvFormat`."""
+        try:
+            return super().scan(file, options)
+        except pa.ArrowInvalid as error:
+            if options.quotes is not None or '"' not in str(error):
+                raise
+            quotes = "if double quotes enclose values, as pandas writes them, set input.quotes=true"
+            raise ValueError(f"{first_line(error)}; {quotes}") from None
+
+    def _check(self, batch: pa.RecordBatch, first: int, options: OpenOptions) -> None:
+        super()._check(batch, first, options)
+        if options.quotes is not None:
+            return
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_string(column.type):
+                opens = pc.starts_with(column.cast(pa.binary()), '"').to_numpy(zero_copy_only=False)
+                if opens.any():
+                    raise ValueError(
+                        f"{name!r} of row {first + int(opens.argmax()) + 1:,} begins with a double quote: set "
+                        "input.quotes=true if quotes enclose values, as pandas writes them, or false if they are "
+                        "characters of the value"
+                    )
+
+
+class Layout(NamedTuple):
+    """How values stand in a file; names: the columns, None if the first line has them."""
+
+    delimiter: str
+    quoted: bool
+    names: tuple[str, ...] | None
 
 
 def _are_integers(ids: pa.Array) -> bool:
@@ -89,12 +155,17 @@ def _with_ids(schema: pa.Schema, id_column: str | None) -> pa.Schema:
     return pa.schema([field.with_type(pa.int64()) if field.name == id_column else field for field in schema])
 
 
-def _open(file: IO[bytes], columns: pa.Schema, end: bytes = b"") -> pa.csv.CSVStreamingReader:
+def _open(file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"") -> pa.csv.CSVStreamingReader:
     """Return a reader of these columns, or of all if there are none. end: bytes to read after those of the file."""
     return pa.csv.open_csv(
         _Blocks(file, end),
-        read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES, column_names=layout.names),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=layout.delimiter,
+            quote_char='"' if layout.quoted else False,
+            double_quote=layout.quoted,
+            newlines_in_values=layout.quoted,
+        ),
         convert_options=pa.csv.ConvertOptions(
             column_types=columns, include_columns=columns.names, check_utf8=False, strings_can_be_null=False
         ),

@@ -112,12 +112,12 @@ class UnreadSplit:
             except FileNotFoundError:  # some stores forget a file for a moment; so it is asked for again
                 raise OSError(errno.ESTALE, "was listed, and is not there now: was the table changed?") from None
 
-        row = self.split.first_row
+        row, deleted = self.split.first_row, self.file.deleted_rows
         for table in patiently(read_split, self.file.name):
             rows = np.arange(row, row + table.num_rows)
             row += table.num_rows
             keys = row_key(self.file_number) + rows
-            keep = ~self.done.contains(keys)
+            keep = ~(self.done.contains(keys) | deleted.contains(rows))
             table = table.append_column(ROW_KEY, pa.array(keys))
             table = table.append_column(ROW_HASH, pa.array(row_hashes(self.file.name, rows)))
             table = table if keep.all() else table.filter(pa.array(keep))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.config.storage import StorageConfig
+from pipeline.storage.filesystem import full_uri, open_fsspec
 from pipeline.tables import registry
-from pipeline.tables.format import InputFile, Listing, TableFormat
+from pipeline.tables.format import Listing, TableFormat
+from pipeline.tables.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
+from pipeline.tables.side_files import without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
 
 
-def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> Listing:
+def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, storage: StorageConfig) -> Listing:
     """Return the files of one format at a file, folder or glob, sorted.
 
     A path that exists is taken as it stands, also if it has the characters of a glob in it. Hidden files (`_` or `.`
@@ -28,29 +31,68 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> 
     Raises:
         ConfigError: There are no files of a table, or the files are of several formats.
     """
+    marked = None if spec.files else marked_at(filesystem, path.rstrip("/"))
+    if marked is not None:
+        _check_format(marked, spec)
+        return marked.list_marked(filesystem, path.rstrip("/"), spec, storage)
     found, folder = _find(filesystem, path, spec)
     alone = list(found) == [path]
-    marked = None if alone else _marked(filesystem, folder, found)
-    if marked is not None:
-        return marked.list_marked(filesystem, folder)
-    seen = sorted(file for file in found if alone or not _hidden(file.removeprefix(folder)))
+    if not alone:
+        _refuse_within(filesystem, folder, found, spec.path)
+    chosen, paths = _choose(found, folder, alone or spec.files is not None, spec)
+    if isinstance(chosen, PathListFormat):
+        ends = tuple(end for known in registry.FORMATS if not known.fallback for end in known.extensions)
+        if listed := read_path_list(filesystem, path, ends):
+            return _list_named(listed, f"{full_uri(filesystem, folder)}/", spec, storage)
+    return chosen.listing(filesystem, folder, paths, found)
+
+
+def _list_named(listed: list[str], base: str, spec: InputConfig, storage: StorageConfig) -> Listing:
+    """Return the files that a `.txt` names. base: URI of the folder of the `.txt`."""
+    filesystem, _ = open_fsspec(listed[0], "input.path", storage)
+    found = find_listed(filesystem, [filesystem._strip_protocol(one) for one in listed])
+    below = all(full_uri(filesystem, path).startswith(base) for path in found)
+    folder = filesystem._strip_protocol(base).rstrip("/") if below else folder_of([*found])
+    chosen, paths = _choose(found, folder, True, spec)
+    return chosen.listing(filesystem, folder, paths, found)
+
+
+def _choose(
+    found: Mapping[str, Any], folder: str, as_named: bool, spec: InputConfig
+) -> tuple[TableFormat, Sequence[str]]:
+    """Return the format of a table and its files, sorted. as_named: hidden files count, since they were named."""
+    seen = sorted(file for file in found if as_named or not _hidden(file.removeprefix(folder)))
+    seen = seen if as_named else without_side_files(seen)
     by_format = {known: list(known.list(seen)) for known in registry.FORMATS}
+    if not as_named:  # a `.txt` in a folder is no list of paths
+        by_format = {known: [] if isinstance(known, PathListFormat) else files for known, files in by_format.items()}
     if spec.format is not None:
         chosen = registry.format_named(spec.format)
+        if chosen.marker is not None:
+            raise ConfigError(f"input.format: {spec.format!r}, but {spec.path!r} has no {chosen.marker_folder}/")
         paths = by_format[chosen] or seen  # names without an extension, as some writers give them
         if paths:
-            return _listing(filesystem, folder, chosen, paths, found)
-    present = [known for known, paths in by_format.items() if paths]
+            return chosen, paths
+    claimed = {path for known, paths in by_format.items() if known.claims for path in paths}
+    for known, paths in by_format.items():
+        if not known.claims:
+            by_format[known] = [path for path in paths if path not in claimed]
+    present = [known for known, paths in by_format.items() if paths and not known.fallback]
+    present = present or [known for known, paths in by_format.items() if paths]
     if len(present) == 1:
-        return _listing(filesystem, folder, present[0], by_format[present[0]], found)
+        return present[0], by_format[present[0]]
     if present:
         held = ", ".join(f"{len(by_format[known])} {known.name}" for known in present)
-        raise ConfigError(f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format")
-    known_ends = [known.extensions[0] for known in registry.FORMATS if known.extensions]
+        raise ConfigError(
+            f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format, as in "
+            f"input.format={present[0].name}"
+        )
+    ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
+    *most, last = [end for end in ends if end.startswith(".")]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
     held = ", ".join(f"{count} {end}" for end, count in others) or "no file at all"
     raise ConfigError(
-        f"input.path: {spec.path!r} holds no {', '.join(known_ends[:-1])} or {known_ends[-1]} files; it holds {held}"
+        f"input.path: {spec.path!r} holds no {', '.join(most)} or {last} files and no pictures; it holds {held}"
     )
 
 
@@ -66,63 +108,64 @@ def check_plain(filesystem: AbstractFileSystem, folder: str, found: Mapping[str,
     Raises:
         ConfigError: A log does.
     """
-    marked = _marked(filesystem, folder.rstrip("/"), found)
-    if marked is not None:
-        try:
-            marked.list_marked(filesystem, folder.rstrip("/"))
-        except ConfigError as error:
-            raise ConfigError(str(error).replace("input.path", key, 1)) from None
+    try:
+        _refuse_within(filesystem, folder.rstrip("/"), found, full_uri(filesystem, folder))
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("input.path", key, 1)) from None
 
 
 def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
     """Return what is at a path, by path, and the folder above all of it."""
+    if spec.files is not None:
+        folder = path.rstrip("/")
+        return find_listed(filesystem, [f"{folder}/{one}" for one in spec.files]), folder
     if filesystem.isfile(path):
         return {path: filesystem.info(path)}, path.rpartition("/")[0]
     if filesystem.exists(path):
         return filesystem.find(path, detail=True), path.rstrip("/")
+    if (listed := expand_braces(path)) != [path]:
+        return find_listed(filesystem, listed), path.partition("{")[0].rpartition("/")[0]
     if _GLOB.search(path):
         return filesystem.glob(path, detail=True), _GLOB.split(path, maxsplit=1)[0].rpartition("/")[0]
     raise ConfigError(f"input.path: {spec.path!r} does not exist")
 
 
-def _marked(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any]) -> TableFormat | None:
-    """Return the format whose marker is in a folder or close above it."""
-    formats = [known for known in registry.FORMATS if known.marker is not None]
-    for known in formats:
-        assert known.marker is not None
-        if any(known.marker.search(path.removeprefix(folder)) for path in found):
-            return known
+def marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:
+    """Return the format that a folder is a table of by what stands beside its files."""
+    return next((known for known in registry.FORMATS if known.marks(filesystem, folder)), None)
+
+
+def _check_format(marked: TableFormat, spec: InputConfig) -> None:
+    """Refuse another `input.format` than that of the log of the table: it would read rows that were deleted."""
+    if spec.format not in (None, marked.name):
+        raise ConfigError(
+            f"input.format: {spec.format!r}, but {spec.path!r} is {marked.title}, and its log says which of its files "
+            "are the table: leave the key out"
+        )
+
+
+def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], path: str) -> None:
+    """Refuse files of a table with a log, or folders of such tables: which of them are a table the log alone says."""
+    for known in registry.FORMATS:
+        if known.marker is not None:
+            for file in found:
+                if match := known.marker.search(file.removeprefix(folder)):
+                    root = f"{folder}{file.removeprefix(folder)[: match.start()]}"
+                    raise ConfigError(
+                        f"input.path: {path!r} holds {known.title}, {full_uri(filesystem, root)!r}: name the "
+                        "table's folder"
+                    )
     above = folder
     for _ in range(LEVELS_ABOVE):
-        for known in formats:
-            assert known.marker is not None
-            place = f"{above}/{known.marker_folder}"
-            try:
-                held = filesystem.find(place, maxdepth=1)
-            except STORAGE_ERRORS:  # a folder that this user may not list
-                held = []
-            if any(known.marker.search(path.removeprefix(above)) for path in held):
-                return known
+        marked = marked_at(filesystem, above)
+        if marked is not None and (marked.marker is not None or above == folder):
+            raise ConfigError(
+                f"input.path: {path!r} is within {full_uri(filesystem, above)!r}, {marked.title}, whose log says "
+                "which of its files are the table: name the table's folder, and choose rows with input.filter"
+            )
         above = above.rpartition("/")[0]
         if not above.strip("/"):
             break
-    return None
-
-
-def _listing(
-    filesystem: AbstractFileSystem, folder: str, chosen: TableFormat, paths: list[str], found: Mapping[str, Any]
-) -> Listing:
-    files = []
-    for path in paths:
-        info, name = found[path], path.removeprefix(folder).lstrip("/")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
-        etag = str(info.get("ETag") or info.get("LastModified") or info.get("mtime")).strip('"')
-        files.append(InputFile(path, name, info["size"], etag))
-    return Listing(filesystem, files, folder, chosen, paths)
 
 
 def _hidden(relative: str) -> bool:

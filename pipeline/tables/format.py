@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.errors import ConfigError
+from pipeline.common.row_ranges import RowSet
+from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
+from pipeline.config.storage import StorageConfig
+from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
 from vilt.common.json_text import MAX_DEPTH
 
@@ -32,17 +37,25 @@ class InputFile:
         name: Path relative to the table's folder.
         size: Bytes.
         etag: The etag, or the time of the last change.
+        deleted: The rows of the file that its table's log has deleted, see `RowSet.encode`; "" if there are none. They
+            keep their row numbers and are never handed on.
     """
 
     path: str
     name: str
     size: int
     etag: str
+    deleted: str = ""
 
     @property
     def version(self) -> str:
         """Return the file version: another string when the file has changed."""
         return f"{self.etag} {self.size}"
+
+    @property
+    def deleted_rows(self) -> RowSet:
+        """Return the deleted rows, by their numbers in the file."""
+        return RowSet.decode(self.deleted) if self.deleted else RowSet.none()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +105,15 @@ class Listing:
         folder: The folder above all of them.
         format: Their format.
         paths: The paths of all files of the table.
+        version: The version of the table, in words; "" if its format has none.
     """
 
     filesystem: AbstractFileSystem
-    files: list[InputFile]
+    files: Sequence[InputFile]
     folder: str
     format: TableFormat
     paths: list[str]
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,9 @@ class OpenOptions:
         image_bytes: Most bytes of an image that is a member of a tar.
         row_bytes: Most bytes of a JSON line, and of a text or JSON that is a member of a tar.
         json_depth: Most levels of lists and objects in JSON.
+        fixed_text: A text for all rows, as a column.
+        column_names: The columns of CSV files without a header line.
+        quotes: Whether double quotes enclose values of CSV files; None: what the format says.
     """
 
     id_column: str | None = None
@@ -120,6 +138,9 @@ class OpenOptions:
     image_bytes: int = MAX_IMAGE_BYTES
     row_bytes: int = ROW_BYTES
     json_depth: int = MAX_DEPTH
+    fixed_text: str | None = None
+    column_names: tuple[str, ...] | None = None
+    quotes: bool | None = None
 
 
 class TableReader(Protocol):
@@ -186,6 +207,11 @@ class TableFormat(ABC):
         marker: Matches the path, relative to the table's folder, of a file that only tables of this format have. It
             counts before all extensions: a folder of Parquet files with a Delta log is a Delta table.
         marker_folder: The folder in which `marker` finds its files.
+        title: What messages call a table with the marker, as in "a Delta table".
+        fallback: Whether files of this format are a table only if there are none of another: pictures lie beside many.
+        claims: Whether the files that `list` returns are of no other format.
+        copied_together: How many files' rows `vilt filter` writes to one file.
+        hint: What messages about a column that is missing say in the end.
         not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
     """
 
@@ -193,19 +219,58 @@ class TableFormat(ABC):
     extensions: tuple[str, ...] = ()
     marker: re.Pattern[str] | None = None
     marker_folder: str = ""
+    title: str = ""
+    fallback: bool = False
+    claims: bool = False
+    copied_together: int = 1
+    hint: str = ""
     not_copied: str | None = None
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
         return [path for path in paths if path.lower().endswith(self.extensions)]
 
-    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
+    def listing(
+        self, filesystem: AbstractFileSystem, folder: str, paths: Sequence[str], found: Mapping[str, Any]
+    ) -> Listing:
+        """Return the files at some paths.
+
+        Args:
+            filesystem: Where they are.
+            folder: The folder above all of them.
+            paths: The files of the table.
+            found: All that is there, by path, as fsspec tells it.
+        """
+        return Listing(filesystem, [listed_file(folder, path, found[path]) for path in paths], folder, self, [*paths])
+
+    def marks(self, filesystem: AbstractFileSystem, folder: str) -> bool:
+        """Return whether a folder is a table of this format by what stands beside its files: by default by `marker`."""
+        if self.marker is None:
+            return False
+        try:
+            held = filesystem.find(f"{folder}/{self.marker_folder}", maxdepth=1)
+        except (*STORAGE_ERRORS, NotImplementedError):  # a folder that this user, or anybody, may not list
+            held = []
+        return any(self.marker.search(path.removeprefix(folder)) for path in held)
+
+    def list_named(self, spec: InputConfig, storage: StorageConfig) -> Listing | None:
+        """Return the files of a table if `input.path` alone says that it is of this format; else None.
+
+        Raises:
+            ConfigError: It is, and cannot be read.
+        """
+        del spec, storage
+        return None
+
+    def list_marked(
+        self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
+    ) -> Listing:
         """Return the files of a table in whose folder `marker` was found.
 
         Raises:
-            ConfigError: Tables of this format are not read.
+            ConfigError: Tables of this format are not read, or this one cannot be.
         """
-        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder}")
+        raise NotImplementedError(f"{self.name} has no marker: {filesystem.protocol} {folder} {spec} {storage}")
 
     @abstractmethod
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
@@ -215,7 +280,35 @@ class TableFormat(ABC):
             ConfigError: A file is damaged, or does not fit the others; the message names it.
         """
 
+    def copy_name(self, file: InputFile) -> str:
+        """Return the name under which `vilt filter` writes the copied rows of a file."""
+        return file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
+
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""
         del file, filesystem
         return None
+
+
+CHANGED_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "blob_id", "created")
+
+
+def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
+    """Return a file of a table.
+
+    Args:
+        folder: The table's folder.
+        path: The file.
+        info: What fsspec tells of it.
+
+    Raises:
+        ConfigError: Its name is not UTF-8.
+    """
+    name = path.removeprefix(folder).lstrip("/")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
+    etag = str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')
+    return InputFile(path, name, info["size"], etag)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
@@ -73,9 +75,9 @@ class ParquetFormat(TableFormat):
         reader = ParquetReader(filesystem, partitions, unit)
 
         def opened(number: int) -> OpenedFile:
-            splits = _splits(footers[number].groups)
+            splits = splits_of(footers[number].groups)
             if condition is not None:
-                splits = _counted(files[number], splits, reader, schema, condition)
+                splits = count_passing(files[number], splits, reader, schema, condition)
             return OpenedFile(files[number], splits)
 
         splits = list(in_threads(opened, range(len(files))))
@@ -96,12 +98,21 @@ class ParquetReader:
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
         """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
-        constants = self.partitions.values(file.name)
+        constants = self.constants(file)
         names = [name for name in columns.names if name not in constants]
-        for table in _joined(self._batches(file, split, names, rows), rows):
+        for table in joined(self.batches(file, split, names, rows), rows):
             yield conform(table, columns, constants, file.name)
 
-    def _batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    def constants(self, file: InputFile) -> Mapping[str, Any]:
+        """Return the value of each column that is the same in all rows of a file."""
+        return self.partitions.values(file.name)
+
+    def has_statistics(self, file: InputFile) -> bool:
+        """Return whether the statistics in the footer of a file are those of the table's columns of the same names."""
+        del file
+        return True
+
+    def batches(self, file: InputFile, split: Split, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Yield a row group in batches of at most `rows` rows and about `BATCH_BYTES`.
 
         They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
@@ -134,7 +145,7 @@ class ParquetReader:
                     rows = max(1, rows // 8)
 
 
-def _joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+def joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     """Yield batches as tables of at most `rows` rows; small ones together, if they are not more than `BATCH_BYTES`."""
     held: list[pa.RecordBatch] = []
     count = size = 0
@@ -147,7 +158,8 @@ def _joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _splits(groups: Iterable[RowGroup]) -> list[Split]:
+def splits_of(groups: Iterable[RowGroup]) -> list[Split]:
+    """Return a split for each row group."""
     splits, first = [], 0
     for group in groups:
         splits.append(Split(first, group.rows, group.rows, group.size, group.number))
@@ -155,16 +167,17 @@ def _splits(groups: Iterable[RowGroup]) -> list[Split]:
     return splits
 
 
-def _counted(
+def count_passing(
     file: InputFile, splits: list[Split], reader: ParquetReader, schema: pa.Schema, condition: Filter
 ) -> list[Split]:
     """Return the splits with the numbers of rows that the filter lets through."""
     folder = ds.scalar(True)
-    for name, value in reader.partitions.values(file.name).items():
+    for name, value in reader.constants(file).items():
         folder &= ds.field(name).is_null() if value is None else ds.field(name) == value
     fragment = ds.ParquetFileFormat().make_fragment(file.path, reader.filesystem, folder)
     try:  # by the statistics in the footer
-        groups = {group.id for group in fragment.subset(condition.pyarrow(), schema=schema).row_groups}
+        passing = fragment.subset(condition.pyarrow(), schema=schema) if reader.has_statistics(file) else fragment
+        groups = {group.id for group in passing.row_groups}
     except pa.ArrowException:  # statistics of a type that does not compare: they tell nothing
         groups = {split.row_group for split in splits}
     except STORAGE_ERRORS as error:
@@ -178,8 +191,12 @@ def _counted(
 def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> int:
     """Return how many rows of a split the filter lets through; only its columns are read."""
     columns = pa.schema([schema.field(name) for name in condition.columns()])
-    passes = condition.pyarrow()
+    passes, deleted, row, count = condition.pyarrow(), file.deleted_rows, split.first_row, 0
     try:
-        return sum(table.filter(passes).num_rows for table in reader.read(file, split, columns, COUNT_ROWS))
+        for table in reader.read(file, split, columns, COUNT_ROWS):
+            live = ~deleted.contains(np.arange(row, row + table.num_rows))
+            row += table.num_rows
+            count += (table if live.all() else table.filter(pa.array(live))).filter(passes).num_rows
+        return count
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None

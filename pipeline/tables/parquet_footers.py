@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -48,7 +48,7 @@ class Footer(NamedTuple):
     metadata: dict[str, str]
 
 
-def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
+def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
     """Read the footer of each file.
 
     Args:
@@ -59,12 +59,13 @@ def read_footers(files: list[InputFile], filesystem: pa.fs.FileSystem, texts: Co
     Raises:
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
     """
-    schemas: dict[pa.Schema, pa.Schema] = {}  # equal ones are held once
+    schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
     known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     footers = []
     for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
         metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
-        footers.append(footer._replace(schema=schemas.setdefault(footer.schema, footer.schema), metadata=metadata))
+        key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
+        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
     return footers
 
 
@@ -75,7 +76,7 @@ def shared_metadata(footers: list[Footer]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
-def common_int96_unit(files: list[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
+def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
     """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
     stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
     times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
@@ -100,7 +101,7 @@ def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
 
 
 def columns_outside(
-    files: list[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
 ) -> dict[str, str]:
     """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.csv import CsvFormat
+from pipeline.tables.arrow import ArrowFormat, SavedDatasetFormat
+from pipeline.tables.csv import CsvFormat, TsvFormat
+from pipeline.tables.delta import DeltaFormat
 from pipeline.tables.format import TableFormat
+from pipeline.tables.iceberg import IcebergFormat
 from pipeline.tables.jsonl import JsonLinesFormat
+from pipeline.tables.lance import LanceFormat
 from pipeline.tables.parquet import ParquetFormat
-from pipeline.tables.unreadable import DELTA, HUDI, ICEBERG, LANCE
+from pipeline.tables.path_lists import PathListFormat
+from pipeline.tables.pictures import ImageFolderFormat, PictureFormat
+from pipeline.tables.unreadable import HUDI
 from pipeline.tables.webdataset import WebDatasetFormat
 
 FORMATS: list[TableFormat] = [
     ParquetFormat(),
     CsvFormat(),
+    TsvFormat(),
     JsonLinesFormat(),
     WebDatasetFormat(),
-    DELTA,
-    ICEBERG,
+    ArrowFormat(),
+    ImageFolderFormat(),
+    PictureFormat(),
+    PathListFormat(),
+    DeltaFormat(),
+    IcebergFormat(),
     HUDI,
-    LANCE,
+    LanceFormat(),
+    SavedDatasetFormat(),
 ]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import ray.data
@@ -19,11 +20,16 @@ from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
+from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
+from pipeline.tables.csv import CsvFormat
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
+from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.hub import pinned
+from pipeline.tables.pictures import ImageFolderFormat
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class TableFiles:
         filter: The rows to read; None: all.
         unreadable: Columns that are not in `schema` -> why they cannot be read.
         metadata: Keys and values of the files' footers, see `OpenedTable`.
+        version: The version of the table, in words; "" if its format has none.
     """
 
     files: list[OpenedFile]
@@ -51,6 +58,7 @@ class TableFiles:
     filter: Filter | None
     unreadable: Mapping[str, str]
     metadata: Mapping[str, str]
+    version: str
 
     @property
     def rows(self) -> int:
@@ -59,8 +67,10 @@ class TableFiles:
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of every file's name, size and etag."""
-        names = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
+        """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
+        names: list[Any] = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
+        if self.version:
+            names += [(field.name, str(field.type)) for field in self.schema]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def unread(self, done: RowSet) -> list[UnreadSplit]:
@@ -106,9 +116,14 @@ def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str]
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    table = open_listed(list_table(spec, storage), OpenOptions(spec.id, filter=spec.filter))
+    table = open_listed(list_table(spec, storage), _options(spec))
     table.check_readable(columns)
     return table
+
+
+def _options(spec: InputConfig) -> OpenOptions:
+    names = None if spec.column_names is None else tuple(spec.column_names)
+    return OpenOptions(spec.id, filter=spec.filter, column_names=names, quotes=spec.quotes)
 
 
 def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
@@ -117,12 +132,28 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
     Raises:
         ConfigError: There are none, or they cannot be listed.
     """
-    filesystem, path = open_fsspec(spec.path, "input.path", storage)
-    filesystem.invalidate_cache()
     try:
-        return list_files(filesystem, path, spec)
+        listing = next((found for known in registry.FORMATS if (found := known.list_named(spec, storage))), None)
+        if listing is None:
+            uri, version = pinned(spec)
+            filesystem, path = open_fsspec(uri, "input.path", storage)
+            filesystem.invalidate_cache()
+            listing = list_files(filesystem, path, spec, storage)
+            listing = replace(listing, version=version) if version else listing
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
+    for key in ("version", "timestamp"):
+        if getattr(spec, key) is not None and not listing.version:
+            raise ConfigError(
+                f"input.{key}: {getattr(spec, key)!r}, but {spec.path!r} is {listing.format.name}, which keeps no "
+                "versions: leave the key out"
+            )
+    for key in ("column_names", "quotes"):
+        if getattr(spec, key) is not None and not isinstance(listing.format, CsvFormat | ImageFolderFormat):
+            raise ConfigError(
+                f"input.{key}: is for CSV and TSV files; {spec.path!r} is {listing.format.name}: leave the key out"
+            )
+    return listing
 
 
 def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
@@ -132,6 +163,8 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         ConfigError: They are damaged, or do not fit together.
     """
     opened = listing.format.open(listing, options)
+    if options.fixed_text is not None:
+        opened = with_fixed_text(opened, options.fixed_text)
     base = full_uri(listing.filesystem, listing.folder)
     return TableFiles(
         opened.files,
@@ -143,6 +176,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.filter,
         opened.unreadable,
         opened.metadata,
+        listing.version,
     )
 
 
@@ -158,18 +192,21 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
     """
     spec = config.input
     limits = config.limits
-    options = OpenOptions(
-        spec.id,
-        tuple(config.text_columns),
-        spec.filter,
-        limits.image_bytes,
-        limits.row_bytes,
-        limits.json_depth,
+    options = replace(
+        _options(spec),
+        text_columns=tuple(config.text_columns),
+        image_bytes=limits.image_bytes,
+        row_bytes=limits.row_bytes,
+        json_depth=limits.json_depth,
+        fixed_text=spec.fixed_text,
     )
     table = open_listed(listing or list_table(spec, config.storage), options)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     table.check_readable(None if spec.columns is None else [*named, *spec.columns])
-    columns, schema = check_columns(table.schema, config), table.schema
+    try:
+        columns, schema = check_columns(table.schema, config), table.schema
+    except ConfigError as error:
+        raise ConfigError(f"{error}{table.format.hint}") from None
     for name in (ROW_HASH, ROW_KEY, TEXTS, STATS, ROW_SOURCE, UNREAD):
         if name in (schema.names if spec.columns is None else spec.columns):
             raise ConfigError(

@@ -11,6 +11,8 @@ import re
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables.format import Listing, OpenedTable, OpenOptions, TableFormat
 
 
@@ -21,9 +23,11 @@ class UnreadableFormat(TableFormat):
         self.name, self.title, self.marker_folder = name, title, marker_folder
         self.marker = re.compile(rf"(?:^|/){re.escape(marker_folder)}/{marker}")
 
-    def list_marked(self, filesystem: AbstractFileSystem, folder: str) -> Listing:
+    def list_marked(
+        self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
+    ) -> Listing:
         """Refuse the table."""
-        del filesystem
+        del filesystem, spec, storage
         raise ConfigError(
             f"input.path: {folder!r} is {self.title} ({self.marker_folder}/), which is not read yet: its log "
             "says which of its files are the table; export the rows to a folder of Parquet files and name that folder"
@@ -34,7 +38,4 @@ class UnreadableFormat(TableFormat):
         raise NotImplementedError(f"{self.name}: {listing.folder} {options}")
 
 
-DELTA = UnreadableFormat("delta", "a Delta table", "_delta_log", r".")
-ICEBERG = UnreadableFormat("iceberg", "an Iceberg table", "metadata", r"[^/]*\.metadata\.json(\.gz)?$")
 HUDI = UnreadableFormat("hudi", "a Hudi table", ".hoodie", r".")
-LANCE = UnreadableFormat("lance", "a Lance dataset", "_versions", r"[^/]*\.manifest$")

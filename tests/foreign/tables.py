@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import lance
 import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 Rows = list[dict[str, Any]]
 IMAGE_AND_TEXT = {"image": "a.png", "text": "a"}
+FILES = Path(__file__).parent / "files"
 FAR = datetime(9999, 12, 31)
 
 
@@ -86,11 +89,18 @@ def delta_overwritten(folder: Path, **options: Any) -> None:
 
 
 def iceberg(folder: Path) -> None:
-    """Write an Iceberg table, with its metadata beside its data."""
+    """Write an Iceberg table, with its metadata beside its data, and rename a column; leave the last metadata alone."""
     catalog = SqlCatalog("tests", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
     catalog.create_namespace("n")
-    rows = pa.table({"image": ["a.png"], "text": ["a"]})
+    rows = pa.table({"image": ["a.png"], "text": ["a"], "n": [1]})
     catalog.create_table("n.t", schema=rows.schema).append(rows)
+    table = catalog.load_table("n.t")
+    with table.update_schema() as update:
+        update.rename_column("n", "m")
+    last = Path(table.metadata_location.removeprefix("file://"))
+    for path in last.parent.glob("*.metadata.json"):
+        if path != last:
+            path.unlink()
 
 
 def hudi(folder: Path) -> None:
@@ -100,12 +110,10 @@ def hudi(folder: Path) -> None:
     (folder / ".hoodie" / "hoodie.properties").write_text("hoodie.table.name=t\n")
 
 
-def lance(folder: Path) -> None:
-    """Write what a Lance dataset looks like: data and versions."""
-    (folder / "data").mkdir()
-    (folder / "data" / "0.lance").write_bytes(b"data")
-    (folder / "_versions").mkdir()
-    (folder / "_versions" / "1.manifest").write_bytes(b"manifest")
+def lance_deleted(folder: Path) -> None:
+    """Write a Lance dataset of two fragments, and delete a row of each."""
+    rows = pa.table({"image": ["a.png"] * 6, "text": ["a"] * 6, "n": range(6)})
+    lance.write_dataset(rows, folder, max_rows_per_file=3, mode="overwrite").delete("n IN (0, 4)")
 
 
 def rewritten_by_delta(folder: Path) -> None:
@@ -148,19 +156,36 @@ def by_csv_module(path: Path, *rows: tuple[str, ...]) -> None:
 LOG = "is {} .* not read yet: its log says which of its files are the table"
 CASES = [
     # Folders whose files are not the table.
-    Case("delta, overwritten", delta_overwritten, refused=LOG.format("a Delta table")),
-    Case("delta, partitioned", lambda f: delta_overwritten(f, partition_by=["n"]), refused=LOG.format("a Delta table")),
+    Case("delta, overwritten", delta_overwritten, rows=[{"n": n} for n in range(4)]),
+    Case(
+        "delta, partitioned",
+        lambda f: delta_overwritten(f, partition_by=["n"]),
+        rows=[{"n": n} for n in range(4)],
+    ),
+    Case("delta, an earlier version", delta_overwritten, rows=[{"n": n} for n in range(10)], config={"version": 0}),
     Case(
         "delta, one partition",
         lambda f: delta_overwritten(f, partition_by=["n"]),
-        refused=LOG.format("a Delta table"),
+        refused="is within '.*', a Delta table, whose log says which of its files are the table: name the table's",
         config={"path": "n=1"},
     ),
-    Case("delta, glob", delta_overwritten, refused=LOG.format("a Delta table"), config={"path": "*.parquet"}),
-    Case("iceberg", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t"}),
-    Case("iceberg, data", iceberg, refused=LOG.format("an Iceberg table"), config={"path": "warehouse/n/t/data"}),
+    Case("delta, glob", delta_overwritten, refused="is within '.*', a Delta table", config={"path": "*.parquet"}),
+    Case("iceberg", iceberg, rows=[{"m": 1}], config={"path": "warehouse/n/t"}),
+    Case("iceberg, data", iceberg, refused="is within '.*', an Iceberg table", config={"path": "warehouse/n/t/data"}),
     Case("hudi", hudi, refused=LOG.format("a Hudi table")),
-    Case("lance", lance, refused=LOG.format("a Lance dataset")),
+    Case("lance, deleted rows", lance_deleted, rows=[{"n": n} for n in (1, 2, 3, 5)]),
+    Case(
+        "datasets.save_to_disk",
+        lambda f: shutil.copytree(FILES / "datasets_saved", f / "t"),
+        rows=[{"label": label} for label in (0, 1, 0, 1, 1)],
+        config={"path": "t"},
+    ),
+    Case(
+        "datasets.save_to_disk, all splits",
+        lambda f: shutil.copytree(FILES / "datasets_splits", f / "t"),
+        refused="is a DatasetDict; name one of its splits: .*/t/train or .*/t/test",
+        config={"path": "t"},
+    ),
     # Numbers and times.
     Case(
         "json, integers beyond int64",

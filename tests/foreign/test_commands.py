@@ -1,4 +1,4 @@
-"""A Delta table is refused as input in every command, before any work, and nothing is written."""
+"""A Hudi table is refused as input in every command, before any work, and nothing is written."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from tests.foreign.tables import delta_overwritten, parquet
+from tests.foreign.tables import hudi, parquet
 
-REFUSED = r"is a Delta table (_delta_log/), which is not read yet"
+REFUSED = r"is a Hudi table (.hoodie/), which is not read yet"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,8 @@ REFUSED = r"is a Delta table (_delta_log/), which is not read yet"
 )
 def test_refused(command: str, tmp_path: Path) -> None:
     table, plain = tmp_path / "table", tmp_path / "plain"
-    delta_overwritten(table)
+    table.mkdir()
+    hudi(table)
     parquet(plain / "a.parquet", {"n": [1]})
     verb, _, kind = command.partition(" ")
     values: dict[str, Any] = {"input": {"path": str(table)}, "output": {"path": str(tmp_path / "out")}}

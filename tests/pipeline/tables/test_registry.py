@@ -94,7 +94,7 @@ def test_a_format_is_known_by_its_name(slides: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         open_files(InputConfig(path=str(slides), format="slidez"), StorageConfig())
     assert str(caught.value).startswith(
-        "input.format: 'slidez' is no table format; use parquet, csv, jsonl, webdataset"
+        "input.format: 'slidez' is no table format; use parquet, csv, tsv, jsonl, webdataset"
     )
 
 

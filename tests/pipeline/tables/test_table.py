@@ -81,7 +81,10 @@ def test_paths_that_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input\.path: '/nowhere/x' does not exist"):
         open_table(config("/nowhere/x"))
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ConfigError, match=r"holds no \.parquet, \.csv, \.jsonl or \.tar files; it holds 1 \.txt"):
+    with pytest.raises(
+        ConfigError,
+        match=r"holds no \.parquet, \.csv, \.tsv, \.jsonl, \.tar or \.arrow files and no pictures; it holds 1 \.txt",
+    ):
         open_table(config(str(tmp_path)))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ConfigError, match=r"bad\.parquet' is not Parquet, or is cut off"):
