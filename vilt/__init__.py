@@ -24,11 +24,11 @@ if TYPE_CHECKING:
         VisualBertForMultipleChoice,
         VisualBertForPreTraining,
         VisualBertForQuestionAnswering,
-        VisualBertForRegionToPhraseAlignment,
         VisualBertForVisualReasoning,
     )
     from vilt.models.visual_bert.modeling import VisualBertModel
     from vilt.models.visual_bert.predictor import VisualBertPredictor
+    from vilt.models.visual_bert.region_to_phrase import VisualBertForRegionToPhraseAlignment
     from vilt.models.vit.configuration import ViTConfig
     from vilt.models.vit.modeling import ViTForImageClassification, ViTForMaskedImageModeling, ViTModel
     from vilt.models.vit.predictor import ViTPredictor
@@ -97,11 +97,11 @@ _MODULES = {
         "VisualBertForMultipleChoice",
         "VisualBertForPreTraining",
         "VisualBertForQuestionAnswering",
-        "VisualBertForRegionToPhraseAlignment",
         "VisualBertForVisualReasoning",
     ),
     "models.visual_bert.modeling": ("VisualBertModel",),
     "models.visual_bert.predictor": ("VisualBertPredictor",),
+    "models.visual_bert.region_to_phrase": ("VisualBertForRegionToPhraseAlignment",),
     "models.vit.modeling": (
         "ViTForImageClassification",
         "ViTForMaskedImageModeling",

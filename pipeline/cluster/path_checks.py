@@ -15,6 +15,7 @@ from pipeline.cluster.nodes import Node
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task
 from pipeline.config.job import JobConfig
+from vilt.common.hub import is_repository
 
 ANSWER_SECONDS = 120.0  # a node's first worker has to start
 
@@ -30,7 +31,10 @@ def with_absolute_models(config: JobConfig) -> JobConfig:
 
 
 def _absolute(uri: str) -> str:
-    return uri if urlsplit(uri).scheme else os.path.abspath(uri)
+    """Return a path from the root; a name that is no folder here and one of the hub, as a URI of the hub."""
+    if urlsplit(uri).scheme:
+        return uri
+    return f"hf://{uri}" if is_repository(uri) and not os.path.exists(uri) else os.path.abspath(uri)
 
 
 def local_paths(config: JobConfig, table: str, output: str) -> dict[str, str]:

@@ -100,7 +100,7 @@ def shown_key(key: Any, kind: pa.DataType) -> int | str | None:
         key: The key, as an engine gives it in Python.
         kind: The type of the ids.
     """
-    if key is None or (isinstance(key, int | str) and kind == key_type(kind)):
+    if key is None or (isinstance(key, int | str) and not isinstance(key, bool) and kind == key_type(kind)):
         return key
     return json_id(from_keys(pa.array([key], key_type(kind)), kind)[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from fsspec import AbstractFileSystem
@@ -88,8 +87,10 @@ class ResultParts:
                 self.kept.append(written)
                 continue
             removed.append(self._below(written.name))
-            if written.name not in replaced and (rest := without_retryable(folder, written, self.folder)):
-                self.parts.append(replace(rest, replaces=written.name))
+            if written.name in replaced:
+                continue
+            rest = without_retryable(folder, written, self.folder, replaces=written.name)
+            self.parts += [] if rest is None else [rest]
         self.output.replaced = removed
         return bool(removed)
 

@@ -19,13 +19,17 @@ from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 REST = "part-rest-"  # begins the names of files with the rows of another that are still needed
 
 
-def without_retryable(folder: WorkFolder, written: ResultFile, to: str) -> ResultFile | None:
+def without_retryable(
+    folder: WorkFolder, written: ResultFile, to: str, replaces: str | None = None
+) -> ResultFile | None:
     """Write a copy of a file of results without the rows whose error may pass.
 
     Args:
         folder: The folder of the file.
         written: What the file holds.
         to: The folder for the copy.
+        replaces: The file of finished results that the copy replaces, for the copy's footer: a run that is stopped
+            here and resumed knows by it which files are done.
 
     Returns:
         What the copy holds; None if no row is left, and there is no copy.
@@ -45,6 +49,7 @@ def without_retryable(folder: WorkFolder, written: ResultFile, to: str) -> Resul
         rows=table.num_rows,
         errors=Counter({reason: n for reason, n in written.errors.items() if reason not in TRIED_BY_NEXT_RUN}),
         truncated=truncated_in([table]),
+        replaces=replaces,
     )
     write_parquet(folder.filesystem, f"{to}/{rest.name}", [table], {**metadata, FOOTER: rest.to_json()})
     return rest

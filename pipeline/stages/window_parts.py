@@ -84,7 +84,8 @@ def _repeated_bytes(window: pa.Table, config: JobConfig) -> np.ndarray:
     texts[texts > config.limits.texts_per_row] = 0  # rejected
     names = [name for name in carried_names(window.column_names, config) if name != lists[0]]
     carried = window.select([name for name in names if not pa.types.is_dictionary(window.schema.field(name).type)])
-    if int(texts.max(initial=0)) * (carried.nbytes + window.num_rows * TEXT_BYTES) <= config.batch.window_bytes:
+    least = min(config.batch.window_bytes, config.limits.carried_bytes)
+    if int(texts.max(initial=0)) * (carried.nbytes + window.num_rows * TEXT_BYTES) <= least:
         return np.zeros(window.num_rows, np.int64)
     return texts * np.array([carried.slice(row, 1).nbytes + TEXT_BYTES for row in range(window.num_rows)], np.int64)
 

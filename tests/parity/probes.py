@@ -51,6 +51,11 @@ CONFIGS = [
     "saved_(lib.{c}(), lib.{c}, tmp, num_labels=11).num_labels",
     "lib.{c}.get_config_dict(folder_(lib.{c}(), tmp))[0]['model_type']",
     "lib.{c}(label2id=3)",
+    "lib.{c}().is_encoder_decoder",
+    "lib.{c}(is_decoder=True).is_decoder",
+    "lib.{c}().get_text_config().model_type",
+    "lib.{c}().sub_configs",
+    "lib.{c}.from_dict({}, eos_token_id=3).eos_token_id",
 ]
 POSITIONAL = [
     Probe("ViltConfig", "lib.ViltConfig(99).vocab_size"),
@@ -118,6 +123,35 @@ MEMBERS = [
     "files_({m}, tmp, variant='fp16')",
     "files_({m}, tmp, is_main_process=False)",
     "{m}.config.architectures",
+    "type({m}).can_generate()",
+    "type({m})(checkpointing_({m}.config)).is_gradient_checkpointing",
+    "[p.requires_grad_(False) and None for p in {m}.base_model.parameters()] and {m}.num_parameters(True)",
+    "sorted(n for n, p in {m}.named_parameters() if 'layernorm' in n.lower() and n.endswith('bias'))[:3]",
+    "{m}.to(torch.bfloat16).dtype",
+    "{m}.train().training",
+    "{m}.get_input_embeddings().weight.requires_grad",
+]
+IMAGE_PROCESSORS = [
+    "lib.{c}().size",
+    "lib.{c}(size=100).size",
+    "lib.{c}().is_fast",
+    "lib.{c}().model_input_names",
+    "lib.{c}().to_dict()['image_mean']",
+    "lib.{c}(image_mean=0.25).image_mean",
+    "lib.{c}.from_dict({'do_resize': False}).do_resize",
+    "json_(lib.{c}().to_json_string())['image_processor_type']",
+    "len(lib.{c}().save_pretrained(str(tmp)))",
+    "saved_(lib.{c}(rescale_factor=0.5), lib.{c}, tmp).rescale_factor",
+    "sorted(lib.{c}()(x['picture'], return_tensors='pt').keys())",
+    "lib.{c}()(x['picture'], return_tensors='pt').pixel_values.shape",
+    "lib.{c}()([x['picture']] * 2, return_tensors='pt').pixel_values.shape",
+    "lib.{c}()(x['picture'], do_normalize=False, return_tensors='pt').pixel_values",
+    "lib.{c}()(x['picture'], image_mean=0, image_std=1, return_tensors='pt').pixel_values",
+    "type(lib.{c}()(x['picture'])['pixel_values']).__name__",
+    "lib.{c}()(x['four'], input_data_format='channels_last', image_mean=0, image_std=1, return_tensors='pt')"
+    ".pixel_values.shape",
+    "lib.{c}()(x['four'], input_data_format='channels_last', return_tensors='pt')",
+    "lib.{c}()('nothing')",
 ]
 WHY = {
     "{m}.forward.__code__.co_varnames[1:6]": {"v": "ours names output_attentions and return_dict in the signature"},
@@ -130,8 +164,10 @@ WHY = {
     "lib.{c}(hidden_size=30).to_diff_dict()['hidden_size']": {
         "": "heads that do not share the hidden size are refused by the config, not first by the model",
     },
+    "lib.{c}()('nothing')": {"": "an ImageError, which is a ValueError with a reason"},
     "files_({m}, tmp, is_main_process=False)": {"": "only the main process writes; theirs writes the weights in all"},
 }
+FAMILIES = {"VisualBert": "VisualBERT", "Vilt": "ViLT", "ViT": "ViT"}  # by how the names of classes begin
 NAMES = {"m": "ViltForQuestionAnswering", "v": "ViTForImageClassification", "b": "VisualBertForVisualReasoning"}
 PROBES = [
     *POSITIONAL,
@@ -139,6 +175,11 @@ PROBES = [
         Probe(c, line.replace("{c}", c), WHY.get(line, {}).get("", ""))
         for c in ("ViltConfig", "ViTConfig", "VisualBertConfig")
         for line in CONFIGS
+    ),
+    *(
+        Probe(c, line.replace("{c}", c), WHY.get(line, {}).get("", ""))
+        for c in ("ViltImageProcessor", "ViTImageProcessor")
+        for line in IMAGE_PROCESSORS
     ),
     *(
         Probe(about, line.replace("{m}", m), WHY.get(line, {}).get(m, WHY.get(line, {}).get("", "")))

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 import vilt
+from tests.parity.checkpoints import write_checkpoint
 from tests.parity.models import random_config, random_inputs, randomise
 from tests.parity.test_models import TOLERANCE, difference
 
@@ -189,6 +191,18 @@ def test_a_decoder_tied_to_the_word_embeddings(tmp_path: Path) -> None:
     inputs = random_inputs(config, rng, batch=3)
     ours = vilt.ViltForMaskedLM.from_pretrained(str(tmp_path))
     assert difference(ours(**inputs).logits, theirs(**inputs).logits) <= TOLERANCE
+
+
+def test_a_tied_decoder_in_the_file_gives_way_to_the_table_of_words(tmp_path: Path) -> None:
+    shape = {"num_attention_heads": 2, "hidden_size": 16, "tie_word_embeddings": True}
+    theirs = write_checkpoint(tmp_path, "ViltForMaskedLM", seed=5, **shape)
+    tensors = {name: tensor.clone() for name, tensor in theirs.state_dict().items()}
+    tensors["mlm_score.decoder.weight"] = torch.randn_like(tensors["mlm_score.decoder.weight"])
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    expected = transformers.ViltForMaskedLM.from_pretrained(tmp_path).mlm_score.decoder.weight
+    assert torch.equal(expected, tensors["vilt.embeddings.text_embeddings.word_embeddings.weight"])
+    assert torch.equal(vilt.ViltForMaskedLM.from_pretrained(tmp_path).mlm_score.decoder.weight, expected)
+    assert torch.equal(vilt.open_predictor(tmp_path).heads["fill"].decoder.weight, expected)
 
 
 def test_selu_and_functions_as_activation() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 import vilt
@@ -208,3 +210,49 @@ def test_an_example(example: Example, world: Path, monkeypatch: pytest.MonkeyPat
             assert (a - b).abs().max() <= 1e-4, name
         else:
             assert a == (pytest.approx(b, abs=1e-4) if isinstance(b, float) else b), name
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide to visual question answering, with both libraries: both learn the rows, and load what they saved."""
+    ours = (GUIDES / "fine_tune_vqa.py").read_text()
+    theirs = ours.replace("from vilt import", "from transformers import")
+    lines = difflib.unified_diff(theirs.splitlines(), ours.splitlines(), n=0, lineterm="")
+    assert [line for line in lines if line.startswith("+from")] == [
+        "+from vilt import ViltForQuestionAnswering, ViltProcessor"
+    ]
+    rows = []
+    for i, colour in enumerate(("red", "blue", "black", "white") * 2):
+        Image.new("RGB", (80 + i, 64), colour).save(tmp_path / f"{i}.png")
+        rows.append({"image": f"{i}.png", "question": "a star ?", "answers": {colour: 1.0, "circle": 0.3}})
+    for name, code in (("ours", ours), ("theirs", theirs)):
+        folder = tmp_path / name
+        write_checkpoint(
+            folder / "dandelin/vilt-b32-mlm",
+            "ViltForMaskedLM",
+            seed=4,
+            hidden_size=32,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            image_size=64,
+            hidden_act="gelu",
+            vocab_size=len(VOCABULARY),
+        )
+        vilt.ViltImageProcessor(size={"shortest_edge": 64}).save_pretrained(folder / "dandelin/vilt-b32-mlm")
+        vilt.ViltTokenizer.from_vocabulary(VOCABULARY).save_pretrained(folder / "dandelin/vilt-b32-mlm")
+        (folder / "questions.json").write_text(json.dumps([{**r, "image": str(tmp_path / r["image"])} for r in rows]))
+        monkeypatch.chdir(folder)
+        AcceleratorState._reset_state(True)
+        torch.manual_seed(0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            left: dict[str, Any] = {"__name__": "guide"}
+            exec(compile(code, "guide", "exec", dont_inherit=True), left)
+        assert left["losses"][-1] < left["losses"][0] / 2
+        assert [answer for answer, _ in left["predicted"]] == [next(iter(row["answers"])) for row in rows]
+        for piped, (answer, score) in zip(left["piped"], left["predicted"], strict=True):
+            assert piped["answer"] == answer
+            assert piped["score"] == pytest.approx(score, abs=1e-4)
+        for library in (vilt, transformers):
+            model, info = library.ViltForQuestionAnswering.from_pretrained("vilt_finetuned", output_loading_info=True)
+            assert not any(info.values())
+            assert model.config.label2id == left["label2id"]

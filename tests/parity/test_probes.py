@@ -13,16 +13,19 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 
 import vilt
 from tests.parity.family import random_pixels, random_regions, random_visual_bert, random_vit
 from tests.parity.models import random_config, random_inputs
-from tests.parity.probes import NAMES, PROBES, Probe
+from tests.parity.probes import FAMILIES, NAMES, PROBES, Probe
 
 COUNTS: dict[str, Counter[str]] = {}
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "transformers.md"
 TOLERANCE = 1e-4
 
 
@@ -63,13 +66,21 @@ def checkpointed_(model: Any) -> Any:
     return model
 
 
-HELPERS = (set_, updated_, folder_, saved_, reloaded_, files_, pruned_, checkpointed_)
+def checkpointing_(config: Any) -> Any:
+    """As configs of old say it."""
+    config.gradient_checkpointing = True
+    return config
+
+
+HELPERS = (set_, updated_, folder_, saved_, reloaded_, files_, pruned_, checkpointed_, checkpointing_)
 
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, Any]:
     """The models in both libraries, with the same weights, and their inputs."""
-    made: dict[str, Any] = {"x": {}, "ours": {}, "theirs": {}}
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 4), dtype=np.uint8)
+    pictures = {"picture": Image.fromarray(pixels[..., :3]), "four": pixels}
+    made: dict[str, Any] = {"x": pictures, "ours": {}, "theirs": {}}
     shape = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "hidden_act": "gelu"}
     for key, make_config, make_inputs in (
         ("m", random_config, random_inputs),
@@ -132,10 +143,26 @@ def test_a_line_gives_the_same(probe: Probe, world: dict[str, Any], tmp_path: Pa
 
 
 def test_counts() -> None:
-    """Print the table of counts; `make peers` shows it."""
-    for about, count in sorted(COUNTS.items()):
-        print(f"{about:32}", dict(count))
-    for probe in PROBES:
-        if probe.reason:
-            print(f"on purpose: {probe.about}: {probe.line}: {probe.reason}")
+    """Print the tables of counts; `make peers` shows them."""
+    families: dict[str, Counter[str]] = {}
+    for about, count in COUNTS.items():
+        families.setdefault(family_of(about), Counter()).update(count)
+    for title, table in (("class", COUNTS), ("family", families)):
+        print(f"\n{title:32}{'same':>8}{'on purpose':>12}{'differs':>9}")
+        for about, count in sorted(table.items()):
+            print(f"{about:32}{count['same']:8}{count['on purpose']:12}{count['differs']:9}")
+    reasons = Counter(probe.reason for probe in PROBES if probe.reason)
+    print("\nlines  differ on purpose, because")
+    for reason, lines in reasons.most_common():
+        print(f"{lines:5}  {reason}")
     assert sum(map(Counter.total, COUNTS.values())) <= len(PROBES)
+
+
+def family_of(name: str) -> str:
+    return next(family for start, family in FAMILIES.items() if name.startswith(start))
+
+
+def test_the_page_for_users_names_every_difference() -> None:
+    page = re.sub(r"\s+", " ", PAGE.read_text())
+    missing = {probe.reason for probe in PROBES if probe.reason and probe.reason not in page}
+    assert not missing, "docs/how-to/transformers.md"

@@ -37,6 +37,7 @@ class Config:
     """
 
     model_type: ClassVar[str]
+    hidden_size: int
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
     sub_configs: ClassVar[dict[str, Any]] = {}
     attribute_map: ClassVar[dict[str, str]] = {}
@@ -290,33 +291,6 @@ class Config:
         if push_to_hub:
             raise ValueError("push_to_hub: not offered here; write a folder and upload it with huggingface_hub")
         Folder(folder).write("config.json", self.to_json_string(use_diff=False))
-
-
-class PatchConfig(Config):
-    """The keys of models that cut an image into patches."""
-
-    image_size: int | tuple[int, int]
-    patch_size: int | tuple[int, int]
-    num_channels: int
-
-    @property
-    def table_grid(self) -> tuple[int, int]:
-        """Rows and columns of the position table: 12 and 12 for ViLT-B/32, 14 and 14 for ViT-B/16."""
-        height, width = both(self.image_size)
-        rows, cols = both(self.patch_size)
-        return height // rows, width // cols
-
-
-def both(size: Any) -> tuple[int, int]:
-    """Return the height and width that a number, for both, or a pair stands for."""
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    return height, width
-
-
-def check_heads(hidden_size: int, num_attention_heads: int) -> None:
-    """Raise ValueError unless the heads share the hidden size evenly."""
-    if hidden_size % num_attention_heads:
-        raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}")
 
 
 def attention_named(name: str | None) -> str | None:

@@ -19,7 +19,7 @@ HUB_OPTIONS = (  # the keywords of `from_pretrained` that say how to reach a rep
     "token",
 )
 _REPOSITORY = re.compile(r"(?:hf://)?([\w.-]+/[\w.-]+?)(?:@([^/]+))?(?:/(.+))?")
-_WITHOUT_OWNER = re.compile(r"(\w[\w.-]*)()()")  # the oldest repositories, as "bert-base-uncased"
+_WITHOUT_OWNER = re.compile(r"(?:hf://)?(\w[\w.-]*)()()")  # the oldest repositories, as "bert-base-uncased"
 _IGNORED = ("resume_download", "trust_remote_code", "use_auth_token", "_from_auto", "_from_pipeline")
 
 

@@ -84,12 +84,12 @@ class Engine:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
         self.tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS  # of one forward pass
-        self.config: Any = model.config
-        self.preprocessor: Any = preprocessor
+        self.config: Config = model.config
+        self.preprocessor: AnyPreprocessor = preprocessor
         self.weights_sha256 = weights_sha256
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
-            self.model: Any = self.build(model).to(self.device).eval()
+            self.model: Backbone = self.build(model).to(self.device).eval()
             projection = self.make_projection(model, preprocessor)
             if self.precision in LINEARS:
                 # Not the projection: bfloat16 holds pixels exactly.
@@ -232,7 +232,8 @@ class Engine:
             images: Those of `pairs`, when they are embedded already.
         """
         pooled = reads == "pooled"
-        width = self.model.pooler.dense.out_features if pooled else self.config.hidden_size
+        pooler = self.model.pooler
+        width = pooler.dense.out_features if pooled and pooler is not None else self.config.hidden_size
         out = torch.empty((len(pairs), width), device=self.device)
         if not len(pairs):
             return out

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from typing_extensions import Self
 
-from vilt.common.configuration import PatchConfig, both
 from vilt.common.errors import CheckpointError
+from vilt.common.patch_config import PatchConfig, both
 from vilt.common.storage import Folder, Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
@@ -94,7 +94,7 @@ class ImagePreprocessor:
 
     def settings(self) -> tuple[object, ...]:
         """Return all that decides the patches: equal for two checkpoints that preprocess alike."""
-        return self.images, self.patch_size, self.decode
+        return self.images.to_dict(), self.patch_size, self.decode  # a file's lists are equal to a class's tuples
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return no token for any text."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vilt.common.configuration import attention_named
-from vilt.models.layers import Encoder, MaskedWordHead, additive, head_masks
+from vilt.models.attention import additive, head_masks
+from vilt.models.layers import Encoder, MaskedWordHead
 
 
 class ModelMembers(nn.Module):

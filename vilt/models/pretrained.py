@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,37 +16,15 @@ from vilt.checkpoints.adapters import with_base
 from vilt.checkpoints.loading import Fit, check_fit, check_layers, compare, fill, on_meta
 from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
-from vilt.common.configuration import Config, dtype_named
+from vilt.common.configuration import Config
 from vilt.common.errors import short
 from vilt.common.hub import split_options
 from vilt.common.interop import SeenByTransformers
 from vilt.common.storage import Folder, Source, as_folder
+from vilt.models.load_options import LoadOptions, device_of, dtype_of
 from vilt.models.members import ModelMembers
 
 logger = logging.getLogger(__name__)
-
-
-class LoadOptions(NamedTuple):
-    """The keywords of `from_pretrained` that are neither of the hub nor of the config."""
-
-    state_dict: Mapping[str, Tensor] | None = None
-    ignore_mismatched_sizes: bool = False
-    output_loading_info: bool = False
-    dtype: torch.dtype | str | None = None
-    device_map: Any = None
-    variant: str | None = None
-    use_safetensors: bool | None = None
-    low_cpu_mem_usage: bool | None = None  # weights are never held twice for long
-    weights_only: bool = True  # nothing else is read
-
-    @classmethod
-    def of(cls, keywords: dict[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
-        """Return the options among the keywords, and the other keywords."""
-        if "torch_dtype" in keywords:
-            older = keywords.pop("torch_dtype")
-            keywords.setdefault("dtype", older)
-        known = {key: keywords.pop(key) for key in cls._fields if key in keywords}
-        return cls(**known), keywords
 
 
 class PreTrainedModel(SeenByTransformers, ModelMembers):
@@ -136,7 +114,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         check_fit(fit, names, source, strict=False, ignore_mismatched=options.ignore_mismatched_sizes)
         model = make()
         assert isinstance(model, cls)
-        dtype = _dtype(options.dtype, made, tensors)
+        dtype = dtype_of(options.dtype, made, tensors)
         tied = model._tied_weights_keys
         fill(model, dict(sorted(fit.tensors.items(), key=lambda item: item[0] not in tied)), dtype)  # the others win
         model.tie_weights()
@@ -144,7 +122,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         for part in (model, cast(PreTrainedModel, model.base_model)):
             part.name_or_path = source
         made.dtype = dtype
-        model.to(_device(options.device_map))
+        model.to(device_of(options.device_map))
         fit = model._without_tied(fit)
         _warn(fit, source, cls.__name__)
         model.eval()
@@ -260,31 +238,6 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
 def _blank(cls: type[PreTrainedModel]) -> PreTrainedModel:
     """Make a model without content, for pickle to fill."""
     return cls.__new__(cls)
-
-
-def _dtype(asked: torch.dtype | str | None, config: Config, tensors: Mapping[str, Tensor]) -> torch.dtype:
-    """Return the dtype of a model that is loaded."""
-    if isinstance(asked, torch.dtype):
-        return asked
-    if asked == "auto":
-        if isinstance(config.dtype, torch.dtype):
-            return config.dtype
-        return next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.get_default_dtype())
-    return torch.get_default_dtype() if asked is None else dtype_named(asked)
-
-
-def _device(device_map: Any) -> torch.device | None:
-    """Return the one device that a `device_map` names; None leaves the model where it is."""
-    if isinstance(device_map, Mapping):
-        devices = set(device_map.values())
-        if len(devices) != 1:
-            raise ValueError(f"device_map names {len(devices)} devices; a model of this size stays on one")
-        device_map = devices.pop()
-    if device_map is None:
-        return None
-    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device_map)
 
 
 def _warn(fit: Fit, source: str, name: str) -> None:

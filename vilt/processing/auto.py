@@ -7,7 +7,7 @@ from typing import Any
 from vilt.common.hub import split_options
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing import images, torch_images
-from vilt.processing.images import PillowProcessor
+from vilt.processing.image_settings import ImageSettings
 from vilt.processing.processor import ViltProcessor
 from vilt.processing.text import ViltTokenizer
 
@@ -28,13 +28,16 @@ class AutoImageProcessor:
     """The image processor of a checkpoint."""
 
     @classmethod
-    def from_pretrained(cls, source: Source, use_fast: bool | None = None, **options: Any) -> PillowProcessor:
+    def from_pretrained(cls, source: Source, use_fast: bool | None = None, **options: Any) -> Any:
         """Read it.
 
         Args:
             source: A folder, any URI that fsspec opens, or a repository of the hub.
             use_fast: Whether it resizes with torch; by default as the files say.
             **options: Keywords that say how to reach the hub, and settings that take the place of the files'.
+
+        Returns:
+            A processor of one of the classes in `vilt.processing.images` and `vilt.processing.torch_images`.
 
         Raises:
             ValueError: The files name a class that is none of this package's.
@@ -45,17 +48,16 @@ class AutoImageProcessor:
         fast = str(name).endswith("Fast") if use_fast is None else use_fast
         plain = str(name).removesuffix("Fast")
         made = getattr(torch_images if fast else images, f"{plain}Fast" if fast else plain, None)
-        if made is None or not issubclass(made, PillowProcessor):
+        if made is None or not issubclass(made, ImageSettings):
             raise ValueError(f"{str(source)!r} has image_processor_type {name!r:.100}; ViT's and ViLT's are read here")
-        processor: PillowProcessor = made.from_pretrained(source, **options)
-        return processor
+        return made.from_pretrained(source, **options)
 
 
 class AutoProcessor:
     """What prepares the inputs of a checkpoint: ViLT's processor, ViT's image processor or VisualBERT's tokenizer."""
 
     @classmethod
-    def from_pretrained(cls, source: Source, **options: Any) -> ViltProcessor | PillowProcessor | ViltTokenizer:
+    def from_pretrained(cls, source: Source, **options: Any) -> Any:
         """Read it; see `ViltProcessor.from_pretrained` and `AutoImageProcessor.from_pretrained`."""
         kind = _kind(as_folder(source, split_options(options)[0]))
         if kind == "vit":

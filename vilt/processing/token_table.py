@@ -128,6 +128,15 @@ class TokenTable:
         return dict(self.tokenizer.get_added_tokens_decoder())
 
     @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The ids of the tokens that are looked for before words are."""
+        return self.get_added_vocab()
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write `vocab.txt`, with a prefix before its name, into a folder that is there; return its path."""
+        return tuple(self.tokenizer.model.save(save_directory, filename_prefix))
+
+    @property
     def special_tokens_map(self) -> dict[str, str]:
         """Each special token by what it is for."""
         return dict(self.settings.names)

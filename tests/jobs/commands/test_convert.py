@@ -131,6 +131,7 @@ def test_bad_input_is_one_line(
     tmp_path: Path, words: Sequence[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network
     model = write(tmp_path, "vqa")
     write(tmp_path, "retrieval")
     state = original_state(model, KINDS["vqa"])

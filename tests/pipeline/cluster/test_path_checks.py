@@ -15,6 +15,13 @@ def config(model: str) -> JobConfig:
     return JobConfig.parse("score", {"input": {"path": "i"}, "model": model, "output": {"path": "o"}})
 
 
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a folder `model`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+
+
 def test_only_local_folders_are_asked_for() -> None:
     assert local_paths(config("zoo://scenes"), "s3://bucket/table", "/out/_progress") == {
         "/out/_progress": "output.path"
@@ -28,6 +35,8 @@ def test_only_local_folders_are_asked_for() -> None:
 def test_a_relative_model_is_the_drivers() -> None:
     assert with_absolute_models(config("model")).model == os.path.abspath("model")
     assert with_absolute_models(config("s3://bucket/model")).model == "s3://bucket/model"
+    assert with_absolute_models(config("owner/name")).model == "hf://owner/name"
+    assert local_paths(config("owner/name"), "s3://b/t", "s3://b/o") == {}
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -60,7 +60,7 @@ def test_large_files_are_not_read_before_they_are_counted(tmp_path: Path) -> Non
     parts = window_parts(window, job(tmp_path, 2**27), str(tmp_path))
     held = [sum(len(row[0]) for row in part.images) for part in parts]
     assert sum(held) == 40 * 60_000_000
-    assert max(held) <= 2**27
+    assert max(held) <= 2**27 + 60_000_000, "the budget, beside the image of the first row"
 
 
 def texts_window(counts: list[int], size: int) -> pa.Table:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from vilt.common.configuration import MOST_LABELS, Config, both, check_heads, dtype_named
+from vilt.common.configuration import MOST_LABELS, Config, dtype_named
+from vilt.common.patch_config import both, check_heads
 
 
 class ToyConfig(Config):

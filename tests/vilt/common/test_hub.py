@@ -62,6 +62,7 @@ def test_what_is_not_in_the_cache_is_one_line(cache: Path) -> None:
         ("dandelin/vilt-b32-mlm", True),
         ("hf://owner/name@v1/sub/folder", True),
         ("bert-base-uncased", True),
+        ("hf://bert-base-uncased", True),
         ("some model", False),
         ("a.ckpt", False),
         (".", False),

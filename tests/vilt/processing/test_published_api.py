@@ -34,6 +34,7 @@ TOKENIZER: dict[str, Line] = {
     "get_vocab": lambda t: t.get_vocab(),
     "vocab": lambda t: t.vocab,
     "get_added_vocab": lambda t: t.get_added_vocab(),
+    "added_tokens_encoder": lambda t: t.added_tokens_encoder,
     "added_tokens_decoder": lambda t: {i: token.content for i, token in t.added_tokens_decoder.items()},
     "model_max_length": lambda t: t.model_max_length,
     "padding_side": lambda t: t.padding_side,
@@ -169,6 +170,9 @@ IMAGES: dict[str, Line] = {
     "call in another format": lambda p: dict(p(RGB, data_format="channels_last", return_tensors="np")),
     "4 channels": lambda p: dict(
         p(FOUR, input_data_format="channels_last", image_mean=[0.1] * 4, image_std=[0.5] * 4, return_tensors="np")
+    ),
+    "4 channels, one number": lambda p: dict(
+        p(FOUR, input_data_format="channels_last", image_mean=0, image_std=0.5, return_tensors="np")
     ),
     "4 channels first": lambda p: dict(
         p(np.moveaxis(FOUR, 2, 0), input_data_format="channels_first", image_mean=[0.1] * 4, image_std=[0.5, 1, 1, 1])

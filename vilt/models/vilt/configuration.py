@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vilt.common.configuration import PatchConfig, check_heads
+from vilt.common.patch_config import PatchConfig, check_heads
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vilt.common.model_outputs import BaseModelOutputWithPooling
 from vilt.common.storage import Folder
-from vilt.models.layers import Encoder, Pooler, PreNormLayer, additive, head_masks, one_of
+from vilt.models.attention import additive, head_masks
+from vilt.models.layers import Encoder, Pooler, PreNormLayer, one_of
 from vilt.models.pretrained import PreTrainedModel
 from vilt.models.vilt import original
 from vilt.models.vilt.configuration import ViltConfig

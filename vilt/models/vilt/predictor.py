@@ -36,6 +36,8 @@ class Predictor(Engine):
     paired with every text, and one text alone with every image; an image that cannot be read raises `ImageError`.
     """
 
+    config: ViltConfig
+    preprocessor: Preprocessor
     config_class = ViltConfig
     model_class = ViltModel
     preprocessor_class = Preprocessor

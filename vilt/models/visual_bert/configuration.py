@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vilt.common.configuration import Config, check_heads
+from vilt.common.configuration import Config
+from vilt.common.patch_config import check_heads
 
 if TYPE_CHECKING:
     from torch import Tensor

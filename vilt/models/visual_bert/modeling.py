@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vilt.common.model_outputs import BaseModelOutputWithPooling
-from vilt.models.layers import Encoder, Intermediate, LayerOutput, Pooler, SelfAttention, additive, head_masks, one_of
+from vilt.models.attention import LayerOutput, SelfAttention, additive, head_masks
+from vilt.models.layers import Encoder, Intermediate, Pooler, one_of
 from vilt.models.pretrained import PreTrainedModel
 from vilt.models.visual_bert.configuration import VisualBertConfig
 

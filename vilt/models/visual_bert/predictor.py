@@ -29,6 +29,8 @@ class VisualBertPredictor(Engine):
     features: of each text its regions', float (regions, config.visual_embedding_dim); of how many regions may differ.
     """
 
+    config: VisualBertConfig
+    preprocessor: RegionPreprocessor
     config_class = VisualBertConfig
     model_class = VisualBertModel
     preprocessor_class = RegionPreprocessor

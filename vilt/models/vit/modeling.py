@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vilt.common.configuration import both
 from vilt.common.model_outputs import BaseModelOutputWithPooling, ImageClassifierOutput, MaskedImageModelingOutput
-from vilt.models.layers import Encoder, Pooler, PreNormLayer, cross_entropy, head_masks
+from vilt.common.patch_config import both
+from vilt.models.attention import head_masks
+from vilt.models.layers import Encoder, Pooler, PreNormLayer, cross_entropy
 from vilt.models.pretrained import PreTrainedModel
 from vilt.models.vit.configuration import ViTConfig
 

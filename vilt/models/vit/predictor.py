@@ -32,6 +32,8 @@ class ViTPredictor(Engine):
     Images are pictures, encoded bytes or uint8 arrays, one or several; one that cannot be read raises `ImageError`.
     """
 
+    config: ViTConfig
+    preprocessor: ViTPreprocessor
     config_class = ViTConfig
     model_class = ViTModel
     preprocessor_class = ViTPreprocessor

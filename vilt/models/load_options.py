@@ -1,0 +1,59 @@
+"""The keywords of `from_pretrained` that are neither of the hub nor of the config, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vilt.common.configuration import Config, dtype_named
+
+
+class LoadOptions(NamedTuple):
+    """The keywords of `from_pretrained` that are neither of the hub nor of the config."""
+
+    state_dict: Mapping[str, Tensor] | None = None
+    ignore_mismatched_sizes: bool = False
+    output_loading_info: bool = False
+    dtype: torch.dtype | str | None = None
+    device_map: Any = None
+    variant: str | None = None
+    use_safetensors: bool | None = None
+    low_cpu_mem_usage: bool | None = None  # weights are never held twice for long
+    weights_only: bool = True  # nothing else is read
+
+    @classmethod
+    def of(cls, keywords: dict[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
+        """Return the options among the keywords, and the other keywords."""
+        if "torch_dtype" in keywords:
+            older = keywords.pop("torch_dtype")
+            keywords.setdefault("dtype", older)
+        known = {key: keywords.pop(key) for key in cls._fields if key in keywords}
+        return cls(**known), keywords
+
+
+def dtype_of(asked: torch.dtype | str | None, config: Config, tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """Return the dtype of a model that is loaded."""
+    if isinstance(asked, torch.dtype):
+        return asked
+    if asked == "auto":
+        if isinstance(config.dtype, torch.dtype):
+            return config.dtype
+        return next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.get_default_dtype())
+    return torch.get_default_dtype() if asked is None else dtype_named(asked)
+
+
+def device_of(device_map: Any) -> torch.device | None:
+    """Return the one device that a `device_map` names; None leaves the model where it is."""
+    if isinstance(device_map, Mapping):
+        devices = set(device_map.values())
+        if len(devices) != 1:
+            raise ValueError(f"device_map names {len(devices)} devices; a model of this size stays on one")
+        device_map = devices.pop()
+    if device_map is None:
+        return None
+    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device_map)
