@@ -16,9 +16,8 @@ from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.planning.sampling import draw_sample
 from pipeline.reindexing.reindex import reindex
-from pipeline.results.output_folder import OutputFolder
 from pipeline.scoring.prepare import prepare
-from pipeline.storage.filesystem import open_fsspec
+from pipeline.scoring.run import ParquetOutput
 from pipeline.tables.table import open_table
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -30,6 +29,7 @@ def job(source: object, out: object, task: str = "score", **keys: Any) -> JobCon
     output = {
         "path": str(out),
         "report": False,
+        "keep_image": True,
         "format": "delta" if Path(str(out)).name == "table_of_results" else "parquet",
     }
     return JobConfig.parse(task, {"input": values, "model": "zoo://scenes", "output": output})
@@ -75,9 +75,8 @@ def test_a_table_that_moved_on(tmp_path: Path, scene_rows: Callable[[int], Rows]
     append(table, rows[:4])
     begun = prepare(job(table, tmp_path / "out"))
     append(table, rows[4:])
-    filesystem, path = open_fsspec(str(tmp_path / "out"), "output.path", begun.config.storage)
-    with OutputFolder(filesystem, path, begun.identity, version=begun.table.version) as folder:
-        assert folder.begin(overwrite=False) is None
+    with ParquetOutput(begun) as output:
+        assert output.begin() is None
         (tmp_path / "out" / "_progress" / "part.parquet").write_bytes(b"")  # so that there is something to resume
     line = "it reads version 0 of the table, which is at version 1 now: to finish it, .* input.version=0"
     with pytest.raises(ConfigError, match=line):

@@ -49,7 +49,8 @@ def results(folder: Path, tasks: str | None, **columns: Any) -> None:
     pq.write_table(made.replace_schema_metadata(metadata), folder / "scores" / "part-0.parquet")
     if tasks is not None:
         seen = open_files(InputConfig(path=str(folder / "table")), StorageConfig())
-        summary = {"tasks": tasks.split(","), "input": {"id": "id"}, "identity": {"input": seen.fingerprint}}
+        summary: dict[str, Any] = {"tasks": tasks.split(","), "input": {"id": "id"}, "rows_in": 4, "files": []}
+        summary |= {"identity": {"input": seen.fingerprint}, "lineage": {}}
         (folder / "scores" / "_summary.json").write_text(json.dumps(summary))
 
 
