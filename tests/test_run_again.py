@@ -165,6 +165,7 @@ def pictures_come_later(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp
     """Most rows have no image yet: nothing is committed, and the next run reads them again."""
     del monkeypatch, tmp_path
     here = small_world
+    here.config = here.config.model_copy(update={"max_error_rate": 0.05})
     here.put("b", [(4, "late"), (5, "late"), (6, "gone")])
     here.up = False
     for _ in range(2):
@@ -193,7 +194,7 @@ def filter_config(folder: Path) -> FilterConfig:
 def no_space_for_a_filter(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del small_world
     config = filter_config(tmp_path)
-    once(monkeypatch, filters, "copy_file", AWAY)
+    once(monkeypatch, filters, "copy_files", AWAY)
     with pytest.raises(StorageFailedError, match=r"the storage failed: .*run the same command again"):
         filters.filter_table(config)
     assert filters.filter_table(config).kept == 3

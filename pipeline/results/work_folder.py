@@ -119,10 +119,10 @@ def write_parquet(
     sink, writer = pa.BufferOutputStream(), None
     for table in tables:
         if writer is None:
-            writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
+            # In the schema, too: what programs ask for, who find a schema of Arrow's in the file.
+            writer = pq.ParquetWriter(sink, table.schema.with_metadata(dict(metadata)), compression="zstd")
         writer.write_table(table)
     assert writer is not None
-    writer.add_key_value_metadata(dict(metadata))
     writer.close()
     content = sink.getvalue()
     write_whole(filesystem, path, content)

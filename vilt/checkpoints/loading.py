@@ -73,7 +73,7 @@ def compare(tensors: Mapping[str, Tensor], names: Mapping[str, Tensor], prefix: 
 def check_layers(tensors: Mapping[str, Tensor], config: Any, source: str) -> None:
     """Raise CheckpointError when a config names many more layers than the checkpoint holds, before any is made."""
     stored = {int(match[1]) for name in tensors if (match := LAYERS.match(name))}
-    named = config.num_hidden_layers
+    named = getattr(config, "num_hidden_layers", 0)  # a family may have none
     if not isinstance(named, int) or named < 0 or named > 2 * len(stored) + NEW_LAYERS:
         raise CheckpointError(
             f"the weights in {source!r} do not fit: num_hidden_layers is {short(named)}, and the file has {len(stored)}"

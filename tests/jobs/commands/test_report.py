@@ -168,8 +168,12 @@ def test_results_ask_no_server(outputs: Path, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["show", str(out)])
         assert done.exit_code == 0, done.output
     assert asked == []
-    assert "uri_not_allowed" in report(out)
+    assert "Pictures are left out" in report(out)
+    own_table = ("--allow", str(outputs / "table"))
+    summary["input"]["filter"] = None
+    path.write_text(json.dumps(summary))
+    assert "uri_not_allowed" in report(out, *own_table)
     assert asked == []
-    report(out, "--allow", url, "--allow-private")
+    report(out, *own_table, "--allow", url, "--allow-private")
     assert asked, "the server counts"
     server.shutdown()

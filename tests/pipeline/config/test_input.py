@@ -30,7 +30,7 @@ def test_sections_that_are_right(keys: dict[str, Any]) -> None:
         ({"path": "http://host/a/../b"}, "input.path: 'http://host/a/../b' cannot be used: a path with '..'"),
         (
             {"allow": ["https://me:secret@host/?key=1"]},
-            "input.allow: 'https://host/' cannot be used: a URL with a user name",
+            "input.allow: 'https://host/?key=***' cannot be used: a URL with a user name",
         ),
         (
             {"allow": ["https://*.org/"]},

@@ -6,6 +6,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline import ConfigError
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables.unreadable import UnreadableFormat
 
 FORMAT = UnreadableFormat("toy", "a Toy table", "_toy", r"[^/]*\.manifest$")
@@ -25,7 +27,7 @@ def test_what_is_no_marker(path: str) -> None:
 
 def test_the_table_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        FORMAT.list_marked(MemoryFileSystem(), "/data/t")
+        FORMAT.list_marked(MemoryFileSystem(), "/data/t", InputConfig(path="/data/t"), StorageConfig())
     assert str(caught.value) == (
         "input.path: '/data/t' is a Toy table (_toy/), which is not read yet: its log says which of its files are "
         "the table; export the rows to a folder of Parquet files and name that folder"

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tests.vilt.processing.files import noise, saved
-from vilt.inference.preprocessor import ImagePreprocessor, square_patch, tokenizer_settings
+from vilt import ViTConfig
+from vilt.common.errors import CheckpointError
+from vilt.inference.preprocessor import ImagePreprocessor, patch_side, tokenizer_settings
 from vilt.processing.errors import ImageError
 from vilt.processing.images import ViltImageProcessor, ViTImageProcessor, patchify
 from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
@@ -62,8 +64,10 @@ def test_settings_tell_preprocessors_apart() -> None:
     assert len({first, longer, other_words}) == 3
 
 
-def test_patches_are_square() -> None:
-    assert square_patch(32) == square_patch((32, 32)) == 32
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        square_patch((16, 32))
+def test_patches_are_square_and_of_three_colours() -> None:
+    assert patch_side(ViTConfig(patch_size=16)) == patch_side(ViTConfig(patch_size=(16, 16))) == 16
+    with pytest.raises(CheckpointError) as caught:
+        patch_side(ViTConfig(patch_size=(16, 32)))
     assert str(caught.value) == "patch_size 16x32: predictors read square patches; use the model's own forward"
+    with pytest.raises(CheckpointError, match="num_channels is 1: predictors read 3"):
+        patch_side(ViTConfig(num_channels=1))
