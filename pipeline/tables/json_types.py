@@ -119,10 +119,13 @@ class JsonColumns:
             values = [row.get(name) for _, row in rows]
             try:
                 array = pa.array(values)
+                exact = not pa.types.is_nested(array.type) or "double" not in str(array.type)
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
-                self._add_each(name, [(where, row[name]) for where, row in rows if name in row])
-            else:
+                exact = False
+            if exact:
                 self._column(name).add(array.type, *_range(array), rows[0][0])
+            else:  # within lists and objects pyarrow takes true beside 0.5 for 1.0
+                self._add_each(name, [(where, row[name]) for where, row in rows if name in row])
 
     def merge(self, other: JsonColumns, where: str) -> None:
         """Take in the columns of another file."""

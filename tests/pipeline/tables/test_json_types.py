@@ -109,6 +109,8 @@ def add(*rows: dict[str, Any]) -> JsonColumns:
             "line 2: integers such as -9007199254740993 stand beside fractions, and one number holds not both",
         ),
         ([-1, 2**63], "line 2: -1 and 9223372036854775808 have no common type of 64 bits"),
+        ([{"x": False}, {"x": 0.0}], "line 2: a number here and true or false before"),
+        ([[0.5, True]], "line 1: true or false here and a number before"),
         ([1, 2**64], "line 2: 18446744073709551616 is an integer beyond 64 bits; write it as a string"),
     ],
 )
