@@ -159,6 +159,9 @@ def _split_user(rest: str, scheme: str) -> tuple[str, str]:
         ats = list(_AT.finditer(rest[: inner.start()] if inner else rest))
     if not ats:
         return "", rest
+    if ":" in unquote(unquote(rest[: ats[-1].start()])) and scheme != "github":
+        inner = _START.search(rest)  # a password may hold another @ and what ends a host: the last @ counts
+        ats = list(_AT.finditer(rest[: inner.start()] if inner else rest)) or ats
     user = rest[: ats[-1].start()]
     if scheme in NAMES_BEFORE_AT and (scheme == "github" or ":" not in unquote(unquote(user))):
         return "", rest

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
 
-NOT_IN_NAMES = set(" ,;{}()\n\t=")
+NOT_IN_NAMES = set(" ,;{}()\n\t=\0")
 DIGITS = 38  # of a decimal
 EXACT_INTEGER_BITS = {16: 11, 32: 24, 64: 53}  # bits of a float -> bits of the integers that it holds, all of them
 
@@ -128,7 +128,10 @@ def _problems(columns: pa.Schema, added: Iterable[str]) -> Iterator[tuple[str, s
 def _field_problems(field: pa.Field, path: str) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a column, or with a field of it; path: its name, and those above it."""
     if not field.name or set(field.name) & NOT_IN_NAMES:
-        yield path, "names are not empty and hold no space, comma, semicolon, brace, parenthesis, tab, line break or ="
+        yield (
+            path,
+            "names are not empty and hold no space, comma, semicolon, brace, parenthesis, tab, line break, NUL or =",
+        )
     kind = field.type
     while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type

@@ -147,3 +147,16 @@ def test_no_text_takes_long(part: str) -> None:
     text = part * (2**20 // len(part))
     assert SECRET not in redacted(f"https://u:{SECRET}@h/{text}")
     assert SECRET not in redacted_text(f"https://u:{SECRET}@h/ {text}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://user:@secret#@host", "http://host"),
+        ("http://user:p@a#ss?@host/x", "http://host/x"),
+        ("http://user:word@host/a?x=1", "http://host/a?x=1"),
+    ],
+)
+def test_a_password_may_hold_what_ends_a_host(uri: str, shown: str) -> None:
+    assert redacted(uri) == shown
+    assert redacted_text(f"see {uri} now", uri) == f"see {shown} now"
