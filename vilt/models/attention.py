@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.common.skip_init import SkipInit
+
 LayerOutput = tuple[Tensor, Tensor | None]  # the tokens, and the attention when it was asked for
 
 
@@ -82,10 +84,13 @@ class SelfAttention(nn.Module):
                 if head not in gone
             ]
         )
-        self.query, self.key, self.value = (_some_rows(part, rows) for part in (self.query, self.key, self.value))
+        self.query, self.key, self.value = (
+            _filled(part, part.weight[rows], None if part.bias is None else part.bias[rows])
+            for part in (self.query, self.key, self.value)
+        )
         self.num_attention_heads -= len(gone)
         self.all_head_size = self.num_attention_heads * self.attention_head_size
-        return _some_columns(output, rows), pruned | gone
+        return _filled(output, output.weight[:, rows], output.bias), pruned | gone
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -103,18 +108,10 @@ def head_masks(head_mask: Tensor | None, layers: int, dtype: torch.dtype) -> Ten
     return head_mask.expand(layers, -1)[:, None, :, None, None].to(dtype)
 
 
-def _some_rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
-    out = nn.utils.skip_init(nn.Linear, linear.in_features, len(rows), bias=linear.bias is not None)
-    return _filled(out, linear, linear.weight[rows], None if linear.bias is None else linear.bias[rows])
-
-
-def _some_columns(linear: nn.Linear, columns: Tensor) -> nn.Linear:
-    out = nn.utils.skip_init(nn.Linear, len(columns), linear.out_features, bias=linear.bias is not None)
-    return _filled(out, linear, linear.weight[:, columns], linear.bias)
-
-
-def _filled(out: nn.Linear, like: nn.Linear, weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    out.to(like.weight)
+def _filled(like: nn.Linear, weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a linear layer with copies of these weights, on the device and in the dtype of another."""
+    with SkipInit():
+        out = nn.Linear(weight.shape[1], len(weight), bias is not None, like.weight.device, like.weight.dtype)
     with torch.no_grad():
         out.weight.copy_(weight)
         if bias is not None:
