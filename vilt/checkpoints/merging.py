@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vilt.checkpoints.state_dict import Tensors
+from vilt.common.config_checks import is_number
 from vilt.common.errors import CheckpointError, short
 
-MOST_PATTERNS, MOST_ALPHA = 1000, 1e6
+MOST_PATTERNS = 1000
 Settings = dict[str, Any]  # of `adapter_config.json`
 _ADVICE = "Save the merged model: model.merge_and_unload().save_pretrained(...)"
 _WRAPPER = "base_model.model."  # before every name in an adapter's file
@@ -81,7 +82,7 @@ def _check_scales(settings: dict[str, Any], where: str) -> None:
     if not isinstance(patterns, dict) or len(patterns) > MOST_PATTERNS:
         raise CheckpointError(f"{where}: alpha_pattern is {short(patterns)}; it is an object of scales by module")
     for key, value in [("lora_alpha", settings.get("lora_alpha", 8)), *patterns.items()]:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MOST_ALPHA:
+        if not is_number(value):
             raise CheckpointError(f"{where}: the scale {short(key)} is {short(value)}; it is a number")
     for pattern in patterns:
         quantifiers = len(re.findall(r"[*+?{]", pattern))

@@ -6,7 +6,6 @@ the sizes are those of the stored tensors is checked by `vilt.checkpoints.loadin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from vilt.common.errors import CheckpointError, short
 
 MOST_LABELS = 10**6  # a config that names more is no honest one, and would fill the memory
 MOST_LAYERS = 1000
+MOST_NUMBER = 1e6  # of what is no size: rates, means, scales
 SIZES: dict[str, tuple[int, int]] = {  # whole numbers: the least and the most
     "vocab_size": (1, 10**7),
     "type_vocab_size": (1, 10**4),
@@ -50,7 +50,7 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_t
 MAY_BE_NULL = (*WORDS, *TOKENS, "num_labels", "pooler_output_size", "return_dict", "use_return_dict")
 
 
-def check_config(values: Mapping[str, Any], source: str, known: type | None = None) -> None:
+def check_config(values: Mapping[str, Any], source: str, known: type) -> None:
     """Check every known key of a config, and that no other key hides a method of the class.
 
     Args:
@@ -82,22 +82,22 @@ def _fault(key: str, value: Any) -> str | None:
     """Return what a value should be; None if it is that, or if the key is not known here."""
     if key in SIZES:
         low, high = SIZES[key]
-        return None if _is_whole(value, low, high) else f"a whole number from {low} to {high}"
+        return None if is_whole(value, low, high) else f"a whole number from {low} to {high}"
     if key in SIDES:
         low, high = SIDES[key]
         sides = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
-        good = all(_is_whole(side, low, high) for side in sides)
+        good = all(is_whole(side, low, high) for side in sides)
         return None if good else f"a whole number from {low} to {high}, or two of them"
     if key in SHARES:
-        return None if _is_number(value) and 0 <= value <= 1 else "a number from 0 to 1"
+        return None if is_number(value) and 0 <= value <= 1 else "a number from 0 to 1"
     if key in NUMBERS:
-        return None if _is_number(value) and 0 <= value < 1e6 else "a number from 0"
+        return None if is_number(value) and value >= 0 else "a number from 0"
     if key in SWITCHES:
         return None if isinstance(value, bool) else "true or false"
     if key in WORDS:
         return None if isinstance(value, str) and len(value) <= 100 else "a short text"
     if key in TOKENS:
-        return None if _is_whole(value, -1, 10**7) else "the number of a token, or null"
+        return None if is_whole(value, -1, 10**7) else "the number of a token, or null"
     if key in ("id2label", "label2id", "pruned_heads"):
         return _fault_of_table(key, value)
     return None
@@ -113,29 +113,31 @@ def _fault_of_table(key: str, value: Any) -> str | None:
         if not _is_index(index, MOST_LABELS):
             return f"an object with whole numbers from 0 to {MOST_LABELS} (not {short(index)})"
         if key == "pruned_heads":
-            if not isinstance(other, list) or not all(_is_whole(head, 0, 2**17) for head in other):
+            if not isinstance(other, list) or not all(is_whole(head, 0, 2**17) for head in other):
                 return "an object of lists of heads by layer"
         elif not isinstance(other, str):
             return f"an object of names (not {short(other)})"
     return None
 
 
-def _is_whole(value: Any, low: int, high: int) -> bool:
+def is_whole(value: Any, low: int, high: int) -> bool:
+    """Return whether a value of a file is an integer from `low` to `high`."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Return whether a value of a file is a number nearer to 0 than `MOST_NUMBER`: no NaN, infinity or 10^400."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST_NUMBER
 
 
 def _is_index(value: Any, most: int) -> bool:
     """Return whether a value is a whole number, or its digits, as JSON has the keys of objects."""
     if isinstance(value, str):
         return value.isascii() and value.isdigit() and len(value) < 10 and int(value) <= most
-    return _is_whole(value, 0, most)
+    return is_whole(value, 0, most)
 
 
-def _hides(key: str, known: type | None) -> bool:
+def _hides(key: str, known: type) -> bool:
     """Return whether a key, made an attribute, would take the place of a method or of Python's own names."""
     if key.startswith("__"):
         return True

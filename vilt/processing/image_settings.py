@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 from PIL import Image
 from typing_extensions import Self
 
+from vilt.common.config_checks import is_number, is_whole
 from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
@@ -46,21 +47,17 @@ def _fault(key: str, value: Any) -> str | None:
             parts = [*value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
         else:
             parts = [value]
-        good = len(parts) <= 4 and all(type(part) is int and low <= part <= high for part in parts)
+        good = len(parts) <= 4 and all(is_whole(part, low, high) for part in parts)
         return None if good else f"{'sides' if key == 'size' else 'a whole number'} from {low} to {high}"
     if key in ("image_mean", "image_std"):
         numbers = value if isinstance(value, list) and len(value) in (1, 3) else [value]
-        good = all(_is_number(number) and (key == "image_mean" or number > 0) for number in numbers)
+        good = all(is_number(number) and (key == "image_mean" or number > 0) for number in numbers)
         return None if good else "a number for each of three channels, or one for all"
     if key == "rescale_factor":
-        return None if _is_number(value) and value > 0 else "a number above 0"
+        return None if is_number(value) and value > 0 else "a number above 0"
     if key.startswith("do_"):
         return None if isinstance(value, bool) else "true or false"
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
 
 
 @dataclass
