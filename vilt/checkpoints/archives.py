@@ -18,6 +18,7 @@ MOST_PICKLE_BYTES = 2**26
 MOST_STEPS = 2_000_000  # of a pickle; the largest published checkpoints need some hundred thousand
 MOST_NESTED = 100  # tuples, and what functions make of tuples, in each other
 MOST_ENTRIES = 1_000_000
+MOST_SHARED = 4  # times the bytes of its file that the tensors may have together: some share their storage
 LEGACY_PICKLES = 5  # in a row, before the bytes of the tensors, in files that torch wrote until 1.5
 _CHANGES = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")  # what lies below what they take
 _NO_HASH = ("LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET")  # so they end a chain of hashes

@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vilt.checkpoints.archives import check_pickle, first_line, open_archive, read_pickle
+from vilt.checkpoints.archives import MOST_SHARED, check_pickle, first_line, open_archive, read_pickle
 from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import read_file
 
-MOST_SHARED = 4  # times the bytes of its file that the tensors may have together: some share their storage
 MOST_DIMENSIONS = 8
 
 _DTYPES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -23,9 +22,8 @@ _PART = re.compile(
     r"lora_magnitude_vector(?:\.weight)?|ia3_l)"
 )
 _OF_ADAPTERS = re.compile(r"\.(lora|ia3|hada|lokr|oft|vera|token_adapter)[._]")
-_HARMLESS: dict[
-    str, tuple[object, ...]
-] = {  # settings that change how weights are merged, by the values with which they change nothing
+# Settings that change how weights are merged, by the values with which they change nothing.
+_HARMLESS: dict[str, tuple[object, ...]] = {
     "layer_replication": (None,),
     "megatron_config": (None,),
     "trainable_token_indices": (None,),
@@ -41,15 +39,21 @@ class _Change(NamedTuple):
 
     Attributes:
         module: The module's name in the base checkpoint.
-        parts: As "lora_A.weight".
+        parts: By names such as "lora_A" or "lora_B.bias".
         settings: The adapter's.
-        misfit: Makes the error for a part that does not fit.
+        source: For messages.
     """
 
     module: str
     parts: Tensors
     settings: Settings
-    misfit: Callable[[str], CheckpointError]
+    source: str
+
+    def misfit(self, part: str) -> CheckpointError:
+        """Return the error for a part that does not fit."""
+        return CheckpointError(
+            f"the adapter in {self.source!r} does not fit its base: {self.module}.{part} has no place there"
+        )
 
 
 def check_settings(settings: Settings, source: str) -> None:
@@ -72,7 +76,7 @@ def check_settings(settings: Settings, source: str) -> None:
     _check_scales(settings, source)
 
 
-def _check_scales(settings: dict[str, Any], where: str) -> None:
+def _check_scales(settings: Settings, where: str) -> None:
     """Check the scale of an adapter, and the patterns that change it for some modules.
 
     Raises:
@@ -118,13 +122,7 @@ def merged(base: Tensors, adapter: Tensors, settings: Settings, source: str) -> 
         else:  # a module that was trained whole, or a bias
             out[_SAVED.sub("", name)] = tensor
     for module, parts in changes.items():
-
-        def misfit(part: str, module: str = module) -> CheckpointError:
-            return CheckpointError(
-                f"the adapter in {source!r} does not fit its base: {module}.{part} has no place there"
-            )
-
-        change = _Change(module, parts, settings, misfit)
+        change = _Change(module, parts, settings, source)
         _merge_ia3(out, change) if "ia3_l" in parts else _merge_lora(out, change)
     return out
 

@@ -16,8 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vilt.checkpoints.archives import check_torch_file, first_line
-from vilt.checkpoints.lightning import MOST_SHARED
+from vilt.checkpoints.archives import MOST_SHARED, check_torch_file, first_line
 from vilt.common.errors import CheckpointError, short
 from vilt.common.storage import Folder, Source, as_folder
 
@@ -94,7 +93,7 @@ def _read_shards(folder: Folder, index: str) -> Stored:
 
 
 def read_weights(folder: Folder, name: str) -> tuple[Tensors, str]:
-    """Read one file of tensors, and its sha256. Raises ValueError when it is damaged or holds more than tensors."""
+    """Read one file of tensors, and its sha256. Raises CheckpointError if it is damaged, or holds more."""
     data = folder.read(name)
     sha256 = hashlib.sha256(data).hexdigest()
     if name.endswith(".safetensors"):
