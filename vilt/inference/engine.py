@@ -15,6 +15,7 @@ from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_layers, fitted, loaded, on_meta
 from vilt.common.configuration import Config
 from vilt.common.scores import top
+from vilt.common.skip_init import SkipInit
 from vilt.common.storage import Source, as_folder
 from vilt.inference.backbone import Backbone
 from vilt.inference.embeddings import FilledRows, ImageEmbeddings
@@ -138,7 +139,7 @@ class Engine:
         preprocessor = cls.preprocessor_class.from_pretrained(folder, config, tokenizer)
         tensors, sha256 = checkpoint.read(folder, config.model_type)
         tensors = checkpoint.tied(tensors) if config.tie_word_embeddings else tensors
-        cls.check_tensors(tensors, config, str(folder))
+        check_layers(tensors, config, str(folder))
         model = loaded(lambda: cls.make_model(config, tensors), tensors, config.model_type, str(folder))
         heads = cls.heads_in(tensors, config)
         for task, spec in cls.task_heads.items():
@@ -166,7 +167,7 @@ class Engine:
 
     @classmethod
     def heads_in(cls, tensors: Mapping[str, Tensor], config: Any) -> dict[str, nn.Module]:
-        """Make the heads, by task, whose tensors a checkpoint holds in the shapes that its config gives them.
+        """Make the heads, by task, whose tensors a checkpoint holds in the shapes that its config gives them; unfilled.
 
         `embed`, which hands on vectors as they are, needs only a pooler.
         """
@@ -178,7 +179,8 @@ class Engine:
             head = on_meta(partial(spec.make, config), "the checkpoint")
             wanted = {f"{spec.name}.{name}": tensor for name, tensor in head.state_dict().items()}
             if checkpoint.holds(tensors, wanted):
-                found[task] = spec.make(config)
+                with SkipInit():  # its weights are read, or not used
+                    found[task] = spec.make(config)
         return found
 
     @classmethod
