@@ -98,14 +98,15 @@ class ViltTokenizer(TokenTable):
             The ids of all texts end to end; the length of each, int64; and which have more tokens, bool.
         """
         read = self._encode_beginnings(texts, self.max_length)
-        lengths = np.array([len(encoding.ids) for encoding, _ in read], dtype=np.int64)
-        ids = np.fromiter((i for encoding, _ in read for i in encoding.ids), dtype=np.int64, count=int(lengths.sum()))
+        encoded = [encoding.ids for encoding, _ in read]
+        lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+        ids = np.fromiter((i for ids in encoded for i in ids), dtype=np.int64, count=int(lengths.sum()))
         cut = [self._is_cut(text, *of) for text, of in zip(texts, read, strict=True)]
         return ids, lengths, np.array(cut, dtype=bool)
 
     def _is_cut(self, text: str, encoding: Encoding, read: int) -> bool:
         """Return whether a text, of which `read` characters were encoded, has more tokens than that."""
-        full = len(encoding.ids) >= self.max_length
+        full = len(encoding) >= self.max_length
         return bool((full and encoding.overflowing) or text[read:].strip())
 
     def _encode_beginnings(self, texts: Sequence[str], length: int, special: bool = True) -> list[tuple[Encoding, int]]:
@@ -124,7 +125,7 @@ class ViltTokenizer(TokenTable):
 
         first = max(CHARACTERS, WIDEST_TOKEN * length)
         out = encode([_beginning(text, first) for text in texts])
-        short = [i for i, text in enumerate(texts) if len(text) > first and len(out[i][0].ids) < length]
+        short = [i for i, text in enumerate(texts) if len(text) > first and len(out[i][0]) < length]
         for i, longer in zip(short, encode([_beginning(texts[i], MOST_CHARACTERS) for i in short]), strict=True):
             out[i] = longer
         return out
