@@ -111,18 +111,24 @@ class ImagePreprocessor:
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        upright = self.images.exif_orientation
-        if self.decode == "exact":
-            return self.patches(decode_pixels(data, max_pixels, upright, seconds=seconds))[0]
-        height, width = self.images.resized(*read_size(data, max_pixels, upright))
-        pixels = decode_pixels(data, max_pixels, upright, smallest=(height, width), seconds=seconds)
-        return patchify(resample.resize(pixels, height, width, self.images.resample), self.patch_size)
+        return self._patches(self._resized(data, max_pixels, seconds))[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
-        if isinstance(image, bytes) and self.decode == "fast":
-            return self.patches_of_bytes(image), self.grid_of_bytes(image)
-        pixels = self.images.resize(image)  # (height, width, 3)
+        return self._patches(self._resized(image) if isinstance(image, bytes) else self.images.resize(image))
+
+    def _resized(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
+        """Decode and resize an encoded image, as `decode` says: uint8 (height, width, 3)."""
+        upright = self.images.exif_orientation
+        if self.decode == "exact":
+            return self.images.resize(decode_pixels(data, max_pixels, upright, seconds=seconds))
+        # Of the whole picture's size: that of a shrunk one would be rounded elsewhere.
+        size = self.images.resized(*read_size(data, max_pixels, upright))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=size, seconds=seconds)
+        return resample.resize(pixels, *size, self.images.resample)
+
+    def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, Grid]:
+        """Return the patches of a resized image, and their grid."""
         grid = Grid(pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size)
         return patchify(pixels, self.patch_size), grid
 
