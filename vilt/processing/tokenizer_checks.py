@@ -7,6 +7,7 @@ that never end. Those of BERT's tokenizers, and the harmless ones beside them, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -109,12 +110,12 @@ def check_words(tokenizer: Tokenizer, rows: int, longest: int, source: str) -> N
     Raises:
         CheckpointError: It has not.
     """
-    for token, index in tokenizer.get_vocab().items():
-        if index >= rows:
-            raise CheckpointError(
-                f"{source}: the tokenizer has the token {short(token)} with the id {index}; the model's table of words "
-                f"has {rows} rows"
-            )
+    token, index = max(tokenizer.get_vocab().items(), key=itemgetter(1), default=("", -1))
+    if index >= rows:
+        raise CheckpointError(
+            f"{source}: the tokenizer has the token {short(token)} with the id {index}; the model's table of words has "
+            f"{rows} rows"
+        )
     special = tokenizer.num_special_tokens_to_add(False)
     if special >= longest:
         raise CheckpointError(f"{source}: the tokenizer adds {special} tokens to a text; the model reads {longest}")

@@ -120,7 +120,8 @@ def test_the_shipped_model_keeps_both_its_heads(tmp_path: Path) -> None:
         (["cut.ckpt", "out"], "'cut.ckpt' is truncated or damaged: "),
         (["vqa.ckpt", "old"], "'old' already holds a model.safetensors: give a new folder"),
         (["vqa.ckpt", "out", "--tokenizer", "nowhere"], "--tokenizer 'nowhere': the folder has no vocab.txt or "),
-        (["vqa.ckpt", "out", "--tokenizer", ZOO], "has 150 words; the model knows 60"),
+        (["vqa.ckpt", "out", "--tokenizer", ZOO], "with the id 149; the model's table of words has 60 rows"),
+        (["vqa.ckpt", "out", "--tokenizer", "gaps"], "with the id 98; the model's table of words has 60 rows"),
         (["vqa.ckpt", "out", "--labels", "labels"], "'labels' has 3 labels from 0 to 2; the classifier has 7, from 0"),
         (["vqa.ckpt", "out", "--labels", "broken"], "'broken' is neither a JSON list nor a JSON object"),
         (["retrieval.ckpt", "out", "--labels", "labels"], "'labels': the checkpoint has no classifier"),
@@ -139,6 +140,10 @@ def test_bad_input_is_one_line(
     (tmp_path / "cut.ckpt").write_bytes((tmp_path / "vqa.ckpt").read_bytes()[:2000])
     (tmp_path / "labels").write_text("a\nb\nc\n")
     (tmp_path / "broken").write_text('{"a": ')
+    vilt.ViltTokenizer.from_vocabulary(WORDS).save_pretrained("gaps")
+    gaps = json.loads((tmp_path / "gaps" / "tokenizer.json").read_text())
+    gaps["model"]["vocab"][WORDS[-1]] = 98
+    (tmp_path / "gaps" / "tokenizer.json").write_text(json.dumps(gaps))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "model.safetensors").touch()
     code, said, error = convert(*words)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vilt import Predictor, ViltConfig, ViltImageProcessor, ViltTokenizer
+from vilt import Predictor, ViltConfig, ViltImageProcessor
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
 from vilt.common.json_text import read_json
 from vilt.common.storage import Folder, read_file
+from vilt.inference.preprocessor import tokenizer_of
 from vilt.models.vilt import original
 
 PROCESSOR = "preprocessor_config.json"
@@ -155,13 +156,11 @@ def _tokenizer_files(uri: str) -> dict[str, bytes]:
 
 
 def _check_tokenizer(uri: str, files: dict[str, bytes], config: ViltConfig) -> None:
-    """Check that a folder has a tokenizer, with no more words than the model.
+    """Check that a folder has a tokenizer, and the model a row for each of its words.
 
     Raises:
         ValueError: If it has not.
     """
     if not files.keys() & set(VOCABULARY):
         raise ValueError(f"--tokenizer {uri!r}: the folder has no {' or '.join(VOCABULARY)}")
-    words = len(ViltTokenizer.from_pretrained(uri))
-    if words > config.vocab_size:
-        raise ValueError(f"--tokenizer {uri!r} has {words} words; the model knows {config.vocab_size}")
+    tokenizer_of(Folder(uri), config)
