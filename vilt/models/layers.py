@@ -62,7 +62,7 @@ class ViTAttention(nn.Module):
         head_mask: Tensor | None = None,
         output_attentions: bool = False,
     ) -> LayerOutput:
-        """As `SelfAttention.forward`; the tokens are (B, L, D)."""
+        """Mix as `SelfAttention.forward` does; the tokens are (B, L, D)."""
         mixed, weights = self.attention(hidden_states, attention_mask, head_mask, output_attentions)
         return self.output(mixed, hidden_states), weights
 

@@ -213,7 +213,7 @@ class ViTForImageClassification(ViTPreTrainedModel):
         interpolate_pos_encoding: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """As `ViTModel.forward`; `labels`: see `classification_loss`."""
+        """Classify images; inputs as `ViTModel.forward`, `labels`: see `classification_loss`."""
         encoded = self.vit(
             pixel_values,
             None,
@@ -250,7 +250,7 @@ class ViTForMaskedImageModeling(ViTPreTrainedModel):
         interpolate_pos_encoding: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """As `ViTModel.forward`; with `bool_masked_pos` also the loss, L1 over the masked patches' pixels."""
+        """Rebuild images; with `bool_masked_pos` also the loss, L1 over masked pixels. Inputs as `ViTModel.forward`."""
         config, patch = self.config, both(self.config.patch_size)
         if bool_masked_pos is not None and patch != both(config.encoder_stride):
             raise ValueError(
