@@ -31,6 +31,7 @@ from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.tables.id_checks import warn_about_ids
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -97,8 +98,15 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     return run_job(job, ParquetOutput(job, retry_errors), log_every)
 
 
-def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -> Summary:
-    """Run a prepared job into its output; raises as `run`."""
+def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:
+    """Run a prepared job into its output; raises as `run`.
+
+    Args:
+        job: The job.
+        output: Its output.
+        log_every: Seconds between two `progress` events.
+        check_ids: Whether to warn of ids that do not tell rows apart, if no earlier run has.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(output)
@@ -109,6 +117,10 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -
         if finished:
             return emit_finished(finished)
         with storage_failures():
+            if check_ids and not len(output.staged.done):
+                started = time.monotonic()
+                warn_about_ids(job.table, job.config.input.id)
+                job = replace(job, seconds=job.seconds + time.monotonic() - started)
             summary, fields = output.publish(_score_and_audit(job, output, log_every))
             return emit_finished(summary, **fields)
 
