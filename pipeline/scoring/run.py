@@ -194,7 +194,25 @@ class ParquetOutput:
                 finished = self.folder.out.read(SUMMARY)
             elif over_budget(self.judged(), self.job.config.max_error_rate):
                 self.parts.drop_retryable()
-        return replace(Summary(**finished), finished_before=True) if finished else None
+        if not finished:
+            return None
+        self._check_images(finished)
+        return replace(Summary(**finished), finished_before=True)
+
+    def _check_images(self, finished: dict[str, Any]) -> None:
+        """Check that finished results were not made with the other value of `output.keep_image`.
+
+        Raises:
+            ConfigError: They were.
+        """
+        config = self.job.config
+        other = config.output.model_copy(update={"keep_image": not config.output.keep_image})
+        if finished.get("written") == written_sha256(config.model_copy(update={"output": other})):
+            now, before = (str(output.keep_image).lower() for output in (config.output, other))
+            raise ConfigError(
+                f"output.keep_image: {now}, but the results in {config.output.path!r} were made with {before}; choose "
+                "another folder, or set output.overwrite=true to make them anew"
+            )
 
     def before_reading(self) -> None:
         """Do nothing: rows are read as they are."""
