@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from pipeline.tables.format import (
     TableFormat,
     TableReader,
     listed_file,
+    select_read,
 )
 from pipeline.tables.jsonl import JsonLinesFormat
 from pipeline.tables.tar import IMAGES
@@ -144,7 +145,7 @@ class ImageFolderFormat(TableFormat):
             return opened
         reader = ImageFolderReader(opened.reader, full_uri(listing.filesystem, listing.folder))
         schema = pa.schema([*opened.schema, (IMAGE, pa.string())])
-        return OpenedTable(opened.files, schema, reader, opened.filter, opened.unreadable)
+        return replace(opened, schema=schema, reader=reader)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class ImageFolderReader:
         folder = f"{self.base}/{file.name.rpartition('/')[0]}".rstrip("/")
         for table in self.inner.read(file, split, stored, rows):
             uris = [_below(folder, name) for name in table[FILE_NAME].to_pylist()]
-            yield table.append_column(IMAGE, pa.array(uris, pa.string())).select(columns.names)
+            yield select_read(table.append_column(IMAGE, pa.array(uris, pa.string())), columns.names)
 
 
 def _below(folder: str, name: str | None) -> str | None:

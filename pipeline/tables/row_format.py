@@ -20,7 +20,16 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import (
+    InputFile,
+    Listing,
+    OpenedFile,
+    OpenedTable,
+    OpenOptions,
+    Split,
+    TableFormat,
+    select_read,
+)
 from pipeline.tables.json_types import JsonColumns
 from pipeline.tables.listed import asked_again
 
@@ -100,7 +109,7 @@ class RowReader:
         del split, rows
         with self.filesystem.open(file.path, "rb", compression="infer") as opened:
             for table in self.format.parse(opened, columns, self.options):
-                yield table.select([*columns.names, *(name for name in (UNREAD,) if name in table.column_names)])
+                yield select_read(table, columns.names)
 
 
 def unread_row(columns: pa.Schema, failure: Failure) -> pa.Table:

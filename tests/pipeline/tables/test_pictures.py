@@ -98,6 +98,21 @@ def test_imagefolder(kind: str, tmp_path: Path) -> None:
     assert "has metadata.csv and metadata.jsonl: remove one of them" in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_metadata_with_a_line_that_is_too_long(tmp_path: Path) -> None:
+    lines = [{"file_name": "0.png", "text": "a"}, {"file_name": "0.png", "text": "b" * 2000}]
+    write(tmp_path / "in", **{"0_png": png(0x40, 0x40), "metadata_jsonl": "\n".join(map(json.dumps, lines))})
+    values = {
+        "input": {"path": f"{tmp_path}/in"},
+        "model": "zoo://scenes",
+        "output": {"path": f"{tmp_path}/out", "report": False},
+        "limits": {"row_bytes": 1000},
+        "max_error_rate": 1,
+    }
+    summary = run(JobConfig.parse("score", values))
+    assert (summary.scored, summary.rejected) == (1, {"row_too_large": 1})
+
+
 def test_metadata_without_file_names(tmp_path: Path) -> None:
     write(tmp_path, a_png=b"", metadata_csv="image,text\na.png,x\n")
     assert "metadata.csv' has no column 'file_name' of texts, which names the pictures" in refusal(tmp_path)
