@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.format import Listing
 from pipeline.tables.logged_columns import FIELD_ID, Matching
-from pipeline.tables.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name
+from pipeline.tables.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
 
 if TYPE_CHECKING:  # deltalake is loaded when there is a Delta table
     from deltalake import DeltaTable
@@ -169,8 +168,7 @@ def _file(folder: str, action: dict[str, Any], deleted: dict[str, RowSet], uri: 
             f"input.path: the log of the Delta table {uri!r} names the file {name!r}, outside of the table's folder: "
             "shallow clones are not read; make a deep clone, or name the table that was cloned"
         )
-    gone = deleted.pop(name, RowSet.none())
-    encoded = gone.encode() if len(gone) else ""
-    mark = f" {hashlib.sha256(encoded.encode()).hexdigest()[:16]}" if encoded else ""
-    etag, values = f"{action['modification_time']}{mark}", action.get("partition") or {}
-    return LoggedFile(f"{folder}/{name}", name, action["size_bytes"], etag, encoded, tuple(values.items()))
+    constants = tuple((action.get("partition") or {}).items())
+    etag = str(action["modification_time"])
+    file = LoggedFile(f"{folder}/{name}", name, action["size_bytes"], etag, constants=constants)
+    return without_rows(file, deleted.pop(name, RowSet.none()))

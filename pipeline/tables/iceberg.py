@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -22,7 +21,8 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
 from pipeline.tables.format import Listing
 from pipeline.tables.logged_columns import FIELD_ID, Matching
-from pipeline.tables.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name
+from pipeline.tables.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
+from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table
     from pyiceberg.manifest import DataFile
@@ -177,7 +177,7 @@ def _narrow(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if types.is_struct(kind):
         return pa.struct([field.with_type(_narrow(field.type)) for field in kind])
-    if types.is_list(kind) or types.is_large_list(kind):
+    if is_list(kind):
         return pa.list_(kind.value_field.with_type(_narrow(kind.value_type)))
     return kind
 
@@ -218,12 +218,9 @@ def _file(
         kind = "encrypted" if file.key_metadata else file.file_format.name
         raise ConfigError(f"input.path: {file.file_path!r} is {kind}; of Iceberg tables plain Parquet files are read")
     path, name = places.locate(file.file_path)
-    gone = deleted.get(file.file_path, RowSet.none())
-    encoded = gone.encode() if len(gone) else ""
-    mark = f" {hashlib.sha256(encoded.encode()).hexdigest()[:16]}" if encoded else ""
     constants = tuple(_constants(file, table, schema).items())
-    etag = f"{file.record_count}{mark}"
-    return LoggedFile(path, name, file.file_size_in_bytes, etag, encoded, constants)
+    found = LoggedFile(path, name, file.file_size_in_bytes, str(file.record_count), constants=constants)
+    return without_rows(found, deleted.get(file.file_path, RowSet.none()))
 
 
 def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> dict[str, Any]:

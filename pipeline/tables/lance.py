@@ -39,7 +39,7 @@ class LanceListing(Listing):
     Attributes:
         schema: The columns.
         rows: Fragment -> how many rows it has, those that were deleted included.
-        open: What opens the dataset.
+        source: What opens the dataset.
     """
 
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -76,8 +76,9 @@ class LanceFormat(TableFormat):
         options = delta_options(uri, storage)
         endpoint = options.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")
         options |= {"AWS_ENDPOINT_URL": endpoint} if options and endpoint else {}
-        dataset = _open(uri, spec, {key.lower(): value for key, value in options.items()})
-        source = LanceSource(uri, dataset.version, tuple((key.lower(), value) for key, value in options.items()))
+        options = {key.lower(): value for key, value in options.items()}
+        dataset = _open(uri, spec, options)
+        source = LanceSource(uri, dataset.version, tuple(options.items()))
         files, rows = [], {}
         for fragment in dataset.get_fragments():
             file = _file(fragment, uri)

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
+from pipeline.common.row_ranges import RowSet
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
 from pipeline.tables.filter_expression import parse_filter
 from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
@@ -136,6 +138,15 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
         return OpenedFile(file, found)
 
     return OpenedTable(list(in_threads(splits, range(len(files)))), schema, reader, condition, unreadable)
+
+
+def without_rows(file: LoggedFile, deleted: RowSet) -> LoggedFile:
+    """Return a file without the rows that its log has deleted: another version of the file."""
+    if not len(deleted):
+        return file
+    encoded = deleted.encode()
+    mark = hashlib.sha256(encoded.encode()).hexdigest()[:16]
+    return replace(file, etag=f"{file.etag} {mark}", deleted=encoded)
 
 
 def sorted_by_name(files: Sequence[LoggedFile]) -> list[LoggedFile]:
