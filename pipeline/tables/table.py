@@ -22,14 +22,14 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
-from pipeline.tables.csv import CsvFormat
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.formats.csv import CsvFormat
+from pipeline.tables.formats.pictures import ImageFolderFormat
 from pipeline.tables.hub import pinned
-from pipeline.tables.pictures import ImageFolderFormat
 
 
 @dataclass(frozen=True)
