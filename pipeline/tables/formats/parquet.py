@@ -118,17 +118,18 @@ class ParquetReader:
         They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
         """
         given, large = 0, split.size > BATCH_BYTES
-        with pq.ParquetFile(
-            file.path,
-            filesystem=self.filesystem,
-            pre_buffer=not large,  # would hold the columns of the whole row group
-            buffer_size=STREAM_BYTES if large else 0,
-            coerce_int96_timestamp_unit=self.int96_unit,
-        ) as opened:
+        with (
+            self.filesystem.open_input_file(file.path) as source,
+            pq.ParquetFile(
+                source,
+                pre_buffer=not large,  # would hold the columns of the whole row group
+                buffer_size=STREAM_BYTES if large else 0,
+                coerce_int96_timestamp_unit=self.int96_unit,
+            ) as opened,
+        ):
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
-            stored_at = (self.filesystem, file.path)
-            rows = rows_within(opened, split.row_group, set(names), BATCH_BYTES, rows, stored_at)
+            rows = rows_within(opened, split.row_group, set(names), BATCH_BYTES, rows, source)
             while given < split.all_rows:
                 seen = 0
                 try:

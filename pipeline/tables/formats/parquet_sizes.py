@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")  # types of values that may be large
@@ -19,7 +18,7 @@ def rows_within(
     names: Collection[str],
     most_bytes: int,
     most_rows: int,
-    stored: tuple[pa.fs.FileSystem, str],
+    file: pa.NativeFile,
 ) -> int:
     """Return how many rows of a row group to read at a time, at least one.
 
@@ -29,7 +28,7 @@ def rows_within(
         names: The columns to read.
         most_bytes: Most bytes of the rows, as far as the footer and the headers of dictionaries tell.
         most_rows: Most rows.
-        stored: Where the file is: dictionaries are looked at if their values might take too much.
+        file: What `opened` reads: dictionaries are looked at if their values might take too much.
     """
     metadata = opened.metadata.row_group(group)
     columns = list(_columns(metadata, names))
@@ -38,9 +37,7 @@ def rows_within(
     dictionaries = [c for c in columns if c.physical_type in BYTES and c.has_dictionary_page]
     bound = sum(column.total_uncompressed_size for column in dictionaries)
     if bound * rows > most_bytes or any(column.compression not in DENSE for column in dictionaries):
-        filesystem, path = stored
-        with filesystem.open_input_file(path) as file:
-            bound = sum(_dictionary_bytes(file, column) for column in dictionaries)
+        bound = sum(_dictionary_bytes(file, column) for column in dictionaries)
     return max(1, min(rows, most_bytes // max(1, bound)))
 
 

@@ -33,30 +33,28 @@ def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[Sto
     times = int96_times(path, filesystem)
     refuse_unless_one_unit(path, times)
     unit = "us" if times.too_wide else "ns"
-    with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit=unit) as opened:
+    with filesystem.open_input_file(path) as file, pq.ParquetFile(file, coerce_int96_timestamp_unit=unit) as opened:
         leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]
         all_int96 = bool(times.columns) and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
         plain_schema = pa.schema([field.with_type(plain(field.type)) for field in opened.schema_arrow])
         schema = plain_schema.with_metadata(opened.schema_arrow.metadata)
-        yield StoredRows(schema, _compression(opened.metadata), _ranges(opened, schema, (filesystem, path)), all_int96)
+        yield StoredRows(schema, _compression(opened.metadata), _ranges(opened, schema, file), all_int96)
 
 
 def _ranges(
-    opened: pq.ParquetFile, schema: pa.Schema, stored: tuple[pyarrow.fs.FileSystem, str]
+    opened: pq.ParquetFile, schema: pa.Schema, file: pa.NativeFile
 ) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
     """Yield a range for each row group."""
     first = 0
     for number in range(opened.num_row_groups):
         rows = opened.metadata.row_group(number).num_rows
-        yield first, rows, partial(_read_group, opened, number, schema, stored)
+        yield first, rows, partial(_read_group, opened, number, schema, file)
         first += rows
 
 
-def _read_group(
-    opened: pq.ParquetFile, number: int, schema: pa.Schema, stored: tuple[pyarrow.fs.FileSystem, str]
-) -> Iterator[pa.Table]:
+def _read_group(opened: pq.ParquetFile, number: int, schema: pa.Schema, file: pa.NativeFile) -> Iterator[pa.Table]:
     """Yield a row group in parts; views, of which Arrow cannot take some rows, as what a file stores for them."""
-    rows = rows_within(opened, number, set(opened.schema_arrow.names), READ_BYTES, READ_ROWS, stored)
+    rows = rows_within(opened, number, set(opened.schema_arrow.names), READ_BYTES, READ_ROWS, file)
     for batch in opened.iter_batches(rows, row_groups=[number]):
         part = pa.Table.from_batches([batch])
         yield part if part.schema.types == schema.types else part.cast(schema)
