@@ -89,8 +89,9 @@ def _warn_of_secret(override: str) -> None:
             key,
         )
     elif has_credentials(value):
-        logger.warning("%s: %s has a password or a token, which `ps` shows to everybody on this machine", key,
-                       redacted(value))  # fmt: skip
+        logger.warning(
+            "%s: %s has a password or a token, which `ps` shows to everybody on this machine", key, redacted(value)
+        )
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

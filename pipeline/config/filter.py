@@ -40,7 +40,7 @@ class KeepConfig(Section):
     @field_validator("answer", mode="before")
     @classmethod
     def _answers_are_strings(cls, value: Any) -> Any:
-        """YAML reads `no` as a boolean and `2` as a number; answers are the words."""
+        """Return answers as words: YAML reads `no` as a boolean and `2` as a number."""
         words = {True: "yes", False: "no"}
         values = value if isinstance(value, list) else [value]
         return [words[v] if isinstance(v, bool) else str(v) if isinstance(v, int) else v for v in values]
@@ -132,7 +132,7 @@ class FilterConfig(Section):
 
     @property
     def sha256(self) -> str:
-        """A hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
+        """Return a hash of every key that can change which rows are kept; the keys of `run` have their own."""
         free = dict.fromkeys(("run", "allow_changed", "output", "storage", "ray"), True)
         return self.sha256_without({**free, "input": NOT_HASHED})
 

@@ -139,7 +139,7 @@ class InputConfig(Section):
     @field_validator("timestamp", mode="before")
     @classmethod
     def _time_is_iso(cls, value: Any) -> Any:
-        """YAML reads times as such; what is no text in ISO 8601 is an error."""
+        """Return a time, which YAML may have read as such, as a text in ISO 8601; raise ValueError if it is none."""
         if value is None:
             return None
         try:
@@ -156,13 +156,13 @@ class InputConfig(Section):
 
     @property
     def text_names(self) -> list[str]:
-        """The columns of texts, each once."""
+        """Return the columns of texts, each once."""
         names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
         return list(dict.fromkeys(names))
 
     @property
     def as_of(self) -> datetime | None:
-        """The time of `timestamp`."""
+        """Return the time of `timestamp`; None if there is none."""
         return None if self.timestamp is None else datetime.fromisoformat(self.timestamp)
 
     @model_validator(mode="after")

@@ -114,18 +114,18 @@ class JobConfig(Section):
 
     @property
     def image_columns(self) -> list[str]:
-        """The columns that hold images: one; for `reason` one for each image; none if regions are read."""
+        """Return the columns that hold images: one; for `reason` one for each image; none if regions are read."""
         image = self.input.image
         return image if isinstance(image, list) else [] if image is None else [image]
 
     @property
     def region_columns(self) -> list[str]:
-        """The columns of region features and their mask, if there are any."""
+        """Return the columns of region features and their mask, if there are any."""
         return [name for name in (self.input.features, self.input.features_mask) if name is not None]
 
     @property
     def text_columns(self) -> list[str]:
-        """The distinct columns that hold texts, in the order of the tasks; none if images alone are read."""
+        """Return the distinct columns that hold texts, in the order of the tasks; none if images alone are read."""
         texts = (self.text_of(task) for task in self.tasks if task != "rank")
         return list(dict.fromkeys(text for text in texts if text is not None))
 
@@ -135,7 +135,7 @@ class JobConfig(Section):
 
     @property
     def models(self) -> dict[str, list[Task]]:
-        """The distinct checkpoints, and the tasks of each."""
+        """Return the distinct checkpoints, and the tasks of each."""
         found: dict[str, list[Task]] = {}
         for task in self.tasks:
             found.setdefault(self.model[task] if isinstance(self.model, dict) else self.model, []).append(task)
@@ -143,7 +143,7 @@ class JobConfig(Section):
 
     @property
     def sha256(self) -> str:
-        """A hash of every key that can change a result; where a job runs and how it is batched cannot."""
+        """Return a hash of every key that can change a result; where a job runs and how it is batched cannot."""
         free = dict.fromkeys(("output", "max_error_rate", "actors", "batch", "storage", "ray"), True)
         return self.sha256_without({**free, "input": NOT_HASHED})
 

@@ -42,19 +42,9 @@ def read_columns(
             return
         for file in _parquet_files(filesystem, where, key):
             with pq.ParquetFile(file, filesystem=arrow) as opened:
-                names = opened.schema_arrow.names
-                if missing := [name for name in needed if name not in names]:
-                    raise ConfigError(
-                        f"{key}: {file!r} has another layout: expected the columns {', '.join(needed)}, found "
-                        f"{', '.join(names)}, without {missing[0]!r}"
-                    )
-                columns = [*needed, *(name for name in optional if name in names)]
+                columns = _present(opened.schema_arrow.names, needed, optional, f"{key}: {file!r}")
                 for batch in opened.iter_batches(BATCH_ROWS, columns=columns):
-                    table = pa.Table.from_batches([batch])
-                    for name in optional:
-                        if name not in names:
-                            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-                    yield table.select([*needed, *optional])
+                    yield _with_nulls(pa.Table.from_batches([batch]), [*needed, *optional])
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{key}: {path!r} holds what is not Parquet: {first_line(error)}") from None
     except STORAGE_ERRORS as error:
@@ -69,19 +59,31 @@ def _read_logged(
         table = open_files(InputConfig(path=path), storage, [])
     except ConfigError as error:
         raise ConfigError(str(error).replace("input.path", key, 1)) from None
-    names = table.schema.names
+    columns = _present(table.schema.names, needed, optional, f"{key}: {path!r}")
+    for rows in read_table_columns(table, columns, BATCH_ROWS):
+        yield _with_nulls(rows, [*needed, *optional])
+
+
+def _present(names: Sequence[str], needed: Sequence[str], optional: Sequence[str], what: str) -> list[str]:
+    """Return the needed columns, and those of the optional ones that are there.
+
+    Raises:
+        ConfigError: A needed one is not; the message begins with `what`.
+    """
     if missing := [name for name in needed if name not in names]:
         raise ConfigError(
-            f"{key}: {path!r} has another layout: expected the columns {', '.join(needed)}, found {', '.join(names)}, "
-            f"without {missing[0]!r}"
+            f"{what} has another layout: expected the columns {', '.join(needed)}, found {', '.join(names)}, without "
+            f"{missing[0]!r}"
         )
-    columns = [*needed, *(name for name in optional if name in names)]
-    for rows in read_table_columns(table, columns, BATCH_ROWS):
-        found = rows.select(columns)
-        for name in optional:
-            if name not in names:
-                found = found.append_column(name, pa.nulls(found.num_rows, pa.string()))
-        yield found.select([*needed, *optional])
+    return [*needed, *(name for name in optional if name in names)]
+
+
+def _with_nulls(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return these columns, as null strings if the rows lack them."""
+    for name in names:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+    return rows.select(names)
 
 
 def _parquet_files(filesystem: AbstractFileSystem, where: str, key: str) -> list[str]:

@@ -67,7 +67,7 @@ class SqlNames:
 
     @property
     def written(self) -> list[str]:
-        """The columns as a person writes them in a condition."""
+        """Return the columns as a person writes them in a condition."""
         return [name if re.fullmatch(r"\w+", name) else quoted(name) for name in self.by_column.values()]
 
     def column(self, name: str) -> str:

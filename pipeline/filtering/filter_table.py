@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
-from pipeline.common.row_ids import id_type, key_type, keys_of, same_ids
+from pipeline.common.row_ids import key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
 from pipeline.filtering.copying import CopiedFile, copy_files
 from pipeline.filtering.same_input import check_same_input
@@ -27,7 +27,7 @@ from pipeline.results.reader import NoSummaryError, Results, open_results, read_
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
-from pipeline.tables.table import TableFiles, open_files, read_columns, with_row_id
+from pipeline.tables.table import TableFiles, open_files, read_columns, row_id_type, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
@@ -135,7 +135,7 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
     """Do all work but to publish it; return the names of all files as well."""
     started = time.monotonic()
     config, table = prepared.config, prepared.table
-    kind = _id_type(config, table)
+    kind = row_id_type(table.schema, config.input.id)
     stored = prepared.results.schema.field(ROW_ID).type if prepared.results else kind
     with Selection(kind) as selection:
         selection.add_rows(_row_ids(config, table, key_type(stored)), config.input.id, key_type(stored))
@@ -149,11 +149,6 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
     return replace(summary, input={**scored, **summary.input}, seconds=seconds, identity=prepared.identity), files
 
 
-def _id_type(config: FilterConfig, table: TableFiles) -> pa.DataType:
-    """Return the type of the table's row ids."""
-    return pa.int64() if config.input.id is None else id_type(table.schema.field(config.input.id).type)
-
-
 def _check_ids(config: FilterConfig, table: TableFiles, results: Results) -> None:
     """Check that ids of the table can be ids of the results.
 
@@ -162,7 +157,7 @@ def _check_ids(config: FilterConfig, table: TableFiles, results: Results) -> Non
     """
     if ROW_ID not in results.schema.names:
         raise ConfigError(f"scores: {results.uri!r} has no column {ROW_ID!r}: these are not the results of a job")
-    kind, stored = _id_type(config, table), results.schema.field(ROW_ID).type
+    kind, stored = row_id_type(table.schema, config.input.id), results.schema.field(ROW_ID).type
     if not same_ids(kind, stored):
         ids = (
             "without it row ids are int64 hashes"

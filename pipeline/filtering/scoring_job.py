@@ -18,11 +18,11 @@ def score(job: PreparedJob, overwrite: bool) -> None:
     """
     output = job.config.output.model_copy(update={"overwrite": overwrite and not _is_made(job)})
     job = replace(job, config=job.config.model_copy(update={"output": output}))
-    run_job(job, ParquetOutput(job))
+    run_job(job, ParquetOutput(job), check_ids=False)  # the filter has, since it needs them
 
 
 def _is_made(job: PreparedJob) -> bool:
-    """Whether the output holds the results of this very job."""
+    """Return whether the output holds the results of this very job."""
     try:
         made = read_summary(job.config.output.path, "output.path", job.config.storage).get("identity")
     except NoSummaryError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from types import TracebackType
 
@@ -19,7 +19,7 @@ from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
 from pipeline.filtering.database import without_kind
 from pipeline.results.reader import Results
-from pipeline.tables.database import open_database
+from pipeline.tables.database import load, open_database
 
 
 class Selection:
@@ -58,20 +58,8 @@ class Selection:
             ConfigError: Rows have no id, or several have the same.
         """
         schema = pa.schema([(ROW_KEY, pa.int64()), (ROW_ID, keys or key_type(self.id_type))])
-        failed: list[Exception] = []
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                for table in rows:
-                    yield from table.select(schema.names).cast(schema).to_batches()
-            except Exception as error:  # DuckDB would raise its text alone
-                failed.append(error)
-
-        self.database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
-        self.database.execute(f"CREATE TABLE rows AS SELECT {ROW_KEY} AS row_key, row_id FROM given")
-        self.database.unregister("given")
-        if failed:
-            raise failed[0]
+        statement = f"CREATE TABLE rows AS SELECT {ROW_KEY} AS row_key, row_id FROM given"
+        load(self.database, statement, schema, rows)
         self._check_ids(id_column)
 
     def decide(self, keep: KeepConfig, results: Results) -> None:
@@ -101,7 +89,7 @@ class Selection:
 
     @cached_property
     def dropped_schema(self) -> pa.Schema:
-        """The columns of the rows that are dropped: row_id, score, reason."""
+        """Return the columns of the rows that are dropped: row_id, score, reason."""
         return self.verdicts(0, 0)[1].schema
 
     def verdicts(self, begin: int, end: int) -> tuple[npt.NDArray[np.int64], pa.Table]:

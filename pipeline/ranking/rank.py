@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.columns import ROW_ID
-from pipeline.common.row_ids import id_type
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import LOG_EVERY
@@ -18,6 +17,7 @@ from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.scoring.run import ParquetOutput, run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
+from pipeline.tables.table import row_id_type
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 
@@ -42,8 +42,7 @@ class RankOutput(ParquetOutput):
         """Write the table of the best images of each text; return its name."""
         texts, folder, name = self.job.texts, self.folder, f"{TEXTS}/part-0.parquet"
         assert texts is not None
-        id_column, columns = self.job.config.input.id, self.job.table.schema
-        kind = pa.int64() if id_column is None else id_type(columns.field(id_column).type)
+        kind = row_id_type(self.job.table.schema, self.job.config.input.id)
         *_, truncated = preprocessor_of(self.job.config).tokens(texts.strings)
         self.texts_truncated = int(truncated.sum())
         table = best_images(self._candidates(), texts, truncated, self.job.config.top_k, kind)

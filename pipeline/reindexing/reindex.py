@@ -24,7 +24,6 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
 from pipeline.tables.format import Listing
-from pipeline.tables.id_checks import warn_about_ids
 from pipeline.tables.table import InputTable, list_table, open_table
 
 MOST_TRIES = 10  # of a row whose error may pass, after the first
@@ -114,9 +113,9 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
         )
     table = _open(todo, request)
     columns = _columns(todo, state, table, request.config, folder)
-    warn_about_ids(table, request.config.input.id)
-    config = allow_failures(request.config, todo, table)
-    job = PreparedJob(config, table, request.models, seconds=time.monotonic() - started)
+    job = PreparedJob(
+        allow_failures(request.config, todo, table), table, request.models, seconds=time.monotonic() - started
+    )
     results = DeltaOutput(todo, state, columns, job, identity, folder, started)
     run_job(job, results, request.log_every)
     commit = results.commit or state.latest

@@ -15,7 +15,7 @@ from pipeline.results.delta_values import convert
 from pipeline.results.written_values import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
-from pipeline.tables.partitions import folder_columns
+from pipeline.tables.formats.partitions import folder_columns
 from pipeline.tables.schemas import unify
 from pipeline.tables.table import InputTable, read_columns, with_row_id
 

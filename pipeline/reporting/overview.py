@@ -17,7 +17,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import made_columns, read_summary, result_files, score_column
-from pipeline.tables.database import open_database
+from pipeline.tables.database import load, open_database
 from pipeline.tables.table import TableFiles, open_files, read_columns
 from vilt.common.json_text import read_json
 
@@ -63,7 +63,7 @@ class Overview:
 
     @property
     def is_filter(self) -> bool:
-        """Whether the output is of `vilt filter`."""
+        """Return whether the output is of `vilt filter`."""
         return self.summary["tasks"] == ["filter"]
 
 
@@ -148,14 +148,12 @@ def _load(database: duckdb.DuckDBPyConnection, table: TableFiles, columns: list[
     at = schema.get_field_index(ROW_ID)
     schema = schema.set(at, pa.field(ROW_ID, key_type(schema.field(at).type)))
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def with_keys() -> Iterator[pa.Table]:
         for rows in read_columns(table, columns, WINDOW_ROWS):
             rows = rows.select([ROW_KEY, *columns]).rename_columns(schema.names)
-            yield from rows.set_column(at, ROW_ID, keys_of(rows[ROW_ID])).cast(schema).to_batches()
+            yield rows.set_column(at, ROW_ID, keys_of(rows[ROW_ID]))
 
-    database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
-    database.execute("CREATE TABLE loaded AS SELECT * FROM given")
-    database.unregister("given")
+    load(database, "CREATE TABLE loaded AS SELECT * FROM given", schema, with_keys())
 
 
 def _failures(

@@ -124,7 +124,7 @@ class _Finder:
 
     @cached_property
     def original(self) -> TableFiles:
-        """The table that the job has read, if it may be opened."""
+        """Return the table that the job has read, if it may be opened."""
         if not self.access.permits(self.spec.path):
             table = redacted(self.spec.path)
             raise ConfigError(

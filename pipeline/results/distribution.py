@@ -32,7 +32,7 @@ class Distribution:
 
     @property
     def median(self) -> float:
-        """The score in the middle, approximately."""
+        """Return the score in the middle, approximately."""
         return self.quantiles[len(QUANTILES) // 2]
 
 

@@ -183,8 +183,8 @@ class OutputFolder:
             raise ConfigError(f"--retry-errors: {self.path!r} does not hold the results of this config and input")
         if written != self.written:
             raise ConfigError(
-                f"--retry-errors: {self.path!r} holds results of an earlier release of this program, which wrote other "
-                "columns or values; make them anew with output.overwrite=true"
+                f"--retry-errors: {self.path!r} holds results of another release of this program or of another "
+                "output.keep_image, with other columns or values; make them anew with output.overwrite=true"
             )
 
     def _names(self, folder: str) -> Iterable[str]:

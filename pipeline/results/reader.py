@@ -62,20 +62,20 @@ class Results:
 
     @property
     def dataset(self) -> ds.Dataset:
-        """All files as one table, for reading in parts."""
+        """Return all files as one table, for reading in parts."""
         return ds.dataset(
             self.paths, schema=self.schema, format="parquet", filesystem=arrow_filesystem(self.filesystem)
         )
 
     @property
     def lineage(self) -> dict[str, str]:
-        """What the first footer says of how the results were made."""
+        """Return what the first footer says of how the results were made."""
         first = self.metadata[0] if self.metadata else {}
         return {key: value for key, value in first.items() if key.startswith("vilt.") and key != FOOTER}
 
     @cached_property
     def written(self) -> list[ResultFile]:
-        """What each file holds, without the files that other programs wrote."""
+        """Return what each file holds, without the files that other programs wrote."""
         try:
             return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -83,18 +83,18 @@ class Results:
 
     @property
     def tasks(self) -> list[str] | None:
-        """The tasks of the job that made the results; None if the files do not say, as those of other programs."""
+        """Return the tasks of the job that made the results; None if the files do not say, as other programs'."""
         tasks = self.lineage.get("vilt.task")
         return None if tasks is None else tasks.split(",")
 
     @property
     def made_columns(self) -> list[str]:
-        """The columns that the job made; the others are the user's own, whatever their names."""
+        """Return the columns that the job made; the others are the user's own, whatever their names."""
         return made_columns(self.tasks, self.schema)
 
     @property
     def score_column(self) -> str | None:
-        """The column that ranks the rows; None if there is none."""
+        """Return the column that ranks the rows; None if there is none."""
         return score_column(self.tasks, self.schema)
 
 

@@ -24,7 +24,7 @@ class FileVersion(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The file version as one string."""
+        """Return the file version as one string."""
         return "\0".join(self)
 
     @classmethod

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
-from pipeline.tables.id_checks import warn_about_ids
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
@@ -52,6 +51,5 @@ def prepare(config: JobConfig) -> PreparedJob:
     config = fit_inputs(config)
     table = open_table(config)
     models = check_models(config)
-    warn_about_ids(table, config.input.id)
     texts = read_texts(config, table) if config.texts else None
     return PreparedJob(config, table, models, texts, time.monotonic() - started)

@@ -31,6 +31,7 @@ from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.tables.id_checks import warn_about_ids
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -97,8 +98,15 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     return run_job(job, ParquetOutput(job, retry_errors), log_every)
 
 
-def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -> Summary:
-    """Run a prepared job into its output; raises as `run`."""
+def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:
+    """Run a prepared job into its output; raises as `run`.
+
+    Args:
+        job: The job.
+        output: Its output.
+        log_every: Seconds between two `progress` events.
+        check_ids: Whether to warn of ids that do not tell rows apart, if no earlier run has.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(output)
@@ -109,6 +117,10 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY) -
         if finished:
             return emit_finished(finished)
         with storage_failures():
+            if check_ids and not len(output.staged.done):
+                started = time.monotonic()
+                warn_about_ids(job.table, job.config.input.id)
+                job = replace(job, seconds=job.seconds + time.monotonic() - started)
             summary, fields = output.publish(_score_and_audit(job, output, log_every))
             return emit_finished(summary, **fields)
 
@@ -182,7 +194,25 @@ class ParquetOutput:
                 finished = self.folder.out.read(SUMMARY)
             elif over_budget(self.judged(), self.job.config.max_error_rate):
                 self.parts.drop_retryable()
-        return replace(Summary(**finished), finished_before=True) if finished else None
+        if not finished:
+            return None
+        self._check_images(finished)
+        return replace(Summary(**finished), finished_before=True)
+
+    def _check_images(self, finished: dict[str, Any]) -> None:
+        """Check that finished results were not made with the other value of `output.keep_image`.
+
+        Raises:
+            ConfigError: They were.
+        """
+        config = self.job.config
+        other = config.output.model_copy(update={"keep_image": not config.output.keep_image})
+        if finished.get("written") == written_sha256(config.model_copy(update={"output": other})):
+            now, before = (str(output.keep_image).lower() for output in (config.output, other))
+            raise ConfigError(
+                f"output.keep_image: {now}, but the results in {config.output.path!r} were made with {before}; choose "
+                "another folder, or set output.overwrite=true to make them anew"
+            )
 
     def before_reading(self) -> None:
         """Do nothing: rows are read as they are."""

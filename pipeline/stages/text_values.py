@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.common.error_codes import Failure, value_or_failure, values_or_failures
 from pipeline.config.limits import LimitsConfig
+from pipeline.tables.schemas import is_list
 
 
 def text_values(column: pa.ChunkedArray, limits: LimitsConfig) -> list[Any]:
@@ -37,7 +38,7 @@ def _values(chunk: pa.Array, limits: LimitsConfig) -> list[Any]:
 
 def text_counts(chunk: pa.Array) -> np.ndarray:
     """Return how many texts each row of an array has, int64; 0 for a null, 1 for a text."""
-    if not _is_list(chunk.type):
+    if not is_list(chunk.type):
         return np.ones(len(chunk), np.int64)
     counts: np.ndarray = pc.fill_null(pc.list_value_length(chunk), 0).to_numpy(zero_copy_only=False)
     return counts.astype(np.int64)
@@ -47,7 +48,7 @@ def _longest(chunk: pa.Array) -> np.ndarray:
     """Return the bytes of each row's longest text, int64."""
     if pa.types.is_dictionary(chunk.type):  # whose values are not repeated to be measured
         return np.append(_longest(chunk.dictionary), 0)[pc.fill_null(chunk.indices, -1).to_numpy(zero_copy_only=False)]
-    if not _is_list(chunk.type):
+    if not is_list(chunk.type):
         lengths: np.ndarray = pc.fill_null(pc.binary_length(chunk), 0).to_numpy(zero_copy_only=False)
         return lengths.astype(np.int64)
     out, counts = np.zeros(len(chunk), np.int64), text_counts(chunk)
@@ -71,7 +72,3 @@ def _short(value: pa.Scalar, limits: LimitsConfig) -> Any:
         return _values(value.values, limits)
     size = value.as_buffer().size
     return Failure("text_too_long", f"{size:,} bytes, more than {limits.text_bytes:,} (limits.text_bytes)")
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

@@ -14,6 +14,7 @@ from pipeline.images.fetch import Fetched, Fetcher
 from pipeline.stages.image_cells import image_cells
 from pipeline.stages.output_rows import carried_names
 from pipeline.stages.text_values import text_counts
+from pipeline.tables.schemas import is_list
 
 TEXT_BYTES = 2**11  # about what a text takes on its way through preprocessing, beside its characters
 
@@ -77,7 +78,7 @@ def _repeated_bytes(window: pa.Table, config: JobConfig) -> np.ndarray:
 
     They are an upper bound where there is no need to be exact.
     """
-    lists = [name for name in config.text_columns if _is_list(window.schema.field(name).type)]
+    lists = [name for name in config.text_columns if is_list(window.schema.field(name).type)]
     if not lists:
         return np.zeros(window.num_rows, np.int64)
     texts = np.concatenate([np.zeros(0, np.int64), *map(text_counts, window[lists[0]].chunks)])
@@ -88,10 +89,6 @@ def _repeated_bytes(window: pa.Table, config: JobConfig) -> np.ndarray:
     if int(texts.max(initial=0)) * (carried.nbytes + window.num_rows * TEXT_BYTES) <= least:
         return np.zeros(window.num_rows, np.int64)
     return texts * np.array([carried.slice(row, 1).nbytes + TEXT_BYTES for row in range(window.num_rows)], np.int64)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _with_images(rows: pa.Table, failures: dict[int, Failure], config: JobConfig, base: str) -> Iterator[WindowPart]:

@@ -13,7 +13,7 @@ from pipeline.common.row_ids import DECIMAL_DIGITS, id_type
 from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 from pipeline.tables.regions import check_features
-from pipeline.tables.schemas import decoded, is_bytes, is_text, require_column
+from pipeline.tables.schemas import decoded, is_bytes, is_list, is_text, require_column
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def require_ids(field: pa.Field, key: str, otherwise: str) -> None:
 
 
 def _check_image(field: pa.Field, lists: bool) -> None:
-    is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
-    kind = decoded(field.type.value_type if is_list and lists else field.type)
+    kind = decoded(field.type.value_type if is_list(field.type) and lists else field.type)
     either = pa.types.is_struct(kind) and {f.name for f in kind} >= {"bytes", "path"}
     if not (is_bytes(kind) or is_text(kind) or either):
         raise ConfigError(
@@ -93,10 +92,9 @@ def _check_image(field: pa.Field, lists: bool) -> None:
 
 
 def _text_is_list(field: pa.Field) -> bool:
-    is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
-    if not is_text(decoded(field.type.value_type if is_list else field.type)):
+    if not is_text(decoded(field.type.value_type if is_list(field.type) else field.type)):
         raise ConfigError(f"input.text: column {field.name!r} is {field.type}; a text is a string or a list of strings")
-    return bool(is_list)
+    return is_list(field.type)
 
 
 def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:

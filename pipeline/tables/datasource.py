@@ -26,7 +26,7 @@ from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.resources import WINDOW_BYTES
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
-from pipeline.tables.format import InputFile, Split, TableReader
+from pipeline.tables.format import InputFile, Split, TableReader, select_read
 from pipeline.tables.provenance import content_hashes, row_sources
 
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
@@ -123,8 +123,7 @@ class UnreadSplit:
             table = table if keep.all() else table.filter(pa.array(keep))
             table = table if plan.filter is None else table.filter(plan.filter)
             if table.num_rows:
-                hidden = [UNREAD] if UNREAD in table.column_names else []
-                out = table.select([*plan.names, *ADDED, *hidden])
+                out = select_read(table, [*plan.names, *ADDED])
                 yield out.append_column(ROW_SOURCE, self._row_sources(table, plan)) if plan.row_source else out
         if row != self.split.first_row + self.split.all_rows:
             held = f"{row - self.split.first_row:,} rows where {self.split.all_rows:,} were counted"

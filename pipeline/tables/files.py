@@ -15,7 +15,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.format import Listing, TableFormat
-from pipeline.tables.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
+from pipeline.tables.formats.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
 from pipeline.tables.side_files import without_side_files
 
 _GLOB = re.compile(r"[*?\[]")

@@ -268,7 +268,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _numbers(values: list[pa.Scalar]) -> bool:
-    """Whether integers and floats may stand side by side in these values."""
+    """Return whether integers and floats may stand side by side in these values."""
     return all(pa.types.is_int64(value.type) or pa.types.is_float64(value.type) for value in values)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.columns import UNREAD
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
@@ -154,7 +155,15 @@ class TableReader(Protocol):
             split: Which of its rows.
             columns: Columns to read, and of which types; they may be none.
             rows: About how many rows a table should hold.
+
+        Yields:
+            Tables of these columns; and, if rows could not be read, of `__unread`, see `select_read`.
         """
+
+
+def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return these columns of a table; and `__unread`, which says why rows could not be read, if it has it."""
+    return table.select([*names, *(name for name in (UNREAD,) if name in table.column_names)])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,8 +11,8 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.monitoring.events import emit
-from pipeline.tables.database import open_database
-from pipeline.tables.table import TableFiles, read_columns, with_row_id
+from pipeline.tables.database import load, open_database
+from pipeline.tables.table import TableFiles, read_columns, row_id_type, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 
@@ -50,23 +49,14 @@ def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
 
 def count_ids(table: TableFiles, id_column: str) -> IdCounts:
     """Count ids that are null or stand in several rows, exactly, within a fixed memory."""
-    schema = pa.schema([(ROW_ID, key_type(with_row_id(_no_rows(table, id_column), id_column)[ROW_ID].type))])
-    failed: list[Exception] = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            for rows in read_columns(table, [id_column], ID_ROWS):
-                yield from pa.table([keys_of(with_row_id(rows, id_column)[ROW_ID])], schema=schema).to_batches()
-        except Exception as error:  # DuckDB would raise its text alone
-            failed.append(error)
-
+    schema = pa.schema([(ROW_ID, key_type(row_id_type(table.schema, id_column)))])
+    read = read_columns(table, [id_column], ID_ROWS)
+    keys = (pa.table({ROW_ID: keys_of(with_row_id(rows, id_column)[ROW_ID])}) for rows in read)
     with tempfile.TemporaryDirectory(prefix="vilt-ids-") as folder:
         database = open_database(f"{folder}/ids.duckdb", folder)
         try:
-            database.register("given", pa.RecordBatchReader.from_batches(schema, batches()))
-            database.execute("CREATE TABLE counted AS SELECT row_id, count(*) AS n FROM given GROUP BY row_id")
-            if failed:
-                raise failed[0]
+            statement = "CREATE TABLE counted AS SELECT row_id, count(*) AS n FROM given GROUP BY row_id"
+            load(database, statement, schema, keys)
             query = (
                 "SELECT coalesce(sum(n) FILTER (row_id IS NULL), 0)::BIGINT, "
                 "count(*) FILTER (row_id IS NOT NULL AND n > 1), "
@@ -75,8 +65,3 @@ def count_ids(table: TableFiles, id_column: str) -> IdCounts:
             return IdCounts(*database.execute(query).fetchall()[0])
         finally:
             database.close()
-
-
-def _no_rows(table: TableFiles, id_column: str) -> pa.Table:
-    """Return the column of ids without rows."""
-    return pa.schema([table.schema.field(id_column)]).empty_table()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.arrow import ArrowFormat, SavedDatasetFormat
-from pipeline.tables.csv import CsvFormat, TsvFormat
-from pipeline.tables.delta import DeltaFormat
 from pipeline.tables.format import TableFormat
-from pipeline.tables.iceberg import IcebergFormat
-from pipeline.tables.jsonl import JsonLinesFormat
-from pipeline.tables.lance import LanceFormat
-from pipeline.tables.parquet import ParquetFormat
-from pipeline.tables.path_lists import PathListFormat
-from pipeline.tables.pictures import ImageFolderFormat, PictureFormat
-from pipeline.tables.unreadable import HUDI
-from pipeline.tables.webdataset import WebDatasetFormat
+from pipeline.tables.formats.arrow import ArrowFormat, SavedDatasetFormat
+from pipeline.tables.formats.csv import CsvFormat, TsvFormat
+from pipeline.tables.formats.delta import DeltaFormat
+from pipeline.tables.formats.iceberg import IcebergFormat
+from pipeline.tables.formats.jsonl import JsonLinesFormat
+from pipeline.tables.formats.lance import LanceFormat
+from pipeline.tables.formats.parquet import ParquetFormat
+from pipeline.tables.formats.path_lists import PathListFormat
+from pipeline.tables.formats.pictures import ImageFolderFormat, PictureFormat
+from pipeline.tables.formats.unreadable import HUDI
+from pipeline.tables.formats.webdataset import WebDatasetFormat
 
 FORMATS: list[TableFormat] = [
     ParquetFormat(),

@@ -133,6 +133,11 @@ def as_text(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether values are lists of any length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Return whether values are strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
@@ -185,7 +190,7 @@ def cast(values: pa.ChunkedArray | pa.Array, field: pa.Field, file: str) -> pa.C
 
 def _has_binary(kind: pa.DataType) -> bool:
     """Return whether a column of texts is stored as binary."""
-    if pa.types.is_dictionary(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if pa.types.is_dictionary(kind) or is_list(kind):
         return _has_binary(kind.value_type)
     return is_bytes(kind) or bool(pa.types.is_binary_view(kind))
 
@@ -197,7 +202,7 @@ def _view_as_text(values: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.C
         values = values.dictionary_decode()
     if pa.types.is_dictionary(kind):
         return _view_as_text(values, kind.value_type).dictionary_encode().cast(kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         stored = values.cast(pa.list_(pa.binary()) if pa.types.is_list(kind) else pa.large_list(pa.binary()))
         texts = _view_as_text(stored.values, kind.value_type)
         # Not `from_arrays`, which takes no null lists of an array that is a slice.

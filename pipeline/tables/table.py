@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ids import ids_of
+from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
@@ -22,14 +22,14 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
-from pipeline.tables.csv import CsvFormat
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.formats.csv import CsvFormat
+from pipeline.tables.formats.pictures import ImageFolderFormat
 from pipeline.tables.hub import pinned
-from pipeline.tables.pictures import ImageFolderFormat
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,11 @@ def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> I
     for unread in table.unread(RowSet.none()):
         for rows in unread.read(plan):
             yield rows.drop_columns([UNREAD]) if UNREAD in rows.column_names else rows
+
+
+def row_id_type(schema: pa.Schema, id_column: str | None) -> pa.DataType:
+    """Return the type of the column `row_id` of a table with these columns, see `with_row_id`."""
+    return pa.int64() if id_column is None else id_type(schema.field(id_column).type)
 
 
 def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:

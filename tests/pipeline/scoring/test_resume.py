@@ -110,6 +110,24 @@ def test_the_same_job_again_and_another_input(
         run(job(table, tmp_path / "out"))
 
 
+def test_ids_are_counted_by_the_first_run_alone(
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = job(
+        write_table([{**row, "id": None if i == 1 else 7} for i, row in enumerate(scene_rows(4))]), tmp_path / "out"
+    )
+    caplog.set_level("WARNING", "pipeline")
+    for warnings in (1, 0):
+        caplog.clear()
+        assert run(config).finished_before == (not warnings)
+        found = [record.getMessage() for record in caplog.records if "input.id" in record.getMessage()]
+        line = "input.id: column 'id' is null in 1 rows and has 1 ids that stand in several rows, 3 in all: by row_id"
+        assert [text.startswith(line) for text in found] == [True] * warnings
+
+
 def test_two_runs_at_once(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
     config = job(write_table(scene_rows(6)), tmp_path / "out")
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)

@@ -243,6 +243,11 @@ def test_an_earlier_output_is_kept_unless_asked(
     assert pq.read_table(out).num_rows == 5
     second = run(job("score", table, out, output__overwrite=True))
     assert first.files != second.files
+    with pytest.raises(
+        ConfigError, match=r"output\.keep_image: true, but the results in .* were made with false; .*anew"
+    ):
+        run(job("score", table, out, output__keep_image=True))
+    assert run(job("score", table, out)).finished_before
     assert sorted(p.name for p in Path(out).iterdir()) == ["_input.json", "_summary.json", *second.files]
 
 

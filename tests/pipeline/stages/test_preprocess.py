@@ -11,7 +11,7 @@ from pipeline.common.columns import UNREAD
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
-from pipeline.tables.row_format import UNREAD_TYPE
+from pipeline.tables.formats.row_format import UNREAD_TYPE
 from tests.conftest import png
 from vilt.inference.pairs import ImageRows
 from vilt.models.vilt.preprocessor import Preprocessor

@@ -1,0 +1,196 @@
+"""CSV tables."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.tables.format import OpenOptions
+from pipeline.tables.formats import row_format
+from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
+
+LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is scanned: is it a row of its own?
+
+
+class CsvFormat(RowFormat):
+    """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for ids that are integers.
+
+    Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends. An
+    empty value is an empty string.
+    """
+
+    name = "csv"
+    extensions = (".csv", ".csv.gz")
+    delimiter = ","
+    hint = "; if its files have no header line, name their columns in input.column_names, as in [text, image]"
+
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
+        """Read the header, then parse all rows. See `RowFormat`."""
+        try:
+            return self._scan_rows(file, options)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):  # pyarrow's word for what no block holds
+                raise
+            most = f"{row_format.BLOCK_BYTES:,}"
+            raise ValueError(f"a row has more than {most} bytes, or a quote is never closed") from None
+
+    def _scan_rows(self, file: OpenFile, options: OpenOptions) -> Scan:
+        layout = self._layout(options)
+        with file() as opened:
+            names = _open(opened, pa.schema([]), layout).schema.names
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two columns are named {twice!r}")
+        schema = pa.schema([(name, pa.string()) for name in names])
+        end = self.delimiter.join(LAST_ROW for _ in names)
+        rows, last, numbers = 0, schema.empty_table(), options.id_column in names
+        with file() as opened:
+            for batch in _open(opened, schema, layout, f"\n{end}\n".encode()):
+                self._check(batch, rows, options)
+                rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+                numbers = numbers and _are_integers(batch[options.id_column])
+        if any(last[name][-1].as_py() != LAST_ROW for name in names):
+            raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
+        return Scan(_with_ids(schema, options.id_column) if numbers else schema, rows - 1)
+
+    def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
+        """Check that all files have the same columns; ids are strings if they are in one file."""
+        first = scans[0].schema
+        for path, scan in zip(paths, scans, strict=True):
+            if set(scan.schema.names) != set(first.names):
+                raise ConfigError(
+                    f"input.path: {path!r} has the columns {', '.join(scan.schema.names)}, "
+                    f"but {paths[0]!r} has {', '.join(first.names)}"
+                )
+        return next((scan.schema for scan in scans if pa.int64() not in scan.schema.types), first), {}
+
+    def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
+        """Parse block by block. See `RowFormat`."""
+        for batch in _open(file, columns, self._layout(options)):
+            yield pa.Table.from_batches([batch])
+
+    def quoted(self, options: OpenOptions) -> bool:
+        """Return whether double quotes enclose values."""
+        return options.quotes is not False
+
+    def _layout(self, options: OpenOptions) -> Layout:
+        return Layout(self.delimiter, self.quoted(options), options.column_names)
+
+    def _check(self, batch: pa.RecordBatch, first: int, options: OpenOptions) -> None:
+        """Check values while they are scanned; first: number of the first row of the batch. Raises ValueError."""
+        if first == 0 and batch.num_rows and options.column_names is not None:
+            cells = [str(column[0].as_py()).strip().lower() for column in batch.columns]
+            if cells == [name.lower() for name in options.column_names]:
+                raise ValueError("its first line names the columns: leave input.column_names out")
+
+
+class TsvFormat(CsvFormat):
+    """Values between tabs, as Conceptual Captions has them. Values are strings, as in CSV.
+
+    A header line, or the names in `input.column_names`. Double quotes are characters, unless `input.quotes` is true; a
+    file with values that begin with one is refused until `input.quotes` says which.
+    """
+
+    name = "tsv"
+    extensions = (".tsv", ".tsv.gz")
+    delimiter = "\t"
+
+    def quoted(self, options: OpenOptions) -> bool:
+        """Return whether double quotes enclose values."""
+        return options.quotes is True
+
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
+        """Parse all rows. See `CsvFormat`."""
+        try:
+            return super().scan(file, options)
+        except pa.ArrowInvalid as error:
+            if options.quotes is not None or '"' not in str(error):
+                raise
+            quotes = "if double quotes enclose values, as pandas writes them, set input.quotes=true"
+            raise ValueError(f"{first_line(error)}; {quotes}") from None
+
+    def _check(self, batch: pa.RecordBatch, first: int, options: OpenOptions) -> None:
+        super()._check(batch, first, options)
+        if options.quotes is not None:
+            return
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_string(column.type):
+                opens = pc.starts_with(column.cast(pa.binary()), '"').to_numpy(zero_copy_only=False)
+                if opens.any():
+                    raise ValueError(
+                        f"{name!r} of row {first + int(opens.argmax()) + 1:,} begins with a double quote: set "
+                        "input.quotes=true if quotes enclose values, as pandas writes them, or false if they are "
+                        "characters of the value"
+                    )
+
+
+class Layout(NamedTuple):
+    """How values stand in a file; names: the columns, None if the first line has them."""
+
+    delimiter: str
+    quoted: bool
+    names: tuple[str, ...] | None
+
+
+def _are_integers(ids: pa.Array) -> bool:
+    """Return whether all ids stand as int64 would be written; "007" does not, and an empty one is null."""
+    ids = ids.filter(pc.and_(pc.not_equal(ids, ""), pc.not_equal(ids, LAST_ROW)))
+    if not pc.all(pc.match_substring_regex(ids, "^(0|-?[1-9][0-9]{0,18})$"), min_count=0).as_py():
+        return False
+    try:
+        ids.cast(pa.int64())
+    except pa.ArrowInvalid:  # beyond 64 bits
+        return False
+    return True
+
+
+def _with_ids(schema: pa.Schema, id_column: str | None) -> pa.Schema:
+    """Return the columns with ids that are integers."""
+    return pa.schema([field.with_type(pa.int64()) if field.name == id_column else field for field in schema])
+
+
+def _open(file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"") -> pa.csv.CSVStreamingReader:
+    """Return a reader of these columns, or of all if there are none. end: bytes to read after those of the file."""
+    return pa.csv.open_csv(
+        _Blocks(file, end),
+        read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES, column_names=layout.names),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=layout.delimiter,
+            quote_char='"' if layout.quoted else False,
+            double_quote=layout.quoted,
+            newlines_in_values=layout.quoted,
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=columns, include_columns=columns.names, check_utf8=False, strings_can_be_null=False
+        ),
+    )
+
+
+class _Blocks(io.RawIOBase):
+    """A file and some bytes after it, in blocks that never end between CR and LF.
+
+    pyarrow drops an LF at the start of a block if the block before ended with CR, also within quotes.
+    """
+
+    def __init__(self, file: IO[bytes], end: bytes) -> None:
+        self.file, self.end, self.held = file, end, b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        block = self.held + self.file.read(size - len(self.held) if size > 0 else -1)
+        self.held = b""
+        if not block:
+            block, self.end = self.end[:size] if size > 0 else self.end, self.end[size:] if size > 0 else b""
+        if block.endswith(b"\r") and len(block) > 1:
+            block, self.held = block[:-1], block[-1:]
+        return block

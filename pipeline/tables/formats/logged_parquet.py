@@ -1,0 +1,170 @@
+"""Parquet files that a table's log lists.
+
+The columns, the values of partitions and the rows that were deleted are what the log says; the names of folders say
+nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.common.errors import ConfigError
+from pipeline.common.row_ranges import RowSet
+from pipeline.storage.filesystem import arrow_filesystem, in_threads
+from pipeline.tables.filter_expression import parse_filter
+from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.formats.logged_columns import Matching, as_named, stored_columns
+from pipeline.tables.formats.parquet import ParquetReader, count_passing, joined, splits_of
+from pipeline.tables.formats.parquet_footers import common_int96_unit, read_footers, schema_with_unit
+from pipeline.tables.formats.partitions import Partitions
+from pipeline.tables.schemas import as_text, conform, plain
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedFile(InputFile):
+    """A file that a log lists.
+
+    Attributes:
+        constants: (column, value) of the columns that the log knows and the file need not hold.
+        stored: (column of the table, column of the file) of all columns that the file holds; known once it is opened.
+    """
+
+    constants: tuple[tuple[str, Any], ...] = ()
+    stored: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class LoggedListing(Listing):
+    """The files of one version of a table.
+
+    Attributes:
+        schema: The table's columns.
+        matching: How they are found in the files.
+        files_first: Whether a column that a file holds counts before the log's value for it.
+    """
+
+    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    matching: Matching = field(default_factory=Matching)
+    files_first: bool = False
+
+
+@dataclass(frozen=True)
+class LoggedReader(ParquetReader):
+    """Reads row groups of the files of a log."""
+
+    matching: Matching
+    fields: pa.Schema  # the columns of the table, with the metadata that matching needs
+
+    def constants(self, file: InputFile) -> Mapping[str, Any]:
+        """Return the columns whose values the log says."""
+        return dict(_logged(file).constants)
+
+    def has_statistics(self, file: InputFile) -> bool:
+        """Return whether all columns are in the file, by the same names."""
+        same = {name for name, stored in _logged(file).stored if name == stored}
+        return set(self.fields.names) <= same | set(self.constants(file))
+
+    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
+        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
+        constants, stored = self.constants(file), dict(_logged(file).stored)
+        names = [name for name in columns.names if name in stored and name not in constants]
+        for table in joined(self.batches(file, split, [stored[name] for name in names], rows), rows):
+            out = table.select([stored[name] for name in names])
+            for index, name in enumerate(names):
+                target = self.fields.field(name).with_type(columns.field(name).type)
+                out = out.set_column(index, name, as_named(out.column(index), target, self.matching, file.name))
+            yield conform(out, columns, constants, file.name)
+
+
+class LoggedFormat(TableFormat):
+    """A format whose log lists Parquet files."""
+
+    def copy_name(self, file: InputFile) -> str:
+        """Return a name without the folders of the file, which are no columns of the table that is written."""
+        name = file.name.replace("/", "_")
+        return name if name.endswith(".parquet") else f"{name}.parquet"
+
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Read the footers of the files; there is a split for each row group."""
+        assert isinstance(listing, LoggedListing)
+        return open_logged(listing, options)
+
+
+def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
+    """Open the files of a log.
+
+    Raises:
+        ConfigError: A file is missing, damaged, or not what the log says.
+    """
+    filesystem = arrow_filesystem(listing.filesystem)
+    files = [_logged(file) for file in listing.files]
+    try:
+        footers = read_footers(files, filesystem, ())
+        unit = common_int96_unit(files, filesystem, footers)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; the log of {listing.version} lists it") from None
+    fields = pa.schema([_as_read(one, options.text_columns) for one in listing.schema])
+    seen: dict[int, tuple[tuple[str, str], ...]] = {}
+    unreadable: dict[str, str] = {}
+    opened = []
+    for file, footer in zip(files, footers, strict=True):
+        if id(footer.schema) not in seen:
+            found, faults = stored_columns(fields, schema_with_unit(footer, unit), listing.matching, file.name)
+            for name, reason in (*footer.unreadable.items(), *faults.items()):
+                if name in fields.names:
+                    unreadable.setdefault(name, reason)
+            seen[id(footer.schema)] = tuple(found.items())
+        opened.append(replace(file, stored=seen[id(footer.schema)]))
+        if listing.files_first:
+            held = dict(opened[-1].stored)
+            left = tuple((name, value) for name, value in file.constants if name not in held)
+            opened[-1] = replace(opened[-1], constants=left)
+    schema = pa.schema([one.remove_metadata() for one in fields if one.name not in unreadable])
+    condition = None if options.filter is None else parse_filter(options.filter, schema)
+    reader = LoggedReader(filesystem, Partitions(pa.schema([])), unit, listing.matching, fields)
+
+    def splits(number: int) -> OpenedFile:
+        file = opened[number]
+        found = splits_of(footers[number].groups)
+        if condition is not None:
+            found = count_passing(file, found, reader, schema, condition)
+        elif file.deleted:
+            found = [_live(file, split) for split in found]
+        return OpenedFile(file, found)
+
+    return OpenedTable(list(in_threads(splits, range(len(files)))), schema, reader, condition, unreadable)
+
+
+def without_rows(file: LoggedFile, deleted: RowSet) -> LoggedFile:
+    """Return a file without the rows that its log has deleted: another version of the file."""
+    if not len(deleted):
+        return file
+    encoded = deleted.encode()
+    mark = hashlib.sha256(encoded.encode()).hexdigest()[:16]
+    return replace(file, etag=f"{file.etag} {mark}", deleted=encoded)
+
+
+def sorted_by_name(files: Sequence[LoggedFile]) -> list[LoggedFile]:
+    """Return the files of a log in the order in which they are numbered."""
+    return sorted(files, key=lambda file: file.name)
+
+
+def _live(file: InputFile, split: Split) -> Split:
+    """Return a split with the number of its rows that were not deleted."""
+    deleted = file.deleted_rows.between(split.first_row, split.first_row + split.all_rows)
+    return replace(split, rows=split.all_rows - len(deleted))
+
+
+def _as_read(column: pa.Field, texts: Sequence[str]) -> pa.Field:
+    kind = plain(column.type)
+    return pa.field(column.name, as_text(kind) if column.name in texts else kind, True, column.metadata)
+
+
+def _logged(file: InputFile) -> LoggedFile:
+    assert isinstance(file, LoggedFile)
+    return file

@@ -1,0 +1,204 @@
+"""What the footers of Parquet files say, and in which types the files are read together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.tables.format import InputFile
+from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
+from pipeline.tables.listed import asked_again
+from pipeline.tables.schemas import as_text, is_convertible, levels, plain
+
+MAX_LEVELS = 50  # Arrow's IPC carries columns of 64
+
+
+class RowGroup(NamedTuple):
+    """A row group: its number in the file, its rows, its bytes."""
+
+    number: int
+    rows: int
+    size: int
+
+
+class Footer(NamedTuple):
+    """What the footer of a file says.
+
+    Attributes:
+        schema: The columns, of the types as which they are read.
+        groups: The row groups.
+        int96: The paths of the columns of times that are stored as INT96.
+        unreadable: Columns of types that cannot be converted -> why.
+        metadata: Keys and values that other programs have written.
+    """
+
+    schema: pa.Schema
+    groups: list[RowGroup]
+    int96: tuple[str, ...]
+    unreadable: dict[str, str]
+    metadata: dict[str, str]
+
+
+def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
+    """Read the footer of each file.
+
+    Args:
+        files: The files.
+        filesystem: Where they are.
+        texts: Columns that hold texts, and may be stored as binary.
+
+    Raises:
+        ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
+    """
+    schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
+    known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+    footers = []
+    for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
+        metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
+        key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
+        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
+    return footers
+
+
+def shared_metadata(footers: list[Footer]) -> dict[str, str]:
+    """Return the keys and values that all files share."""
+    distinct = list({id(footer.metadata): footer.metadata for footer in footers}.values())
+    first, *others = distinct or [{}]
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+
+
+def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
+    """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
+    stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
+    times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
+    for file, found in zip(stored, times, strict=True):
+        refuse_unless_one_unit(file.path, found)
+    far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
+    fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
+    if far and fine:
+        raise ConfigError(
+            f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "
+            "microseconds: no type holds both; write them as microseconds"
+        )
+    return "us" if far else "ns"
+
+
+def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
+    """Return the schema of a file when its INT96 times are read in a unit."""
+    if unit == "ns" or not footer.int96:
+        return footer.schema
+    tops = {path.partition(".")[0] for path in footer.int96}
+    return pa.schema([f.with_type(_in_unit(f.type, unit)) if f.name in tops else f for f in footer.schema])
+
+
+def columns_outside(
+    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+) -> dict[str, str]:
+    """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
+
+    Args:
+        files: The files.
+        filesystem: Where they are.
+        schemas: The schema of each file.
+        schema: The schema of the whole table.
+
+    Returns:
+        Column -> the file and the values that do not fit.
+    """
+    unreadable: dict[str, str] = {}
+    for file, found in zip(files, schemas, strict=True):
+        suspects = [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
+        if suspects:
+            metadata = pq.read_metadata(file.path, filesystem=filesystem)
+            for field in suspects:
+                target = schema.field(field.name).type
+                if values := outside(metadata, field, target):
+                    reason = f"it is {field.type} in {file.path!r} ({values}) and in other files {target}, which does "
+                    unreadable.setdefault(field.name, f"{reason}not hold these values")
+    return unreadable
+
+
+def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
+    try:
+        fragment = asked_again(lambda: _complete(path, filesystem), path)
+        metadata = _metadata(fragment.metadata.metadata or {})
+        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
+        schema = fragment.physical_schema.remove_metadata()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {first_line(error)}") from None
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
+    if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
+        schema = _with_uuids(schema, fragment.metadata.schema)
+    odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
+    odd |= {
+        f.name: f"it has more than {MAX_LEVELS} lists and structs within each other in {path!r}"
+        for f in schema
+        if levels(f.type) > MAX_LEVELS
+    }
+    fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
+    schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
+    has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
+    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd, metadata)
+
+
+def _with_uuids(schema: pa.Schema, stored: pq.ParquetSchema) -> pa.Schema:
+    """Return the schema with the type of UUIDs, which files that pyarrow did not write name in their own terms."""
+    if not hasattr(pa, "uuid"):  # before pyarrow 18
+        return schema
+    leaves = map(stored.column, range(len(stored)))
+    uuids = {leaf.path for leaf in leaves if leaf.logical_type.type == "UUID"}
+    return pa.schema([field.with_type(pa.uuid()) if field.name in uuids else field for field in schema])
+
+
+def _metadata(values: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return what other programs say in a footer, without what is of its file alone: pandas' numbers of rows."""
+    out = {}
+    for key, value in values.items():
+        if key == b"ARROW:schema" or key.startswith(b"vilt."):
+            continue
+        try:
+            name, text = key.decode(), value.decode()
+            out[name] = _without_row_numbers(text) if name == "pandas" else text
+        except ValueError:  # not text, or not the JSON that pandas writes
+            continue
+    return out
+
+
+def _without_row_numbers(text: str) -> str:
+    """Return pandas' description of a table without an index that counts rows: results have other rows."""
+    values = json.loads(text)
+    if isinstance(values, dict) and isinstance(values.get("index_columns"), list):
+        values["index_columns"] = [one for one in values["index_columns"] if isinstance(one, str)]
+    return json.dumps(values)
+
+
+def _complete(path: str, filesystem: pa.fs.FileSystem) -> ds.ParquetFileFragment:
+    """Read the footer of a file."""
+    fragment = ds.ParquetFileFormat().make_fragment(path, filesystem)
+    fragment.ensure_complete_metadata()
+    return fragment
+
+
+def _in_unit(kind: pa.DataType, unit: str) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp(unit, kind.tz)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_unit(field.type, unit)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_in_unit(kind.key_type, unit), _in_unit(kind.item_type, unit))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_in_unit(kind.value_type, unit))
+    return pa.list_(_in_unit(kind.value_type, unit)) if pa.types.is_list(kind) else kind

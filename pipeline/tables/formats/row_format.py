@@ -1,0 +1,118 @@
+"""Formats whose rows stand one after the other: CSV, JSON lines, tars.
+
+Such files do not tell how many rows they hold, and their types are only known when all of them were seen. So each is
+read twice: scanned before anything starts, with the same parser as later, so that the count is exact and a damaged
+file is named before any work is done.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+import pyarrow as pa
+from fsspec import AbstractFileSystem
+
+from pipeline.common.columns import UNREAD
+from pipeline.common.error_codes import Failure
+from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import PARSER_ERRORS, parser_fault
+from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.tables.format import (
+    InputFile,
+    Listing,
+    OpenedFile,
+    OpenedTable,
+    OpenOptions,
+    Split,
+    TableFormat,
+    select_read,
+)
+from pipeline.tables.formats.json_types import JsonColumns
+from pipeline.tables.listed import asked_again
+
+BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
+SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
+UNREAD_TYPE = pa.struct([("reason", pa.string()), ("detail", pa.string())])
+OpenFile = Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was seen of one file: its columns, how many rows it has, and, of JSON, what values the columns hold."""
+
+    schema: pa.Schema
+    rows: int
+    json: JsonColumns | None = None
+
+
+class RowFormat(TableFormat):
+    """A format whose files are read from front to end."""
+
+    @abstractmethod
+    def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
+        """Read one file to its end.
+
+        Raises:
+            ValueError: The file is damaged; the message need not name it. Errors of pyarrow mean the same.
+        """
+
+    @abstractmethod
+    def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
+        """Yield all rows of one file, in order, with at least these columns, null if the file lacks them.
+
+        Rows that are not read have a reason in the column `__unread`, see `unread_row`; other tables lack it.
+        """
+
+    @abstractmethod
+    def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
+        """Return the columns of all files, and those that cannot be read, with the reason. Raises ConfigError."""
+
+    def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
+        """Scan all files."""
+        if options.filter is not None:
+            raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is {self.name}")
+        files, filesystem = listing.files, listing.filesystem
+        scans = list(in_threads(lambda file: self._scan(file.path, filesystem, options), files))
+        schema, unreadable = self.unify([file.path for file in files], scans)
+        opened = [
+            OpenedFile(file, [Split(0, scan.rows, scan.rows, file.size)])
+            for file, scan in zip(files, scans, strict=True)
+        ]
+        return OpenedTable(opened, schema, RowReader(filesystem, self, options), unreadable=unreadable)
+
+    def _scan(self, path: str, filesystem: AbstractFileSystem, options: OpenOptions) -> Scan:
+        def file() -> IO[bytes]:
+            opened: IO[bytes] = filesystem.open(path, "rb", block_size=SCAN_BYTES, compression="infer")
+            return opened
+
+        try:
+            return asked_again(lambda: self.scan(file, options), path)
+        except PARSER_ERRORS as error:
+            raise ConfigError(f"input.path: {path!r} is damaged or no such table: {parser_fault(error)}") from None
+        except STORAGE_ERRORS as error:
+            raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads whole files of rows; how many rows it holds at a time the format decides."""
+
+    filesystem: AbstractFileSystem
+    format: RowFormat
+    options: OpenOptions
+
+    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
+        """Yield all rows of a file. See `pipeline.tables.format.TableReader`."""
+        del split, rows
+        with self.filesystem.open(file.path, "rb", compression="infer") as opened:
+            for table in self.format.parse(opened, columns, self.options):
+                yield select_read(table, columns.names)
+
+
+def unread_row(columns: pa.Schema, failure: Failure) -> pa.Table:
+    """Return a row of nulls, with the reason why it is not read in the column `__unread`."""
+    nulls = {column.name: pa.nulls(1, column.type) for column in columns}
+    return pa.table({**nulls, UNREAD: pa.array([failure._asdict()], UNREAD_TYPE)})

@@ -1,0 +1,88 @@
+"""Arrow files, and folders that `datasets.save_to_disk` wrote (see tests/foreign/files)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+import s3fs
+
+from pipeline import ConfigError
+from pipeline.tables.table import open_table
+from tests.pipeline.tables.reading import config, rows_of
+
+FILES = Path(__file__).parents[3] / "foreign" / "files"
+
+
+def refusal(path: object, **keys: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        rows_of(config(path, **keys))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write_stream(path: Path, table: pa.Table, rows: int = 100) -> None:
+    with pa.ipc.new_stream(path, table.schema) as out:
+        out.write_table(table, max_chunksize=rows)
+
+
+def texts_of(path: object, **keys: Any) -> list[str]:
+    return [row["text"] for row in rows_of(config(path, **keys))]
+
+
+def test_saved_datasets(tmp_path: Path) -> None:
+    rows = rows_of(config(FILES / "datasets_saved"))
+    assert [row["text"] for row in rows] == list("abcde")
+    assert [row["label"] for row in rows] == [0, 1, 0, 1, 1]
+    assert all(row["image"]["bytes"].startswith(b"\x89PNG") for row in rows)
+    table = open_table(config(FILES / "datasets_saved"))
+    assert [opened.name for opened in table.files] == [f"data-0000{n}-of-00002.arrow" for n in range(2)]
+    shutil.copytree(FILES / "datasets_saved", tmp_path / "t")
+    write_stream(tmp_path / "t" / "cache-1234.arrow", pa.table({"image": ["x"], "text": ["old"]}))
+    assert texts_of(tmp_path / "t") == list("abcde"), "caches of map and filter are not the dataset"
+    (tmp_path / "t" / "data-00001-of-00002.arrow").unlink()
+    assert "lists a file that is not there" in refusal(tmp_path / "t")
+
+
+def test_splits(tmp_path: Path) -> None:
+    folder = FILES / "datasets_splits"
+    assert f"is a DatasetDict; name one of its splits: {folder}/train or {folder}/test" in refusal(folder)
+    assert texts_of(folder / "train") == ["e", "a", "b"]
+    shutil.copytree(folder / "test", tmp_path / "t")
+    state = json.loads((tmp_path / "t" / "state.json").read_text())
+    (tmp_path / "t" / "state.json").write_text(json.dumps({**state, "_indices_data_files": [{"filename": "i.arrow"}]}))
+    assert "has a list of indices, which older releases of datasets wrote" in refusal(tmp_path / "t")
+    (tmp_path / "t" / "state.json").write_text(json.dumps({**state, "_data_files": []}))
+    assert "lists no files; datasets.save_to_disk writes some" in refusal(tmp_path / "t")
+
+
+def test_streams_and_files(tmp_path: Path) -> None:
+    table = pa.table({"image": [str(n) for n in range(9)], "text": pa.array(list("abcdefghi"), pa.string_view())})
+    write_stream(tmp_path / "a.arrow", table, rows=4)
+    pa.feather.write_feather(
+        table.cast(pa.schema([("image", pa.string()), ("text", pa.string())])), str(tmp_path / "b.feather")
+    )
+    assert texts_of(tmp_path) == list("abcdefghi") * 2
+    assert "has no state.json that lists Arrow files" in refusal(tmp_path, format="datasets")
+    whole = (tmp_path / "a.arrow").read_bytes()
+    for end in (len(whole) - 8, len(whole) - 100, 50):
+        (tmp_path / "a.arrow").write_bytes(whole[:end])
+        assert "a.arrow' is damaged or no such table" in refusal(tmp_path)
+
+
+def test_a_state_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({"image": "a.png", "text": "a"}))
+    assert texts_of(tmp_path) == ["a"]
+
+
+def test_on_s3(s3_server: str) -> None:
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("tables-arrow")
+    s3.put(f"{FILES}/datasets_saved/", "tables-arrow/t/", recursive=True)
+    assert texts_of("s3://tables-arrow/t") == list("abcde")

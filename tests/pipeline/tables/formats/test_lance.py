@@ -1,0 +1,103 @@
+"""Lance datasets as input, as pylance writes them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import lance
+import pyarrow as pa
+import pytest
+import s3fs
+
+from pipeline import ConfigError
+from pipeline.common.row_ranges import row_key
+from pipeline.tables.lookup import read_rows
+from pipeline.tables.table import open_table
+from tests.pipeline.tables.reading import config, rows_of
+
+
+def some(*numbers: int, **columns: Any) -> pa.Table:
+    texts = [str(number) for number in numbers]
+    return pa.table({"image": [f"{text}.png" for text in texts], "text": texts, **columns})
+
+
+def texts_of(path: object, **keys: Any) -> list[str]:
+    return [row["text"] for row in rows_of(config(path, **keys))]
+
+
+def refusal(path: object, **keys: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        rows_of(config(path, **keys))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_versions(tmp_path: Path) -> None:
+    path = str(tmp_path / "t.lance")
+    lance.write_dataset(some(0, 1), path)
+    lance.write_dataset(some(2), path, mode="append")
+    data = lance.write_dataset(some(3), path, mode="overwrite")
+    data.tags.create("good", 1)
+    assert texts_of(path) == ["3"]
+    assert texts_of(path, version=2) == ["0", "1", "2"]
+    assert texts_of(path, version="good") == ["0", "1"]
+    assert open_table(config(path, version="good")).version == "version 1"
+    first = datetime.fromtimestamp(data.versions()[0]["timestamp"].timestamp(), timezone.utc)
+    assert texts_of(path, timestamp=first.isoformat()) == ["0", "1"]
+    assert "is before the first version" in refusal(path, timestamp=(first - timedelta(seconds=1)).isoformat())
+    assert "cannot read the Lance dataset" in refusal(path, version=9)
+    assert "input.filter: is for Parquet tables" in refusal(path, filter="text = '1'")
+    assert "is within" in refusal(f"{path}/data")
+
+
+def test_deleted_rows_leave_the_ids_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.tables.formats.lance.SPLIT_ROWS", 7)
+    path = str(tmp_path / "t.lance")
+    lance.write_dataset(some(*range(30)), path, max_rows_per_file=20)
+    before = {row["text"]: row["row_hash"] for row in rows_of(config(path))}
+    old = open_table(config(path))
+    assert [len(opened.splits) for opened in old.files] == [3, 2]
+    gone = [0, 3, 4, *range(7, 15), 19, 29]
+    lance.dataset(path).delete(f"text IN ({', '.join(repr(str(n)) for n in gone)})")
+    after = {row["text"]: row["row_hash"] for row in rows_of(config(path))}
+    assert after == {text: hashed for text, hashed in before.items() if int(text) not in gone}
+    now = open_table(config(path))
+    assert (now.rows, now.fingerprint != old.fingerprint) == (17, True)
+    assert read_rows(now, [row_key(0, 18), row_key(1, 0)], ["text"]) == {
+        row_key(0, 18): {"text": "18"},
+        row_key(1, 0): {"text": "20"},
+    }
+
+
+def test_columns_that_changed(tmp_path: Path) -> None:
+    path = str(tmp_path / "t.lance")
+    data = lance.write_dataset(some(0, 1, n=[1, 2]), path)
+    data.add_columns({"m": "n * 2"})
+    data.alter_columns({"path": "n", "name": "renamed"})
+    rows = rows_of(config(path))
+    assert [(row["renamed"], row["m"]) for row in rows] == [(1, 2), (2, 4)]
+    lance.write_dataset(some(2, renamed=[3]), path, mode="append")
+    assert [row["m"] for row in rows_of(config(path))] == [2, 4, None]
+
+
+def test_blobs_are_refused(tmp_path: Path) -> None:
+    blob = pa.field("blob", pa.large_binary(), metadata={"lance-encoding:blob": "true"})
+    schema = pa.schema([("image", pa.string()), ("text", pa.string()), blob])
+    lance.write_dataset(pa.table([["a"], ["b"], [b"x"]], schema), str(tmp_path / "t"), data_storage_version="2.0")
+    assert "column 'blob' cannot be read: it is a column of blobs" in refusal(tmp_path / "t")
+    assert texts_of(tmp_path / "t", columns=["text"]) == ["b"]
+
+
+def test_shallow_clones_are_refused(tmp_path: Path) -> None:
+    data = lance.write_dataset(some(0), str(tmp_path / "t"))
+    data.shallow_clone(str(tmp_path / "clone"), 1)
+    assert "has fragments of another dataset: shallow clones are not read" in refusal(tmp_path / "clone")
+
+
+def test_on_s3(s3_server: str) -> None:
+    s3fs.S3FileSystem().mkdir("tables-lance")
+    options = {"aws_endpoint": s3_server, "allow_http": "true"}
+    lance.write_dataset(some(0, 1), "s3://tables-lance/t", storage_options=options)
+    assert texts_of("s3://tables-lance/t") == ["0", "1"]

@@ -1,0 +1,139 @@
+"""Tables of every format: the same rows, ids that stay, counts that are exact, and damaged files named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import ConfigError, JobConfig, run
+from pipeline.tables.table import open_table
+from tests.pipeline.tables.reading import (
+    ROWS,
+    WRITERS,
+    Rows,
+    config,
+    rows_of,
+    write_csv,
+    write_tar,
+)
+
+
+@pytest.mark.parametrize("end", list(WRITERS))
+def test_rows_and_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    (tmp_path / "a").mkdir()
+    for i in range(3):
+        WRITERS[end](tmp_path / "a" / f"{i}{end}", ROWS[i * 8 : i * 8 + 8])
+    job = config(tmp_path / "a")
+    table = open_table(job)
+    assert (table.rows, table.base) == (23, str(tmp_path / "a"))
+    rows = rows_of(job)
+    given = {str(row["n"]): row for row in ROWS}
+    assert {row["image"] for row in rows} == {row["image"] for row in ROWS}
+    assert all(row["text"] == given[str(row["n"])]["text"] for row in rows)
+    ids = {str(row["n"]): row["row_hash"] for row in rows}
+    assert len(set(ids.values())) == 23
+    monkeypatch.setattr("pipeline.tables.formats.row_format.BLOCK_BYTES", 300)  # several blocks a file
+    narrow = config(tmp_path / "a", columns=["n"])
+    again = rows_of(narrow)
+    assert {str(row["n"]): row["row_hash"] for row in again} == ids
+    assert set(again[0]) == {"n", "image", "text", "row_hash"}
+
+
+def test_ids_of_text_files_do_not_depend_on_where_the_table_is(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_csv(tmp_path / folder / "x.csv", ROWS)
+    a, b = (rows_of(job) for job in (config(tmp_path / "a"), config(tmp_path / "b")))
+    assert {row["row_hash"] for row in a} == {row["row_hash"] for row in b}
+
+
+def tar_members(row: dict[str, Any]) -> dict[str, bytes]:
+    return {"jpg": row["image"], "txt": row["caption"].encode(), "json": json.dumps({"source": row["source"]}).encode()}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("end", [".csv", ".jsonl", ".tar"])
+def test_a_job(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], end: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    assert s3_server
+    monkeypatch.setattr("pipeline.tables.formats.row_format.SCAN_BYTES", 4096)
+    s3 = s3fs.S3FileSystem()
+    bucket = f"formats{end.replace('.', '-')}"
+    s3.mkdir(bucket)
+    rows = scene_rows(20)
+    if end == ".tar":
+        members = {f"{i:05d}.{kind}": value for i, row in enumerate(rows) for kind, value in tar_members(row).items()}
+        write_tar(tmp_path / "t.tar", members)
+    else:
+        for i, row in enumerate(rows):
+            s3.pipe_file(f"{bucket}/t/pictures/{i}.img", row.pop("image"))
+            row.update(image=f"pictures/{i}.img", text=row["caption"])
+        WRITERS[end](tmp_path / f"t{end}", rows)
+    s3.put(str(tmp_path / f"t{end}"), f"{bucket}/t/t{end}")
+    values = {"input": {"path": f"s3://{bucket}/t"}, "output": {"path": str(tmp_path / "out")}}
+    summary = run(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
+    assert (summary.rows_in, summary.scored, summary.rejected) == (20, 20, {})
+    out = pq.read_table(tmp_path / "out").to_pylist()
+    assert {row["text"] for row in out} == {row["caption"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.parquet", b"PAR1 no", r"x\.parquet' is not Parquet, or is cut off"),
+        ("x.csv", b"", r"x\.csv' is damaged or no such table: Empty CSV file"),
+        ("x.csv", b"image,text\na,b\nc\n", r"x\.csv' is damaged .* Expected 2 columns, got 1: c"),
+        ("x.csv", b"image,text,text\na,b,c\n", r"x\.csv' is damaged .* two columns are named 'text'"),
+        ("x.csv.gz", gzip.compress(b"image,text\n" + b"a,b\n" * 9999, mtime=0)[:-9], r"x\.csv\.gz' is damaged"),
+        ("x.csv.gz", b"image,text\na,b\n", r"x\.csv\.gz'"),
+        (
+            "x.jsonl",
+            b'{"image": "a", "text": "b"}\n{"image":',
+            r"x\.jsonl' is damaged .* line 2, column 10: Expecting value",
+        ),
+        (
+            "x.jsonl",
+            b'{"text": "b"}\n{"text": 5}',
+            r"column 'text' cannot be read: '.*x\.jsonl', line 2: a number here and a string before; to run without it",
+        ),
+        ("x.json", b'[{"image": "a", "text": "b"}]', r"x\.json' is damaged .* a JSON list; JSON lines are one object"),
+        ("x.tar", b"", r"x\.tar' is damaged .* empty file"),
+        ("x.tar", b"no tar" * 999, r"x\.tar' is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=message) as caught:
+        open_table(config(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", [".csv", ".parquet", ".jsonl"])
+def test_files_with_different_columns(tmp_path: Path, end: str) -> None:
+    base = {"image": "a.png", "text": "a"}
+    WRITERS[end](tmp_path / f"1{end}", [{**base, "n": 1}])
+    WRITERS[end](tmp_path / f"2{end}", [base])
+    if end == ".csv":
+        with pytest.raises(
+            ConfigError, match=r"2\.csv' has the columns image, text, but '.*1\.csv' has image, text, n"
+        ):
+            open_table(config(tmp_path))
+        return
+    job = config(tmp_path)
+    assert sorted(row["n"] or 0 for row in rows_of(job)) == [0, 1]
+    WRITERS[end](tmp_path / f"2{end}", [{**base, "n": 2.5}])
+    assert sorted(row["n"] for row in rows_of(job)) == [1.0, 2.5]
+    WRITERS[end](tmp_path / f"3{end}", [{**base, "n": "x"}])
+    how = "a string here and a number before" if end == ".jsonl" else "and double in other files"
+    with pytest.raises(ConfigError, match=rf"column 'n' .*3\{end}'.* {how}"):
+        open_table(job)
+    assert open_table(config(tmp_path, columns=["text"])).rows == 3, "a job that does not carry it"
