@@ -16,8 +16,8 @@ from tests.fuzz.targets import TARGETS
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", len(TARGETS))) / len(TARGETS)
 SEED = os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(int(time.time())))
-# What comes of the good inputs; `read` of those that are not here. The text of a config is no tokenizer, and a file of a
-# checkpoint is none of its other files.
+# What comes of the good inputs; `read` of those that are not here. The text of a config is no tokenizer, and
+# each file of a checkpoint is tried in place of the others, too.
 GOOD = {
     "images": {"picture"},
     "config": {"read, refused"},
