@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import logging
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -39,6 +41,18 @@ class Section(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(f"{source}: {_one_line(cls, error)}") from None
+
+    def sha256_without(self, exclude: Mapping[str, Any]) -> str:
+        """Return a hash of the values that are set to other than their defaults.
+
+        So a job stays the same one when a release adds a key. A release that changes a default gives other results for
+        the same hash, and raises `RESULTS_VERSION` in `pipeline.results.written_values`.
+
+        Args:
+            exclude: Keys that do not count, as pydantic's `model_dump` takes them.
+        """
+        dumped = self.model_dump(exclude=dict(exclude), exclude_defaults=True)
+        return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
 
 
 def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:

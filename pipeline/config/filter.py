@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.config.base import Section, read_values
-from pipeline.config.input import InputConfig
+from pipeline.config.input import NOT_HASHED, InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.resources import RayConfig
 from pipeline.config.storage import StorageConfig
@@ -135,8 +133,8 @@ class FilterConfig(Section):
     @property
     def sha256(self) -> str:
         """A hash of every key that can change which rows are kept; the keys of `run` have a hash of their own."""
-        dumped = {**self.model_dump(include={"scores", "keep"}), "input": self.input.hashed()}
-        return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+        free = dict.fromkeys(("run", "allow_changed", "output", "storage", "ray"), True)
+        return self.sha256_without({**free, "input": NOT_HASHED})
 
     @classmethod
     def load(cls, path: str, overrides: Sequence[str] = ()) -> FilterConfig:

@@ -34,12 +34,7 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-LATER_KEYS = {
-    "files",
-    "fixed_text",
-    "column_names",
-    "quotes",
-}  # of the section `input`: not in the hashes of earlier releases
+NOT_HASHED = {"version", "timestamp"}  # which version of a table is read, its fingerprint says
 
 
 class InputConfig(Section):
@@ -169,15 +164,6 @@ class InputConfig(Section):
     def as_of(self) -> datetime | None:
         """The time of `timestamp`."""
         return None if self.timestamp is None else datetime.fromisoformat(self.timestamp)
-
-    def hashed(self) -> dict[str, Any]:
-        """Return the keys and values that can change a result.
-
-        Which version of a table is read is not among them: the table's fingerprint says that. Keys that came later
-        count only if they are set, so that jobs of earlier releases stay the same ones.
-        """
-        dumped = self.model_dump(exclude={"version", "timestamp"})
-        return {key: value for key, value in dumped.items() if value is not None or key not in LATER_KEYS}
 
     @model_validator(mode="after")
     def _paths_are_usable(self) -> Self:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,7 +11,7 @@ from typing_extensions import Self
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
-from pipeline.config.input import InputConfig, TextsConfig
+from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
@@ -146,11 +144,8 @@ class JobConfig(Section):
     @property
     def sha256(self) -> str:
         """A hash of every key that can change a result; where a job runs and how it is batched cannot."""
-        free = {"output", "max_error_rate", "actors", "batch", "storage", "ray"}
-        dumped = {**self.model_dump(exclude=free), "input": self.input.hashed()}
-        if self.decode == "exact":  # a key that came later: jobs of before it stay the same ones
-            del dumped["decode"]
-        return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+        free = dict.fromkeys(("output", "max_error_rate", "actors", "batch", "storage", "ray"), True)
+        return self.sha256_without({**free, "input": NOT_HASHED})
 
     @classmethod
     def load(cls, task: Task | None, path: str, overrides: Sequence[str] = ()) -> JobConfig:

@@ -113,7 +113,7 @@ def test_files_that_are_no_config(tmp_path: Path, content: str | None, message: 
 
 def test_the_hash_is_of_what_changes_results(file: str) -> None:
     first = JobConfig.load("score", file).sha256
-    for free in ("output.path=elsewhere", "actors.count=3", "batch.tokens=4096"):
+    for free in ("output.path=elsewhere", "actors.count=3", "batch.tokens=4096", "input.version=3", "decode=exact"):
         assert JobConfig.load("score", file, [free]).sha256 == first
-    for bound in ("model=other", "precision=float32", "input.text=t", "limits.image_bytes=7"):
+    for bound in ("model=other", "precision=float32", "input.text=t", "limits.image_bytes=7", "decode=fast"):
         assert JobConfig.load("score", file, [bound]).sha256 != first
