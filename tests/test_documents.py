@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs.commands import reindex
 from pipeline import JobConfig
 from pipeline.common.error_codes import REASONS
 from pipeline.common.tasks import TASKS, Task, added_columns
+from pipeline.config.evaluate import EvaluateConfig, VqaConfig
 from pipeline.config.filter import FilterConfig, KeepConfig
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +57,28 @@ def test_the_filter_config_is_valid_with_every_line_uncommented() -> None:
         FilterConfig.checked({key: value for key, value in values.items() if key != other})
     assert set(values) == set(FilterConfig.model_fields)
     assert set(values["keep"]) == set(KeepConfig.model_fields)
+
+
+def test_the_reindex_config_is_valid_with_every_line_uncommented(tmp_path: Path) -> None:
+    text = (ROOT / "configs" / "reindex.yaml").read_text()
+    (tmp_path / "all.yaml").write_text(re.sub(r"^(\s*)# (\w+: )", r"\1\2", text, flags=re.MULTILINE))
+    assert reindex.load(str(ROOT / "configs" / "reindex.yaml"), ()).output.format == "delta"
+    config = reindex.load(str(tmp_path / "all.yaml"), ())
+    assert (config.output.retention_days, config.output.retry_errors, config.input.id) == (30, 10, "id")
+
+
+def test_the_evaluation_config_is_valid_with_every_line_uncommented() -> None:
+    path = ROOT / "configs" / "evaluate.yaml"
+    assert EvaluateConfig.load(str(path)).vqa
+    lines = re.sub(r"^(\s*)# (\w+: )", r"\1\2", path.read_text().split("\n\n", 1)[1], flags=re.MULTILINE)
+    values = yaml.safe_load(lines)
+    for other in ("model", "results"):
+        sections = {
+            name: {key: value for key, value in values[name].items() if key != other}
+            for name in ("retrieval", "vqa", "nlvr2")
+        }
+        EvaluateConfig.checked({**values, **sections})
+    assert set(values["vqa"]) == set(VqaConfig.model_fields)
 
 
 def test_the_config_of_tables_is_valid_with_each_of_its_paths() -> None:

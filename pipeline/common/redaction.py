@@ -34,7 +34,9 @@ _SECRET = (
     r"token|accessid)[\w.\-]{0,64}"
 )
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
-_ASSIGNED = re.compile(rf"((?<![\w.\-])({_SECRET})(?:=|%(?:25)*3d))[^&;\s'\"<>,]+", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"((?<![\w.\-])({_SECRET})(?:=|%(?:25)*3d))([^&;\s'\"<>,]+)", re.IGNORECASE)
+# What our own messages have there: advice, as "storage.secret={env: NAME}", which says nothing if it is hidden.
+_ADVICE = re.compile(r"value|true|false|\{(?:env|file):", re.IGNORECASE)
 _HARMLESS = re.compile(r"\d{1,12}|[\d.,:x\-]{1,24}|\d{8}T\d{6}Z|[A-Za-z]{1,16}")
 _KNOWN = frozenset(  # of signed URLs: how and until when, not by whom
     {"x-amz-algorithm", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-goog-algorithm", "x-goog-date"}
@@ -144,8 +146,9 @@ def _redact(text: str, to_the_end: bool) -> str:
 
 
 def _hidden_assignment(found: re.Match[str]) -> str:
-    """Return `name=***`, unless the name is known to be harmless."""
-    return found[0] if found[2].lower() in _KNOWN else f"{found[1]}{HIDDEN}"
+    """Return `name=***`, unless the name is known to be harmless, or the value is none that anybody keeps secret."""
+    harmless = found[2].lower() in _KNOWN or _ADVICE.fullmatch(found[3])
+    return found[0] if harmless else f"{found[1]}{HIDDEN}"
 
 
 def _split_user(rest: str, scheme: str) -> tuple[str, str]:

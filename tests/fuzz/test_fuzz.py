@@ -16,6 +16,14 @@ from tests.fuzz.targets import TARGETS
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", len(TARGETS))) / len(TARGETS)
 SEED = os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(int(time.time())))
+# What comes of the good inputs; `read` of those that are not here. The text of a config is no tokenizer, and
+# each file of a checkpoint is tried in place of the others, too.
+GOOD = {
+    "images": {"picture"},
+    "config": {"read, refused"},
+    "checkpoints": {"read, refused", "refused"},
+    "uris": {"uri", "image", "uri_not_allowed"},
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -28,4 +36,6 @@ def test_target(name: str, tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     outcomes = found["outcomes"]
     print(f"\n{name}: {sum(outcomes.values()):,} inputs, {found}")
+    good = {outcome.removeprefix("good: ") for outcome in outcomes if outcome.startswith("good: ")}
+    assert good == GOOD.get(name, {"read"})
     assert any(not outcome.startswith("good: ") for outcome in outcomes), "nothing was tried"

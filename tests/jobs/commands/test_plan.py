@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline import JobConfig
-from pipeline.planning.plan import PlanRequest, make_plan
+from pipeline.planning.plan import Plan, PlanRequest, make_plan
 from tests.conftest import png
 from vilt import Predictor
 
@@ -28,31 +29,51 @@ def vilt_plan(*words: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.fixture
-def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Callable[..., str]) -> str:
-    """60 scenes, six of them broken."""
-    rows = scene_rows(60)
+@pytest.fixture(scope="module")
+def job_file(tmp_path_factory: pytest.TempPathFactory, scene_rows: Callable[[int], list[dict[str, Any]]]) -> str:
+    """60 scenes in `table` beside the file, six of them broken. Tests only read them."""
+    folder, rows = tmp_path_factory.mktemp("plan"), scene_rows(60)
     for row in rows[:4]:
         row["image"] = b"<html>"
     rows[4]["image"] = png(900, 30)
     rows[5]["caption"] = None
+    (folder / "table").mkdir()
+    for i in range(3):
+        pq.write_table(pa.Table.from_pylist(rows[20 * i : 20 * i + 20]), folder / "table" / f"{i:03d}.parquet")
     values = {
-        "input": {"path": write_table(rows, files=3), "text": "caption"},
+        "input": {"path": str(folder / "table"), "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": str(tmp_path / "out")},
+        "output": {"path": str(folder / "out")},
         "precision": "float32",
     }
-    path = tmp_path / "job.yaml"
+    path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(values))
     return str(path)
 
 
-def test_all_rows_of_a_small_table(tmp_path: Path, job_file: str) -> None:
-    config = JobConfig.load("score", job_file)
-    trial = make_plan(config, PlanRequest(actors=4, cores_per_actor=4)).trial
+@pytest.fixture(scope="module")
+def planned(ray_cluster: None, job_file: str) -> tuple[Plan, str]:
+    """The plan of all rows for machines elsewhere, and what `vilt plan` prints of it."""
+    del ray_cluster
+    plans: list[Plan] = []
+
+    def kept(config: JobConfig, request: PlanRequest) -> Plan:
+        plans.append(make_plan(config, request))
+        return plans[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.commands.plan.make_plan", kept)
+        code, text = vilt_plan(job_file, "--task", "score", *ELSEWHERE, "--price-per-hour", "36")
+    assert code == 0
+    return plans[0], text
+
+
+def test_all_rows_of_a_small_table(planned: tuple[Plan, str], job_file: str) -> None:
+    trial = planned[0].trial
     assert (trial.rows, trial.pairs) == (60, 60)
     assert trial.rejected == {"image_unsupported": 4, "image_aspect": 1, "text_null": 1}
-    rows = [row for file in range(3) for row in pq.read_table(tmp_path / "table" / f"{file:03d}.parquet").to_pylist()]
+    table = Path(job_file).parent / "table"
+    rows = [row for file in range(3) for row in pq.read_table(table / f"{file:03d}.parquet").to_pylist()]
     good = [row for row in rows[5:] if row["caption"] is not None]
     pairs = Predictor.from_pretrained("zoo://scenes").preprocessor.pairs(
         [row["image"] for row in good], [row["caption"] for row in good]
@@ -69,9 +90,8 @@ def test_all_rows_of_a_small_table(tmp_path: Path, job_file: str) -> None:
     )
 
 
-def test_the_table(job_file: str) -> None:
-    code, text = vilt_plan(job_file, "--task", "score", *ELSEWHERE, "--price-per-hour", "36")
-    assert code == 0
+def test_the_table(planned: tuple[Plan, str], job_file: str) -> None:
+    _, text = planned
     for part in (
         "table       60 rows in 3 files, ",
         "sample      60 rows of 3 of 3 pieces, seed 0\n",
@@ -137,11 +157,11 @@ def test_mistakes_are_one_line(job_file: str) -> None:
         assert text.count("\n") == 1
 
 
-def test_images_by_uri_on_s3(s3_server: str, tmp_path: Path, job_file: str) -> None:
+def test_images_by_uri_on_s3(s3_server: str, job_file: str) -> None:
     assert s3_server
     s3 = s3fs.S3FileSystem()
     s3.mkdir("plan")
-    table = pq.read_table(tmp_path / "table").slice(0, 20)
+    table = pq.read_table(Path(job_file).parent / "table").slice(0, 20)
     for i, image in enumerate(table["image"].to_pylist()):
         s3.pipe_file(f"plan/table/images/{i}.jpg", image)
     names = [f"images/{i}.jpg" for i in range(19)] + ["images/none.jpg"]

@@ -132,6 +132,24 @@ def test_messages_keep_what_is_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    "advice",
+    [
+        "'nonsense' is not key=value, as in output.path=scores/",
+        "write 'storage.secret={env: NAME}' or 'storage.key={file: PATH}'",
+        "make it with use_mask_token=True",
+    ],
+)
+def test_advice_is_shown(advice: str) -> None:
+    assert redacted_text(advice) == advice
+
+
+@pytest.mark.parametrize("value", [f"{{env:{SECRET}", f"true{SECRET}", f"value{SECRET}", f"{{file:{SECRET}}}"])
+def test_what_only_begins_like_advice_is_hidden(value: str) -> None:
+    assert redacted_text(f"token={value}") == "token=***"
+    assert SECRET not in redacted(f"https://host/?key={value}")
+
+
+@pytest.mark.parametrize(
     ("uri", "has"),
     [("s3://b/a", False), ("ftp://user:secret@host/", True), ("https://h/?tok=abc", True), ("https://h/?w=20", False),
      ("abfs://c@account/a", False), ("abfs://c:key@account/a", True), ("https://*", False), ("/local/a@b:c", False),

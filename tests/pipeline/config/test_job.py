@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline import ConfigError, JobConfig
+from pipeline.common.redaction import redacted_text
 
 GOOD = {"input": {"path": "in/", "text": "caption"}, "model": "zoo://scenes", "output": {"path": "out/"}}
 
@@ -60,7 +61,7 @@ def test_a_file_with_overrides(file: str) -> None:
 def test_what_is_wrong_is_one_line(file: str, override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         JobConfig.load("answer", file, [override])
-    assert message in str(caught.value)
+    assert message in redacted_text(str(caught.value)), "the line that is shown"
     assert "\n" not in str(caught.value)
 
 

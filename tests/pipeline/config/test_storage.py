@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ConfigError, JobConfig
+from pipeline.common.redaction import redacted_text
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 
@@ -60,6 +61,7 @@ def test_a_secret_on_the_command_line_is_warned_of(file: str, caplog: pytest.Log
     (record,) = caplog.records
     assert "which `ps` shows to everybody on this machine" in record.getMessage()
     assert SECRET not in record.getMessage()
+    assert redacted_text(record.getMessage()) == record.getMessage(), "the log shows the advice, too"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from vilt import Predictor
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
 ERRORS = ["error", "error_detail"]
+SMALL = {"batch__window_rows": 16, "batch__tokens": 512, "output__rows_per_file": 16}
 PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 
 
@@ -47,10 +49,29 @@ def results(config: JobConfig) -> tuple[Summary, Rows]:
     return summary, sorted(rows, key=lambda row: (row.get("id", 0), row.get("text_index") or 0))
 
 
-def test_score(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
-    rows = scene_rows(60)
-    table = write_table(rows, files=3)
-    summary, out = results(job("score", table, str(tmp_path / "out"), batch__window_rows=16, batch__tokens=512))
+class Scored(NamedTuple):
+    """Sixty rows in three files, scored into several. Tests only read them."""
+
+    rows: Rows
+    table: str
+    config: JobConfig
+    summary: Summary
+    out: Rows
+
+
+@pytest.fixture(scope="module")
+def scored(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory, scene_rows: Callable[[int], Rows]) -> Scored:
+    del ray_cluster
+    folder, rows = tmp_path_factory.mktemp("scored"), scene_rows(60)
+    (folder / "table").mkdir()
+    for i in range(3):
+        pq.write_table(pa.Table.from_pylist(rows[20 * i : 20 * i + 20]), folder / "table" / f"{i:03d}.parquet")
+    config = job("score", str(folder / "table"), str(folder / "out"), **SMALL)
+    return Scored(rows, str(folder / "table"), config, *results(config))
+
+
+def test_score(scored: Scored) -> None:
+    rows, out, summary = scored.rows, scored.out, scored.summary
     expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
     assert np.abs(np.array([r["score"] for r in out]) - expected).max() < 1e-5
     assert list(out[0]) == ["id", "caption", "question", "source", "row_id", "text_truncated", "score", *ERRORS]
@@ -61,7 +82,7 @@ def test_score(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: C
     assert (summary.rows_in, summary.pairs, summary.scored, summary.rejected) == (60, 60, 60, {})
     assert summary.micro_batches >= 4
     assert 0.3 < summary.batch_fill <= 1
-    assert json.loads((tmp_path / "out" / "_summary.json").read_text())["scored"] == 60
+    assert json.loads((Path(scored.config.output.path) / "_summary.json").read_text())["scored"] == 60
 
 
 def test_answer(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
@@ -207,48 +228,38 @@ def test_images_as_structs(tmp_path: Path, scene_rows: Callable[[int], Rows], wr
     assert [r["score"] for r in out[:2]] == pytest.approx(expected[:2].tolist(), abs=1e-5)
 
 
-def test_lineage_in_every_footer(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
-) -> None:
-    small = {"batch__window_rows": 5, "output__rows_per_file": 5}
-    config = job("score", write_table(scene_rows(20)), str(tmp_path / "out"), **small)
-    summary = run(config)
-    assert len(summary.files) > 1
-    for name in summary.files:
-        footer = pq.read_metadata(tmp_path / "out" / name).metadata
+def test_lineage_in_every_footer(scored: Scored) -> None:
+    assert len(scored.summary.files) > 1
+    for name in scored.summary.files:
+        footer = pq.read_metadata(Path(scored.config.output.path) / name).metadata
         assert footer[b"vilt.weights_sha256"].decode() == PREDICTOR.weights_sha256
-        assert footer[b"vilt.config_sha256"].decode() == config.sha256
+        assert footer[b"vilt.config_sha256"].decode() == scored.config.sha256
         assert footer[b"vilt.model"] == b"zoo://scenes"
         assert footer[b"vilt.precision"].startswith(b"float32 on ")
         assert {"torch", "ray", "python", "vilt-pipeline"} <= set(json.loads(footer[b"vilt.versions"]))
 
 
-def test_row_ids_are_stable_over_runs(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
-) -> None:
-    table = write_table(scene_rows(30), files=2)
-    first = {r["id"]: r["row_id"] for r in results(job("score", table, str(tmp_path / "a")))[1]}
-    again = results(job("score", table, str(tmp_path / "b"), batch__window_rows=7, input__columns=["id"]))[1]
-    assert {r["id"]: r["row_id"] for r in again} == first
+def test_row_ids_are_stable_over_runs(tmp_path: Path, scored: Scored) -> None:
+    config = job("score", scored.table, str(tmp_path / "b"), batch__window_rows=7, input__columns=["id"])
+    again = results(config)[1]
+    assert {r["id"]: r["row_id"] for r in again} == {r["id"]: r["row_id"] for r in scored.out}
     assert list(again[0]) == ["id", "row_id", "text_truncated", "score", *ERRORS]
 
 
-def test_an_earlier_output_is_kept_unless_asked(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
-) -> None:
-    table, out = write_table(scene_rows(5)), str(tmp_path / "out")
-    first = run(job("score", table, out))
-    with pytest.raises(ConfigError, match=r"already holds 1 \.parquet files; .* set output\.overwrite=true"):
+def test_an_earlier_output_is_kept_unless_asked(tmp_path: Path, scored: Scored) -> None:
+    table, out, first = scored.table, str(tmp_path / "out"), scored.summary
+    shutil.copytree(scored.config.output.path, out)
+    message = rf"already holds {len(first.files)} \.parquet files; .* set output\.overwrite=true"
+    with pytest.raises(ConfigError, match=message):
         run(job("score", table, out, limits__image_bytes=10**6))
-    assert pq.read_table(out).num_rows == 5
-    second = run(job("score", table, out, output__overwrite=True))
-    assert first.files != second.files
-    with pytest.raises(
-        ConfigError, match=r"output\.keep_image: true, but the results in .* were made with false; .*anew"
-    ):
-        run(job("score", table, out, output__keep_image=True))
-    assert run(job("score", table, out)).finished_before
-    assert sorted(p.name for p in Path(out).iterdir()) == ["_input.json", "_summary.json", *second.files]
+    assert pq.read_table(out).num_rows == 60
+    second = run(job("score", table, out, **SMALL, output__overwrite=True))
+    assert not {*first.files} & {*second.files}
+    message = r"output\.keep_image: true, but the results in .* were made with false; .*anew"
+    with pytest.raises(ConfigError, match=message):
+        run(job("score", table, out, **SMALL, output__keep_image=True))
+    assert run(job("score", table, out, **SMALL)).finished_before
+    assert sorted(p.name for p in Path(out).iterdir()) == sorted(["_input.json", "_summary.json", *second.files])
 
 
 def test_a_model_that_cannot_do_the_task(tmp_path: Path, write_table: Callable[..., str]) -> None:

@@ -1,7 +1,6 @@
 """A window in parts: no more images and texts than fit the budget, each row in one part, in order."""
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -71,8 +70,7 @@ def texts_window(counts: list[int], size: int) -> pa.Table:
 def test_rows_of_many_texts_are_parts_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEXT_BYTES", 0)
     parts = parts_of(texts_window([1, 90, 1, 1, 90], 100), job(folder))
-    assert not any(part.rows["text"].to_pylist().count(["text"] * 90) > 1 for part in parts)
-    assert len(parts) == 2
+    assert [[len(texts) for texts in part.rows["text"].to_pylist()] for part in parts] == [[1, 90, 1, 1], [90]]
     assert not any(part.failures for part in parts)
 
 
@@ -80,10 +78,17 @@ def test_what_texts_would_repeat_is_limited(folder: Path) -> None:
     config = job(folder, carried_bytes=100_000, texts_per_row=500)
     [part] = parts_of(texts_window([2, 400, 3], 1000), job(folder, 2**29))
     assert not part.failures
-    parts = parts_of(texts_window([2, 400, 3, 501], 1000), config)
-    failures: dict[int, Any] = {}
-    for part in parts:
-        failures |= {len(failures) + row: failure for row, failure in part.failures.items()}
-    [failure] = failures.values()
+    failures = [part.failures for part in parts_of(texts_window([2, 400, 3, 501], 1000), config)]
+    [failure] = [failure for found in failures for failure in found.values()]
     assert failure.reason == "row_too_large"
     assert "are more than 100,000 (limits.carried_bytes)" in failure.detail
+
+
+def test_a_failure_is_that_of_its_row_wherever_a_part_begins(folder: Path) -> None:
+    window = texts_window([1, 1, 400, 1, 400], 1000)
+    images = pa.array([f"{size}.bin" for size in (9000, 5000, 10, 10, 9000)])
+    parts = parts_of(window.set_column(0, "image", images), job(folder, carried_bytes=100_000))
+    assert len(parts) > 1
+    failed = [[row in part.failures for row in range(part.rows.num_rows)] for part in parts]
+    assert [one for part in failed for one in part] == [False, False, True, False, True]
+    assert all(row < part.rows.num_rows for part in parts for row in part.failures)

@@ -138,7 +138,8 @@ def test_no_secret_is_left_anywhere(
     values["storage"]["secret"] = BAD_SECRET
     refused = vilt(values)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("model: cannot use 's3://credentials/model': The request signature we calculated")
+    cause = "The request signature we calculated does not match the signature you provided"
+    assert refused.stderr.startswith(f"model: cannot use 's3://credentials/model': {cause}")
     assert refused.stderr.count("\n") == 1
 
     s3.get("credentials/pairs/a.parquet", str(tmp_path / "table" / "a.parquet"))

@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from pipeline import JobConfig
+from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import windows_of
 from pipeline.tables.table import open_table, read_plan
@@ -44,6 +45,24 @@ def table_of(job: JobConfig) -> pa.Table:
 
 def rows_of(job: JobConfig) -> Rows:
     return table_of(job).to_pylist()
+
+
+def texts_of(path: object, **keys: Any) -> list[str]:
+    return [row["text"] for row in rows_of(config(path, **keys))]
+
+
+def refusal(path: object, **keys: Any) -> str:
+    """The line with which a table is refused."""
+    with pytest.raises(ConfigError) as caught:
+        rows_of(config(path, **keys))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def some(*numbers: int, **columns: Any) -> pa.Table:
+    """Rows whose texts are these numbers."""
+    texts = [str(number) for number in numbers]
+    return pa.table({"image": [f"{text}.png" for text in texts], "text": texts, **columns})
 
 
 def write_csv(file: Path, rows: Rows) -> None:

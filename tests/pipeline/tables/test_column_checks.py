@@ -40,7 +40,8 @@ def test_what_is_no_image(kind: pa.DataType) -> None:
 def test_lists_of_images_are_for_reason_alone() -> None:
     lists = {**GOOD, "image": pa.list_(pa.string())}
     assert check(lists, "reason").names == ["image", "text", "n"]
-    assert check({"left": pa.binary(), "right": STRUCT, "text": pa.string()}, "reason", image=["left", "right"])
+    several = {"left": pa.binary(), "right": STRUCT, "text": pa.string()}
+    assert check(several, "reason", image=["left", "right"]) == Columns(["left", "right", "text"], False)
     with pytest.raises(ConfigError, match=r"^input\.image: column 'left' is list<.*>; an image is binary"):
         check({"left": pa.list_(pa.binary()), "right": STRUCT, "text": pa.string()}, "reason", image=["left", "right"])
 

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.constants
 import pyarrow as pa
 import pytest
 from huggingface_hub import HfFileSystem
 
-from pipeline import ConfigError
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.hub_server import Hub, parquet_bytes, serve
-from tests.pipeline.tables.reading import config, rows_of
+from tests.pipeline.tables.reading import config, refusal, texts_of
 
 
 def some(*numbers: int) -> pa.Table:
     texts = [str(number) for number in numbers]
     return pa.table({"image": [f"{text}.png" for text in texts], "text": texts})
-
-
-def texts_of(path: str, **keys: Any) -> list[str]:
-    return [row["text"] for row in rows_of(config(path, **keys))]
-
-
-def refusal(path: str, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture

@@ -5,34 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.feather
-import pytest
 import s3fs
 
-from pipeline import ConfigError
 from pipeline.tables.table import open_table
-from tests.pipeline.tables.reading import config, rows_of
+from tests.pipeline.tables.reading import config, refusal, rows_of, texts_of
 
 FILES = Path(__file__).parents[3] / "foreign" / "files"
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def write_stream(path: Path, table: pa.Table, rows: int = 100) -> None:
     with pa.ipc.new_stream(path, table.schema) as out:
         out.write_table(table, max_chunksize=rows)
-
-
-def texts_of(path: object, **keys: Any) -> list[str]:
-    return [row["text"] for row in rows_of(config(path, **keys))]
 
 
 def test_saved_datasets(tmp_path: Path) -> None:

@@ -19,26 +19,14 @@ from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.tables.table import list_table, open_table
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
-from tests.pipeline.tables.reading import config, rows_of, table_of
+from tests.pipeline.tables.reading import config, refusal, rows_of, some, table_of
 
 BOTH = [column("image"), column("text")]
 VALUES = ["a b/c%", "x=y", None, "\u00e9"]
 
 
-def some(*numbers: int, **columns: Any) -> pa.Table:
-    texts = [str(number) for number in numbers]
-    return pa.table({"image": [f"{text}.png" for text in texts], "text": texts, **columns})
-
-
 def texts_of(path: object, **keys: Any) -> list[str]:
     return sorted(row["text"] for row in rows_of(config(path, **keys)))
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture

@@ -16,17 +16,11 @@ from pyiceberg.table import DataScan, FileScanTask, Table
 from pyiceberg.types import LongType, StringType
 from pyiceberg.utils.config import Config
 
-from pipeline import ConfigError
 from pipeline.tables.table import open_table
-from tests.pipeline.tables.reading import config, rows_of
+from tests.pipeline.tables.reading import config, refusal, rows_of, some
 
 KINDS = ["POSITION_DELETES PARQUET", "POSITION_DELETES PUFFIN", "EQUALITY_DELETES PARQUET"]
 TIMES = pa.timestamp("us")
-
-
-def some(*numbers: int, **columns: Any) -> pa.Table:
-    texts = [str(number) for number in numbers]
-    return pa.table({"image": [f"{text}.png" for text in texts], "text": texts, **columns})
 
 
 def plain(path: object, **keys: Any) -> list[dict[str, Any]]:
@@ -36,13 +30,6 @@ def plain(path: object, **keys: Any) -> list[dict[str, Any]]:
 
 def texts_of(path: object, **keys: Any) -> list[str]:
     return [row["text"] for row in plain(path, **keys)]
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import lance
 import pyarrow as pa
 import pytest
 import s3fs
 
-from pipeline import ConfigError
 from pipeline.common.row_ranges import row_key
 from pipeline.tables.lookup import read_rows
 from pipeline.tables.table import open_table
-from tests.pipeline.tables.reading import config, rows_of
-
-
-def some(*numbers: int, **columns: Any) -> pa.Table:
-    texts = [str(number) for number in numbers]
-    return pa.table({"image": [f"{text}.png" for text in texts], "text": texts, **columns})
-
-
-def texts_of(path: object, **keys: Any) -> list[str]:
-    return [row["text"] for row in rows_of(config(path, **keys))]
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+from tests.pipeline.tables.reading import config, refusal, rows_of, some, texts_of
 
 
 def test_versions(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline import ConfigError, JobConfig
 from pipeline.tables.formats.path_lists import expand_braces
 from pipeline.tables.table import open_table
 from tests.pipeline.tables import reading
-from tests.pipeline.tables.reading import rows_of, write_csv
+from tests.pipeline.tables.reading import refusal, rows_of, write_csv
 
 
 def config(path: object, **keys: Any) -> JobConfig:
@@ -22,13 +22,6 @@ def config(path: object, **keys: Any) -> JobConfig:
     return JobConfig.parse(
         "score", {**values, "input": {**values["input"], "path": path if isinstance(path, list) else str(path)}}
     )
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def shards(folder: Path, count: int) -> None:

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from pipeline import ConfigError, JobConfig, run
+from pipeline import JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.tables.table import open_table
 from tests.conftest import png
-from tests.pipeline.tables.reading import config, rows_of, write_parquet, write_tar
+from tests.pipeline.tables.reading import config, refusal, rows_of, write_parquet, write_tar
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
@@ -25,13 +25,6 @@ def write(folder: Path, **files: str | bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
     return folder
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def plain(path: object, **keys: Any) -> list[dict[str, Any]]:

@@ -6,21 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas
-import pytest
 
-from pipeline import ConfigError
-from tests.pipeline.tables.reading import config, rows_of
+from tests.pipeline.tables.reading import config, refusal, rows_of
 
 
 def plain(path: object, **keys: Any) -> list[list[str]]:
     return [[row["image"], row["text"]] for row in rows_of(config(path, **keys))]
-
-
-def refusal(path: object, **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(config(path, **keys))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_conceptual_captions(tmp_path: Path) -> None:
