@@ -28,6 +28,6 @@ def test_times_out_of_the_years_of_python() -> None:
     far, epoch, early = python_values(pa.chunked_array([times]))
     assert (str(FAR) in far, early[0]) == (True, "-")
     assert epoch.year == 1970
-    assert python_values(pa.array([2**31 - 1], pa.date32()))[0].startswith("5881580")
+    assert python_values(pa.array([2**31 - 1], pa.date32())) == [f"<value out of range: {2**31 - 1}>"]
     assert python_values(pa.ListArray.from_arrays([0, 1], times[:1]))[0][0] == far
     assert shown_id(times[0]) == far
