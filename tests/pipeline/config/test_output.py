@@ -38,8 +38,7 @@ def test_defaults() -> None:
         ),
         (
             {"rows_per_file": 5, "keep_image": True},
-            "output.rows_per_file: 5, but with output.keep_image bytes decide when a file is written: leave one of them "
-            "out",
+            "output.rows_per_file: 5, but with output.keep_image bytes decide when a file is written: leave one out",
         ),
         (
             {"path": "s3://b/in/"},
