@@ -257,7 +257,7 @@ def test_an_earlier_output_is_kept_unless_asked(tmp_path: Path, scored: Scored) 
     assert not {*first.files} & {*second.files}
     message = r"output\.keep_image: true, but the results in .* were made with false; .*anew"
     with pytest.raises(ConfigError, match=message):
-        run(job("score", table, out, **SMALL, output__keep_image=True))
+        run(job("score", table, out, **SMALL | {"output__rows_per_file": None}, output__keep_image=True))
     assert run(job("score", table, out, **SMALL)).finished_before
     assert sorted(p.name for p in Path(out).iterdir()) == sorted(["_input.json", "_summary.json", *second.files])
 
