@@ -63,6 +63,11 @@ def test_a_small_table_is_judged_at_its_end(tmp_path: Path) -> None:
         assert not list((tmp_path / "out").glob("*.parquet"))
     summary = run(JobConfig.parse("score", job(tmp_path, 40, max_error_rate=1)))
     assert (summary.rows_out, summary.resumed_rows, summary.rejected) == (40, 40, {"image_unsupported": 40})
+    assert (summary.scored, summary.batch_fill) == (0, 0.0)
+    assert pq.read_table(tmp_path / "out")["error"].to_pylist() == ["image_unsupported"] * 40
+    kinds = pq.read_schema(tmp_path / "out" / summary.files[0])
+    assert kinds.field("score").type == pa.float32()
+    assert kinds.field("error").type == pa.string()
 
 
 def test_the_exit_code(tmp_path: Path) -> None:
