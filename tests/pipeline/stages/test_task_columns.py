@@ -66,7 +66,7 @@ def test_fill_tag_and_embed(tmp_path: Path, table: tuple[str, Rows]) -> None:
     text = {"fill": "masked", "tag": "text", "embed": "text"}
     summary, out = results({"tasks": [*names]}, folder, tmp_path / "out", model, text=text)
     columns = ["filled_text", "fills", "tags", "embedding", "error", "error_detail"]
-    assert list(out[0]) == ["n", "masked", "text", "row_id", "text_truncated", *columns]
+    assert list(out[0]) == ["n", "text", "masked", "row_id", "text_truncated", *columns]
     kind = pq.read_schema(tmp_path / "out" / summary.files[0]).field("embedding").type
     assert kind == pa.list_(pa.float32(), theirs.config.hidden_size)
     filler, tagger, embedder = (Predictor.from_pretrained(uri, precision="float32") for uri in model.values())
