@@ -176,6 +176,7 @@ class ModelMembers(nn.Module):
                 wider.bias[:kept] = decoder.bias[:kept]
             self.set_output_embeddings(wider)
         self.config.vocab_size = self.base_model.config.vocab_size = count  # type: ignore[union-attr]
+        self.vocab_size = count  # an attribute that models have from here on, as published
         self.tie_weights()
         return self.get_input_embeddings()
 

@@ -42,6 +42,8 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
                 f"to load a checkpoint: {type(self).__name__}.from_pretrained(...)"
             )
         self.config = config
+        if config._attn_implementation is None:
+            config._attn_implementation = "sdpa"
         self.name_or_path = config.name_or_path  # an attribute, where peft looks for it
 
     def __reduce_ex__(self, protocol: Any) -> Any:
