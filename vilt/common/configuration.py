@@ -39,6 +39,7 @@ class Config:
     model_type: ClassVar[str]
     hidden_size: int
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    has_no_defaults_at_init: ClassVar[bool] = False
     sub_configs: ClassVar[dict[str, Any]] = {}
     attribute_map: ClassVar[dict[str, str]] = {}
     # What libraries ask of any config; a file may set another value, which is read and written back.

@@ -35,7 +35,7 @@ def said(tokenizer: Any) -> dict[str, Any]:
         "additional": [str(token) for token in tokenizer.additional_special_tokens],
         "additional ids": tokenizer.additional_special_tokens_ids,
         "all": [str(token) for token in tokenizer.all_special_tokens],
-        "map": {name: token for name, token in tokenizer.special_tokens_map.items()},
+        "map": dict(tokenizer.special_tokens_map),
         "length": len(tokenizer),
         "decoded": tokenizer.decode(ids, skip_special_tokens=True),
         "tokens": tokenizer.convert_ids_to_tokens(ids, skip_special_tokens=True),
@@ -68,7 +68,8 @@ def test_additional_tokens_of_a_vocabulary_without_tokenizer_json(tokenizers: li
 
 
 @pytest.mark.parametrize("value", [3, "<img>", [4], [["<img>"]], ["x" * 2000]])
-def test_other_values_in_a_file_are_refused_in_one_line(tokenizers: list[Any], tmp_path: Path, value: object) -> None:
+@pytest.mark.usefixtures("tokenizers")
+def test_other_values_in_a_file_are_refused_in_one_line(tmp_path: Path, value: object) -> None:
     path = tmp_path / "ours" / "tokenizer_config.json"
     path.write_text(transformers.BertConfig(additional_special_tokens=value).to_json_string())
     with pytest.raises(ValueError, match=r"special.token.* is .*; it is a ") as caught:
