@@ -121,6 +121,7 @@ MEMBERS = [
     "reloaded_({m}, tmp, num_labels=3, ignore_mismatched_sizes=True).num_labels",
     "sorted(reloaded_({m}, tmp, output_loading_info=True)[1])",
     "reloaded_({m}, tmp, device_map='cpu').device",
+    "reloaded_({m}, tmp, device_map='cpu').hf_device_map",
     "reloaded_({m}, tmp, low_cpu_mem_usage=True).dtype",
     "reloaded_({m}, tmp, attn_implementation='eager').config._attn_implementation",
     "reloaded_({m}, tmp, attn_implementation='magic')",
