@@ -13,6 +13,7 @@ from jobs.console.exit_codes import EXIT_CODES
 from jobs.console.log import Log
 from jobs.console.process import run_process
 from jobs.console.text import visible
+from pipeline.common.invocation import set_command
 from pipeline.common.tasks import TASKS, Task
 
 app = typer.Typer(
@@ -302,6 +303,7 @@ def plan(
 
 def main() -> None:
     """Run `vilt` with the words of the command line, and end the process."""
+    set_command(["vilt", *sys.argv[1:]])
     run_process(lambda: app(standalone_mode=False), as_json="--json" in sys.argv[1:])
 
 
