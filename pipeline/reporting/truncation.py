@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.common.errors import ConfigError, first_line
@@ -113,8 +113,3 @@ def _beginning(text: str, most: int) -> str:
 
 def _end(text: str, most: int) -> str:
     return text if len(text) <= most else f"…{text[-most:]}"
-
-
-def tokens_note(shown: Sequence[TruncatedText], count: int) -> str:
-    """Return in words how many texts were cut, and how many of them are shown."""
-    return f"{count:,} texts have more tokens than the model reads; {len(shown):,} of them:"
