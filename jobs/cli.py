@@ -132,7 +132,8 @@ def show(
 def report(
     out: Out,
     other: Annotated[
-        str | None, typer.Argument(metavar="OTHER", help="output folder of a second job, to compare with OUT row by row")
+        str | None,
+        typer.Argument(metavar="OTHER", help="output folder of a second job, to compare with OUT row by row"),
     ] = None,
     by: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="column of the results: show the scores of each of its values")

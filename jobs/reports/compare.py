@@ -59,7 +59,7 @@ def comparison_table(found: Comparison, target: str) -> RenderableType:
         for reason, count in reasons.items()
     ]
     runs = [(name, run.uri) for name, run in zip(NAMES, found.runs, strict=True)]
-    parts = [facts([*runs, *(_facts(found))], name_width=16)]
+    parts: list[RenderableType] = [facts([*runs, *_facts(found)], name_width=16)]
     if found.crossing:
         parts.append(lines(_crossing_text(found)))
     if rejected:
@@ -95,7 +95,10 @@ def comparison_page(found: Comparison, storage: StorageConfig, access: Access) -
         changes=[(_short(a), _short(b), count) for a, b, count in found.changes],
         only=_only(found),
         rejected=[
-            (f"Rejected in {name} alone", [(reason, count, REASONS.get(reason, ""), ()) for reason, count in of.items()])
+            (
+                f"Rejected in {name} alone",
+                [(reason, count, REASONS.get(reason, ""), ()) for reason, count in of.items()],
+            )
             for name, of in zip(NAMES, found.rejected_only, strict=True)
             if of
         ],
@@ -125,9 +128,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
     ]
     if found.rejected_both:
         named.append(("Rejected in both", f"{found.rejected_both:,}"))
-    named += [
-        (f"Ambiguous in {name}", f"{rows:,}") for name, rows in zip(NAMES, found.ambiguous, strict=True) if rows
-    ]
+    named += [(f"Ambiguous in {name}", f"{rows:,}") for name, rows in zip(NAMES, found.ambiguous, strict=True) if rows]
     return named
 
 
@@ -161,7 +162,9 @@ def _figures(found: Comparison) -> list[Drawn]:
     drawn = figures.density(counts, DENSITY_BINS, (f"{score} in A", f"{score} in B"), ranges)
     return [
         Drawn("Both scores", drawn, "The more rows, the larger the square"),
-        Drawn("Differences", figures.histogram(found.differences, f"{score} in B - in A", None), f"Quantiles: {quantiles}"),
+        Drawn(
+            "Differences", figures.histogram(found.differences, f"{score} in B - in A", None), f"Quantiles: {quantiles}"
+        ),
     ]
 
 
@@ -177,9 +180,7 @@ def _only(found: Comparison) -> list[tuple[str, str]]:
     return out
 
 
-def _pictures(
-    found: Comparison, storage: StorageConfig, access: Access
-) -> tuple[dict[str, list[Picture]], str]:
+def _pictures(found: Comparison, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
     """Return the rows whose rank has changed most, as the second run shows them."""
     run = found.runs[1]
     for row in (row for rows in found.examples.values() for row in rows):

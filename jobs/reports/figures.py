@@ -8,12 +8,14 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from xml.sax.saxutils import escape
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.distribution import Distribution
 from pipeline.results.file_footer import ResultFile
@@ -28,6 +30,7 @@ VARIABLES = {
     LINE: "--line",
     PAGE: "--page",
 }
+STEPS = [1, 2, 2.5, 5, 10]  # of ticks
 STYLE = {
     "svg.fonttype": "none",  # text as text: small, and read aloud
     "svg.hashsalt": "vilt",  # the same file for the same figures
@@ -74,13 +77,14 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept; see `legend_of`."""
     figure, axes = _figure(2.4)
     width = scores.edges[1] - scores.edges[0]
-    bars = {"align": "edge", "edgecolor": PAGE, "linewidth": 0.5}
-    axes.bar(scores.edges[:-1], scores.kept, width, color=KEPT, **bars)
+    gaps: dict[str, Any] = {"align": "edge", "edgecolor": PAGE, "linewidth": 0.5}
+    axes.bar(scores.edges[:-1], scores.kept, width, color=KEPT, **gaps)
     if sum(scores.dropped):
-        axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, color=DROPPED, **bars)
+        axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, color=DROPPED, **gaps)
     if threshold is not None:
-        axes.axvline(threshold, color=PAGE, linewidth=4)  # so that the line can be told from the bars
+        axes.axvline(threshold, color=PAGE, linewidth=3.5)  # so that the line can be told from the bars
         axes.axvline(threshold, color=LINE, linewidth=1.8)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", steps=STEPS, integer=True))
     axes.set_xlabel(_short(name, 60))
     axes.set_ylabel("rows")
     return _svg(figure, f"Histogram of {scores.rows:,} scores")
@@ -143,6 +147,7 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
     axes.barh(range(len(values)), [count for _, count in values], color=KEPT)
     axes.set_yticks(range(len(values)), names)
     axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=True))
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     return _svg(figure, of)

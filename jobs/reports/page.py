@@ -106,9 +106,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
     return page, view
 
 
-def _galleries(
-    view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]
-) -> list[tuple[str, list[Picture]]]:
+def _galleries(view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]) -> list[tuple[str, list[Picture]]]:
     """Return the title and the pictures of each kind of example, without those of the texts of a rank job."""
     near = "Nearest to the threshold" if view.threshold is not None else "Nearest to the median"
     titles = RANKED_TITLES if view.is_rank else TITLES
@@ -129,7 +127,8 @@ def _truncated_note(count: int, shown: list[TruncatedText], why: str) -> str:
     """Return how many texts lost their end, and why they or their ends are not shown; "" if none did."""
     if not count:
         return ""
-    note = f"{count:,} texts have more tokens than the model reads; the rest of each was not read."
+    texts = "1 text has" if count == 1 else f"{count:,} texts have"
+    note = f"{texts} more tokens than the model reads; what goes beyond was not read."
     return f"{note} {why}".strip() if why else f"{note} Shown: {len(shown):,}, the same in every report."
 
 
@@ -194,12 +193,16 @@ def _group_values(groups: Groups) -> dict[str, Any]:
                 ],
             }
         )
-    note = "Quantiles of the scores are below each histogram."
+    notes = []
     if groups.low is not None and groups.high is not None:
-        note = f"All histograms go from {groups.low:.3g} to {groups.high:.3g}, each as high as its fullest bar; {note}"
+        span = f"from {groups.low:.3g} to {groups.high:.3g}"
+        notes.append(
+            f"All histograms go {span}, each as high as its fullest bar; below it are quantiles of the scores."
+        )
     if groups.other_groups:
-        note += f" {groups.other_groups:,} smaller groups with {groups.other_rows:,} rows are not shown."
-    return {"column": groups.column, "cards": cards, "note": note}
+        notes.append(f"{groups.other_groups:,} smaller groups with {groups.other_rows:,} rows are not shown.")
+    title = f"Scores by {groups.column}" if notes and groups.low is not None else f"Rows by {groups.column}"
+    return {"title": title, "cards": cards, "note": " ".join(notes)}
 
 
 def _batches(total: ResultFile) -> str:

@@ -48,6 +48,7 @@ def made_lines(summary: Mapping[str, Any], parts: Iterable[ResultFile] = ()) -> 
     lines = [
         ("read", f"{spec['path']}{version}" if spec.get("path") else ""),
         ("finished", utc(done) if done else ""),
+        ("model", summary["lineage"].get("vilt.model", "")),
         ("command", summary.get("command") or ""),
     ]
     return [(name, value) for name, value in lines if value]

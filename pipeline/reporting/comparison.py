@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ids import same_ids, shown_key
+from pipeline.common.row_ids import shown_key
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import Outcomes, common_values, load_rows, outcomes_of
-from pipeline.reporting.overview import RANKED_IMAGES, temporary_database
+from pipeline.reporting.loading import common_values, load_rows
+from pipeline.reporting.overview import temporary_database
+from pipeline.reporting.runs import Run, check_comparable, open_run
 from pipeline.results.distribution import Distribution, distribution
-from pipeline.results.reader import read_summary, result_files
-from pipeline.tables.table import TableFiles
 
 EXAMPLES = 8  # of each kind of change
 SOME_IDS = 5  # of rows that only one run has
@@ -26,33 +24,6 @@ MOST_CHANGES = 20  # of answers
 DENSITY_BINS = 32
 MOST_REASONS = 40
 SPANS = ("rose", "fell")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One of the two runs.
-
-    Attributes:
-        uri: Its output folder.
-        summary: Its summary.
-        table: Its results, of a rank job those of the images.
-        outcomes: Which columns say how a row came out.
-    """
-
-    uri: str
-    summary: dict[str, Any]
-    table: TableFiles
-    outcomes: Outcomes
-
-    @property
-    def id_type(self) -> pa.DataType:
-        """Return the type of the row ids."""
-        return self.table.schema.field(ROW_ID).type
-
-    @property
-    def id_column(self) -> str | None:
-        """Return the column of the input that the ids are from; None if they are hashes of file and row."""
-        return self.summary.get("input", {}).get("id")
 
 
 @dataclass(frozen=True)
@@ -99,7 +70,8 @@ class Comparison:
         answered: Rows with an answer in both.
         same_answers: How many of them have the same.
         changes: (answer of the first, of the second, rows), the most frequent first.
-        examples: "rose", "fell" -> rows by row_id, row_key (in the second run) and scores, the largest change of rank first.
+        examples: "rose", "fell" -> rows by row_id, row_key (in the second run) and scores, the largest change of rank
+            first.
     """
 
     runs: tuple[Run, Run]
@@ -136,19 +108,16 @@ def compare(first: str, second: str, storage: StorageConfig, threshold: float | 
     Raises:
         ConfigError: One is no output of a finished job, or their rows cannot be told to be the same.
     """
-    runs = (_open(first, storage), _open(second, storage))
+    runs = (open_run(first, storage), open_run(second, storage))
     check_comparable(*runs)
     found = Comparison(runs)
-    with temporary_database() as database:
-        with _helpful():
-            for name, run in zip("ab", runs, strict=True):
-                load_rows(
-                    database, f"{name}_rows", run.table, [*common_values(run.table.schema), *run.outcomes.values]
-                )
-            _join(found, database)
-            _count(found, database)
-            _compare_scores(found, database, threshold)
-            _compare_answers(found, database)
+    with temporary_database() as database, _helpful():
+        for name, run in zip("ab", runs, strict=True):
+            load_rows(database, f"{name}_rows", run.table, [*common_values(run.table.schema), *run.outcomes.values])
+        _join(found, database)
+        _count(found, database)
+        _compare_scores(found, database, threshold)
+        _compare_answers(found, database)
     return found
 
 
@@ -162,53 +131,6 @@ def _helpful() -> Iterator[None]:
             f"not enough room in the temporary folder to compare these runs ({str(error).splitlines()[0][:200]}); "
             "set TMPDIR to a folder on a larger disk"
         ) from None
-
-
-def _open(uri: str, storage: StorageConfig) -> Run:
-    summary, folder = read_summary(uri, "OUT", storage), uri.rstrip("/")
-    tasks = summary["tasks"]
-    if tasks == ["filter"]:
-        raise ConfigError(
-            f"OUT: {uri!r} is the output of vilt filter, which does not hold the scores of all rows; compare the "
-            f"scores: {summary.get('scores_from', 'the folder in scores')}"
-        )
-    table = result_files(f"{folder}/{RANKED_IMAGES}" if tasks == ["rank"] else folder, storage)
-    if ROW_ID not in table.schema.names:
-        raise ConfigError(f"OUT: {uri!r} has no column {ROW_ID!r}: these are not the results of a job")
-    return Run(uri, summary, table, outcomes_of(tasks, table.schema))
-
-
-def check_comparable(first: Run, second: Run) -> None:
-    """Check that equal ids are the same rows in both runs, and that there is something to compare.
-
-    Raises:
-        ConfigError: Not so.
-    """
-    if first.outcomes.score != second.outcomes.score or (first.outcomes.score is None and not first.outcomes.answer):
-        names = [run.outcomes.score or "no scores" for run in (first, second)]
-        raise ConfigError(
-            f"{first.uri!r} has {names[0]} ({', '.join(first.summary['tasks'])}) and {second.uri!r} has {names[1]} "
-            f"({', '.join(second.summary['tasks'])}): compare two runs of the same task that makes scores or answers"
-        )
-    lists = [TEXT_INDEX in run.table.schema.names for run in (first, second)]
-    if lists[0] != lists[1]:
-        uri = (first if lists[0] else second).uri
-        raise ConfigError(f"{uri!r} has several texts a row, the other run one: name runs over the same text column")
-    ids = [run.id_column for run in (first, second)]
-    if (ids[0] is None) != (ids[1] is None):
-        raise ConfigError(
-            f"{first.uri!r} was made with input.id={ids[0]} and {second.uri!r} with input.id={ids[1]}: their ids are "
-            "not the same; run both with the same input.id"
-        )
-    if not same_ids(first.id_type, second.id_type):
-        raise ConfigError(f"row_id is {first.id_type} in {first.uri!r} and {second.id_type} in {second.uri!r}")
-    inputs = [run.summary.get("identity", {}).get("input") for run in (first, second)]
-    if ids[0] is None and (inputs[0] is None or inputs[0] != inputs[1]):
-        raise ConfigError(
-            f"{first.uri!r} and {second.uri!r} were made from different inputs, or from other versions of their files, "
-            "and without input.id a row is known by its file and number alone; run both with input.id, or over the "
-            "same files"
-        )
 
 
 def _join(found: Comparison, database: duckdb.DuckDBPyConnection) -> None:
@@ -273,7 +195,8 @@ def _compare_scores(found: Comparison, database: duckdb.DuckDBPyConnection, thre
         return
     for name in ("first", "second"):  # of equal scores all have the mean of their ranks
         database.execute(
-            f"CREATE TABLE {name}_ranks AS SELECT score, (sum(n) OVER (ORDER BY score) - (n - 1) / 2.0)::DOUBLE AS rank "
+            f"CREATE TABLE {name}_ranks AS "
+            "SELECT score, (sum(n) OVER (ORDER BY score) - (n - 1) / 2.0)::DOUBLE AS rank "
             f"FROM (SELECT {name} AS score, count(*) AS n FROM pairs GROUP BY {name})"
         )
     database.execute(
@@ -296,7 +219,8 @@ def _correlation(database: duckdb.DuckDBPyConnection, first: str, second: str) -
         return None
     # Centred first: far from 0, the sums of squares would lose the digits that matter.
     value: float = database.execute(
-        f"SELECT corr({first} - m, {second} - n) FROM ranked, (SELECT avg({first}) AS m, avg({second}) AS n FROM ranked)"
+        f"SELECT corr({first} - m, {second} - n) FROM ranked, "
+        f"(SELECT avg({first}) AS m, avg({second}) AS n FROM ranked)"
     ).fetchall()[0][0]
     return max(-1.0, min(1.0, value))
 

@@ -62,7 +62,8 @@ def groups_of(database: duckdb.DuckDBPyConnection, source: str, column: str) -> 
         column: What they are grouped by, for people.
     """
     counted = database.execute(
-        f"SELECT group_value, count(*) AS n, count(error) FROM {source} GROUP BY group_value ORDER BY n DESC, group_value"
+        f"SELECT group_value, count(*) AS n, count(error) FROM {source} GROUP BY group_value "
+        "ORDER BY n DESC, group_value"
     )
     largest = counted.fetchmany(MOST_GROUPS)
     total, every = database.execute(
@@ -79,7 +80,11 @@ def groups_of(database: duckdb.DuckDBPyConnection, source: str, column: str) -> 
 
 
 def _scores(
-    database: duckdb.DuckDBPyConnection, finite: str, group: tuple[str | None, int], low: float | None, high: float | None
+    database: duckdb.DuckDBPyConnection,
+    finite: str,
+    group: tuple[str | None, int],
+    low: float | None,
+    high: float | None,
 ) -> tuple[list[float], list[int]]:
     """Return the quantiles and the bins of the scores of a group."""
     bins = [0] * GROUP_BINS
@@ -91,6 +96,8 @@ def _scores(
     quantiles = database.execute(query, [name]).fetchall()[0][0]
     width = (high - low) / GROUP_BINS or 1.0
     number = f"least(floor((score - {low!r}) / {width!r}), {GROUP_BINS - 1})::INTEGER"
-    for at, count in database.execute(f"SELECT {number} AS bin, count(*) FROM {of_group} GROUP BY bin", [name]).fetchall():
+    for at, count in database.execute(
+        f"SELECT {number} AS bin, count(*) FROM {of_group} GROUP BY bin", [name]
+    ).fetchall():
         bins[at] = count
     return quantiles or [], bins

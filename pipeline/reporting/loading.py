@@ -77,7 +77,11 @@ def common_values(schema: pa.Schema) -> list[Value]:
     """Return the row id as a key, the index of the text, and why a row has no result, as far as results have them."""
     kinds = {ROW_ID: key_type(schema.field(ROW_ID).type), TEXT_INDEX: pa.int32(), TEXT_TRUNCATED: pa.bool_()}
     values = [Value(name, name, kind) for name, kind in kinds.items() if name in schema.names and name != ROW_ID]
-    return [Value(ROW_ID, ROW_ID, kinds[ROW_ID], keys_of), *values, *(text_value(name, name) for name in (ERROR, DETAIL))]
+    return [
+        Value(ROW_ID, ROW_ID, kinds[ROW_ID], keys_of),
+        *values,
+        *(text_value(name, name) for name in (ERROR, DETAIL)),
+    ]
 
 
 def text_value(name: str, source: str) -> Value:

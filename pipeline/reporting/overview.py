@@ -187,7 +187,9 @@ def _look_at_answers(view: Overview, database: duckdb.DuckDBPyConnection) -> Non
 
 def _look_at_truncated(view: Overview, database: duckdb.DuckDBPyConnection) -> None:
     """Fill in some rows whose texts were truncated, the same in every run."""
-    chosen = f"SELECT row_id, row_key FROM loaded WHERE {TEXT_TRUNCATED} ORDER BY hash(row_id), row_key LIMIT {TRUNCATED}"
+    chosen = (
+        f"SELECT row_id, row_key FROM loaded WHERE {TEXT_TRUNCATED} ORDER BY hash(row_id), row_key LIMIT {TRUNCATED}"
+    )
     rows = database.execute(chosen).fetchall()
     view.truncated = [{ROW_ID: shown_key(key, view.id_type), "row_key": row_key} for key, row_key in rows]
 
@@ -213,9 +215,7 @@ def _failures(
     first = f"SELECT row_id, first(coalesce({detail}, '') ORDER BY row_key) FROM loaded WHERE {column} = ?"
     query = f"{first} GROUP BY row_id ORDER BY min(row_key) LIMIT {EXAMPLES}"
     found = {reason: database.execute(query, [reason]).fetchall() for reason in view.rejected}
-    return {
-        reason: [(shown_key(key, view.id_type), detail) for key, detail in rows] for reason, rows in found.items()
-    }
+    return {reason: [(shown_key(key, view.id_type), detail) for key, detail in rows] for reason, rows in found.items()}
 
 
 def lineage_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -49,7 +49,9 @@ def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distributi
     rows, low, high = database.execute(f"SELECT count(*), min(score), max(score) FROM {finite}").fetchall()[0]
     if not rows:
         return None
-    quantiles = database.execute(f"SELECT {quantiles_of('score', QUANTILES[1:-1], rows)} FROM {finite}").fetchall()[0][0]
+    quantiles = database.execute(f"SELECT {quantiles_of('score', QUANTILES[1:-1], rows)} FROM {finite}").fetchall()[0][
+        0
+    ]
     width = (high - low) / BINS or 1 / BINS
     bins = database.execute(
         f"SELECT least(floor((score - {low!r}) / {width!r}), {BINS - 1})::INTEGER AS bin, kept, count(*) "

@@ -21,7 +21,7 @@ PHONE, DESKTOP = 390, 1280  # pixels
 
 
 def page_of(folder: Path) -> str:
-    return make_report(str(folder), StorageConfig(), Access([str(folder.parent / "table")]))
+    return make_report(str(folder), StorageConfig(), Access([str(folder.parent / "table")]))[0]
 
 
 @pytest.mark.parametrize(
