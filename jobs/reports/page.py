@@ -42,9 +42,9 @@ def report_after(config: JobConfig | FilterConfig) -> None:
         config: The job's own config, which says what may be opened: its input and its checkpoints.
     """
     spec = config.input
-    models = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
+    models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
     try:
-        access = Access((spec.path, *spec.allow, *models), spec.allow_private)
+        access = Access((spec.path, *spec.allow), spec.allow_private, models)
         write_report(config.output.path, config.storage, access)
     except Exception as error:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,9 +101,10 @@ def look_at(uri: str, storage: StorageConfig, by: str | None = None) -> Overview
     with temporary_database() as database:
         if view.is_filter:
             if by is not None:
+                scores = shlex.quote(str(summary.get("scores_from", "SCORES")))
                 raise ConfigError(
                     "--by: a filter's output does not hold the scores of all rows; look at the scores that it "
-                    f"compared: vilt report {summary.get('scores_from', 'SCORES')} --by {by}"
+                    f"compared: vilt report {scores} --by {shlex.quote(by)}"
                 )
             _look_at_filter(view, folder, storage, database)
         elif summary["files"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,10 +47,12 @@ class Access:
     Attributes:
         prefixes: URIs of files and folders.
         allow_private: Whether http(s) hosts may be at addresses that are not public.
+        checkpoints: The job's checkpoints and tokenizer, by the names that it gives them.
     """
 
     prefixes: Sequence[str] = ()
     allow_private: bool = False
+    checkpoints: Sequence[str] = ()
 
     def permits(self, uri: str) -> bool:
         """Return whether a file, folder or glob is one of the prefixes or below one."""
@@ -58,6 +61,13 @@ class Access:
         wanted = _absolute(uri)
         allowed = [_absolute(prefix) for prefix in self.prefixes]
         return any(wanted == prefix or wanted.startswith(uris.as_prefix(prefix)) for prefix in allowed)
+
+    def permits_checkpoint(self, uri: str) -> bool:
+        """Return whether a checkpoint or tokenizer is the job's own, or permitted as files are."""
+        try:
+            return uri in self.checkpoints or self.permits(uri)
+        except ValueError:  # no URI that can be opened
+            return False
 
 
 def _absolute(uri: str) -> str:
@@ -174,7 +184,7 @@ class _Finder:
             table = redacted(self.spec.path)
             raise ConfigError(
                 f"they are in {table!r}, as the results say; to read them there, repeat the command with "
-                f"--allow {table}"
+                f"--allow {shlex.quote(table)}"
             )
         return open_files(self.spec, self.storage)
 
@@ -234,7 +244,8 @@ class _Finder:
         if not wanted:
             return cells
         values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
-        allowed = {"allow": list(self.access.prefixes), "allow_private": self.access.allow_private}
+        prefixes = [one if uris.scheme(one) else os.path.abspath(one) for one in self.access.prefixes]
+        allowed = {"allow": prefixes, "allow_private": self.access.allow_private}
         config = JobConfig.checked({**values, "input": {**self.spec.model_dump(), **allowed}})
         fetched = dict(zip(wanted, Fetcher(self.original.base, config).fetch(wanted), strict=True))
         return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -89,9 +90,9 @@ def _tokenizer(view: Overview, storage: StorageConfig, access: Access) -> tuple[
     config = view.summary.get("config") or {}
     tokenizer = config.get("tokenizer")
     needed = [uri for uri in (model, tokenizer) if isinstance(uri, str) and not _SHIPPED.fullmatch(uri)]
-    refused = [uri for uri in needed if not access.permits(uri)]
+    refused = [uri for uri in needed if not access.permits_checkpoint(uri)]
     if refused:
-        names = " ".join(f"--allow {redacted(uri)}" for uri in refused)
+        names = " ".join(f"--allow {shlex.quote(redacted(uri))}" for uri in refused)
         return None, f"Where each text was cut, its tokenizer tells; to read that, repeat the command with {names}"
     values = {"tasks": ["score"], "input": {"path": "none"}, "output": {"path": "other"}, "tokenizer": tokenizer}
     try:
