@@ -25,7 +25,7 @@ CODE = [
     path for folder in ("jobs", "pipeline") for path in (ROOT / folder).rglob("*.py") if path.parent.name != "config"
 ]
 # Of the table that was scored, for a report's pictures and texts: it stands in the summary.
-FOR_REPORTS = {"input.text", "input.features", "input.features_mask", "input.fixed_text"}
+FOR_REPORTS = {"input.text", "input.features", "input.features_mask", "input.fixed_text", "input.contact"}
 OTHER = {  # values that are not the defaults
     "ray.address": "auto",
     "ray.decode_on": "all_nodes",
