@@ -51,7 +51,7 @@ class OnDevice:
         vectors = []
         for part, pixels in zip(self.parts, self.pixels, strict=True):
             images = model.embed_images(part, engine.projection, lambda _, pixels=pixels: pixels)
-            vectors += [found for _, found in engine._passes(part, images, model.pooled)]
+            vectors += [found for _, found in engine.passes.run(part, images, model.pooled)]
         return engine.heads["score"](torch.cat(vectors))
 
 
