@@ -91,6 +91,13 @@ class FilterConfig(Section):
                 "allow_changed: true, but without input.id the rows are known by their files and row numbers alone, "
                 "which a change of the files makes wrong: set input.id, or score the table again"
             )
+        if self.scores is not None:
+            for key, given, why in (
+                ("ray", self.ray != RayConfig(), "nothing runs on Ray"),
+                ("input.columns", self.input.columns is not None, "rows are kept with all their columns"),
+            ):
+                if given:
+                    raise ValueError(f"{key}: given, but the scores are there already and {why}: leave the key out")
         for name in _FILTER_KEYS:
             if name in (self.run or {}):
                 raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")

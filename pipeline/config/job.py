@@ -78,6 +78,11 @@ class JobConfig(Section):
             )
         if output.retention_days is not None and output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if output.rows_per_file is not None and output.keep_image:
+            raise ValueError(
+                f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "
+                "written: leave one out"
+            )
         if output.retry_errors is not None and output.format != "delta":
             raise ValueError(
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
@@ -97,6 +102,8 @@ class JobConfig(Section):
             raise ValueError("texts: missing; rank reads a table of texts with every image, in a job of its own")
         if self.texts and self.tasks != ["rank"]:
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
+        if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
+            raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
             if isinstance(value, dict) and set(value) != set(self.tasks):
                 raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")

@@ -27,7 +27,7 @@ from pipeline.results.output_folder import SUMMARY
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
-from pipeline.tables.schemas import unify
+from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
 from vilt.common.json_text import read_json
 
@@ -148,7 +148,8 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}
-        return metadata.schema.to_arrow_schema(), {k.decode(): v.decode(errors="replace") for k, v in values.items()}
+        schema = pa.schema([field.with_type(plain(field.type)) for field in metadata.schema.to_arrow_schema()])
+        return schema, {k.decode(): v.decode(errors="replace") for k, v in values.items()}
 
     with ThreadPoolExecutor(THREADS) as pool:
         footers = list(pool.map(footer, paths))

@@ -111,10 +111,12 @@ def test_the_scoring_job() -> None:
 
 def test_the_hash_is_of_what_decides_which_rows_are_kept() -> None:
     first = FilterConfig.checked(GOOD).sha256
-    free: list[dict[str, Any]] = [{"output": {"path": "o"}}, {"ray": {"address": "x"}}, {"storage": {"anon": True}}]
+    free: list[dict[str, Any]] = [{"output": {"path": "o"}}, {"storage": {"anon": True}}]
     bound: list[dict[str, Any]] = [{"keep": {"top": 0.4}}, {"scores": "s"}, {"input": {"path": "in/", "id": "n"}}]
     assert {FilterConfig.checked({**GOOD, **keys}).sha256 for keys in free} == {first}
     assert len({first, *(FilterConfig.checked({**GOOD, **keys}).sha256 for keys in bound)}) == 4
+    on_ray = FilterConfig.checked({**with_run(), "ray": {"address": "x"}})
+    assert on_ray.sha256 == FilterConfig.checked(with_run()).sha256
 
 
 def test_a_file_with_overrides(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_an_earlier_output_is_kept_unless_asked(tmp_path: Path, scored: Scored) 
     assert list(again[0]) == ["id", "row_id", "text_truncated", "score", *ERRORS]
     message = r"output\.keep_image: true, but the results in .* were made with false; .*anew"
     with pytest.raises(ConfigError, match=message):
-        run(job("score", table, out, **small, output__keep_image=True))
+        run(job("score", table, out, **small | {"output__rows_per_file": None}, output__keep_image=True))
     assert run(job("score", table, out, **small)).finished_before
     assert sorted(p.name for p in Path(out).iterdir()) == sorted(["_input.json", "_summary.json", *second.files])
 
