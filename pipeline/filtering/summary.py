@@ -34,11 +34,12 @@ class FilterSummary:
         examples: Kind -> rows of the table, by file and row.
         input: The section of the config, with the columns that were scored.
         seconds: From the start of the work to its end, scoring included.
-        files: The Parquet files that hold the kept rows, below the output.
+        files: The files that hold the kept rows, below the output: Parquet files, or tars.
         lineage: What made the scores.
         identity: What makes a filter the same one.
         tasks: ["filter"].
         finished_before: Whether nothing was left to do.
+        key_files: The lists of keys of the kept rows, below the output.
     """
 
     output: str
@@ -58,6 +59,7 @@ class FilterSummary:
     identity: dict[str, str]
     tasks: list[str] = field(default_factory=lambda: ["filter"])
     finished_before: bool = False
+    key_files: list[str] = field(default_factory=list)
 
 
 def summarise(
