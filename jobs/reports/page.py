@@ -80,7 +80,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access) -> str:
         title=f"{', '.join(view.summary['tasks'])}: {uri}",
         source=_source(view, parts),
         facts=_facts(view),
-        figures=_figures(view, ResultFile.total(parts), sorted(parts, key=lambda part: part.at)),
+        figures=_figures(view, ResultFile.total(parts), sorted(step for part in parts for step in part.timeline)),
         rejected_title="Dropped rows" if view.is_filter else "Rejected rows",
         rejected=[(r, n, REASONS.get(r, ""), view.failures[r]) for r, n in view.rejected.items()],
         galleries=[(TITLES.get(kind, near), pictures) for kind, pictures in galleries.items()],
@@ -121,7 +121,7 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     return [*named, ("time", f"{summary['seconds']:,.1f} s")]
 
 
-def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list[tuple[str, str, str]]:
+def _figures(view: Overview, total: ResultFile, steps: list[tuple[float, int]]) -> list[tuple[str, str, str]]:
     """Return name, SVG and note of each figure."""
     out: list[tuple[str, str, str]] = []
     if view.scores and view.score:
@@ -135,8 +135,8 @@ def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list
         grids = total.grids.most_common(MOST_GRIDS)
         note = f"{len(total.grids)} grids of patches, as rows x columns, of {sum(total.grids.values()):,} images"
         out.append(("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
-    if parts and parts[-1].at > parts[0].at > 0:
-        out.append(("Rows over time", figures.progress(parts), f"A step for each of {len(parts):,} files"))
+    if steps and steps[-1][0] > steps[0][0] > 0:
+        out.append(("Rows over time", figures.progress(steps), f"A step for each of {len(steps):,} files"))
     return out
 
 

@@ -85,6 +85,17 @@ class JobConfig(Section):
             )
         if "rank" in self.tasks and output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
+        for key in ("join", "file_bytes"):
+            if getattr(output, key) and output.format == "delta":
+                raise ValueError(
+                    f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
+                )
+        if output.join and "rank" in self.tasks:
+            raise ValueError("output.join: true, but rank writes two tables of its own: leave the key out")
+        if output.join and output.file_bytes:
+            raise ValueError(
+                "output.file_bytes: with output.join there is one file for each of the input: leave it out"
+            )
         return self
 
     @model_validator(mode="after")

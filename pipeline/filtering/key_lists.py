@@ -1,7 +1,8 @@
 """Lists of the keys of kept rows, for tools that choose samples by key.
 
-keys/keys.parquet holds a column of the table, in its order. If each key is 32 hexadecimal digits, as DataComp's uids are,
-keys/keys.npy holds the distinct ones as pairs of uint64, sorted: what DataComp's resharder takes for a subset.
+keys/keys.parquet holds a column of the table, in its order. If each key is 32 hexadecimal digits, as uids of
+DataComp are, keys/keys.npy holds the distinct ones as pairs of uint64, sorted: a subset, as DataComp's
+resharder takes it.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def _kept_keys(table: TableFiles, column: str, selection: Selection) -> Iterator
         keys = rows[column].filter(pa.array(selection.kept(rows[ROW_KEY].to_numpy())))
         if keys.null_count:
             raise ConfigError(
-                f"output.keys: column {column!r} is null in {keys.null_count:,} kept rows or more; choose a column that "
-                "all rows have, or keep.where to leave them out"
+                f"output.keys: column {column!r} is null in {keys.null_count:,} kept rows or more; choose a column "
+                "that all rows have, or keep.where to leave them out"
             )
         yield keys
 

@@ -41,6 +41,7 @@ class OutputFolder:
         written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
         work: The folder of the unfinished job.
         replaced: Files of earlier results, relative to `path`, that publishing removes.
+        nested: Files of earlier results that have the folders of the input's files.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class OutputFolder:
         self.work = WorkFolder(filesystem, f"{self.path}/{PROGRESS}")
         self.lock = RunLock(filesystem, f"{self.work.path}/{LOCK}")
         self.replaced: list[str] = []
+        self.nested: list[str] = []
         self._request = identity
 
     def __enter__(self) -> OutputFolder:
@@ -110,6 +112,8 @@ class OutputFolder:
             self.discard()
             unfinished = None
         summary = self.out.read(SUMMARY) or {}
+        self.nested = nested_results(summary)
+        results = sorted({*results, *self.nested})
         same = summary.get("identity") == self.identity
         if retry_errors and not unfinished:
             self._check_retry(results, same, summary.get("written", ""))
@@ -129,7 +133,7 @@ class OutputFolder:
         names = [name for name in self._names("") if name.endswith(".parquet")] if "" in self.folders else []
         for folder in self.folders:
             names += [f"{folder}/{name}" for name in self._names(folder) if folder and name.endswith(RESULT_ENDS)]
-        return sorted(names)
+        return sorted({*names, *self.nested})
 
     def publish(self, summary: dict[str, Any], files: Iterable[str]) -> None:
         """Replace earlier results by files of the work folder, and write the summary.
@@ -163,6 +167,8 @@ class OutputFolder:
         moves = [name for name in plan["files"] if name in waiting]
         moved = set(plan["files"]) - waiting
         there = {*self.results(), *(self.out.names() & {SUMMARY})}
+        if any("/" in name for name in plan["old"]):  # of results in folders that no summary names any more
+            there |= set(plan["old"]) & set(self.out.files())
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
             make_folder(self.filesystem, f"{self.path}/{folder}")
@@ -210,3 +216,11 @@ class OutputFolder:
 def _kinds(results: list[str]) -> str:
     """Return the ends of the names of results, as in ".parquet, .tar"."""
     return ", ".join(sorted({f".{name.rpartition('.')[2]}" for name in results}))
+
+
+def nested_results(summary: dict[str, Any]) -> list[str]:
+    """Return the files that a summary names in folders of the input's own, as results in the input's files have."""
+    if summary.get("tasks") in (["filter"], ["rank"]):
+        return []
+    names = [name for name in summary.get("files", []) if isinstance(name, str) and "/" in name]
+    return [name for name in names if ".." not in name.split("/") and not name.startswith("/")]

@@ -53,9 +53,7 @@ class Entry(NamedTuple):
     begins: bool = False
 
 
-def read_samples(
-    file: IO[bytes], max_image_bytes: int | None, max_text_bytes: int = ROW_BYTES
-) -> Iterator[Sample]:
+def read_samples(file: IO[bytes], max_image_bytes: int | None, max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
     """Yield the samples of a tar.
 
     Args:
