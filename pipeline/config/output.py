@@ -41,7 +41,7 @@ class OutputConfig(Section):
     )
     join: bool = Field(
         False,
-        description="write the rows in the order of the input, one Parquet file for each file of the input, of its name",
+        description="write the rows in the order of the input, one Parquet file of its name for each of its files",
     )
 
     @property
