@@ -15,7 +15,7 @@ from pipeline.config.resources import RayConfig
 from pipeline.config.storage import StorageConfig
 
 KEPT, DROPPED, SCORES, KEYS = "kept", "dropped", "scores", "keys"  # folders below the output
-_CONDITIONS = ("where", "min_score", "top", "answer")
+_CONDITIONS = ("where", "min_score", "top", "answer", "unique")
 _FILTER_KEYS = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
 
 
@@ -32,6 +32,11 @@ class KeepConfig(Section):
     score: str | None = Field(
         None,
         description="column of numbers to compare; default: the score, answer_score or label_score that the job made",
+    )
+    unique: str | None = Field(
+        None,
+        description="column of the table that holds images: of the rows that meet all other conditions and have the "
+        "same bytes there, the best is kept, and of equal scores the smallest row_id",
     )
     texts: Literal["best", "worst", "mean"] = Field(
         "best", description="what counts of a row with several texts: its best or worst result, or its mean score"

@@ -17,6 +17,7 @@ from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedErro
 from pipeline.common.row_ids import key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, KEYS, SCORES, FilterConfig
 from pipeline.filtering.copying import CopiedFile, copy_files, write_counts
+from pipeline.filtering.duplicates import check_unique, drop_duplicates
 from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
 from pipeline.filtering.scoring_job import score
@@ -129,6 +130,8 @@ def run_filter(prepared: PreparedFilter) -> FilterSummary:
 
 def _check_table(config: FilterConfig, table: TableFiles) -> None:
     check_id(table.schema, config.input.id)
+    if config.keep.unique is not None:
+        check_unique(table.schema, config.keep.unique)
     if config.output.keys is not None:
         require_column(table.schema, "output.keys", config.output.keys)
     for name, why in table.unreadable.items():
@@ -153,6 +156,8 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
         selection.add_rows(_row_ids(config, table, key_type(stored)), config.input.id, key_type(stored))
         results = prepared.results or _score(prepared)
         selection.decide(config.keep, results)
+        if config.keep.unique is not None:
+            drop_duplicates(table, config.keep.unique, selection)
         copied = _copy(table, selection, folder)
         _check_rows(table, copied)
         counts = write_counts(table.format, copied, folder.filesystem, folder.work.path)
