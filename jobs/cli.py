@@ -99,6 +99,24 @@ for _name in TASKS:
 app.command("run", help=TASK_HELP["run"])(_task_command(None))
 
 
+@app.command()
+def init(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="score, answer, fill, embed or classify")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="file, folder or glob, as in input.path")],
+    overrides: Overrides = None,
+    out: Annotated[str | None, typer.Option(help="the file to write; default: TASK.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the file of a job after a look at the table: its image, text and id columns are guessed."""
+
+    def job() -> Outcome:
+        from jobs.commands.init import write_config
+
+        return write_config(task, table, overrides or [], out)
+
+    _finish(job, as_json)
+
+
 @app.command("filter")
 def filter_(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False, log: LogFormat = "text") -> None:
     """Keep the rows of a table whose scores or answers meet the conditions in the file."""
@@ -147,6 +165,30 @@ def report(
         from jobs.commands.report import report_output
 
         return report_output(out, file, allow or [], allow_private)
+
+    _finish(job, as_json)
+
+
+@app.command()
+def calibrate(
+    out: Out,
+    labels: Annotated[
+        str | None, typer.Argument(metavar="[LABELS]", help="table with the columns row_id and good, drawn by --sample")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="draw so many rows to label, and do no more [200 is a good number]")
+    ] = None,
+    file: Annotated[str, typer.Option("--out", help="where --sample writes them")] = "labels.csv",
+    seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
+    precision: Annotated[float, typer.Option(min=0, max=1, help="share of good rows to find a threshold for")] = 0.9,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a threshold: how many rows each score keeps, and how many of these are good, from a labelled sample."""
+
+    def job() -> Outcome:
+        from jobs.commands.calibrate import calibrate_output, draw_rows
+
+        return calibrate_output(out, labels, precision) if sample is None else draw_rows(out, sample, seed, file)
 
     _finish(job, as_json)
 
