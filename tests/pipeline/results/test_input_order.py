@@ -8,17 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+from fsspec.implementations.local import LocalFileSystem
+from ray.data._internal.execution.interfaces import TaskContext
 
 from pipeline import ConfigError, JobConfig, run
+from pipeline.common.errors import RowsLostError
+from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import FilterConfig
+from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.results import result_parts
+from pipeline.results import input_order, result_parts
+from pipeline.results.file_footer import ResultFile
+from pipeline.results.output_folder import OutputFolder
+from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.reader import open_results
+from pipeline.results.result_parts import ResultParts
+from pipeline.tables.table import open_files
+from tests.pipeline.results.test_result_parts import results
 
 Rows = list[dict[str, Any]]
 NAMES = ["year=2025/part-0.parquet", "year=2025/part-1.parquet", "year=2026/part-0.parquet"]
@@ -46,8 +58,70 @@ def write_input(folder: Path, rows: Rows) -> Path:
     return table
 
 
-def own(out: Path, name: str) -> Rows:
-    return pq.ParquetFile(out / name).read().to_pylist()
+def test_parts_of_any_order_are_put_in_the_order_of_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_order, "GROUP_ROWS", 3)
+    monkeypatch.setattr(input_order, "READ_BYTES", 200)  # some rows at a time
+    rows = [{"image": b"x", "caption": f"{i}", "id": i} for i in range(30)]
+    table = open_files(InputConfig(path=str(write_input(tmp_path, rows))), StorageConfig())
+    storage, order = LocalFileSystem(), np.random.default_rng(0)
+    keys = order.permutation(np.concatenate([row_key(0) + np.arange(17), row_key(2) + np.arange(13)]))
+    output = OutputFolder(storage, f"{tmp_path}/out", {"config": "c"})
+    retried = {int(row_key(0, 4)): "fetch_timeout", int(row_key(2, 4)): "image_null"}
+    with output:
+        assert output.begin(overwrite=False) is None
+        parts = ResultParts(output, in_input_order=True)
+        parts.load()
+        write_parts(parts, [keys[:8], keys[8:9], keys[9:]], "RUN", retried)
+        parts.audit(30)
+        parts.put_in_input_order(table)
+        assert parts.new_names() == NAMES
+        total = ResultFile.total(parts.all())
+        assert (total.rows, total.tokens, total.micro_batches) == (30, 300, 3)
+        output.publish({"identity": output.identity, "files": parts.names()}, parts.new_names())
+    for number, name, count in ((0, NAMES[0], 17), (1, NAMES[1], 0), (2, NAMES[2], 13)):
+        file = pq.ParquetFile(tmp_path / "out" / name)
+        assert file.schema_arrow.names == ["row", "error"]
+        assert file.read()["row"].to_pylist() == [row_key(number, row) for row in range(count)]
+        assert file.metadata.metadata[b"vilt.model"] == b"m"
+    # The row whose error may pass is tried again: the file that has it is written anew, the others stay.
+    with output:
+        assert output.begin(overwrite=False, retry_errors=True) is None
+        parts = ResultParts(output, in_input_order=True)
+        parts.load()
+        assert parts.keep_finished()
+        assert sorted(part.name for part in parts.kept) == NAMES[1:]
+        assert len(parts.done) == 29
+        write_parts(parts, [np.array([row_key(0, 4)])], "LATER", {})
+        parts.audit(30)
+        parts.put_in_input_order(table)
+        assert (parts.new_names(), parts.names()) == (NAMES[:1], NAMES)
+        output.publish({"identity": output.identity, "files": parts.names()}, parts.new_names())
+    rows_out = pq.ParquetFile(tmp_path / "out" / NAMES[0]).read()
+    assert rows_out["row"].to_pylist() == [row_key(0, row) for row in range(17)]
+    assert rows_out["error"].null_count == 17
+    assert not (tmp_path / "out" / "_progress").exists()
+
+
+def write_parts(parts: ResultParts, keys: list[Any], run: str, errors: dict[int, str]) -> None:
+    """What a sink writes of rows that come in this order."""
+    sink = ParquetSink(parts.filesystem, parts.folder, run, {"vilt.model": "m"}, 100, 5, keep_row_keys=True)
+    for i, some in enumerate(keys):
+        written = sink.write([results(some, 1, errors)], TaskContext(task_idx=i, op_name="write"))
+        assert written
+        parts.parts.append(written)
+
+
+def test_a_row_that_is_missing_or_twice_is_noticed(tmp_path: Path) -> None:
+    rows = [{"image": b"x", "caption": f"{i}", "id": i} for i in range(30)]
+    table = open_files(InputConfig(path=str(write_input(tmp_path, rows))), StorageConfig())
+    output = OutputFolder(LocalFileSystem(), f"{tmp_path}/out", {"config": "c"})
+    with output:
+        output.begin(overwrite=False)
+        parts = ResultParts(output, in_input_order=True)
+        parts.load()
+        write_parts(parts, [row_key(0) + np.arange(16), row_key(2) + np.arange(13)], "RUN", {})
+        with pytest.raises(RowsLostError, match=r"year=2025/part-0\.parquet: 17 rows in, 16 rows out: nothing was pub"):
+            parts.put_in_input_order(table)
 
 
 @pytest.mark.usefixtures("ray_cluster")
