@@ -144,7 +144,7 @@ class JobConfig(Section):
 
     @property
     def texts_in_columns(self) -> bool:
-        """Return whether a row's texts are in several columns, and each becomes a row of results, as those of a list."""
+        """Return whether a row has its texts in several columns: each becomes a row of results, as those of a list."""
         return isinstance(self.input.text, list)
 
     def text_of(self, task: Task) -> str | None:

@@ -168,7 +168,7 @@ class OutputFolder:
         moved = set(plan["files"]) - waiting
         there = {*self.results(), *(self.out.names() & {SUMMARY})}
         if any("/" in name for name in plan["old"]):  # of results in folders that no summary names any more
-            there |= set(plan["old"]) & set(self.out.files())
+            there = (there | set(plan["old"])) & set(self.out.files())
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
             make_folder(self.filesystem, f"{self.path}/{folder}")
@@ -223,4 +223,4 @@ def nested_results(summary: dict[str, Any]) -> list[str]:
     if summary.get("tasks") in (["filter"], ["rank"]):
         return []
     names = [name for name in summary.get("files", []) if isinstance(name, str) and "/" in name]
-    return [name for name in names if ".." not in name.split("/") and not name.startswith("/")]
+    return [name for name in names if name.endswith(".parquet") and not {"", ".", ".."} & set(name.split("/"))]

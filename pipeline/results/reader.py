@@ -130,7 +130,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if _is_result(info["name"])}
-    infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
+    try:
+        infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = _images_of_rank(filesystem, path)
     table = ResultTable(uri, storage, key)
@@ -173,7 +176,7 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
         summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
         nested = nested_results(summary) if isinstance(summary, dict) else []
         return {info["name"]: info for name in nested for info in [filesystem.info(f"{path.rstrip('/')}/{name}")]}
-    except (ValueError, RecursionError, TypeError):  # who reads the summary says so
+    except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
         return {}
 
 
