@@ -36,7 +36,7 @@ def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
 
     Tars are left out: to read their ids is to read all of them.
     """
-    if id_column is None or table.format.not_copied or not table.rows:
+    if id_column is None or table.format.copies_files or not table.rows:
         return
     counts = count_ids(table, id_column)
     parts = [f"is null in {counts.null:,} rows"] if counts.null else []
