@@ -36,8 +36,17 @@ def report_after(uri: str, storage: StorageConfig, spec: InputConfig) -> None:
         storage: How to reach it.
         spec: The input of the job's own config, which says what may be opened.
     """
+    _try_report(uri, storage, Access((spec.path, *spec.allow), spec.allow_private))
+
+
+def report_of_output(uri: str) -> None:
+    """Write the report of an output with nothing opened for pictures but the output itself; see `report_after`."""
+    _try_report(uri, StorageConfig(), Access())
+
+
+def _try_report(uri: str, storage: StorageConfig, access: Access) -> None:
     try:
-        write_report(uri, storage, Access((spec.path, *spec.allow), spec.allow_private))
+        write_report(uri, storage, access)
     except Exception as error:
         print(
             visible(f"no report: {redacted_text(' '.join(str(error).split()))}; the results are complete"),

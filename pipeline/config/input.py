@@ -15,6 +15,7 @@ from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.redaction import has_credentials, redacted, redacted_values
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
+from pipeline.config.shard import check_shard
 
 
 def common_folder(paths: Sequence[str]) -> str:
@@ -34,7 +35,8 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-NOT_HASHED = {"version", "timestamp"}  # which version of a table is read, its fingerprint says
+# Which version of a table is read, its fingerprint says; a shard has a folder of its own.
+NOT_HASHED = {"version", "timestamp", "shard"}
 
 
 class InputConfig(Section):
@@ -89,6 +91,13 @@ class InputConfig(Section):
         None,
         description="whether double quotes enclose values of CSV and TSV files; default: true for CSV; for TSV false, "
         "and a value that begins with one is an error",
+    )
+    shard: str | None = Field(
+        None,
+        description="one of many runs over the table: 3/1000 reads the fourth of 1,000 parts, numbered from 0; "
+        "auto/1000 takes the number from SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or AWS_BATCH_JOB_ARRAY_INDEX, "
+        "auto1/1000 from an array of Slurm that begins at 1; results go to OUT/shard-00003-of-01000, and "
+        "`vilt merge OUT` makes them one; default: all of the table",
     )
     filter: str | None = Field(
         None,
@@ -147,6 +156,11 @@ class InputConfig(Section):
         except ValueError:
             raise ValueError(f"{value!r} is no time; write it as 2026-01-31T12:00:00Z") from None
         return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
+
+    @field_validator("shard")
+    @classmethod
+    def _shard_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_shard(value)
 
     @model_validator(mode="after")
     def _one_version(self) -> Self:

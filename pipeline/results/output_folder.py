@@ -18,6 +18,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
+from pipeline.results.shards import refuse_shards
 from pipeline.results.work_folder import WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
@@ -117,6 +118,9 @@ class OutputFolder:
             self.discard()
         summary = self.out.read(SUMMARY) or {}
         same = summary.get("identity") == self.identity
+        if not same or unfinished or overwrite or retry_errors:
+            what = "repeat their errors one by one" if same and retry_errors else "they are another job's"
+            refuse_shards(self.out, what)
         if retry_errors and not unfinished:
             self._check_retry(results, same, summary.get("written", ""))
         elif same and not unfinished and not overwrite:

@@ -221,6 +221,7 @@ class TableFormat(ABC):
         claims: Whether the files that `list` returns are of no other format.
         copied_together: How many files' rows `vilt filter` writes to one file.
         hint: What messages about a column that is missing say in the end.
+        divisible: Whether files have several splits, which opening them tells without reading them.
         not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
     """
 
@@ -233,6 +234,7 @@ class TableFormat(ABC):
     claims: bool = False
     copied_together: int = 1
     hint: str = ""
+    divisible: bool = False
     not_copied: str | None = None
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:

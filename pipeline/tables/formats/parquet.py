@@ -50,6 +50,7 @@ class ParquetFormat(TableFormat):
 
     name = "parquet"
     extensions = (".parquet",)
+    divisible = True
 
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Read all footers; there is a split for each row group.
