@@ -254,7 +254,8 @@ def _check_rows(outputs: Sequence[ShardOutput]) -> None:
         out = sum(len(file.complete) for file in one.files) + len({row for file in one.files for row in file.split})
         if (one.summary.rows_in, one.summary.rows_out) != (out, out):
             raise RowsLostError(
-                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder and run it again"
+                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder and "
+                "run it again"
             )
     _, bad = settle(file for one in outputs for file in one.files)
     if bad:

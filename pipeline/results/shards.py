@@ -60,8 +60,8 @@ def check_out_of_shards(filesystem: AbstractFileSystem, path: str, shard: Shard)
     other = next((one for one in shards if one.count != shard.count), None)
     if other is not None:
         raise ConfigError(
-            f"output.path: {path!r} holds {other.folder}, a shard of {other.count:,}, and this is one of {shard.count:,}: "
-            "choose another folder, or remove those"
+            f"output.path: {path!r} holds {other.folder}, a shard of {other.count:,}, and this is one of "
+            f"{shard.count:,}: choose another folder, or remove those"
         )
     whole = any(name.endswith(".parquet") for name in names) or (SUMMARY in names and not shards)
     if whole or WorkFolder(filesystem, f"{path}/{PROGRESS}").read(JOB):

@@ -1,4 +1,4 @@
-"""Divide a table into shards: the same files, or row groups, for the same shard in every run, with no word between runs.
+"""Divide a table into shards: the same files, or row groups, for the same shard in every run.
 
 By files, balanced by size, each shard opens its files alone. If a table has few files for its shards, their row groups
 are divided, and each shard reads all footers. A shard keeps the numbers that files have in the whole table, so that
