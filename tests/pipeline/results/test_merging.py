@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import fsspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -146,6 +147,27 @@ def test_a_shard_that_begins_again_ends_the_merged_result(sharded: Sharded, out:
     with pytest.raises(ConfigError, match="1 of 2 shards have not finished: run 1 again"):
         merge(str(out), StorageConfig())
     assert not (out / "_summary.json").exists()
+
+
+def test_shards_on_s3(out: Path, s3: Any) -> None:
+    del s3
+    storage, path = fsspec.filesystem("s3"), "demo-merging/scores"
+    storage.mkdir("demo-merging")
+    storage.put(str(out), path, recursive=True)
+    summary = merge(f"s3://{path}", StorageConfig())
+    assert summary.rows_out == 48
+    assert all(storage.exists(f"{path}/{name}") for name in ("_summary.json", "_input.json", *summary.files))
+    assert pd.read_parquet(f"s3://{path}").shape[0] == 48
+    show_output(f"s3://{path}", 3)
+
+
+def test_a_shard_without_rows(tmp_path: Path, scene_rows: Callable[[int], Rows]) -> None:
+    (tmp_path / "t").mkdir()
+    pq.write_table(pa.Table.from_pylist(scene_rows(4)), tmp_path / "t" / "0.parquet")
+    nothing = run(job(str(tmp_path / "t"), str(tmp_path / "out"), "1/2"))
+    assert (nothing.rows_in, nothing.files) == (0, [])
+    assert run(job(str(tmp_path / "t"), str(tmp_path / "out"), "0/2")).rows_in == 4
+    assert merge(str(tmp_path / "out"), StorageConfig()).rows_out == 4
 
 
 def change(path: Path, **values: Any) -> None:
