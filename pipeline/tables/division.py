@@ -7,9 +7,7 @@ the row keys of all shards fit together.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.shard import Shard
+from pipeline.tables.file_columns import listing_hash
 from pipeline.tables.format import InputFile, Listing, OpenedFile, Split
 
 FILES_PER_SHARD = 4  # with fewer files for each shard, row groups are divided: files of unequal sizes would not balance
@@ -101,11 +100,3 @@ def balanced(sizes: Sequence[int], names: Sequence[str], count: int) -> np.ndarr
         owners[index] = owner
         heapq.heapreplace(loads, (load + sizes[index], things + 1, owner))
     return owners
-
-
-def listing_hash(files: Sequence[InputFile]) -> str:
-    """Return a hash of the names, sizes and etags of files."""
-    listed = hashlib.sha256()
-    for file in files:
-        listed.update(json.dumps((file.name, file.size, file.etag)).encode())
-    return listed.hexdigest()

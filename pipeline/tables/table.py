@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +28,7 @@ from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
+from pipeline.tables.file_columns import ListedFiles, OpenedFiles
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
@@ -33,6 +36,7 @@ from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenOptions, 
 from pipeline.tables.formats.csv import CsvFormat
 from pipeline.tables.formats.pictures import ImageFolderFormat
 from pipeline.tables.hub import pinned
+from pipeline.tables.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class TableFiles:
         part: Which part of the table is read; None: all.
     """
 
-    files: list[OpenedFile]
+    files: Sequence[OpenedFile]
     filesystem: AbstractFileSystem
     base: str
     format: TableFormat
@@ -68,23 +72,30 @@ class TableFiles:
     @property
     def rows(self) -> int:
         """Return how many rows there are to read, exactly: known before the run, so that none can be lost unseen."""
-        return sum(file.rows for file in self.files)
+        return self.files.rows if isinstance(self.files, OpenedFiles) else sum(file.rows for file in self.files)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
-        names: list[Any] = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
+        files = self.files.files if isinstance(self.files, OpenedFiles) else (one.file for one in self.files)
+        names: Iterable[Any] = ((file.name, file.size, file.etag) for file in files)
         if self.version:
-            names += [(field.name, str(field.type)) for field in self.schema]
-        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+            names = chain(names, ((field.name, str(field.type)) for field in self.schema))
+        hashed = hashlib.sha256(b"[")  # of the JSON of a list, which of a large table is never held as a whole
+        for number, values in enumerate(names):
+            hashed.update((", " if number else "").encode() + json.dumps(values).encode())
+        hashed.update(b"]")
+        return hashed.hexdigest()
 
     @property
     def read_files(self) -> list[InputFile]:
         """Return the files that are read: all, or those of a shard."""
         return [one.file for one in self.files if self.part is None or one.splits]
 
-    def unread(self, done: RowSet) -> list[UnreadSplit]:
+    def unread(self, done: RowSet) -> Sequence[UnreadSplit]:
         """Return what is left to read when the rows in `done` are finished."""
+        if isinstance(self.files, OpenedFiles):
+            return self.files.unread(done)
         out = []
         for number, opened in enumerate(self.files):
             for split in opened.splits:
@@ -210,8 +221,11 @@ def open_shard(listing: Listing, options: OpenOptions, text: str) -> TableFiles:
     some = [listing.files[number] for number in mine]
     table = open_listed(replace(listing, files=some or listing.files[:1]), options)
     opened = {one.name: one for one in table.files} if mine else {}
+    part = part_of_files(listing.files, mine, shard)
+    if isinstance(listing.files, ListedFiles):
+        return replace(table, files=OpenedFiles.of(listing.files, opened), part=part)
     files = [opened.get(file.name, OpenedFile(file, [])) for file in listing.files]
-    return replace(table, files=files, part=part_of_files(listing.files, mine, shard))
+    return replace(table, files=files, part=part)
 
 
 def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
@@ -233,6 +247,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         row_bytes=limits.row_bytes,
         json_depth=limits.json_depth,
         fixed_text=spec.fixed_text,
+        manifest=Manifest(config.output.path, config.storage, config.ray.address),
     )
     listing = listing or list_table(spec, config.storage)
     table = open_listed(listing, options) if spec.shard is None else open_shard(listing, options, spec.shard)
@@ -248,7 +263,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
                 "list the columns to carry without it"
             )
-    return InputTable(**vars(table), columns=columns)
+    return InputTable(**{one.name: getattr(table, one.name) for one in fields(table)}, columns=columns)
 
 
 def read(
