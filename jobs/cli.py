@@ -99,6 +99,24 @@ for _name in TASKS:
 app.command("run", help=TASK_HELP["run"])(_task_command(None))
 
 
+@app.command()
+def init(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="score, answer, fill, embed or classify")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="file, folder or glob, as in input.path")],
+    overrides: Overrides = None,
+    out: Annotated[str | None, typer.Option(help="the file to write; default: TASK.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the file of a job after a look at the table: its image, text and id columns are guessed."""
+
+    def job() -> Outcome:
+        from jobs.commands.init import write_config
+
+        return write_config(task, table, overrides or [], out)
+
+    _finish(job, as_json)
+
+
 @app.command("filter")
 def filter_(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False, log: LogFormat = "text") -> None:
     """Keep the rows of a table whose scores or answers meet the conditions in the file."""

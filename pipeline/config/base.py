@@ -71,10 +71,19 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
+    set_keys(values, overrides)
+    return values
+
+
+def set_keys(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set the keys that `key=value` texts name, in place.
+
+    Raises:
+        ConfigError: One of them is not `key=value`.
+    """
     for override in overrides:
         _apply(values, override)
         _warn_of_secret(override)
-    return values
 
 
 def _warn_of_secret(override: str) -> None:

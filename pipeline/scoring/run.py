@@ -32,7 +32,6 @@ from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
-from pipeline.tables.id_checks import warn_about_ids
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -119,6 +118,8 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
             return emit_finished(finished)
         with storage_failures():
             if check_ids and not len(output.staged.done):
+                from pipeline.tables.id_checks import warn_about_ids
+
                 started = time.monotonic()
                 warn_about_ids(job.table, job.config.input.id)
                 job = replace(job, seconds=job.seconds + time.monotonic() - started)

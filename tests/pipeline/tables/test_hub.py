@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
+import huggingface_hub.utils._http
 import pyarrow as pa
 import pytest
 from huggingface_hub import HfFileSystem
@@ -23,6 +24,7 @@ def some(*numbers: int) -> pa.Table:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub = Hub()
+    _close_clients()
     with serve(hub, "owner/name") as endpoint:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
@@ -32,6 +34,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         HfFileSystem.clear_instance_cache()
         yield hub
     HfFileSystem.clear_instance_cache()
+    _close_clients()
+
+
+def _close_clients() -> None:
+    """Close the hub's HTTP clients, which keep for their life whether they are offline."""
+    utils = huggingface_hub.utils._http
+    (utils.close_session if hasattr(utils, "close_session") else utils.reset_sessions)()
 
 
 def test_a_dataset_is_read_at_one_commit(hub: Hub, tmp_path: Path) -> None:
