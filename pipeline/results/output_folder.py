@@ -18,8 +18,9 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
+from pipeline.results.moving import move_files
 from pipeline.results.shards import refuse_shards
-from pipeline.results.work_folder import WorkFolder, each, refuse_delta
+from pipeline.results.work_folder import WorkFolder, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
@@ -174,7 +175,7 @@ class OutputFolder:
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
             make_folder(self.filesystem, f"{self.path}/{folder}")
-        each(lambda name: self.filesystem.mv(f"{self.work.path}/{name}", f"{self.path}/{name}"), moves)
+        move_files(self.filesystem, [(f"{self.work.path}/{name}", f"{self.path}/{name}") for name in moves])
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
         self.discard()

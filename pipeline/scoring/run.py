@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
+from pipeline.results.moving import MANY_MOVES
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
 from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
@@ -246,7 +247,9 @@ class ParquetOutput:
         files.write(folder.filesystem, folder.path)
         if table.part is not None:
             write_part(folder.filesystem, folder.path, table.part)
-        self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
+        names, address = [*self.parts.new_names(), *more], self.job.config.ray.address
+        with ray_session(address) if address and len(names) >= MANY_MOVES else nullcontext():
+            self.folder.publish(asdict(summary), names)
         return summary, {}
 
     def write_more(self, summary: Summary) -> list[str]:

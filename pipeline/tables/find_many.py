@@ -19,7 +19,7 @@ MANY_FOLDERS = 16  # from which on a folder is listed by its folders
 def find_below(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | ListedFiles:
     """Return all files below a folder, as `fsspec.find` does; as columns if there are very many in many folders."""
     top = filesystem.ls(folder, detail=True)
-    folders = [info["name"] for info in top if info["type"] == "directory" and info["name"].rstrip("/") != folder]
+    folders = sorted(info["name"] for info in top if info["type"] == "directory" and info["name"].rstrip("/") != folder)
     if len(folders) < MANY_FOLDERS:
         found: dict[str, Any] = filesystem.find(folder, detail=True)
         return found
@@ -37,15 +37,20 @@ def find_below(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | 
     if columns.num_rows < MANY_FILES:
         every: dict[str, Any] = filesystem.find(folder, detail=True)
         return every
-    return ListedFiles(folder, columns.take(pc.sort_indices(columns["path"])).combine_chunks())
+    paths = columns["path"]
+    if not pc.all(pc.less(paths.slice(0, len(paths) - 1), paths.slice(1))).as_py():
+        columns = columns.take(pc.sort_indices(paths))
+    return ListedFiles(folder, columns)
 
 
 def _columns(found: Mapping[str, Any]) -> pa.Table:
     text, infos = pa.large_string(), found.values()
-    sizes = pa.array([info["size"] for info in infos], pa.int64())
-    return pa.table(
-        {"path": pa.array(list(found), text), "size": sizes, "etag": pa.array([etag_of(one) for one in infos], text)}
-    )
+    columns = {
+        "path": pa.array(list(found), text),
+        "size": pa.array([info["size"] for info in infos], pa.int64()),
+        "etag": pa.array([etag_of(info) for info in infos], text),
+    }
+    return pa.table(columns).sort_by("path")
 
 
 def as_found(files: ListedFiles) -> dict[str, Any]:
