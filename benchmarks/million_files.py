@@ -1,8 +1,9 @@
 """Open a table of a million files in a store of 30 ms a request: `python -m benchmarks.million_files`.
 
 The driver lists the table, reads all footers in Ray tasks, and plans the read tasks; then once more with the manifest,
-as a job does that resumes. Each run is a process of its own; `peak` is by how much its memory grows. Ray claims `--workers` cores: what is measured is
-how many requests are in flight, not what the cores can do; each footer also costs half a millisecond of CPU time.
+as a job does that resumes. Each run is a process of its own; `peak` is by how much its memory grows. Ray claims
+`--workers` cores: what is measured is how many requests are in flight, not what the cores can do; each footer also
+costs half a millisecond of CPU time.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
-"""A simulated object store: as many Parquet files as are asked for, and some milliseconds for each request."""
+"""Simulated object stores, which take some milliseconds for each request."""
 
 from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 NAMES_PER_LISTING = 1000  # that one request lists, as S3 does
 ROWS = 10  # of a file
@@ -95,6 +97,41 @@ class SlowFile(io.BytesIO):
         """Read after the store's latency."""
         time.sleep(self.seconds)
         return super().read(size)
+
+
+class SlowBucket(LocalFileSystem):
+    """A local folder that passes for an object store, and waits for each request."""
+
+    protocol = ("s3",)
+    cachable = False
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SlowBucket, (self.seconds,)
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        """Copy an object."""
+        time.sleep(2 * self.seconds)
+        super().cp_file(path1, path2, **kwargs)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Remove objects."""
+        time.sleep(self.seconds)
+        super().rm(path, recursive, maxdepth)
+
+    def rm_file(self, path: str) -> None:
+        """Remove an object."""
+        time.sleep(self.seconds)
+        Path(path).unlink()
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Return what is at a path; a bucket always is."""
+        bucket = isinstance(path, str) and not path.startswith("/")
+        found: dict[str, Any] = {"type": "directory"} if bucket else super().info(path, **kwargs)
+        return found
 
 
 def register(files: int, seconds: float) -> None:

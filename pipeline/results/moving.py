@@ -1,7 +1,7 @@
 """Move many files of one storage to other names: in Ray tasks where a Ray runs, else in threads.
 
-An object store has no rename: a move is a copy within the store and a removal. Copies are one request each, removals one
-for many names.
+An object store has no rename: a move is a copy within the store and a removal. Copies are one request each, removals
+one for many names.
 """
 
 from __future__ import annotations

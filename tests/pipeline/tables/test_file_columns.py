@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from pipeline.tables import find_many
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles
 from pipeline.tables.formats import footer_columns
-from pipeline.tables.manifest import MANIFEST
+from pipeline.tables.manifest import MANIFEST, Manifest
 from pipeline.tables.table import InputTable, open_table, read_columns, read_plan
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 FOLDERS = 20
 
 
@@ -50,8 +50,9 @@ def opened(folder: Path, out: Path, **keys: Any) -> InputTable:
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few files are very many, and a task reads some of them."""
+    """Few files are very many, a task reads some of them, and it runs in this process if no Ray is there."""
     monkeypatch.setattr(find_many, "MANY_FILES", 10)
+    monkeypatch.setattr(Manifest, "session", lambda _: nullcontext())
     monkeypatch.setattr(footer_columns, "FILES_PER_TASK", 7)
 
 
@@ -138,6 +139,17 @@ def test_a_filter_and_a_shard_of_many_files(table: Path, tmp_path: Path, many: N
         row["__row_key"] for row in rows_of(whole)
     ]
     assert {part.fingerprint for part in parts} == {whole.fingerprint}
+
+
+def test_footers_are_read_in_tasks(table: Path, tmp_path: Path, many: None, ray_cluster: None) -> None:
+    del many, ray_cluster
+    (tmp_path / "t").symlink_to(table)
+    assert rows_of(opened(tmp_path / "t", tmp_path / "a")) == rows_of(opened(table, tmp_path / "b"))
+    for number in range(FOLDERS):
+        (tmp_path / "u" / str(number)).mkdir(parents=True)
+        (tmp_path / "u" / str(number) / "0.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(ConfigError, match=r"^input\.path: '.*0\.parquet' is not Parquet, or is cut off"):
+        opened(tmp_path / "u", tmp_path / "c")
 
 
 def test_a_slice_of_files_is_of_the_same_files() -> None:
