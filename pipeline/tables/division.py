@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.shard import Shard
-from pipeline.tables.file_columns import listing_hash
+from pipeline.tables.file_columns import ListedFiles, listing_hash
 from pipeline.tables.format import InputFile, Listing, OpenedFile, Split
 
 FILES_PER_SHARD = 4  # with fewer files for each shard, row groups are divided: files of unequal sizes would not balance
@@ -61,7 +61,10 @@ def divides_files(listing: Listing, count: int) -> bool:
 
 def files_of(files: Sequence[InputFile], shard: Shard) -> list[int]:
     """Return the numbers of the files of a shard, ascending."""
-    owners = balanced([file.size for file in files], [file.name for file in files], shard.count)
+    if isinstance(files, ListedFiles):  # sorted by name
+        owners = balanced(files.sizes, None, shard.count)
+    else:
+        owners = balanced([file.size for file in files], [file.name for file in files], shard.count)
     return np.flatnonzero(owners == shard.index).tolist()
 
 
@@ -88,15 +91,21 @@ def divide_row_groups(opened: Sequence[OpenedFile], shard: Shard) -> tuple[list[
     return files, TablePart(shard, listing_hash([one.file for one in opened]), "rows", RowSet.union(keys), total)
 
 
-def balanced(sizes: Sequence[int], names: Sequence[str], count: int) -> np.ndarray:
+def balanced(sizes: Sequence[int] | np.ndarray, names: Sequence[str] | None, count: int) -> np.ndarray:
     """Return the shard of each of some things, int64 (n,): the largest first, each to the shard that has least.
 
-    The order of `names` decides between equals; the same sizes and names give the same shards in every run.
+    The same sizes and names give the same shards in every run.
+
+    Args:
+        sizes: Bytes of each.
+        names: Their order decides between equals; None: they are in the order of their names.
+        count: How many shards there are.
     """
-    owners = np.empty(len(sizes), np.int64)
+    sizes, owners = np.asarray(sizes, np.int64), np.empty(len(sizes), np.int64)
+    order = np.arange(len(sizes)) if names is None else np.array(sorted(range(len(sizes)), key=names.__getitem__), int)
     loads = [(0, 0, shard) for shard in range(count)]  # bytes, things, number: a heap, since it is sorted
-    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], names[index])):
+    for index in order[np.argsort(-sizes[order], kind="stable")]:
         load, things, owner = loads[0]
         owners[index] = owner
-        heapq.heapreplace(loads, (load + sizes[index], things + 1, owner))
+        heapq.heapreplace(loads, (load + int(sizes[index]), things + 1, owner))
     return owners

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
@@ -67,6 +69,11 @@ class ListedFiles(Sequence[InputFile]):
         """Return the bytes of each file, int64 (n,)."""
         return self.columns["size"].to_numpy()
 
+    @cached_property
+    def digest(self) -> str:
+        """Return a hash of the names, sizes and etags of all files."""
+        return json_hash(_said(self))
+
     def paths(self) -> ListedPaths:
         """Return the paths of all files."""
         return ListedPaths(self.columns["path"])
@@ -115,10 +122,11 @@ class OpenedFiles(Sequence[OpenedFile]):
         self.files, self.offsets, self.splits = files, offsets, splits
 
     @classmethod
-    def of(cls, files: ListedFiles, opened: Mapping[str, OpenedFile]) -> OpenedFiles:
-        """Return files of which some are opened, by their names; the others have no splits."""
-        counts = np.fromiter((len(one.splits) if (one := opened.get(file.name)) else 0 for file in files), np.int64)
-        held = [split for file in files if (one := opened.get(file.name)) for split in one.splits]
+    def of(cls, files: ListedFiles, opened: Mapping[int, OpenedFile]) -> OpenedFiles:
+        """Return files of which some are opened, by their numbers, ascending; the others have no splits."""
+        counts = np.zeros(len(files), np.int64)
+        counts[list(opened)] = [len(one.splits) for one in opened.values()]
+        held = [split for one in opened.values() for split in one.splits]
         columns = {name: np.array([getattr(split, name) for split in held], np.int64) for name in SPLIT_COLUMNS}
         return cls(files, np.append(0, np.cumsum(counts)), columns)
 
@@ -224,8 +232,20 @@ class UnreadSplits(ManySplits):
 
 
 def listing_hash(files: Iterable[InputFile]) -> str:
-    """Return a hash of the names, sizes and etags of files."""
-    listed = hashlib.sha256()
-    for file in files:
-        listed.update(json.dumps((file.name, file.size, file.etag)).encode())
-    return listed.hexdigest()
+    """Return a hash of the names, sizes and etags of files; of columns it is computed once."""
+    return files.digest if isinstance(files, ListedFiles) else json_hash(_said(files))
+
+
+def json_hash(values: Iterable[Any]) -> str:
+    """Return a hash of the JSON of a list of values, which is never held as a whole."""
+    hashed, values = hashlib.sha256(b"["), iter(values)
+    joint = ""
+    while part := list(islice(values, CHUNK)):
+        hashed.update((joint + json.dumps(part)[1:-1]).encode())
+        joint = ", "
+    hashed.update(b"]")
+    return hashed.hexdigest()
+
+
+def _said(files: Iterable[InputFile]) -> Iterator[tuple[str, int, str]]:
+    return ((file.name, file.size, file.etag) for file in files)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
 import pyarrow as pa
 import ray.data
@@ -28,7 +25,7 @@ from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
 from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
-from pipeline.tables.file_columns import ListedFiles, OpenedFiles
+from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash, listing_hash
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
@@ -77,15 +74,13 @@ class TableFiles:
     @cached_property
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
-        files = self.files.files if isinstance(self.files, OpenedFiles) else (one.file for one in self.files)
-        names: Iterable[Any] = ((file.name, file.size, file.etag) for file in files)
-        if self.version:
-            names = chain(names, ((field.name, str(field.type)) for field in self.schema))
-        hashed = hashlib.sha256(b"[")  # of the JSON of a list, which of a large table is never held as a whole
-        for number, values in enumerate(names):
-            hashed.update((", " if number else "").encode() + json.dumps(values).encode())
-        hashed.update(b"]")
-        return hashed.hexdigest()
+        if isinstance(self.files, OpenedFiles) and not self.version:
+            return listing_hash(self.files.files)
+        files = [one.file for one in self.files]
+        if not self.version:
+            return listing_hash(files)
+        said = ((file.name, file.size, file.etag) for file in files)
+        return json_hash(chain(said, ((field.name, str(field.type)) for field in self.schema)))
 
     @property
     def read_files(self) -> list[InputFile]:
@@ -220,11 +215,11 @@ def open_shard(listing: Listing, options: OpenOptions, text: str) -> TableFiles:
     mine = files_of(listing.files, shard)
     some = [listing.files[number] for number in mine]
     table = open_listed(replace(listing, files=some or listing.files[:1]), options)
-    opened = {one.name: one for one in table.files} if mine else {}
+    opened = dict(zip(mine, table.files, strict=True)) if mine else {}
     part = part_of_files(listing.files, mine, shard)
     if isinstance(listing.files, ListedFiles):
         return replace(table, files=OpenedFiles.of(listing.files, opened), part=part)
-    files = [opened.get(file.name, OpenedFile(file, [])) for file in listing.files]
+    files = [opened.get(number, OpenedFile(file, [])) for number, file in enumerate(listing.files)]
     return replace(table, files=files, part=part)
 
 

@@ -36,7 +36,7 @@ class Bucket(Storage):
         super().cp_file(*args, **kwargs)
 
     def rm(self, path: Any, **kwargs: Any) -> None:
-        for one in path:
+        for one in [path] if isinstance(path, str) else path:
             self.step()
             super().rm(one, **kwargs)
 

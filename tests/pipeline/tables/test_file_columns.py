@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,9 +18,9 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet, row_key
-from pipeline.tables import find_many
+from pipeline.tables import file_columns, find_many
 from pipeline.tables.datasource import TableSource
-from pipeline.tables.file_columns import ListedFiles, OpenedFiles
+from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash
 from pipeline.tables.formats import footer_columns
 from pipeline.tables.manifest import MANIFEST, Manifest
 from pipeline.tables.table import InputTable, open_table, read_columns, read_plan
@@ -157,6 +159,14 @@ def test_a_slice_of_files_is_of_the_same_files() -> None:
     assert list(files[2:5]) == [files[2], files[3], files[4]]
     assert list(files[-2:]) == list(files)[-2:]
     assert files[-1].name == "8"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7])
+def test_a_hash_of_parts_is_that_of_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fingerprints of before stay, so that unfinished jobs are resumed."""
+    monkeypatch.setattr(file_columns, "CHUNK", 3)
+    values = [("näme", number, "etag") for number in range(count)]
+    assert json_hash(values) == hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @given(st.lists(st.integers(0, 60)), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1))
