@@ -186,6 +186,30 @@ def report(
 
 
 @app.command()
+def calibrate(
+    out: Out,
+    labels: Annotated[
+        str | None, typer.Argument(metavar="[LABELS]", help="table with the columns row_id and good, drawn by --sample")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="draw so many rows to label, and do no more [200 is a good number]")
+    ] = None,
+    file: Annotated[str, typer.Option("--out", help="where --sample writes them")] = "labels.csv",
+    seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
+    precision: Annotated[float, typer.Option(min=0, max=1, help="share of good rows to find a threshold for")] = 0.9,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a threshold: how many rows each score keeps, and how many of these are good, from a labelled sample."""
+
+    def job() -> Outcome:
+        from jobs.commands.calibrate import calibrate_output, draw_rows
+
+        return calibrate_output(out, labels, precision) if sample is None else draw_rows(out, sample, seed, file)
+
+    _finish(job, as_json)
+
+
+@app.command()
 def demo(
     folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",
     rows: Annotated[int, typer.Option(min=20, help="scenes to draw")] = 300,

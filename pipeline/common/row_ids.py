@@ -7,6 +7,7 @@ not equal itself, and -0.0 equals 0.0), nor are lists and structs, durations and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -85,6 +86,23 @@ def shown_id(value: Any) -> str:
     if value is None:
         return "null"
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def ids_from_texts(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
+    """Return ids that were written as `shown_id` writes them.
+
+    Args:
+        texts: The ids.
+        kind: Their type.
+
+    Raises:
+        pa.ArrowException, ValueError: A text is no id of this type.
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, ids_from_texts(texts, kind.storage_type))
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.array([None if text is None else bytes.fromhex(text.replace("-", "")) for text in texts], kind)
+    return pa.array(texts, pa.string()).cast(kind)
 
 
 def json_id(value: Any) -> int | str | None:
