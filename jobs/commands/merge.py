@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobs.commands.batch import outcome_of
 from jobs.console.command import Outcome
+from jobs.console.tables import lines, stacked
 from pipeline.config.storage import StorageConfig
 from pipeline.results.merging import merge
 
@@ -23,4 +26,6 @@ def merge_output(uri: str) -> Outcome:
     from jobs.reports.page import report_of_output
 
     report_of_output(uri)
-    return outcome_of(summary)
+    outcome = outcome_of(summary)
+    where = f"the files stay in the shards' folders: programs read {uri.rstrip('/')}/*/*.parquet"
+    return replace(outcome, text=stacked([outcome.text, lines(where)]))

@@ -20,12 +20,12 @@ from jobs.commands.merge import merge_output
 from jobs.commands.report import report_output
 from jobs.commands.show import show_output
 from pipeline import ConfigError, JobConfig, Summary, run
-from pipeline.common.errors import RowsLostError
+from pipeline.common.errors import RowsLostError, TooManyErrorsError
 from pipeline.config.storage import StorageConfig
 from pipeline.results.file_footer import FOOTER
 from pipeline.results.merging import merge
 from pipeline.results.reader import open_results, result_files
-from pipeline.tables.table import read_columns
+from pipeline.tables.table import open_table, read_columns
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
@@ -168,6 +168,22 @@ def test_a_shard_without_rows(tmp_path: Path, scene_rows: Callable[[int], Rows])
     assert (nothing.rows_in, nothing.files) == (0, [])
     assert run(job(str(tmp_path / "t"), str(tmp_path / "out"), "0/2")).rows_in == 4
     assert merge(str(tmp_path / "out"), StorageConfig()).rows_out == 4
+
+
+def test_a_shard_that_was_stopped_resumes(sharded: Sharded, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    for index in range(SHARDS):
+        config = job(sharded.table, out, f"{index}/{SHARDS}")
+        strict = config.model_copy(update={"max_error_rate": 0.0})
+        if "000.parquet" in {file.name for file in open_table(config).read_files}:  # the shard of the broken row
+            with pytest.raises(TooManyErrorsError):
+                run(strict)
+            with pytest.raises(ConfigError, match=f"1 of 2 shards have not finished: run {index} again|2 of 2 shards"):
+                merge(out, StorageConfig())
+            assert run(config).resumed_rows > 0
+        else:
+            assert run(strict).resumed_rows == 0
+    assert merge(out, StorageConfig()).rows_out == 48
 
 
 def change(path: Path, **values: Any) -> None:
