@@ -13,6 +13,7 @@ from jobs.console.exit_codes import EXIT_CODES
 from jobs.console.log import Log
 from jobs.console.process import run_process
 from jobs.console.text import visible
+from pipeline.common.invocation import set_command
 from pipeline.common.tasks import TASKS, Task
 
 app = typer.Typer(
@@ -164,7 +165,21 @@ def show(
 @app.command()
 def report(
     out: Out,
-    file: Annotated[str | None, typer.Option("--out", help="where to write it; default: OUT/_report.html")] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="OTHER", help="output folder of a second job, to compare with OUT row by row"),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column of the results: show the scores of each of its values")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="with OTHER: score whose crossing is counted; default: the median of each run"),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--out", help="where to write it; default: OUT/_report.html, with OTHER OTHER/_compared.html"),
+    ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="URI", help="file or folder that may be opened for pictures, beside OUT; can be repeated"),
@@ -175,12 +190,18 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network."""
+    """Write one HTML file about what a job has written: scores, answers, reasons, pictures. It needs no network.
+
+    With OTHER it compares two jobs, of two models or two days, row by row.
+    """
 
     def job() -> Outcome:
-        from jobs.commands.report import report_output
+        from jobs.commands.report import access_of, compare_outputs, report_output
 
-        return report_output(out, file, allow or [], allow_private)
+        access = access_of(allow or [], allow_private)
+        if other is None:
+            return report_output(out, file, access, by, threshold)
+        return compare_outputs(out, other, file, access, by, threshold)
 
     _finish(job, as_json)
 
@@ -360,6 +381,7 @@ def plan(
 
 def main() -> None:
     """Run `vilt` with the words of the command line, and end the process."""
+    set_command(["vilt", *sys.argv[1:]])
     run_process(lambda: app(standalone_mode=False), as_json="--json" in sys.argv[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -27,6 +28,9 @@ os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy ma
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # on a busy one a slow example is no failure
 torch.set_num_threads(1)  # `make test` runs two processes
+gc.set_threshold(
+    50_000, 20, 20
+)  # torch, Ray and transformers are looked through a thousand times less: a tenth of the time
 
 
 # Started in the background of a script, tests would ignore interrupts, and so would every process that they start.

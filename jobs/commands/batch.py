@@ -51,7 +51,7 @@ def run_file(
     if config.output.report and not summary.finished_before:
         from jobs.reports.page import report_after
 
-        report_after(config.output.path, config.storage, config.input)
+        report_after(config)
     return outcome_of(summary, time.monotonic() - started)
 
 

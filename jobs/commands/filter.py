@@ -25,7 +25,7 @@ def filter_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
     config = FilterConfig.load(path, overrides)
     summary = filter_table(config)
     if config.output.report and not summary.finished_before:
-        report_after(config.output.path, config.storage, config.input)
+        report_after(config)
     status = NOTHING_TO_DO if summary.finished_before else DONE.status
     seconds = time.monotonic() - started
     return Outcome(filter_summary_table(summary, seconds), filter_values(summary, seconds), status)

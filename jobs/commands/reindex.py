@@ -72,7 +72,7 @@ def finish(done: Reindexed, config: JobConfig, started: float) -> Outcome:
         started: When the command began, by `time.monotonic`.
     """
     if done.new and config.output.report:
-        report_after(config.output.path, config.storage, config.input)
+        report_after(config)
     return _outcome(done, config.output.path, time.monotonic() - started)
 
 

@@ -1,36 +1,102 @@
-"""`vilt report`: one HTML file about the output of a finished job."""
+"""`vilt report`: one HTML file about the output of a finished job, or about two outputs, row by row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jobs.console.command import Outcome
 from jobs.console.tables import lines
+from jobs.reports.compare import comparison_page, comparison_table, comparison_values
 from jobs.reports.page import write_report
+from jobs.reports.rendering import write_page
 from pipeline.common import uris
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import redacted
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.comparison import compare
+from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.pictures import Access
 
+COMPARED = "_compared.html"
 
-def report_output(uri: str, out: str | None, allow: Sequence[str] = (), allow_private: bool = False) -> Outcome:
+
+def report_output(
+    uri: str, out: str | None, access: Access, by: str | None = None, threshold: float | None = None
+) -> Outcome:
     """Write the report of an output.
 
     Args:
         uri: The output folder.
         out: The file to write; default: `_report.html` in the output folder.
-        allow: URIs of files and folders that may be opened for pictures, beside the output itself.
+        access: What may be opened for pictures, beside the output itself.
+        by: A column of the results, to show the scores of each of its values.
+        threshold: Refused: it is for two outputs.
+
+    Raises:
+        ConfigError: If there is no output of a finished job, or a URI or column cannot be used.
+    """
+    if threshold is not None:
+        raise ConfigError("--threshold: is for two outputs, as in `vilt report A B --threshold 0.5`; leave it out")
+    target, view = write_report(uri, StorageConfig(), access, out, by)
+    return Outcome(lines(target), {"report": target, **({"by": _values(view.groups)} if view.groups else {})})
+
+
+def compare_outputs(
+    first: str,
+    second: str,
+    out: str | None,
+    access: Access,
+    by: str | None = None,
+    threshold: float | None = None,
+) -> Outcome:
+    """Compare two outputs row by row, and write a report of it.
+
+    Args:
+        first: The output folder of one run.
+        second: The output folder of the other.
+        out: The file to write; default: `_compared.html` in the second folder.
+        access: What may be opened for pictures, beside the outputs themselves.
+        by: Refused: it is for one output.
+        threshold: The score whose crossing is counted; default: each run's own median.
+
+    Raises:
+        ConfigError: If one is no output of a finished job, or their rows cannot be compared.
+    """
+    if by is not None:
+        raise ConfigError("--by: is for one output; leave it out, or report each output by itself")
+    found = compare(first, second, StorageConfig(), threshold)
+    target = out or f"{second.rstrip('/')}/{COMPARED}"
+    write_page(comparison_page(found, StorageConfig(), access), target, StorageConfig())
+    return Outcome(comparison_table(found, target), {"report": target, **comparison_values(found)})
+
+
+def _values(groups: Groups) -> dict[str, Any]:
+    """Return groups as JSON values."""
+    names = [str(share) for share in GROUP_QUANTILES]
+    found = [
+        {
+            "value": group.name,
+            "rows": group.rows,
+            "rejected": group.rejected,
+            "quantiles": dict(zip(names, group.quantiles, strict=False)),
+        }
+        for group in groups.groups
+    ]
+    others = {"groups": groups.other_groups, "rows": groups.other_rows}
+    return {"column": groups.column, "groups": found, "others": others}
+
+
+def access_of(allow: Sequence[str], allow_private: bool) -> Access:
+    """Return what the command line lets a report open.
+
+    Args:
+        allow: URIs of files and folders.
         allow_private: Whether http(s) hosts may be at addresses that are not public.
 
     Raises:
-        ConfigError: If there is no output of a finished job, or a URI cannot be used.
+        ConfigError: If a URI cannot be used.
     """
-    target = write_report(uri, StorageConfig(), _access(allow, allow_private), out)
-    return Outcome(lines(target), {"report": target})
-
-
-def _access(allow: Sequence[str], allow_private: bool) -> Access:
     for prefix in allow:
         try:
             uris.normal(prefix)

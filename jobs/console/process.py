@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import io
 import os
 import signal
@@ -15,6 +16,7 @@ from jobs.console.exit_codes import BAD_CONFIG, DONE, FAILED, INTERRUPTED
 from jobs.console.text import visible
 from pipeline.common.redaction import redacted_text
 
+COLLECT_AFTER = 50_000  # objects; after each 700, as by default, the imports of torch and Ray take half a second more
 RESEND_SECONDS = 0.05  # after which a dropped signal is sent again
 SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}  # Ray answers SIGTERM with SystemExit
 
@@ -29,6 +31,7 @@ def run_process(command: Callable[[], object], as_json: bool = False) -> None:
         command: What to run; an integer that it returns is the exit code.
         as_json: Print a line of JSON for an exception, see `jobs.console.command`.
     """
+    gc.set_threshold(COLLECT_AFTER)
     sys.unraisablehook = _send_again
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII must not end the job

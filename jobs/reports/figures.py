@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.distribution import Distribution
 from pipeline.results.file_footer import ResultFile
 
 # Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
-INK, GRID, KEPT, DROPPED, LINE = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES = {INK: "--soft", GRID: "--border", KEPT: "--kept", DROPPED: "--dropped", LINE: "--line"}
+INK, GRID, KEPT, DROPPED, LINE, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#050404"
+VARIABLES = {
+    INK: "--soft",
+    GRID: "--border",
+    KEPT: "--kept",
+    DROPPED: "--dropped",
+    LINE: "--line",
+    PAGE: "--page",
+}
+STEPS = [1, 2, 2.5, 5, 10]  # of ticks
 STYLE = {
     "svg.fonttype": "none",  # text as text: small, and read aloud
     "svg.hashsalt": "vilt",  # the same file for the same figures
@@ -38,30 +52,102 @@ STYLE = {
 _styled = matplotlib.rc_context(STYLE)  # type: ignore[arg-type]  # for all of a drawing: a text takes it when it is made
 
 
+Legend = list[tuple[str, str, str]]  # name, variable of the colour, "" for an area or "stroke" for a line
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as the page shows it.
+
+    Attributes:
+        name: Its title.
+        svg: The drawing.
+        note: What stands below it.
+        legend: What its colours mean, which the page shows above it, where no bar hides it.
+    """
+
+    name: str
+    svg: str
+    note: str = ""
+    legend: Legend = field(default_factory=list)
+
+
 @_styled
 def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
-    """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept."""
+    """Draw rows by score: kept ones below dropped ones, and the lowest score that was kept; see `legend_of`."""
     figure, axes = _figure(2.4)
     width = scores.edges[1] - scores.edges[0]
-    axes.bar(scores.edges[:-1], scores.kept, width, align="edge", color=KEPT, label="kept")
+    gaps: dict[str, Any] = {"align": "edge", "edgecolor": PAGE, "linewidth": 0.5}
+    axes.bar(scores.edges[:-1], scores.kept, width, color=KEPT, **gaps)
     if sum(scores.dropped):
-        axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, align="edge", color=DROPPED, label="dropped")
+        axes.bar(scores.edges[:-1], scores.dropped, width, scores.kept, color=DROPPED, **gaps)
     if threshold is not None:
-        axes.axvline(threshold, color=LINE, linewidth=1.5, label="lowest kept")
-        axes.legend(frameon=False)
-    axes.set_xlabel(name)
+        axes.axvline(threshold, color=PAGE, linewidth=3.5)  # so that the line can be told from the bars
+        axes.axvline(threshold, color=LINE, linewidth=1.8)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", steps=STEPS, integer=True))
+    axes.set_xlabel(_short(name, 60))
     axes.set_ylabel("rows")
     return _svg(figure, f"Histogram of {scores.rows:,} scores")
+
+
+def legend_of(scores: Distribution, threshold: float | None) -> Legend:
+    """Return the legend of a histogram; none if all its bars are of one kind."""
+    legend: Legend = []
+    if sum(scores.dropped):
+        legend += [("kept", VARIABLES[KEPT], ""), ("dropped", VARIABLES[DROPPED], "")]
+    if threshold is not None:
+        legend.append((f"lowest kept: {threshold:.4g}", VARIABLES[LINE], "stroke"))
+    return legend
+
+
+def small_histogram(counts: Sequence[int], title: str) -> str:
+    """Draw bars without axes, as wide as there is room."""
+    most = max(1, *counts)
+    bars = "".join(
+        f'<rect x="{number + 0.05:.2f}" y="{20 - 20 * count / most:.2f}" width="0.9" height="{20 * count / most:.2f}"/>'
+        for number, count in enumerate(counts)
+        if count
+    )
+    label = escape(title, {'"': "&quot;"})
+    size = f'viewBox="0 0 {len(counts)} 20" preserveAspectRatio="none"'
+    return f'<svg {size} role="img" aria-label="{label}" fill="var(--kept)"><title>{label}</title>{bars}</svg>'
+
+
+@_styled
+def density(counts: Sequence[tuple[int, int, int]], bins: int, names: tuple[str, str], ranges: Sequence[float]) -> str:
+    """Draw how many rows have which pair of scores: the more, the larger the square.
+
+    Args:
+        counts: (bin of the first score, bin of the second, rows) for each pair of bins with rows.
+        bins: Of each axis.
+        names: Of the two axes.
+        ranges: Lowest and highest first score, lowest and highest second score.
+    """
+    figure, axes = _figure(4.0)
+    low_a, high_a, low_b, high_b = ranges
+    width, height = (high_a - low_a) / bins or 1.0, (high_b - low_b) / bins or 1.0
+    most = max(count for _, _, count in counts)
+    for at_a, at_b, count in counts:
+        share = 0.25 + 0.75 * math.log1p(count) / math.log1p(most)  # of the side: one row can be seen, too
+        x, y = low_a + width * (at_a + 0.5 - share / 2), low_b + height * (at_b + 0.5 - share / 2)
+        axes.add_patch(Rectangle((x, y), width * share, height * share, color=KEPT, linewidth=0))
+    axes.set_xlim(low_a, low_a + width * bins)
+    axes.set_ylim(low_b, low_b + height * bins)
+    axes.grid(visible=True, axis="x")
+    axes.set_xlabel(_short(names[0], 60))
+    axes.set_ylabel(_short(names[1], 45))
+    return _svg(figure, "Rows by both scores")
 
 
 @_styled
 def bars(values: Sequence[tuple[str, int]], of: str) -> str:
     """Draw a horizontal bar for each name, the first on top."""
     figure, axes = _figure(0.5 + 0.22 * len(values))
-    names = [name if len(name) <= 28 else f"{name[:27]}…" for name, _ in values]
+    names = [_short(name, 28) for name, _ in values]
     axes.barh(range(len(values)), [count for _, count in values], color=KEPT)
     axes.set_yticks(range(len(values)), names)
     axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=True))
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     return _svg(figure, of)
@@ -82,6 +168,10 @@ def progress(parts: Sequence[ResultFile]) -> str:
     axes.set_xlabel(f"{unit} since {time.strftime('%Y-%m-%d %H:%M', time.gmtime(first))} UTC")
     axes.set_ylabel("rows written")
     return _svg(figure, f"{rows[-1]:,} rows over time")
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _unit(seconds: float) -> tuple[str, float]:

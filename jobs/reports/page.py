@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable
-from datetime import datetime, timezone
-from pathlib import Path
-
-import jinja2
+from dataclasses import replace
+from typing import Any
 
 from jobs.console.text import visible
 from jobs.reports import figures
+from jobs.reports.figures import Drawn
 from jobs.reports.overview import quantile_names
+from jobs.reports.rendering import config_text, made_lines, render, write_page
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
-from pipeline.config.input import InputConfig
+from pipeline.config.filter import FilterConfig
+from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
-from pipeline.reporting.pictures import Access, pictures_of
+from pipeline.reporting.pictures import Access, Picture, pictures_of
+from pipeline.reporting.ranked import Ranked, look_at_ranked
+from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results
-from pipeline.storage.filesystem import make_folder, open_fsspec, write_whole
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
+RANKED_TITLES = {
+    "best": "Images, each with its best texts: the best",
+    "near": "Images nearest to the median",
+    "worst": "Images, the worst",
+    "random": "Images at random",
+}
 MOST_GRIDS = 12
 
 
-def report_after(uri: str, storage: StorageConfig, spec: InputConfig) -> None:
+def report_after(config: JobConfig | FilterConfig) -> None:
     """Write the report of a job that has just finished; a failure is printed and never fails the job.
 
     Args:
-        uri: The output folder.
-        storage: How to reach it.
-        spec: The input of the job's own config, which says what may be opened.
+        config: The job's own config, which says what may be opened: its input and its checkpoints.
     """
-    _try_report(uri, storage, Access((spec.path, *spec.allow), spec.allow_private))
+    spec = config.input
+    models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
+    _try_report(config.output.path, config.storage, Access((spec.path, *spec.allow), spec.allow_private, models))
 
 
 def report_of_output(uri: str) -> None:
@@ -54,7 +61,9 @@ def _try_report(uri: str, storage: StorageConfig, access: Access) -> None:
         )
 
 
-def write_report(uri: str, storage: StorageConfig, access: Access, out: str | None = None) -> str:
+def write_report(
+    uri: str, storage: StorageConfig, access: Access, out: str | None = None, by: str | None = None
+) -> tuple[str, Overview]:
     """Write the report of an output.
 
     Args:
@@ -62,49 +71,73 @@ def write_report(uri: str, storage: StorageConfig, access: Access, out: str | No
         storage: How to reach it, and the pictures.
         access: What else may be opened for pictures.
         out: The file to write; default: `_report.html` in the output folder.
+        by: A column of the results, to show the scores of each of its values.
 
     Returns:
-        The URI of the file.
+        The URI of the file, and what there was to see.
 
     Raises:
-        ConfigError: If `uri` is no output of a finished job.
+        ConfigError: If `uri` is no output of a finished job, or has no such column.
     """
-    page = make_report(uri, storage, access)
+    page, view = make_report(uri, storage, access, by)
     target = out or f"{uri.rstrip('/')}/{REPORT}"
-    filesystem, path = open_fsspec(target, "--out", storage)
-    make_folder(filesystem, path.rpartition("/")[0])
-    write_whole(filesystem, path, page.encode("utf-8", "backslashreplace"))
-    return target
+    write_page(page, target, storage)
+    return target, view
 
 
-def make_report(uri: str, storage: StorageConfig, access: Access) -> str:
-    """Return the page as HTML; see `write_report`."""
-    view = look_at(uri, storage)
-    galleries, note = pictures_of(view, storage, access)
-    near = "Nearest to the threshold" if view.threshold is not None else "Nearest to the median"
+def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None = None) -> tuple[str, Overview]:
+    """Return the page as HTML, and what there was to see; see `write_report`."""
+    view = look_at(uri, storage, by)
+    ranked = look_at_ranked(view, storage)
+    truncated, why = truncated_texts(view, ranked, storage, access)
+    pictures, note = pictures_of(view, storage, access)
     parts = [] if view.is_filter else open_results(view.uri, "OUT", storage).written
-    template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(template)
-    return page.render(
-        title=f"{', '.join(view.summary['tasks'])}: {uri}",
-        source=_source(view, parts),
+    summary = view.summary
+    page = render(
+        "report.html.j2",
+        title=f"{', '.join(summary['tasks'])}: {uri}",
+        made=made_lines(summary, parts),
+        config=config_text(summary),
         facts=_facts(view),
         figures=_figures(view, ResultFile.total(parts), sorted(parts, key=lambda part: part.at)),
+        groups=view.groups and _group_values(view.groups),
         rejected_title="Dropped rows" if view.is_filter else "Rejected rows",
         rejected=[(r, n, REASONS.get(r, ""), view.failures[r]) for r, n in view.rejected.items()],
-        galleries=[(TITLES.get(kind, near), pictures) for kind, pictures in galleries.items()],
+        truncated=truncated,
+        truncated_note=_truncated_note(summary.get("texts_truncated") or 0, truncated, why),
+        ranked=[(text, pictures[text.kind]) for text in ranked.texts if text.kind in pictures],
+        galleries=_galleries(view, ranked, pictures),
+        id_name=(summary.get("input", {}).get("id") or "row_id"),
         note=note,
-        input=json.dumps(view.summary.get("input", {}), indent=2, ensure_ascii=False),
-        lineage=lineage_lines(view.summary),
+        lineage=lineage_lines(summary),
     )
+    return page, view
 
 
-def _source(view: Overview, parts: Iterable[ResultFile]) -> str:
-    """Return what was read and when, as far as the output says."""
-    table = view.summary.get("input", {}).get("path", "")
-    written = max((part.at for part in parts), default=0.0)
-    when = f"{datetime.fromtimestamp(written, timezone.utc):%Y-%m-%d %H:%M} UTC" if written else ""
-    return ", ".join([*([f"read from {table}"] if table else []), *([f"written until {when}"] if when else [])])
+def _galleries(view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]) -> list[tuple[str, list[Picture]]]:
+    """Return the title and the pictures of each kind of example, without those of the texts of a rank job."""
+    near = "Nearest to the threshold" if view.threshold is not None else "Nearest to the median"
+    titles = RANKED_TITLES if view.is_rank else TITLES
+    of_texts = {text.kind for text in ranked.texts}
+    return [
+        (titles.get(kind, near), [_with_texts(*pair, ranked) for pair in zip(view.examples[kind], shown, strict=True)])
+        for kind, shown in pictures.items()
+        if kind not in of_texts
+    ]
+
+
+def _with_texts(row: dict[str, Any], picture: Picture, ranked: Ranked) -> Picture:
+    """Return the picture of a row, with its best texts if it is an image of a rank job."""
+    return replace(picture, texts=tuple(ranked.best_texts.get(row.get("row_key", -1), ())))
+
+
+def _truncated_note(count: int, shown: list[TruncatedText], why: str) -> str:
+    """Return how many texts lost their end, and why they or their ends are not shown; "" if none did."""
+    if not count:
+        return ""
+    texts = "1 text has" if count == 1 else f"{count:,} texts have"
+    note = f"{texts} more tokens than the model reads; what goes beyond was not read."
+    return f"{note} {why}".strip() if why else f"{note} Shown: {len(shown):,}, the same in every report."
 
 
 def _facts(view: Overview) -> list[tuple[str, str]]:
@@ -122,7 +155,7 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
         named += [("pairs", f"{summary['pairs']:,}"), ("with a result", f"{summary['scored']:,}")]
         named.append(("rejected", f"{sum(view.rejected.values()):,}"))
         if truncated := summary.get("texts_truncated"):
-            named.append(("truncated texts", f"{truncated:,}"))
+            named.append(("texts cut", f"{truncated:,}"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none
             named.append(("pairs per second", f"{summary['pairs_per_second']:,.1f}"))
         if summary.get("batch_fill"):  # a rank job has none
@@ -130,23 +163,54 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     return [*named, ("time", f"{summary['seconds']:,.1f} s")]
 
 
-def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list[tuple[str, str, str]]:
-    """Return name, SVG and note of each figure."""
-    out: list[tuple[str, str, str]] = []
+def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list[Drawn]:
+    """Return the figures of a report."""
+    out: list[Drawn] = []
     if view.scores and view.score:
         pairs = zip(quantile_names(), view.scores.quantiles, strict=True)
         quantiles = ", ".join(f"{name}: {value:.3g}" for name, value in pairs)
-        out.append(("Scores", figures.histogram(view.scores, view.score, view.threshold), f"Quantiles: {quantiles}"))
+        drawn = figures.histogram(view.scores, view.score, view.threshold)
+        legend = figures.legend_of(view.scores, view.threshold)
+        out.append(Drawn("Scores", drawn, f"Quantiles: {quantiles}", legend))
     if view.answers:
         note = f"{view.distinct_answers:,} different answers"
-        out.append(("Answers", figures.bars(view.answers, "Answers by frequency"), note))
+        out.append(Drawn("Answers", figures.bars(view.answers, "Answers by frequency"), note))
     if total.grids:
         grids = total.grids.most_common(MOST_GRIDS)
         note = f"{len(total.grids)} grids of patches, as rows x columns, of {sum(total.grids.values()):,} images"
-        out.append(("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
+        out.append(Drawn("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
     if parts and parts[-1].at > parts[0].at > 0:
-        out.append(("Rows over time", figures.progress(parts), f"A step for each of {len(parts):,} files"))
+        out.append(Drawn("Rows over time", figures.progress(parts), f"A step for each of {len(parts):,} files"))
     return out
+
+
+def _group_values(groups: Groups) -> dict[str, Any]:
+    """Return the groups as the page shows them."""
+    cards = []
+    for group in groups.groups:
+        name = "(null)" if group.name is None else group.name
+        rejected = f", {group.rejected:,} rejected ({group.rejected / group.rows:.1%})" if group.rejected else ""
+        cards.append(
+            {
+                "name": name if len(name) <= 100 else f"{name[:100]}…",
+                "counts": f"{group.rows:,} rows{rejected}",
+                "svg": figures.small_histogram(group.bins, f"Scores of {group.rows:,} rows") if group.quantiles else "",
+                "quantiles": [
+                    (f"{share:.0%}", f"{value:.3g}")
+                    for share, value in zip(GROUP_QUANTILES, group.quantiles, strict=False)
+                ],
+            }
+        )
+    notes = []
+    if groups.low is not None and groups.high is not None:
+        span = f"from {groups.low:.3g} to {groups.high:.3g}"
+        notes.append(
+            f"All histograms go {span}, each as high as its fullest bar; below it are quantiles of the scores."
+        )
+    if groups.other_groups:
+        notes.append(f"{groups.other_groups:,} smaller groups with {groups.other_rows:,} rows are not shown.")
+    title = f"Scores by {groups.column}" if notes and groups.low is not None else f"Rows by {groups.column}"
+    return {"title": title, "cards": cards, "note": " ".join(notes)}
 
 
 def _batches(total: ResultFile) -> str:

@@ -35,6 +35,9 @@ class Summary:
         finished_before: Nothing was left to do.
         parts: What the time of that run went into -> seconds: prepare (table, checkpoints), start (Ray), rows.
         written: Hash of what the code writes, see `pipeline.results.written_values`.
+        command: The command of the run that finished the job, without secrets; "" if a program has called the pipeline.
+        config: The keys of the config that are set, without secrets.
+        finished_at: When the job finished, seconds since 1970; 0 if it is not known.
     """
 
     tasks: list[Task]
@@ -59,3 +62,6 @@ class Summary:
     texts_truncated: int = 0
     parts: dict[str, float] = field(default_factory=dict)
     written: str = ""
+    command: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    finished_at: float = 0.0

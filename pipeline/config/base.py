@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import logging
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
-from pipeline.common.redaction import has_credentials, redacted
+from pipeline.common.redaction import has_credentials, redacted, redacted_text
 from pipeline.config.yaml_text import read_yaml
 
 logger = logging.getLogger(__name__)
+_URI = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
 SECRETS = ("storage.key", "storage.secret", "storage.token")
 _SHORT = reprlib.Repr()  # of a value in a message
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -42,6 +44,11 @@ class Section(BaseModel):
         except ValidationError as error:
             raise ConfigError(f"{source}: {_one_line(cls, error)}") from None
 
+    def stored(self) -> dict[str, Any]:
+        """Return the keys that are set, for summaries and reports: without secrets, and credentials in URIs."""
+        values: dict[str, Any] = _without_credentials(self.model_dump(mode="json", exclude_defaults=True))
+        return values
+
     def sha256_without(self, exclude: Mapping[str, Any]) -> str:
         """Return a hash of the values that are set to other than their defaults.
 
@@ -53,6 +60,17 @@ class Section(BaseModel):
         """
         dumped = self.model_dump(exclude=dict(exclude), exclude_defaults=True)
         return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+
+
+def _without_credentials(value: Any) -> Any:
+    """Return a value of JSON without credentials: a text that begins as a URI is taken for one as a whole."""
+    if isinstance(value, Mapping):
+        return {key: _without_credentials(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_credentials(one) for one in value]
+    if isinstance(value, str):
+        return redacted_text(redacted(value) if _URI.match(value) else value)
+    return value
 
 
 def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:

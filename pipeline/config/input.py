@@ -35,8 +35,8 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-# Which version of a table is read, its fingerprint says; a shard has a folder of its own.
-NOT_HASHED = {"version", "timestamp", "shard"}
+# They change no result, or the fingerprint of the table says the same; a shard has a folder of its own.
+NOT_HASHED = {"version", "timestamp", "contact", "shard"}
 
 
 class InputConfig(Section):
@@ -68,7 +68,7 @@ class InputConfig(Section):
         "timestamps; default: a hash of the file's name and the row's number in it",
     )
     columns: list[str] | None = Field(
-        None, description="columns to carry into the output; default: all, the image only with output.keep_image"
+        None, description="columns to carry into the output; default: all, encoded images only with output.keep_image"
     )
     files: list[str] | None = Field(
         None, description="files of the table, below the folder `path`; a list in `path` becomes this; default: all"
@@ -110,6 +110,11 @@ class InputConfig(Section):
         [],
         description="more prefixes of URIs that images may be read from: /folder/, s3://..., https://...; "
         "https://* is every public host; what is below the table's own folder is allowed without",
+    )
+    contact: str | None = Field(
+        None,
+        pattern=r"^[!-~][ -~]{0,199}$",
+        description="address or URL that http(s) hosts are told in the header User-Agent, so that they can reach you",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 

@@ -101,7 +101,8 @@ class Selection:
             The keys of rows that are kept, int64 (n,), and the other rows as row_id, score, reason.
         """
         query = "SELECT row_key, row_id, score, reason FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
-        found = self.database.cursor().sql(query, params=[begin, end]).to_arrow_table()
+        with self.database.cursor() as cursor:
+            found = cursor.sql(query, params=[begin, end]).to_arrow_table()
         kept = found["row_key"].filter(found["reason"].is_null()).to_numpy()
         found = found.set_column(1, ROW_ID, from_keys(found[ROW_ID], self.id_type))
         return kept, found.filter(found["reason"].is_valid()).drop_columns(["row_key"])

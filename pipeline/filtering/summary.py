@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.common.invocation import command
 from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_key
 from pipeline.common.row_ranges import ROW_BITS
@@ -39,6 +41,9 @@ class FilterSummary:
         identity: What makes a filter the same one.
         tasks: ["filter"].
         finished_before: Whether nothing was left to do.
+        command: The command, without secrets; "" if a program has called the pipeline.
+        config: The keys of the config that are set, without secrets.
+        finished_at: When the rows were selected and copied, seconds since 1970; 0 if it is not known.
     """
 
     output: str
@@ -58,6 +63,9 @@ class FilterSummary:
     identity: dict[str, str]
     tasks: list[str] = field(default_factory=lambda: ["filter"])
     finished_before: bool = False
+    command: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    finished_at: float = 0.0
 
 
 def summarise(
@@ -86,6 +94,9 @@ def summarise(
         files=[file.kept_name for file in copied],
         lineage=results.lineage,
         identity={},
+        command=command(),
+        config=config.stored(),
+        finished_at=round(time.time(), 3),
     )
 
 

@@ -6,10 +6,13 @@ import asyncio
 import errno
 import os
 import random
+from collections import defaultdict
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import aiohttp
 import fsspec
 import fsspec.asyn
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
@@ -19,6 +22,7 @@ from pipeline.common.redaction import redacted, redacted_text
 from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme
 from pipeline.config.job import JobConfig
 from pipeline.images.budget import Budget, Claim
+from pipeline.images.hosts import PER_HOST, host_of, hosts_of_process, user_agent
 from pipeline.images.http import WebClient, too_large
 from pipeline.images.inline import decode_inline
 from pipeline.storage.filesystem import storage_options
@@ -52,6 +56,7 @@ class Fetcher:
         prefixes = [normal(prefix) for prefix in allow if not is_any_host(prefix)]
         self.allowed = [as_prefix(self.base), *map(as_prefix, prefixes)]
         self.max_bytes = config.limits.image_bytes
+        self.hosts = hosts_of_process()
 
     def resolve(self, uri: str) -> str | Failure:
         """Return the full URI, or why it must not be read.
@@ -115,11 +120,21 @@ class Fetcher:
         return self.resolve(cell)
 
     async def _fetch_all(self, uris: list[str], budget: Budget) -> list[Fetched | None]:
-        gate = asyncio.Semaphore(AT_ONCE)
-        async with WebClient(self.resolve, self.max_bytes, AT_ONCE, self.config.input.allow_private) as web:
+        gate, gates = asyncio.Semaphore(AT_ONCE), defaultdict[str, Any](lambda: asyncio.Semaphore(PER_HOST))
+        spec = self.config.input
+        client = WebClient(
+            self.resolve,
+            self.max_bytes,
+            AT_ONCE,
+            spec.allow_private,
+            hosts=self.hosts,
+            agent=user_agent(spec.contact),
+        )
+        async with client as web:
 
             async def fetch(uri: str) -> Fetched | None:
-                async with gate:
+                host_gate = nullcontext() if uri.startswith(tuple(self.allowed)) else gates[host_of(uri)]
+                async with host_gate, gate:
                     if not budget.begins(uri):
                         return None
                     claim = Claim(budget, uri)
@@ -131,24 +146,36 @@ class Fetcher:
 
     async def _fetch(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
         """Read one image, with retries, within the time limit; return None if it does not fit the budget."""
-        seconds = self.config.limits.fetch_seconds
+        seconds, is_web = self.config.limits.fetch_seconds, scheme(uri) in WEB
+        is_down = is_web and self.hosts.is_down(uri)
+        given = seconds / ATTEMPTS if is_down else seconds
         try:
-            return await asyncio.wait_for(self._attempts(uri, web, claim), seconds)
+            return await asyncio.wait_for(self._attempts(uri, web, claim, 1 if is_down else ATTEMPTS), given)
         except asyncio.TimeoutError:
-            return _failure("fetch_timeout", f"{redacted(uri)}: not read in {seconds:g} seconds (limits.fetch_seconds)")
+            if is_web:
+                self.hosts.unreached(uri)
+            why = ", as the URLs of this host before it" if is_down else " (limits.fetch_seconds)"
+            return _failure("fetch_timeout", f"{redacted(uri)}: not read in {given:g} seconds{why}")
 
-    async def _attempts(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
-        pause = FIRST_PAUSE
-        for attempts_left in reversed(range(ATTEMPTS)):
+    async def _attempts(self, uri: str, web: WebClient, claim: Claim, attempts: int) -> Fetched | None:
+        pause, is_web = FIRST_PAUSE, scheme(uri) in WEB
+        for attempts_left in reversed(range(attempts)):
             claim.set(0)
+            unreached = False
             try:
-                found = await (web.get(uri, claim) if scheme(uri) in WEB else self._read(uri, claim))
+                found = await (web.get(uri, claim) if is_web else self._read(uri, claim))
             except Exception as error:  # filesystems raise many types
-                found = self._judge(error)
+                found, unreached = self._judge(error), isinstance(error, aiohttp.ClientConnectorError)
             if not (isinstance(found, Failure) and found.reason in RETRYABLE and attempts_left):
                 break
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            wait = self.hosts.wait_of(uri) if is_web else 0.0
+            if wait > self.config.limits.fetch_seconds:
+                found = Failure(found.reason, f"{found.detail}; its host asks for {wait:,.0f} seconds of rest")
+                break
+            await asyncio.sleep(max(wait, pause * random.uniform(0.5, 1)))
             pause *= 2
+        if is_web:
+            (self.hosts.unreached if unreached else self.hosts.reached)(uri)
         if isinstance(found, Failure):
             return _failure(found.reason, f"{redacted(uri)}: {redacted_text(found.detail, uri)}")
         return found

@@ -22,8 +22,10 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.uris import WEB, scheme
 from pipeline.images.addresses import is_public
 from pipeline.images.budget import Claim
+from pipeline.images.hosts import Hosts
 
 REDIRECTS = 5
+_NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # and not "try again"
 _STATUS = {404: "image_missing", 410: "image_missing", 401: "image_forbidden", 403: "image_forbidden"}
 _STATUS |= {451: "image_forbidden", 429: "fetch_throttled", 503: "fetch_throttled"}
 
@@ -36,19 +38,29 @@ class WebClient:
         max_bytes: Most bytes of a body.
         at_once: Most connections.
         allow_private: Whether addresses may be private.
+        hosts: Learns which hosts ask for a pause.
+        agent: The header User-Agent.
     """
 
     def __init__(
-        self, resolve: Callable[[str], str | Failure], max_bytes: int, at_once: int, allow_private: bool
+        self,
+        resolve: Callable[[str], str | Failure],
+        max_bytes: int,
+        at_once: int,
+        allow_private: bool,
+        *,
+        hosts: Hosts,
+        agent: str,
     ) -> None:
         self.resolve, self.max_bytes, self.at_once, self.allow_private = resolve, max_bytes, at_once, allow_private
+        self.hosts, self.agent = hosts, agent
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=self.at_once, socket_factory=self._socket)
         self.session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,  # a small answer must not become a large one
-            headers={"Accept-Encoding": "identity", "User-Agent": "vilt-pipeline"},
+            headers={"Accept-Encoding": "identity", "User-Agent": self.agent},
             timeout=aiohttp.ClientTimeout(total=None),  # the caller's limit counts
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -75,12 +87,16 @@ class WebClient:
         for _ in range(REDIRECTS + 1):
             try:
                 async with self.session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+                    if answer.status in (429, 503):
+                        self.hosts.asked_to_wait(url, answer.headers.get("Retry-After"))
                     if answer.status not in (301, 302, 303, 307, 308):
                         return await self._body(answer, claim)
                     location = urljoin(url, answer.headers.get("Location", ""))
             except aiohttp.ClientConnectorError as error:
                 if error.os_error.errno == errno.EPERM:
                     return Failure("uri_not_allowed", str(error.os_error.strerror))
+                if error.os_error.errno in _NO_SUCH_HOST:
+                    return Failure("image_missing", f"there is no host {URL(url).host!r}")
                 raise
             target = self.resolve(location)
             if isinstance(target, Failure) or scheme(target) not in WEB:

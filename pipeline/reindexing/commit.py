@@ -9,6 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from pipeline.common.errors import RowsLostError
+from pipeline.common.invocation import command
 from pipeline.common.tasks import added_columns
 from pipeline.reindexing.plan import TableState
 from pipeline.reindexing.staged_results import StagedResults
@@ -61,6 +62,8 @@ def commit(
         lineage={**job.models.lineage, "vilt.precision": ", ".join(sorted(total.devices))},
         seconds=round(time.monotonic() - started, 3),
         input=job.config.input.stored(),
+        command=command(),
+        config=job.config.stored(),
     )
     folder.lock.check()
     gone = {file.path for file in removed}

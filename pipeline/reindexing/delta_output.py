@@ -222,6 +222,9 @@ def _of_table(commit: Commit) -> dict[str, Any]:
         "lineage": commit.lineage,
         "identity": commit.identity,
         "input": commit.input,
+        "command": commit.command,
+        "config": commit.config,
+        "finished_at": commit.at,
     }
 
 

@@ -38,10 +38,15 @@ def carried_columns(table: InputTable, config: JobConfig) -> pa.Schema:
         ConfigError: Some columns do not fit; the message names all of them.
     """
     lists = config.text_columns if table.columns.text_is_list else []
-    names = carried_names(table.columns.names, config)
+    names = carried_names(_read(table), config)
     kinds = [(name, pa.string() if name in lists else table.schema.field(name).type) for name in names]
     added = [name for name in added_columns(config.tasks) if name not in names]
     return delta_schema(pa.schema(kinds), (*added, ROW_SOURCE), null=pa.null())
+
+
+def _read(table: InputTable) -> pa.Schema:
+    """Return the columns that the job reads."""
+    return pa.schema([table.schema.field(name) for name in table.columns.names])
 
 
 def table_columns(table: InputTable, config: JobConfig, before: InputSnapshot, stored: pa.Schema) -> pa.Schema:
@@ -89,7 +94,7 @@ def check_values(table: InputTable, config: JobConfig, columns: pa.Schema) -> No
     """
     names = [
         name
-        for name in carried_names(table.columns.names, config)
+        for name in carried_names(_read(table), config)
         if name not in config.text_columns and not holds(columns.field(name).type, table.schema.field(name).type)
     ]
     if not names:

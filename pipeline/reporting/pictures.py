@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_id
+from pipeline.common.row_ranges import ROW_BITS
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
@@ -33,6 +35,7 @@ from vilt.processing.errors import ImageError
 SIDE = 240  # pixels of a thumbnail, at most
 QUALITY = 75
 TEXT_LENGTH = 300
+SOURCE = "\0source"  # beside the columns of a row
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,12 @@ class Access:
     Attributes:
         prefixes: URIs of files and folders.
         allow_private: Whether http(s) hosts may be at addresses that are not public.
+        checkpoints: The job's checkpoints and tokenizer, by the names that it gives them.
     """
 
     prefixes: Sequence[str] = ()
     allow_private: bool = False
+    checkpoints: Sequence[str] = ()
 
     def permits(self, uri: str) -> bool:
         """Return whether a file, folder or glob is one of the prefixes or below one."""
@@ -56,6 +61,13 @@ class Access:
         wanted = _absolute(uri)
         allowed = [_absolute(prefix) for prefix in self.prefixes]
         return any(wanted == prefix or wanted.startswith(uris.as_prefix(prefix)) for prefix in allowed)
+
+    def permits_checkpoint(self, uri: str) -> bool:
+        """Return whether a checkpoint or tokenizer is the job's own, or permitted as files are."""
+        try:
+            return uri in self.checkpoints or self.permits(uri)
+        except ValueError:  # no URI that can be opened
+            return False
 
 
 def _absolute(uri: str) -> str:
@@ -74,6 +86,8 @@ class Picture:
         thumbnail: A JPEG in base64; None if there is no picture.
         missing: Why there is no picture.
         uri: Where the image is, without credentials and query; empty if the table holds its bytes.
+        source: The file of the table, and the number of the row in it; empty if it is not known.
+        texts: Of an image of a rank job its best texts, each with its score.
     """
 
     row_id: str
@@ -83,6 +97,25 @@ class Picture:
     thumbnail: str | None
     missing: str
     uri: str
+    source: str = ""
+    texts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a row of the table holds, for reports.
+
+    Attributes:
+        texts: The values of its columns of texts.
+        image: The bytes of its image, None, or the failure to get it.
+        uri: See `Picture`.
+        source: See `Picture`.
+    """
+
+    texts: list[Any]
+    image: Any
+    uri: str
+    source: str
 
 
 def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
@@ -101,14 +134,36 @@ def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple
     if not view.summary.get("input"):
         return {}, "Pictures are left out: the summary does not name the table."
     try:
-        spec = InputConfig.checked({**view.summary["input"], "allow": [], "allow_private": False})
-        found = _Finder(view, spec, storage, access).find()
+        rows = [row for rows in view.examples.values() for row in rows]
+        found = contents_of(view, rows, storage, access)
     except (ConfigError, *STORAGE_ERRORS) as error:
         return {}, f"Pictures are left out: {first_line(error)}"
-    return {kind: [_picture(row, *found[_key(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
+    return {kind: [_picture(row, found[key_of(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
 
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+def contents_of(
+    view: Overview, rows: Sequence[dict[str, Any]], storage: StorageConfig, access: Access, images: bool = True
+) -> dict[Any, Content]:
+    """Look up what rows of an output hold.
+
+    Args:
+        view: The output.
+        rows: Rows as in `Overview.examples`.
+        storage: How to reach s3://.
+        access: What may be opened beside the output itself.
+        images: Whether to read the images, too.
+
+    Returns:
+        `key_of` a row -> what it holds.
+
+    Raises:
+        ConfigError: They are in a table that may not be opened.
+    """
+    spec = InputConfig.checked({**view.summary["input"], "allow": [], "allow_private": False})
+    return _Finder(view, spec, storage, access).find(rows, images)
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells examples apart: several texts of one row may be shown."""
     return row["row_id"], row.get("row_key")
 
@@ -129,27 +184,32 @@ class _Finder:
             table = redacted(self.spec.path)
             raise ConfigError(
                 f"they are in {table!r}, as the results say; to read them there, repeat the command with "
-                f"--allow {table}"
+                f"--allow {shlex.quote(table)}"
             )
         return open_files(self.spec, self.storage)
 
-    def find(self) -> dict[Any, tuple[str, Any, str]]:
-        """Return the text of each example; its image as bytes, None, or the failure to get it; and its URI."""
-        texts = self.spec.text_names
+    def find(self, wanted_rows: Sequence[dict[str, Any]], with_images: bool) -> dict[Any, Content]:
+        """Return the content of each row; see `contents_of`."""
+        texts = [] if self.view.is_rank else self.spec.text_names  # the table of a rank job holds the images alone
         image = [self.spec.image] if isinstance(self.spec.image, str) else (self.spec.image or [])[:1]
-        wanted = {_key(row): row for rows in self.view.examples.values() for row in rows}
+        image = image if with_images else []
+        wanted = {key_of(row): row for row in wanted_rows}
         columns = [*texts, *image]
         rows = self._rows_of_filter(wanted, columns) if self.view.is_filter else self._rows_of_job(wanted, columns)
         cells = {key: _cell(row.get(image[0])) if image else None for key, row in rows.items()}
         images = self._fetch(cells)
         return {
-            key: (_text([row.get(name) for name in texts]), images[key], _uri(cells[key])) for key, row in rows.items()
+            key: Content([row.get(name) for name in texts], images[key], _uri(cells[key]), row.get(SOURCE, ""))
+            for key, row in rows.items()
         }
 
     def _rows_of_filter(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         row_keys = by_file(self.original, list(wanted.values()))
         rows = read_rows(self.original, row_keys, _present(self.original, columns))
-        return {key: rows.get(row_key, {}) for key, row_key in zip(wanted, row_keys, strict=True)}
+        return {
+            key: {**rows.get(row_key, {}), SOURCE: _source(row["file"], row["row"])}
+            for (key, row), row_key in zip(wanted.items(), row_keys, strict=True)
+        }
 
     def _rows_of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
         """Return what the results carry, and the rest from the table that was read."""
@@ -160,12 +220,23 @@ class _Finder:
         rows = read_rows(results, [row["row_key"] for row in wanted.values()], [*carried, ROW_ID])
         found = {key: rows.get(row["row_key"], {}) for key, row in wanted.items()}
         ids = {key: row.pop(ROW_ID, None) for key, row in found.items()}
-        if len(carried) == len(columns):
+        if len(carried) == len(columns) and not self._is_readable():
             return found
         row_keys = find_ids(self.original, self.spec.id, list(ids.values()))
         rest = [name for name in _present(self.original, columns) if name not in carried]
         rows = read_rows(self.original, list(row_keys.values()), rest)
-        return {key: {**row, **rows.get(row_keys.get(ids[key], -1), {})} for key, row in found.items()}
+        for key, row in found.items():
+            if (row_key := row_keys.get(ids[key])) is not None:
+                file = self.original.files[row_key >> ROW_BITS].name
+                row |= {**rows.get(row_key, {}), SOURCE: _source(file, row_key & (1 << ROW_BITS) - 1)}
+        return found
+
+    def _is_readable(self) -> bool:
+        """Return whether the table that was read may be opened, and still can be."""
+        try:
+            return bool(self.original.files)
+        except (ConfigError, *STORAGE_ERRORS):
+            return False
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:
         """Return the cells with the bytes, or the failure, in place of each URI."""
@@ -173,7 +244,8 @@ class _Finder:
         if not wanted:
             return cells
         values = {"tasks": ["score"], "model": "none", "output": {"path": "none"}, "storage": self.storage.model_dump()}
-        allowed = {"allow": list(self.access.prefixes), "allow_private": self.access.allow_private}
+        prefixes = [one if uris.scheme(one) else os.path.abspath(one) for one in self.access.prefixes]
+        allowed = {"allow": prefixes, "allow_private": self.access.allow_private}
         config = JobConfig.checked({**values, "input": {**self.spec.model_dump(), **allowed}})
         fetched = dict(zip(wanted, Fetcher(self.original.base, config).fetch(wanted), strict=True))
         return {key: fetched[cell] if isinstance(cell, str) else cell for key, cell in cells.items()}
@@ -192,20 +264,28 @@ def _cell(value: Any) -> Any:
     return value
 
 
+def _source(file: Any, row: Any) -> str:
+    """Return a file of the table and the number of a row in it, as a report shows it; "" if it is not known."""
+    if file is None:
+        return ""
+    name = redacted(str(file))
+    return f"{name if len(name) <= TEXT_LENGTH else f'…{name[-TEXT_LENGTH:]}'}, row {row}"
+
+
 def _uri(cell: Any) -> str:
     uri = redacted(cell) if isinstance(cell, str) else ""
     return uri if len(uri) <= TEXT_LENGTH else f"{uri[:TEXT_LENGTH]}…"
 
 
-def _text(values: list[Any]) -> str:
+def one_line(values: list[Any]) -> str:
     """Return the texts of a row on one line."""
     texts = [" | ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value]
     text = " / ".join(texts)
     return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
 
 
-def _picture(row: dict[str, Any], text: str, image: Any, uri: str) -> Picture:
-    thumbnail, missing = None, "no image"
+def _picture(row: dict[str, Any], content: Content) -> Picture:
+    thumbnail, missing, image = None, "no image", content.image
     if isinstance(image, Failure):
         missing = f"{image.reason}: {image.detail}"
     elif image is not None:
@@ -214,7 +294,16 @@ def _picture(row: dict[str, Any], text: str, image: Any, uri: str) -> Picture:
         except ImageError as error:
             missing = str(error)
     note = row.get("answer") or row.get("reason") or ""
-    return Picture(shown_id(row["row_id"]), f"{row['score']:.4g}", text, note, thumbnail, missing, uri)
+    return Picture(
+        row_id=shown_id(row["row_id"]),
+        score=row.get("shown_score") or f"{row['score']:.4g}",
+        text=one_line(content.texts),
+        note=note,
+        thumbnail=thumbnail,
+        missing=missing,
+        uri=content.uri,
+        source=content.source,
+    )
 
 
 def _thumbnail(image: bytes) -> str:

@@ -28,6 +28,8 @@ class Commit:
         lineage: How the results were made, as in the footers of the files.
         seconds: How long the run took.
         input: The section `input` of the config.
+        command: The command of the run, without secrets; "" if it is not known.
+        config: The keys of the config that are set, without secrets.
         restored: The version that this one is again, if it is one.
         version: Number of the commit in the log.
         at: When it was committed, in seconds since 1970.
@@ -42,6 +44,8 @@ class Commit:
     input: dict[str, Any]
     standing: dict[str, int] = field(default_factory=dict)
     texts_truncated: int = 0
+    command: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
     restored: int | None = None
     version: int = field(default=-1, compare=False)
     at: float = field(default=0.0, compare=False)
@@ -84,4 +88,7 @@ class Commit:
             "lineage": self.lineage,
             "identity": self.identity,
             "input": self.input,
+            "command": self.command,
+            "config": self.config,
+            "finished_at": self.at,
         }

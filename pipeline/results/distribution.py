@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import duckdb
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 BINS = 40
+EXACT_ROWS = 2**20  # of so many rows the quantiles are exact; the approximation is wrong for few rows, fit for many
 EXAMPLES = 8  # of each kind
 
 
@@ -18,7 +20,7 @@ class Distribution:
 
     Attributes:
         rows: How many rows have a score.
-        quantiles: The scores at `QUANTILES`, approximate but for the first and last.
+        quantiles: The scores at `QUANTILES`; of more rows than `EXACT_ROWS` approximate, but for the first and last.
         edges: The edges of the bins: BINS + 1 scores.
         kept: How many rows of each bin are kept.
         dropped: How many are not.
@@ -32,7 +34,7 @@ class Distribution:
 
     @property
     def median(self) -> float:
-        """Return the score in the middle, approximately."""
+        """Return the score in the middle."""
         return self.quantiles[len(QUANTILES) // 2]
 
 
@@ -44,11 +46,12 @@ def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distributi
         source: A relation in SQL with the columns score and kept (bool).
     """
     finite = f"(SELECT score::DOUBLE AS score, kept FROM {source} WHERE isfinite(score))"
-    inner = ", ".join(map(str, QUANTILES[1:-1]))
-    query = f"SELECT count(*), min(score), max(score), approx_quantile(score, [{inner}]) FROM {finite}"
-    rows, low, high, quantiles = database.execute(query).fetchall()[0]
+    rows, low, high = database.execute(f"SELECT count(*), min(score), max(score) FROM {finite}").fetchall()[0]
     if not rows:
         return None
+    quantiles = database.execute(f"SELECT {quantiles_of('score', QUANTILES[1:-1], rows)} FROM {finite}").fetchall()[0][
+        0
+    ]
     width = (high - low) / BINS or 1 / BINS
     bins = database.execute(
         f"SELECT least(floor((score - {low!r}) / {width!r}), {BINS - 1})::INTEGER AS bin, kept, count(*) "
@@ -61,6 +64,12 @@ def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distributi
     return Distribution(
         rows, [low, *quantiles, high], [low + width * i for i in range(BINS + 1)], counts[True], counts[False]
     )
+
+
+def quantiles_of(column: str, shares: Sequence[float], rows: int) -> str:
+    """Return the SQL expression for the quantiles of a column of `rows` rows at these shares, a list."""
+    function = "quantile_cont" if rows <= EXACT_ROWS else "approx_quantile"
+    return f"{function}({column}, [{', '.join(map(str, shares))}])"
 
 
 def examples(

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.common.errors import ConfigError
 
 MOST_SUMMARY_BYTES = 2**28  # a job of a million files names them in some 50 MB
+LATEST = 250_000_000_000  # seconds since 1970: within the year 9999, the last that Python's dates have
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Word = Annotated[str, Field(max_length=10_000)]
 
@@ -51,6 +52,9 @@ class _Summary(_Values):
     files: list[Word]
     identity: dict[Word, Any] = Field(default_factory=dict)
     input: dict[str, Any] = Field(default_factory=dict)
+    command: Word = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    finished_at: float | int = Field(0, ge=0, lt=LATEST)
     pairs: Count = 0
     scored: Count | None = None
     pairs_per_second: float | int = Field(0, ge=0, lt=1e12)

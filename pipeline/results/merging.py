@@ -20,6 +20,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
+from pipeline.common.invocation import command
 from pipeline.common.redaction import redacted
 from pipeline.common.row_ranges import RowSet
 from pipeline.common.summary import Summary
@@ -306,11 +307,21 @@ def _summary_of(outputs: Sequence[ShardOutput], uri: str) -> Summary:
         identity=identity,
         resumed_rows=sum(one.summary.resumed_rows for one in outputs),
         input={key: value for key, value in first.input.items() if key != "shard"},
+        command=command(),
+        config=_whole_config(first.config, uri),
+        finished_at=max(one.summary.finished_at for one in outputs),
         parts={
             name: round(sum(one.summary.parts.get(name, 0.0) for one in outputs), 3)
             for name in dict.fromkeys(name for one in outputs for name in one.summary.parts)
         },
     )
+
+
+def _whole_config(config: dict[str, Any], uri: str) -> dict[str, Any]:
+    """Return the config of a shard's summary as that of the whole job."""
+    sections = {name: dict(config.get(name, {})) for name in ("input", "output")}
+    sections["input"].pop("shard", None)
+    return {**config, "input": sections["input"], "output": {**sections["output"], "path": redacted(uri)}}
 
 
 def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary) -> None:

@@ -8,7 +8,7 @@ import json
 from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 
-RESULTS_VERSION = 2  # raised when the code gives other values for the same row, so that tables are made anew
+RESULTS_VERSION = 3  # raised when the code gives other values for the same row, so that tables are made anew
 
 
 def written_sha256(config: JobConfig) -> str:

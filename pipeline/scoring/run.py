@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
+from pipeline.common.invocation import command
 from pipeline.common.redaction import redacted
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
@@ -303,4 +304,7 @@ def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out
         resumed_rows=0,
         input=job.config.input.stored(),
         written=written_sha256(job.config),
+        command=command(),
+        config=job.config.stored(),
+        finished_at=round(time.time(), 3),
     )

@@ -15,6 +15,7 @@ from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
 from pipeline.config.limits import LimitsConfig
 from pipeline.stages.text_values import text_values
+from pipeline.tables.schemas import decoded, is_list, is_text
 from pipeline.tables.table import with_row_id
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.grids import Grid
@@ -154,21 +155,27 @@ def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
 def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
     """Return the window's columns that go on to the output, and `row_id`; see `carried_names`."""
     rows = with_row_id(window, config.input.id)
-    return rows.select(carried_names(rows.column_names, config))
+    return rows.select(carried_names(rows.schema, config))
 
 
-def carried_names(names: list[str], config: JobConfig) -> list[str]:
+def carried_names(schema: pa.Schema, config: JobConfig) -> list[str]:
     """Return which of the columns that are read go on to the output.
 
-    These are the user's columns, without images and regions unless `output.keep_image` asks for them, and without those
-    that are read but not listed in `input.columns`.
+    These are the user's columns, without encoded images and regions unless `output.keep_image` asks for them, and
+    without those that are read but not listed in `input.columns`. URIs of images stay: they name the image.
     """
     spec = config.input
-    images = {*config.image_columns, *config.region_columns}
-    read = {*images, *config.text_columns, spec.id}
+    bulk = {name for name in (*config.image_columns, *config.region_columns) if not _is_uri(schema, name)}
+    read = {*config.image_columns, *config.region_columns, *config.text_columns, spec.id}
     not_listed = read - set(spec.columns) if spec.columns is not None else set()
-    dropped = not_listed if config.output.keep_image else not_listed | images
-    return [name for name in names if name not in dropped]
+    dropped = not_listed if config.output.keep_image else not_listed | bulk
+    return [name for name in schema.names if name not in dropped]
+
+
+def _is_uri(schema: pa.Schema, name: str) -> bool:
+    """Return whether an image column holds URIs, or lists of them."""
+    kind = schema.field(name).type if name in schema.names else pa.null()
+    return is_text(decoded(kind.value_type if is_list(kind) else kind))
 
 
 def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, texts_of: TextColumns) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from dataclasses import replace
@@ -64,6 +65,7 @@ class PredictActor:
             count_pairs = self.reporter.count_pairs if self.reporter else None
             self.ranker = Ranker(predictor, ray.get(texts), config.top_k, count_pairs)
             self.columns_of["rank"] = self.ranker
+        gc.freeze()  # what is loaded stays to the end: looking through it again takes 0.7 s when the actor ends
 
     def __call__(self, batches: pa.Table) -> pa.Table:
         """Return the rows of a table of schema `BATCH` in the output's schema, with the column `__stats`."""

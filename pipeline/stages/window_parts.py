@@ -83,7 +83,7 @@ def _repeated_bytes(window: pa.Table, config: JobConfig) -> np.ndarray:
         return np.zeros(window.num_rows, np.int64)
     texts = np.concatenate([np.zeros(0, np.int64), *map(text_counts, window[lists[0]].chunks)])
     texts[texts > config.limits.texts_per_row] = 0  # rejected
-    names = [name for name in carried_names(window.column_names, config) if name != lists[0]]
+    names = [name for name in carried_names(window.schema, config) if name != lists[0]]
     carried = window.select([name for name in names if not pa.types.is_dictionary(window.schema.field(name).type)])
     least = min(config.batch.window_bytes, config.limits.carried_bytes)
     if int(texts.max(initial=0)) * (carried.nbytes + window.num_rows * TEXT_BYTES) <= least:

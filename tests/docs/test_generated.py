@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from docs import generate
+from docs.column_meanings import COLUMNS
 from jobs.console.exit_codes import EXIT_CODES
 from pipeline import JobConfig, run
 from pipeline.common.tasks import TASKS, added_columns
@@ -45,7 +46,7 @@ def test_every_key_has_a_type_and_a_meaning() -> None:
 
 
 def test_every_column_and_exit_code_is_described() -> None:
-    assert set(generate.COLUMNS) == set(added_columns(list(TASKS)))
+    assert set(COLUMNS) == set(added_columns(list(TASKS)))
     assert len({one.code for one in EXIT_CODES}) == len(EXIT_CODES)
     assert all(one.status and one.cause and one.action for one in EXIT_CODES)
 
@@ -66,4 +67,4 @@ def test_columns_have_the_types_that_the_page_says(tmp_path: Path, scene_rows: A
     for name in names:
         kind = schema.field(name).type
         shown = {pa.float32(): "float32"}.get(kind, str(kind).replace("element: ", "").replace("item: ", ""))
-        assert re.sub(r"\[\d+\]$", "", shown) == generate.COLUMNS[name][0], name
+        assert re.sub(r"\[\d+\]$", "", shown) == COLUMNS[name][0], name

@@ -75,7 +75,7 @@ def test_ids_are_counted_before_and_break_no_report(output: tuple[JobConfig, Any
     assert results.schema.field("row_id").type == pa.string()
     assert results["row_id"].to_pylist() == results["uid"].to_pylist()
     assert sorted(map(str, results["row_id"].to_pylist())) == sorted(map(str, UIDS))
-    page = make_report(job.output.path, StorageConfig(), Access((job.input.path,)))
+    page, _ = make_report(job.output.path, StorageConfig(), Access((job.input.path,)))
     assert "Pictures are left out" not in page
     assert UIDS[0] in page
     json.dumps(overview_values(look_at(job.output.path, StorageConfig())))
@@ -88,7 +88,7 @@ def test_truncated_texts_are_told(output: tuple[JobConfig, Any, list[str]]) -> N
     assert sorted(map(str, cut.values())) == ["False"] * 5 + ["None"], "the row without an image says nothing"
     assert summary.texts_truncated == summary_values(summary)["texts_truncated"] == 2
     assert "2 texts have more tokens than the model reads" in to_text(summary_table(summary))
-    page = make_report(job.output.path, StorageConfig(), Access())
+    page, _ = make_report(job.output.path, StorageConfig(), Access())
     assert "truncated texts" in page
     assert overview_values(look_at(job.output.path, StorageConfig()))["texts_truncated"] == 2
 

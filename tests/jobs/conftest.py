@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -52,13 +54,22 @@ def outputs(
 ) -> Path:
     """A folder with `table` of 30 scenes, their `scores` and `answers`, and `filtered`, the best half of them."""
     del ray_cluster
-    folder = tmp_path_factory.mktemp("outputs")
-    rows = scene_rows(30)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "outputs"  # one for all processes
+    with Path(f"{folder}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "filtered" / "_summary.json").exists():
+            make_outputs(folder, scene_rows(30))
+    return folder
+
+
+def make_outputs(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Run the jobs of `outputs`."""
     rows[2]["image"] = b"<html>"
     rows[4]["caption"] = ""
     for row in rows[6:]:
         row["caption"] = f"{HOSTILE} {row['id']}"
-    (folder / "table").mkdir()
+    (folder / "table").mkdir(parents=True)
     for i in range(3):
         part = pa.Table.from_pylist(rows[10 * i : 10 * i + 10])
         pq.write_table(part, folder / "table" / f"{i}.parquet", row_group_size=4)
@@ -79,4 +90,3 @@ def outputs(
         "output": {"path": str(folder / "filtered")},
     }
     filter_table(FilterConfig.checked(values))
-    return folder

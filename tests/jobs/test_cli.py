@@ -100,7 +100,7 @@ def test_as_a_module(tmp_path: Path) -> None:
     [
         (["score"], "vilt score: Missing argument"),
         (["scor", "job.yaml"], "vilt: No such command 'scor'"),
-        (["filter", "job.yaml", "--jsn"], "vilt filter: No such option: --jsn"),
+        (["filter", "job.yaml", "--jsn"], "vilt filter: No such option"),
         (["s\x1b[2J"], "vilt: No such command 's\\x1b[2J'"),
     ],
 )
@@ -108,6 +108,7 @@ def test_a_wrong_command_line_is_one_line(tmp_path: Path, words: list[str], mess
     done = vilt(*words, "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(message)
+    assert "--jsn" not in words or "--jsn" in done.stderr
     assert done.stderr.endswith("--help`\n")
     assert done.stderr.count("\n") == done.stdout.count("\n") == 1
     values = json.loads(done.stdout)

@@ -56,6 +56,10 @@ CONFIGS = [
     "lib.{c}().get_text_config().model_type",
     "lib.{c}().sub_configs",
     "lib.{c}.from_dict({}, eos_token_id=3).eos_token_id",
+    "lib.{c}(hidden_size=37).hidden_size",
+    "lib.{c}.from_dict({}, finetuning_task='vqa').finetuning_task",
+    "lib.{c}().prefix",
+    "lib.{c}().task_specific_params",
 ]
 POSITIONAL = [
     Probe("ViltConfig", "lib.ViltConfig(99).vocab_size"),
@@ -81,6 +85,7 @@ OUTPUTS = [
     "{m}(**x['{m}']).pop('logits')",
     "torch.utils._pytree.tree_map(lambda t: t + 1, {m}(**x['{m}'])).logits",
     "isinstance({m}(**x['{m}']), dict)",
+    "str({m}(**x['{m}']))[:40]",
 ]
 MEMBERS = [
     "list({m}.state_dict())",
@@ -103,6 +108,8 @@ MEMBERS = [
     "{m}.half().dtype",
     "pruned_({m}).config.pruned_heads",
     "pruned_({m}).num_parameters()",
+    "pruned_({m}, -1).config.pruned_heads",
+    "reloaded_(pruned_({m}, -1), tmp)(**x['{m}']).logits",
     "pruned_({m})(**x['{m}']).logits",
     "checkpointed_({m}).is_gradient_checkpointing",
     "[name for name, _ in {m}.named_modules()]",
@@ -114,9 +121,13 @@ MEMBERS = [
     "reloaded_({m}, tmp, num_labels=3, ignore_mismatched_sizes=True).num_labels",
     "sorted(reloaded_({m}, tmp, output_loading_info=True)[1])",
     "reloaded_({m}, tmp, device_map='cpu').device",
+    "reloaded_({m}, tmp, device_map='cpu').hf_device_map",
     "reloaded_({m}, tmp, low_cpu_mem_usage=True).dtype",
     "reloaded_({m}, tmp, attn_implementation='eager').config._attn_implementation",
     "reloaded_({m}, tmp, attn_implementation='magic')",
+    "reloaded_({m}, tmp, num_labels=77)",
+    "reloaded_({m}, tmp, adapter_kwargs={}, offload_folder='x').dtype",
+    "type({m})(wide_({m}.config))",
     "reloaded_({m}, tmp, nothing=1)",
     "files_({m}, tmp, max_shard_size='20KB')[-1]",
     "files_({m}, tmp, safe_serialization=False)",
@@ -161,9 +172,7 @@ WHY = {
     "[name for name, _ in {m}.named_modules()]": {
         "v": "ours has a module for the dropout of attention; theirs calls a function",
     },
-    "lib.{c}(hidden_size=30).to_diff_dict()['hidden_size']": {
-        "": "heads that do not share the hidden size are refused by the config, not first by the model",
-    },
+    "reloaded_({m}, tmp, num_labels=77)": {"": "a MisfitError, which is a RuntimeError and a ValueError of one line"},
     "lib.{c}()('nothing')": {"": "an ImageError, which is a ValueError with a reason"},
     "files_({m}, tmp, is_main_process=False)": {"": "only the main process writes; theirs writes the weights in all"},
 }
@@ -202,6 +211,7 @@ PROBES = [
     Probe("ViTModel", "v.vit(x['v']['pixel_values']).pooler_output"),
     Probe("ViTModel", "v.vit(x['v']['pixel_values'][:, :, 1:])", "the error says what would be right"),
     Probe("ViltForMaskedLM", "lib.ViltForMaskedLM(m.config).resize_token_embeddings(50).weight.shape"),
+    Probe("ViltForMaskedLM", "resized_(lib.ViltForMaskedLM(m.config), 50).vocab_size"),
     Probe("ViltForMaskedLM", "type(lib.ViltForMaskedLM(m.config).get_output_embeddings()).__name__"),
     Probe("ViltForImageAndTextRetrieval", "lib.ViltForImageAndTextRetrieval(m.config)(**x['m'], labels=torch.ones(1))"),
 ]

@@ -273,3 +273,34 @@ def test_isinstance_is_true_where_transformers_asks() -> None:
     assert isinstance(model, transformers.PreTrainedModel)
     assert isinstance(model, vilt.ViltForQuestionAnswering)
     assert type(model) is vilt.ViltForQuestionAnswering
+
+
+def test_classes_that_are_registered_with_the_auto_classes(tmp_path: Path) -> None:
+    """As people do who derive a model from a published one and want `AutoModel` to make it."""
+
+    class OurConfig(vilt.ViltConfig):
+        model_type = "vilt-of-ours"
+
+    class OurModel(vilt.ViltModel):
+        config_class = OurConfig
+
+    transformers.AutoConfig.register("vilt-of-ours", OurConfig)
+    transformers.AutoModel.register(OurConfig, OurModel)
+    sizes = {name: value for name, value in SHAPE.items() if name != "num_labels"}
+    model = transformers.AutoModel.from_config(OurConfig(**sizes))
+    model.save_pretrained(tmp_path)
+    again = transformers.AutoModel.from_pretrained(tmp_path)
+    assert type(model) is type(again) is OurModel
+    assert type(again.config) is type(transformers.AutoConfig.from_pretrained(tmp_path)) is OurConfig
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "option", [{"from_tf": True}, {"load_in_8bit": True}, {"quantization_config": {"bits": 8}}, {"gguf_file": "a.gguf"}]
+)
+def test_options_that_would_change_the_model_are_refused_by_name(tmp_path: Path, option: dict[str, Any]) -> None:
+    new_model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: not offered here; "):
+        vilt.ViltForQuestionAnswering.from_pretrained(tmp_path, **option)
+    off = dict.fromkeys(option, False)
+    assert vilt.ViltForQuestionAnswering.from_pretrained(tmp_path, **off).num_labels == ANSWERS

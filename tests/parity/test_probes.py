@@ -56,8 +56,8 @@ def files_(model: Any, tmp: Path, **options: object) -> list[str]:
     return sorted(os.listdir(folder_(model, tmp / "files", **options))) if (tmp / "files").mkdir() is None else []
 
 
-def pruned_(model: Any) -> Any:
-    model.prune_heads({0: [1]})
+def pruned_(model: Any, layer: int = 0) -> Any:
+    model.prune_heads({layer: [1]})
     return model
 
 
@@ -66,13 +66,23 @@ def checkpointed_(model: Any) -> Any:
     return model
 
 
+def resized_(model: Any, count: int) -> Any:
+    model.resize_token_embeddings(count)
+    return model
+
+
+def wide_(config: Any) -> Any:
+    """Return a config whose heads do not share the hidden size evenly."""
+    return set_(copy.deepcopy(config), "hidden_size", 37)
+
+
 def checkpointing_(config: Any) -> Any:
     """As configs of old say it."""
     config.gradient_checkpointing = True
     return config
 
 
-HELPERS = (set_, updated_, folder_, saved_, reloaded_, files_, pruned_, checkpointed_, checkpointing_)
+HELPERS = (set_, updated_, folder_, saved_, reloaded_, files_, pruned_, resized_, wide_, checkpointed_, checkpointing_)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vilt.checkpoints.archives import first_line
 from vilt.checkpoints.state_dict import Tensors, completed, today
-from vilt.common.errors import CheckpointError, short
+from vilt.common.errors import CheckpointError, MisfitError, short
 from vilt.common.skip_init import SkipInit
 
 LAYERS = re.compile(r"(?:.*\.)?encoder\.layer\.(\d{1,9})\.")
@@ -110,7 +110,8 @@ def check_fit(fit: Fit, names: Mapping[str, Tensor], source: str, *, strict: boo
         faults = [f"the config asks for {lacking:,} numbers that the file does not hold"]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise CheckpointError(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
+        kind = MisfitError if fit.mismatched and not ignore_mismatched else CheckpointError
+        raise kind(f"the weights in {source!r} do not fit: {'; '.join(faults[:3])}{more}")
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:

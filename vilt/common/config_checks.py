@@ -70,7 +70,7 @@ def check_config(values: Mapping[str, Any], source: str, known: type) -> None:
             raise CheckpointError(f"{where}: the key {short(key)} has the name of something else; remove it")
     heads, layers = values.get("num_attention_heads", 12), values.get("num_hidden_layers", 12)
     for layer, pruned in (values.get("pruned_heads") or {}).items():
-        if int(layer) >= layers or not set(pruned) < set(range(heads)):
+        if not -layers <= int(layer) < layers or not set(pruned) < set(range(heads)):
             what = f"pruned_heads names {short(pruned)} of layer {layer}"
             raise CheckpointError(f"{where}: {what}; there are {layers} layers of {heads} heads")
     width = values.get("hidden_size")
@@ -110,7 +110,8 @@ def _fault_of_table(key: str, value: Any) -> str | None:
         return f"an object of at most {MOST_LABELS} entries"
     for name, entry in value.items():
         index, other = (entry, name) if key == "label2id" else (name, entry)
-        if not _is_index(index, MOST_LABELS):
+        from_end = key == "pruned_heads" and isinstance(index, str) and index.startswith("-")  # -1 is the last layer
+        if not _is_index(index[1:] if from_end else index, MOST_LABELS):
             return f"an object with whole numbers from 0 to {MOST_LABELS} (not {short(index)})"
         if key == "pruned_heads":
             if not isinstance(other, list) or not all(is_whole(head, 0, 2**17) for head in other):

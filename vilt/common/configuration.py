@@ -39,6 +39,7 @@ class Config:
     model_type: ClassVar[str]
     hidden_size: int
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    has_no_defaults_at_init: ClassVar[bool] = False
     sub_configs: ClassVar[dict[str, Any]] = {}
     attribute_map: ClassVar[dict[str, str]] = {}
     # What libraries ask of any config; a file may set another value, which is read and written back.
@@ -46,6 +47,12 @@ class Config:
     is_decoder: bool = False
     add_cross_attention: bool = False
     torchscript: bool = False
+    tie_encoder_decoder: bool = False
+    cross_attention_hidden_size: int | None = None
+    finetuning_task: str | None = None
+    task_specific_params: dict[str, Any] | None = None
+    prefix: str | None = None
+    decoder_start_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | None = None
     sep_token_id: int | None = None
@@ -296,7 +303,9 @@ class Config:
 def attention_named(name: str | None) -> str | None:
     """Return a known `attn_implementation`, or None. Raises ValueError for others."""
     if name is not None and name not in ATTENTION:
-        raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(ATTENTION)}")
+        raise ValueError(
+            f'Specified `attn_implementation="{name}"` is not supported; it is one of {", ".join(ATTENTION)}'
+        )
     return name
 
 

@@ -13,6 +13,10 @@ class CheckpointError(ValueError):
     """A checkpoint's file is damaged, or says something that no model can have; one line with the file and value."""
 
 
+class MisfitError(CheckpointError, RuntimeError):
+    """Tensors of a checkpoint have other shapes than the model's; a RuntimeError too, which transformers raises."""
+
+
 def short(value: Any) -> str:
     """Return the `repr` of a value that a stranger wrote: at most some hundred characters, however it is nested."""
     try:

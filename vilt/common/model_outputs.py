@@ -47,6 +47,10 @@ class ModelOutput(SeenByTransformers, OrderedDict[str, Any]):
             if value is not None:
                 self[name] = value
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({values})"
+
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
 

@@ -24,13 +24,11 @@ from vilt.inference.gpu.options import DEFAULT, GpuOptions, is_gpu
 from vilt.inference.gpu.transfer import Uploader
 from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
-from vilt.inference.packing import Packed
 from vilt.inference.pairs import Pairs
+from vilt.inference.passes import Passes
 from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
-from vilt.inference.threads import side_by_side
 
-CPU_TOKENS, GPU_TOKENS = 3072, 65536  # of one forward pass; a CPU's caches like small ones
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
 
 
@@ -84,7 +82,6 @@ class Engine:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
-        self.tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS  # of one forward pass
         self.config: Config = model.config
         self.preprocessor: AnyPreprocessor = preprocessor
         self.weights_sha256 = weights_sha256
@@ -107,6 +104,7 @@ class Engine:
             if isinstance(module, ImageEmbeddings):
                 module.keep_positions()
         self.uploader = Uploader(self.device, gpu.pinned)
+        self.passes = Passes(self.device, self.uploader)
         self.heads = {task: head.to(self.device).eval() for task, head in heads.items()}  # float32: they are small
         labels = self.config.id2label
         self.labels = np.array([labels.get(i, f"LABEL_{i}") for i in range(self.config.num_labels)], dtype=object)
@@ -247,12 +245,12 @@ class Engine:
         read, last_word = self.model.pooled if pooled else self.model.one, reads == "last_word"
         if images is None and is_gpu(self.device):
             # A window at a time: the host copies the images of one while the GPU computes those before.
-            for chosen, part in pairs.windows(self.tokens):
-                for batch, vectors in self._passes(part, self.embed_images(part), read, last_word=last_word):
+            for chosen, part in pairs.windows(self.passes.tokens):
+                for batch, vectors in self.passes.run(part, self.embed_images(part), read, last_word=last_word):
                     self._write(out, chosen[batch.order], vectors)
             return out
         images = self.embed_images(pairs) if images is None else images
-        for batch, vectors in self._passes(pairs, images, read, last_word=last_word):
+        for batch, vectors in self.passes.run(pairs, images, read, last_word=last_word):
             self._write(out, batch.order, vectors)
         return out
 
@@ -278,41 +276,6 @@ class Engine:
         """Return the logits of a task, float32 (n, outputs)."""
         return self.logits(task, self.vectors(pairs, self.reads(task)))
 
-    def _passes(
-        self,
-        pairs: Pairs,
-        images: Tensor,
-        read: Callable[[Packed, Tensor], Tensor],
-        chosen: np.ndarray | None = None,
-        last_word: bool = False,
-    ) -> Iterator[tuple[Packed, Tensor]]:
-        """Yield packed batches of all pairs, or of those in `chosen`, each with what `read` gives for it, float32.
-
-        Batches that there is no memory for are halved.
-        """
-
-        def run(part: np.ndarray) -> tuple[Packed, Tensor | None]:
-            batch = Packed(pairs, part, self.device, last_word, self.uploader.indices)
-            try:
-                with torch.inference_mode():  # it holds for one thread
-                    return batch, read(batch, images).float()
-            except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not _is_out_of_memory(error):
-                    raise
-                return batch, None
-
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        waiting = pairs.split_by_length(self.tokens, chosen, threads)
-        while waiting:
-            too_large = []
-            for batch, values in side_by_side(run, waiting, threads):
-                if values is None:
-                    too_large.append(batch.order)
-                    self.tokens = min(self.tokens, int(pairs.lengths[batch.order].sum()) // 2)
-                else:
-                    yield batch, values
-            waiting = pairs.split_by_length(self.tokens, np.concatenate(too_large)) if too_large else []
-
     def _best(self, scores: np.ndarray, top_k: int) -> list[list[tuple[str, float]]]:
         """Return for each row of scores (n, labels) its `top_k` (label, score), best first."""
         if not 1 <= top_k <= scores.shape[1]:
@@ -322,8 +285,3 @@ class Engine:
             list(zip(row.tolist(), value.tolist(), strict=True))
             for row, value in zip(self.labels[best], values, strict=True)
         ]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Tell whether a GPU or the host, for which torch has no error of its own, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

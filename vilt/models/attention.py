@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.common.patch_config import check_heads
 from vilt.common.skip_init import SkipInit
 
 LayerOutput = tuple[Tensor, Tensor | None]  # the tokens, and the attention when it was asked for
@@ -20,10 +21,14 @@ class SelfAttention(nn.Module):
     Args:
         config: A model's config.
         bias: Whether queries, keys and values have a bias.
+
+    Raises:
+        ValueError: The heads do not share the hidden size evenly.
     """
 
     def __init__(self, config: Any, bias: bool = True) -> None:
         super().__init__()
+        check_heads(config.hidden_size, config.num_attention_heads)
         self.config = config
         self.num_attention_heads = config.num_attention_heads
         self.attention_head_size = config.hidden_size // config.num_attention_heads

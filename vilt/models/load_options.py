@@ -10,6 +10,19 @@ from torch import Tensor
 
 from vilt.common.configuration import Config, dtype_named
 
+CONVERT = "convert the checkpoint with transformers first"
+QUANTIZE = "quantize the loaded model, or score with precision int8"
+REFUSED = {
+    "from_tf": CONVERT,
+    "from_flax": CONVERT,
+    "gguf_file": CONVERT,
+    "load_in_8bit": QUANTIZE,
+    "load_in_4bit": QUANTIZE,
+    "quantization_config": QUANTIZE,
+    "tp_plan": "a model of this size stays on one device",
+    "key_mapping": "rename the tensors and pass them as state_dict",
+}
+
 
 class LoadOptions(NamedTuple):
     """The keywords of `from_pretrained` that are neither of the hub nor of the config."""
@@ -23,6 +36,13 @@ class LoadOptions(NamedTuple):
     use_safetensors: bool | None = None
     low_cpu_mem_usage: bool | None = None  # weights are never held twice for long
     weights_only: bool = True  # nothing else is read
+    max_memory: Any = None  # these say how a model is spread over devices; here it stays on one
+    offload_folder: Any = None
+    offload_state_dict: bool | None = None
+    offload_buffers: bool = False
+    adapter_kwargs: Mapping[str, Any] | None = None  # `AutoModel.from_pretrained` passes these three on
+    adapter_name: str = "default"
+    generation_config: Any = None
 
     @classmethod
     def of(cls, keywords: dict[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
@@ -30,6 +50,9 @@ class LoadOptions(NamedTuple):
         if "torch_dtype" in keywords:
             older = keywords.pop("torch_dtype")
             keywords.setdefault("dtype", older)
+        for name in REFUSED.keys() & keywords.keys():
+            if keywords.pop(name):
+                raise ValueError(f"{name}: not offered here; {REFUSED[name]}")
         known = {key: keywords.pop(key) for key in cls._fields if key in keywords}
         return cls(**known), keywords
 

@@ -153,7 +153,12 @@ class ModelMembers(nn.Module):
 
         Returns:
             The new table.
+
+        Raises:
+            ValueError: `pad_to_multiple_of` is no whole number.
         """
+        if not isinstance(pad_to_multiple_of, int | None):
+            raise ValueError(f"pad_to_multiple_of is {pad_to_multiple_of!r}; it is a whole number")
         old: nn.Embedding = self.get_input_embeddings()
         count = old.num_embeddings if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of:
@@ -176,6 +181,7 @@ class ModelMembers(nn.Module):
                 wider.bias[:kept] = decoder.bias[:kept]
             self.set_output_embeddings(wider)
         self.config.vocab_size = self.base_model.config.vocab_size = count  # type: ignore[union-attr]
+        self.vocab_size = count  # an attribute that models have from here on, as published
         self.tie_weights()
         return self.get_input_embeddings()
 

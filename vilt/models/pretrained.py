@@ -33,6 +33,7 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
     _base = ("transformers.modeling_utils", "PreTrainedModel")
     config: Any
     config_class: ClassVar[type[Config]]
+    hf_device_map: dict[str, torch.device]
 
     def __init__(self, config: Config, *_inputs: Any, **_options: Any) -> None:
         super().__init__()
@@ -42,6 +43,8 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
                 f"to load a checkpoint: {type(self).__name__}.from_pretrained(...)"
             )
         self.config = config
+        if config._attn_implementation is None:
+            config._attn_implementation = "sdpa"
         self.name_or_path = config.name_or_path  # an attribute, where peft looks for it
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -122,7 +125,10 @@ class PreTrainedModel(SeenByTransformers, ModelMembers):
         for part in (model, cast(PreTrainedModel, model.base_model)):
             part.name_or_path = source
         made.dtype = dtype
-        model.to(device_of(options.device_map))
+        device = device_of(options.device_map)
+        model.to(device)
+        if device is not None:
+            model.hf_device_map = {"": device}  # where libraries look for it
         fit = model._without_tied(fit)
         _warn(fit, source, cls.__name__)
         model.eval()

@@ -67,7 +67,7 @@ class ViltProcessor:
     @property
     def model_input_names(self) -> list[str]:
         """The names of what a call returns."""
-        return list(dict.fromkeys((*self.tokenizer.model_input_names, *self.image_processor.model_input_names)))
+        return list(dict.fromkeys((*self.image_processor.model_input_names, *self.tokenizer.model_input_names)))
 
     def __call__(
         self,

@@ -137,14 +137,28 @@ class TokenTable:
         return tuple(self.tokenizer.model.save(save_directory, filename_prefix))
 
     @property
-    def special_tokens_map(self) -> dict[str, str]:
+    def special_tokens_map(self) -> dict[str, Any]:
         """Each special token by what it is for."""
-        return dict(self.settings.names)
+        return self.settings.special
 
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens."""
-        return list(dict.fromkeys(self.settings.names.values()))
+        return list(dict.fromkeys((*self.settings.names.values(), *self.settings.additional)))
+
+    @property
+    def additional_special_tokens(self) -> list[str]:
+        """The special tokens beside those that have a name of their own."""
+        return list(self.settings.additional)
+
+    @additional_special_tokens.setter
+    def additional_special_tokens(self, value: Sequence[str | AddedToken]) -> None:
+        self.settings.additional = [str(token) for token in value]
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        """Their ids."""
+        return self.convert_tokens_to_ids(self.additional_special_tokens)  # type: ignore[return-value]
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -159,8 +173,15 @@ class TokenTable:
         add = self.tokenizer.add_special_tokens if special_tokens else self.tokenizer.add_tokens
         return int(add(tokens))
 
-    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
-        """Name special tokens, {"cls_token": ...} or {"additional_special_tokens": [...]}; return how many are new."""
+    def add_special_tokens(
+        self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
+    ) -> int:
+        """Name special tokens; return how many are new.
+
+        Args:
+            special_tokens_dict: {"cls_token": ...} or {"additional_special_tokens": [...]}.
+            replace_additional_special_tokens: Whether additional ones take the place of those before.
+        """
         tokens: list[str | AddedToken] = []
         for name, value in special_tokens_dict.items():
             if name in NAMES:
@@ -168,6 +189,8 @@ class TokenTable:
                 tokens.append(value)
             elif name == "additional_special_tokens":
                 tokens += value
+                before = [] if replace_additional_special_tokens else self.additional_special_tokens
+                self.additional_special_tokens = list(dict.fromkeys([*before, *map(str, value)]))
             else:
                 raise KeyError(f"{name!r} is not one of {', '.join(NAMES)}, additional_special_tokens")
         return self.add_tokens(tokens, special_tokens=True)

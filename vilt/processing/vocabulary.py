@@ -19,6 +19,7 @@ from vilt.processing.tokenizer_checks import MOST_VOCABULARY_BYTES, check_tokeni
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NAMES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 LONGEST = 40  # tokens that ViLT reads
+MOST_ADDITIONAL = 10_000  # special tokens beside those of BERT
 LONGEST_TOKEN = 1000  # characters of a special token
 UNLIMITED = 10**20  # what published settings have in place of no limit is larger
 
@@ -35,6 +36,7 @@ class Settings:
         max_length: Tokens of a text that the model reads, None if the file does not say.
         padding_side, truncation_side: "right" or "left".
         given: The file as it is.
+        additional: Further special tokens.
     """
 
     names: dict[str, str] = field(default_factory=lambda: dict(NAMES))
@@ -45,6 +47,12 @@ class Settings:
     padding_side: str = "right"
     truncation_side: str = "right"
     given: dict[str, Any] = field(default_factory=dict)
+    additional: list[str] = field(default_factory=list)
+
+    @property
+    def special(self) -> dict[str, Any]:
+        """The special tokens as files have them."""
+        return {**self.names, **({"additional_special_tokens": list(self.additional)} if self.additional else {})}
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -66,6 +74,7 @@ class Settings:
             sides["padding_side"],
             sides["truncation_side"],
             dict(given),
+            _several(given.get("additional_special_tokens")),
         )
 
     def normalizer(self) -> BertNormalizer:
@@ -86,6 +95,14 @@ def _content(token: Any) -> str:
     if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
         raise CheckpointError(f"a special token is {short(token)}; it is a short text")
     return text
+
+
+def _several(tokens: Any) -> list[str]:
+    if tokens is not None and not (isinstance(tokens, list | tuple) and len(tokens) <= MOST_ADDITIONAL):
+        raise CheckpointError(
+            f"additional_special_tokens is {short(tokens)}; it is a list of at most {MOST_ADDITIONAL} tokens"
+        )
+    return [_content(token) for token in tokens or ()]
 
 
 def read(folder: Folder) -> tuple[Tokenizer, Settings]:
@@ -119,6 +136,7 @@ def read(folder: Folder) -> tuple[Tokenizer, Settings]:
             raise
         raise CheckpointError(f"{where} holds no tokenizer: {short(str(error))}") from None
     if not whole:
+        tokenizer.add_special_tokens(settings.additional)
         return tokenizer, settings
     if given is not None and isinstance(tokenizer.normalizer, BertNormalizer):
         state = json.loads(tokenizer.normalizer.__getstate__())
@@ -174,7 +192,7 @@ def write(folder: Folder, tokenizer: Tokenizer, settings: Settings, max_length: 
     folder.write("vocab.txt", "".join(f"{word}\n" for word in lines))
     folder.write("tokenizer.json", tokenizer.to_str())
     values = {
-        **{key: value for key, value in settings.given.items() if key != "auto_map"},
+        **{key: value for key, value in settings.given.items() if key not in ("auto_map", "additional_special_tokens")},
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": settings.lowercase,
         "strip_accents": settings.strip_accents,
@@ -183,7 +201,7 @@ def write(folder: Folder, tokenizer: Tokenizer, settings: Settings, max_length: 
         "padding_side": settings.padding_side,
         "truncation_side": settings.truncation_side,
         **({"processor_class": processor} if processor else {}),
-        **settings.names,
+        **settings.special,
     }
-    folder.write("special_tokens_map.json", json.dumps(settings.names, indent=2) + "\n")
+    folder.write("special_tokens_map.json", json.dumps(settings.special, indent=2) + "\n")
     folder.write("tokenizer_config.json", json.dumps(values, indent=2) + "\n")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import s3fs
@@ -53,7 +59,7 @@ def test_pictures_by_uri_and_without_a_table(
     run_file("score", str(tmp_path / "job.yaml"))
     page = (tmp_path / "out" / "_report.html").read_text()
     assert len(thumbnails(page)) == 4 * 6
-    assert "row 0, 0.img" in page
+    assert "id 0<br>000.parquet, row 0<br>0.img</div>" in page, "key, file and URI"
     run_file("score", str(tmp_path / "job.yaml"), ["output.path=" + str(tmp_path / "b"), "output.report=no"])
     assert not (tmp_path / "b" / "_report.html").exists()
     assert thumbnails(report(tmp_path / "out")) == []
@@ -122,13 +128,82 @@ def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ["--threshold", "1"],
+            "--threshold: is for two outputs, as in `vilt report A B --threshold 0.5`; leave it out",
+        ),
+        (["--by", "sourc"], "--by: the results have no column 'sourc'; they have "),
+        (["other", "--by", "source"], "--by: is for one output; leave it out, or report each output by itself"),
+        (["other"], "OUT: 'other' holds no _summary.json; name the output folder of a job that has finished"),
         (["--allow-private"], "--allow-private: no --allow names an http:// or https:// prefix; give the server there"),
         (["--allow", "https://u:p@host/a"], "--allow: 'https://host/a' cannot be used: a URL with a user name"),
     ],
 )
 def test_a_mistake_is_one_line(outputs: Path, words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["report", str(outputs / "scores"), *words])
-    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"{message}\n")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(message)
+
+
+def test_groups(outputs: Path, tmp_path: Path) -> None:
+    words = [str(outputs / "scores"), "--by", "source", "--out", str(tmp_path / "r.html"), "--json"]
+    done = CliRunner().invoke(app, ["report", *words])
+    values = json.loads(done.stdout)["by"]
+    assert (values["column"], values["others"]) == ("source", {"groups": 0, "rows": 0})
+    assert [(one["value"], one["rows"]) for one in values["groups"]] == [("s0", 10), ("s1", 10), ("s2", 10)]
+    assert sum(one["rejected"] for one in values["groups"]) == 2
+    page = (tmp_path / "r.html").read_text()
+    assert "<h2>Scores by source</h2>" in page
+    assert page.count('aria-label="Scores of 10 rows"') == 3
+    done = CliRunner().invoke(app, ["report", str(outputs / "filtered"), "--by", "source"])
+    assert done.stderr.endswith(f"vilt report {outputs / 'scores'} --by source\n")
+
+
+def test_two_outputs(outputs: Path, tmp_path: Path) -> None:
+    """A run with the same input, and scores that are turned around."""
+    shutil.copytree(outputs / "scores", tmp_path / "b")
+    for part in (tmp_path / "b").glob("*.parquet"):
+        table = pq.read_table(part)
+        turned = pc.negate(table["score"])
+        table = table.set_column(table.column_names.index("score"), "score", turned)
+        pq.write_table(table.replace_schema_metadata(pq.read_metadata(part).metadata), part)
+    words = ["report", str(outputs / "scores"), str(tmp_path / "b"), "--allow", str(outputs / "table")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "Spearman          -1.0000\n" in done.stdout
+    assert done.stdout.endswith(f"report            {tmp_path}/b/_compared.html\n")
+    assert len(thumbnails((tmp_path / "b" / "_compared.html").read_text())) == 16
+    done = CliRunner().invoke(app, [*words, "--json", "--threshold", "0", "--out", str(tmp_path / "c.html")])
+    values = json.loads(done.stdout)
+    assert (values["report"], values["compared"], values["rejected_both"]) == (str(tmp_path / "c.html"), 28, 2)
+    crossing = values["crossing"]
+    assert (crossing["thresholds"], crossing["rose"] + crossing["fell"], crossing["share"]) == ([0, 0], 28, 1)
+    done = CliRunner().invoke(app, ["report", str(outputs / "scores"), str(outputs / "filtered")])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"compare the scores: {outputs / 'scores'}" in done.stderr
+
+
+def test_the_command_is_kept_without_secrets(outputs: Path, tmp_path: Path) -> None:
+    values = {
+        "input": {"path": str(outputs / "table"), "text": "caption"},
+        "scores": str(outputs / "scores"),
+        "keep": {"top": 0.1},
+        "output": {"path": "out"},
+        "storage": {"key": "AKIAKEY", "secret": "hunter2"},
+    }
+    (tmp_path / "filter.yaml").write_text(yaml.safe_dump(values))
+    words = ["filter", "filter.yaml", "storage.secret=hunter3", "storage.endpoint_url=https://u:hunter4@host/"]
+    subprocess.run([sys.executable, "-m", "jobs.cli", *words], cwd=tmp_path, check=True, capture_output=True)
+    summary = (tmp_path / "out" / "_summary.json").read_text()
+    page = (tmp_path / "out" / "_report.html").read_text()
+    for text in (summary, page):
+        assert "vilt filter filter.yaml 'storage.secret=***' storage.endpoint_url=https://host/" in html.unescape(text)
+        assert not re.search("hunter|AKIA", text)
+    stored = json.loads(summary)
+    assert stored["config"]["keep"] == {"top": 0.1}
+    assert stored["config"]["storage"]["endpoint_url"] == "https://host/"
+    assert abs(stored["finished_at"] - time.time()) < 3600
+    assert f"  path: {outputs / 'table'}\n" in page
 
 
 def test_results_ask_no_server(outputs: Path, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def check(svg: str, title: str) -> None:
 def test_a_histogram() -> None:
     svg = figures.histogram(scores(1), "score", 0.4)
     check(svg, "Histogram of 1,234 scores")
-    assert {"score", "rows", "kept", "dropped", "lowest kept"} <= set(texts(svg))
+    assert {"score", "rows"} <= set(texts(svg))
+    assert "kept" not in texts(svg), "the page has the legend, where no bar hides it"
     assert all(f"var({name})" in svg for name in ("--kept", "--dropped", "--line"))
     plain = figures.histogram(scores(0), "score", None)
     check(plain, "Histogram of 1,234 scores")
@@ -61,3 +62,25 @@ def test_progress(seconds: float, unit: str) -> None:
 
 def test_the_same_values_give_the_same_file() -> None:
     assert figures.histogram(scores(1), "score", 0.4) == figures.histogram(scores(1), "score", 0.4)
+
+
+def test_legends_stand_outside_the_drawing() -> None:
+    legend = [("kept", "--kept", ""), ("dropped", "--dropped", ""), ("lowest kept: 0.4", "--line", "stroke")]
+    assert figures.legend_of(scores(1), 0.4) == legend
+    assert figures.legend_of(scores(0), None) == []
+
+
+def test_small_histograms() -> None:
+    svg = figures.small_histogram([0, 4, 2], 'a "b" <c>')
+    root = ET.fromstring(svg)
+    assert texts(svg) == ['a "b" <c>']
+    assert [float(one.attrib["height"]) for one in root if one.tag == "rect"] == [20, 10]
+    assert figures.small_histogram([0, 0], "none").count("<rect") == 0
+
+
+def test_density() -> None:
+    svg = figures.density([(0, 0, 1), (3, 1, 100)], 4, ("score in A", "$x$"), [0.0, 1.0, -1.0, 1.0])
+    check(svg, "Rows by both scores")
+    assert {"score in A", "$x$"} <= set(texts(svg))
+    assert "var(--kept)" in svg
+    check(figures.density([(0, 0, 5)], 4, ("a", "b"), [2.0, 2.0, 3.0, 3.0]), "Rows by both scores")

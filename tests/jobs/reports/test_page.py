@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from jobs.reports.compare import comparison_page
 from jobs.reports.page import make_report
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.comparison import compare
 from pipeline.reporting.pictures import Access
 from tests.jobs.conftest import thumbnails
 
@@ -20,8 +22,14 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 PHONE, DESKTOP = 390, 1280  # pixels
 
 
-def page_of(folder: Path) -> str:
-    return make_report(str(folder), StorageConfig(), Access([str(folder.parent / "table")]))
+def page_of(folder: Path, by: str | None = None) -> str:
+    return make_report(str(folder), StorageConfig(), Access([str(folder.parent / "table")]), by)[0]
+
+
+def compared(outputs: Path) -> str:
+    """The page of scores compared with themselves."""
+    out = str(outputs / "scores")
+    return comparison_page(compare(out, out, StorageConfig()), StorageConfig(), Access())
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,12 @@ def test_what_is_in_it(outputs: Path, name: str, parts: list[str]) -> None:
     page = page_of(outputs / name)
     for part in parts:
         assert part in page
-    assert f"read from {outputs / 'table'}" in page
+    assert f"<dt>read</dt><dd>{outputs / 'table'}</dd>" in page
+    assert re.search(r"<dt>finished</dt><dd>20\d\d-\d\d-\d\d \d\d:\d\d UTC</dd>", page)
+    assert "<summary>Config</summary><pre>" in page
+    assert f"input:\n  path: {outputs / 'table'}\n" in page
+    assert len(re.findall(r"row_id -?\d+<br>\d\.parquet, row \d", page)) == 32, "key, file and row of each card"
+    assert page.count("<details><summary>4 more</summary>") == 4, "a screen of each kind, the rest is folded"
     pictures = thumbnails(page)
     assert len(pictures) == 32, "eight of each kind"
     assert max(Image.open(io.BytesIO(data)).size for data in pictures) <= (240, 240)
@@ -50,6 +63,8 @@ def test_nothing_in_it_runs_or_needs_a_network(outputs: Path, name: str) -> None
     assert not re.findall(r"<[^>]*\bon\w+\s*=", page)
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
     assert not re.findall(r"@import|url\((?!#)", page)
+    assert page.startswith("<!doctype html>")
+    assert "Content-Security-Policy\" content=\"default-src 'none'; img-src data:" in page
     if name != "answers":
         assert "&lt;script&gt;" in page
 
@@ -76,25 +91,32 @@ def test_colors_can_be_read(theme: int, outputs: Path) -> None:
     for text in ("--text", "--soft", "--link"):
         for ground in ("--page", "--panel"):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
+    assert contrast(colors["--line"], colors["--page"]) >= 4.5, "the mark where a text was cut"
     for drawn in ("--kept", "--dropped", "--line"):
-        assert contrast(colors[drawn], colors["--page"]) >= 3, drawn
+        for ground in ("--page", "--panel"):
+            assert contrast(colors[drawn], colors[ground]) >= 3, (drawn, ground)
         assert f"var({drawn})" in page
+    assert contrast(colors["--kept"], colors["--dropped"]) >= 3, "bars that stand on each other"
     assert not re.search(r"#0[1-5]0[1-5]0[1-5]", page), "no colour of a figure is left without its variable"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("name", ["scores", "answers", "filtered"])
+@pytest.mark.parametrize(("name", "pictures"), [("scores", 32), ("answers", 32), ("filtered", 32), ("compared", 0)])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_in_a_browser(outputs: Path, tmp_path: Path, name: str, width: int) -> None:
+def test_in_a_browser(outputs: Path, tmp_path: Path, name: str, width: int, pictures: int) -> None:
     """Nothing is wider than the window, every picture is drawn, and no text of the table has run."""
     probe = """<script>
+        document.querySelectorAll("details").forEach(one => one.open = true);
         const wide = [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth);
         const drawn = [...document.images].filter(i => i.naturalWidth > 0).length;
         document.documentElement.dataset.probe =
             [innerWidth, document.documentElement.scrollWidth, wide.length, drawn, document.title].join(";");
     </script>"""
     file = tmp_path / "report.html"
-    page, policies = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page_of(outputs / name))
+    report = (
+        compared(outputs) if name == "compared" else page_of(outputs / name, "source" if name == "scores" else None)
+    )
+    page, policies = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report)
     assert policies == 1, "without it the probe can run, and so could a text"
     file.write_text(page + probe)
     command = [
@@ -113,5 +135,5 @@ def test_in_a_browser(outputs: Path, tmp_path: Path, name: str, width: int) -> N
     inner, scroll, wide, drawn, title = found[1].split(";", 4)
     assert int(inner) <= max(width, 500)
     assert int(scroll) <= int(inner)
-    assert (wide, drawn) == ("0", "32")
-    assert title.endswith(str(outputs / name))
+    assert (wide, drawn) == ("0", str(pictures))
+    assert title.endswith(str(outputs / ("scores" if name == "compared" else name)))

@@ -161,7 +161,7 @@ class World:
         for number, window in enumerate(self.windows(table, config, work.done)):
             found = [self.result(caption) for caption in window["caption"].to_pylist()]
             stats = BatchStats(pairs=len(found), tokens=1, precision="float32", device="cpu")
-            kept = carried_names(window.column_names, config)
+            kept = carried_names(window.schema, config)
             block = window.select([name for name in kept if name != "row_hash"])
             ids = with_row_id(window, config.input.id)[ROW_ID]
             for name, values, kind in (

@@ -86,6 +86,27 @@ def test_uris_are_fetched_below_the_prefixes_alone(tmp_path: Path) -> None:
     assert found[1].uri == str(tmp_path / "secret")
 
 
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.png").write_bytes(encoded(5, 5))
+    rows = {"image": [str(tmp_path / "more" / "a.png")], "text": ["a"]}
+    [found], why = pictures(tmp_path, rows, Access(["in/", "more"]))
+    assert why == ""
+    assert found.thumbnail
+    assert (found.source, found.uri) == ("a.parquet, row 0", str(tmp_path / "more" / "a.png"))
+
+
+def test_checkpoints() -> None:
+    access = Access(["/models"], checkpoints=["owner/name", "s3://u:p@b/model"])
+    assert access.permits_checkpoint("/models/a")
+    assert access.permits_checkpoint("owner/name")
+    assert access.permits_checkpoint("s3://u:p@b/model")
+    assert not access.permits_checkpoint("owner/other")
+    assert not access.permits_checkpoint("https://u:p@host/model")
+    assert not access.permits("owner/name"), "for its tokenizer alone"
+
+
 def test_tables_that_may_not_be_opened(tmp_path: Path) -> None:
     found, why = pictures(tmp_path, {"image": [b"x"], "text": ["a"]}, Access())
     table = str(tmp_path / "in")

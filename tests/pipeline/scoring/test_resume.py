@@ -96,12 +96,20 @@ def test_only_rows_whose_error_may_pass_are_tried_again(
     assert (third.finished_before, third.rejected) == (True, second.rejected)
 
 
-def test_the_same_job_again_and_another_input(
+def test_two_runs_at_once_the_same_job_again_and_another_input(
     tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
 ) -> None:
     rows = scene_rows(6)
     table = write_table(rows)
-    first = run(job(table, tmp_path / "out"))
+    config = job(table, tmp_path / "out")
+    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    with (
+        RunLock(filesystem, f"{path}/_progress/lock.json"),
+        pytest.raises(BusyError, match="is at work on this output; wait until it has ended"),
+    ):
+        run(config)
+    first = run(config)
+    assert first.scored == 6
     again = run(job(table, tmp_path / "out"))
     assert again.finished_before
     assert again.files == first.files
@@ -126,14 +134,3 @@ def test_ids_are_counted_by_the_first_run_alone(
         found = [record.getMessage() for record in caplog.records if "input.id" in record.getMessage()]
         line = "input.id: column 'id' is null in 1 rows and has 1 ids that stand in several rows, 3 in all: by row_id"
         assert [text.startswith(line) for text in found] == [True] * warnings
-
-
-def test_two_runs_at_once(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
-    config = job(write_table(scene_rows(6)), tmp_path / "out")
-    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
-    with (
-        RunLock(filesystem, f"{path}/_progress/lock.json"),
-        pytest.raises(BusyError, match="is at work on this output; wait until it has ended"),
-    ):
-        run(config)
-    assert run(config).scored == 6

@@ -141,12 +141,22 @@ def test_tokens_are_those_of_the_texts_that_are_read() -> None:
 )
 def test_columns_that_go_on(keys: dict[str, Any], names: list[str]) -> None:
     """Of the columns that are read: m is one of the job."""
-    read = ["n", "image", "text", "m"]
+    read = pa.schema([("n", pa.int64()), ("image", pa.binary()), ("text", pa.string()), ("m", pa.int64())])
     assert carried_names(read, config(**keys)) == names
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_uris_of_images_go_on(kind: pa.DataType) -> None:
+    read = pa.schema([("n", pa.int64()), ("image", kind), ("text", pa.string())])
+    assert carried_names(read, config()) == ["n", "image", "text"]
+    assert carried_names(read, config(columns=["n"])) == ["n"]
+    assert carried_names(read, config(columns=["n", "image"])) == ["n", "image"]
+
+
 def test_row_ids() -> None:
-    window = pa.table({"n": [5, 6], "row_hash": pa.array([1, -2], pa.int64()), "image": ["a", "b"], "text": ["x", "y"]})
+    window = pa.table(
+        {"n": [5, 6], "row_hash": pa.array([1, -2], pa.int64()), "image": [b"a", b"b"], "text": ["x", "y"]}
+    )
     assert carried_columns(window, config()).to_pylist() == [
         {"n": 5, "text": "x", "row_id": 1},
         {"n": 6, "text": "y", "row_id": -2},

@@ -53,51 +53,40 @@ def table(tmp_path: Path) -> tuple[str, Rows]:
     return str(tmp_path / "table"), rows
 
 
-def test_fill(tmp_path: Path, table: tuple[str, Rows]) -> None:
+def test_fill_tag_and_embed(tmp_path: Path, table: tuple[str, Rows]) -> None:
     folder, rows = table
-    write_checkpoint(tmp_path / "model", "ViltForMaskedLM", seed=21)
+    names = {"fill": "MaskedLM", "tag": "TokenClassification", "embed": "ImageAndTextRetrieval"}
+    model = {task: str(tmp_path / task) for task in names}
+    for seed, (task, name) in enumerate(names.items()):
+        theirs = write_checkpoint(tmp_path / task, f"ViltFor{name}", seed=21 + seed)
     for i, row in enumerate(rows):
-        row["text"] = None if i == 4 else " ".join(["[MASK]"] * (i % 3) + ["a", "red", "[MASK]", "?"][: i + 1])
-    pq.write_table(pa.Table.from_pylist(rows), f"{folder}/a.parquet")
-    summary, out = results({"task": "fill"}, folder, tmp_path / "out", str(tmp_path / "model"))
-    predictor = Predictor.from_pretrained(str(tmp_path / "model"), precision="float32")
-    assert list(out[0]) == ["n", "text", "row_id", "text_truncated", "filled_text", "fills", "error", "error_detail"]
-    for row, got in zip(rows, out, strict=True):
-        if row["text"] is None:
-            assert (got["filled_text"], got["fills"], got["error"]) == (None, None, "text_null")
-            continue
-        [expected] = predictor.fill(row["image"], row["text"])
-        assert got["filled_text"] == expected.text
-        assert [fill["token"] for fill in got["fills"]] == [token for token, _ in expected.words]
-        assert [fill["score"] for fill in got["fills"]] == pytest.approx([s for _, s in expected.words], abs=1e-5)
-    assert summary.rejected == {"text_null": 1}
-
-
-def test_tag(tmp_path: Path, table: tuple[str, Rows]) -> None:
-    folder, rows = table
-    write_checkpoint(tmp_path / "model", "ViltForTokenClassification", seed=22)
-    _, out = results({"task": "tag"}, folder, tmp_path / "out", str(tmp_path / "model"))
-    predictor = Predictor.from_pretrained(str(tmp_path / "model"), precision="float32")
-    for row, got in zip(rows, out, strict=True):
-        [expected] = predictor.tag(row["image"], row["text"])
-        assert [(tag["token"], tag["label"]) for tag in got["tags"]] == [(tag.token, tag.label) for tag in expected]
-        assert [tag["score"] for tag in got["tags"]] == pytest.approx([tag.score for tag in expected], abs=1e-5)
-
-
-def test_embed(tmp_path: Path, table: tuple[str, Rows]) -> None:
-    folder, rows = table
+        row["masked"] = None if i == 4 else " ".join(["[MASK]"] * (i % 3) + ["a", "red", "[MASK]", "?"][: i + 1])
     rows[3]["image"] = b""
     pq.write_table(pa.Table.from_pylist(rows), f"{folder}/a.parquet")
-    theirs = write_checkpoint(tmp_path / "model", "ViltForImageAndTextRetrieval", seed=23)
-    summary, out = results({"task": "embed"}, folder, tmp_path / "out", str(tmp_path / "model"))
+    text = {"fill": "masked", "tag": "text", "embed": "text"}
+    summary, out = results({"tasks": [*names]}, folder, tmp_path / "out", model, text=text)
+    columns = ["filled_text", "fills", "tags", "embedding", "error", "error_detail"]
+    assert list(out[0]) == ["n", "text", "masked", "row_id", "text_truncated", *columns]
     kind = pq.read_schema(tmp_path / "out" / summary.files[0]).field("embedding").type
     assert kind == pa.list_(pa.float32(), theirs.config.hidden_size)
-    predictor = Predictor.from_pretrained(str(tmp_path / "model"), precision="float32")
+    filler, tagger, embedder = (Predictor.from_pretrained(uri, precision="float32") for uri in model.values())
     for row, got in zip(rows, out, strict=True):
         if row["n"] == 3:
-            assert (got["embedding"], got["error"]) == (None, "image_unsupported")
+            assert all(got[name] is None for name in columns[:4])
+            assert got["error"] == "image_unsupported"
             continue
-        assert np.abs(np.array(got["embedding"]) - predictor.embed(row["image"], row["text"])[0]).max() < 1e-5
+        if row["masked"] is None:
+            assert (got["filled_text"], got["fills"], got["error"]) == (None, None, "text_null")
+        else:
+            [expected] = filler.fill(row["image"], row["masked"])
+            assert got["filled_text"] == expected.text
+            assert [fill["token"] for fill in got["fills"]] == [token for token, _ in expected.words]
+            assert [fill["score"] for fill in got["fills"]] == pytest.approx([s for _, s in expected.words], abs=1e-5)
+        [tags] = tagger.tag(row["image"], row["text"])
+        assert [(tag["token"], tag["label"]) for tag in got["tags"]] == [(tag.token, tag.label) for tag in tags]
+        assert [tag["score"] for tag in got["tags"]] == pytest.approx([tag.score for tag in tags], abs=1e-5)
+        assert np.abs(np.array(got["embedding"]) - embedder.embed(row["image"], row["text"])[0]).max() < 1e-5
+    assert summary.rejected == {"text_null": 1, "image_unsupported": 1}
 
 
 @pytest.mark.parametrize("layout", ["columns", "lists"])

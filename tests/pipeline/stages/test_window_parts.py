@@ -69,7 +69,7 @@ def texts_window(counts: list[int], size: int) -> pa.Table:
 
 def test_rows_of_many_texts_are_parts_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEXT_BYTES", 0)
-    parts = parts_of(texts_window([1, 90, 1, 1, 90], 100), job(folder))
+    parts = parts_of(texts_window([1, 90, 1, 1, 90], 90), job(folder))
     assert [[len(texts) for texts in part.rows["text"].to_pylist()] for part in parts] == [[1, 90, 1, 1], [90]]
     assert not any(part.failures for part in parts)
 
@@ -86,7 +86,7 @@ def test_what_texts_would_repeat_is_limited(folder: Path) -> None:
 
 def test_a_failure_is_that_of_its_row_wherever_a_part_begins(folder: Path) -> None:
     window = texts_window([1, 1, 400, 1, 400], 1000)
-    images = pa.array([f"{size}.bin" for size in (9000, 5000, 10, 10, 9000)])
+    images = pa.array([f"{size}.bin" for size in (9000, 30_000, 10, 10, 9000)])
     parts = parts_of(window.set_column(0, "image", images), job(folder, carried_bytes=100_000))
     assert len(parts) > 1
     failed = [[row in part.failures for row in range(part.rows.num_rows)] for part in parts]

@@ -46,7 +46,10 @@ def test_labels() -> None:
         ),
         ({"dtype": "float33"}, "dtype 'float33' is no dtype of torch; name one such as float32, float16 or bfloat16"),
         ({"dtype": "nn"}, "dtype 'nn' is no dtype of torch; name one such as float32, float16 or bfloat16"),
-        ({"attn_implementation": "flash"}, "attn_implementation 'flash' is not one of eager, sdpa"),
+        (
+            {"attn_implementation": "flash"},
+            'Specified `attn_implementation="flash"` is not supported; it is one of eager, sdpa',
+        ),
     ],
 )
 def test_values_of_no_use(values: dict[str, Any], message: str) -> None:

@@ -43,6 +43,6 @@ def test_windows_and_encoders_of_a_gpu(
     engine = data.open_as(folder, CPU, precision)
     assert isinstance(engine.projection, FilledRows)
     assert isinstance(engine.model.encoder, FusedEncoder) == (precision == "bfloat16")
-    engine.tokens = 2 * int(pairs.lengths.max())  # of one window
-    assert len([*pairs.windows(engine.tokens)]) > 2
+    engine.passes.tokens = 2 * int(pairs.lengths.max())  # of one window
+    assert len([*pairs.windows(engine.passes.tokens)]) > 2
     assert np.abs(engine.of_pairs(data.TASKS[kind], pairs) - expected).max() < close

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vilt.common.patch_config import PatchConfig, check_heads
+from vilt.common.patch_config import PatchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,13 +42,8 @@ class ViltConfig(PatchConfig):
         num_images: int = -1,
         **kwargs: Any,
     ) -> None:
-        """Set the keys, named and ordered as published; see `Config` for those that all models share.
-
-        Raises:
-            ValueError: `hidden_size` is not a multiple of `num_attention_heads`.
-        """
+        """Set the keys, named and ordered as published; see `Config` for those that all models share."""
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
-        check_heads(hidden_size, num_attention_heads)
         self.vocab_size = vocab_size
         self.type_vocab_size = type_vocab_size
         self.modality_type_vocab_size = modality_type_vocab_size

@@ -165,7 +165,7 @@ class Predictor(Engine):
         while images is not None and len(places := np.flatnonzero(empty)):
             waiting = np.unique(np.searchsorted(begins, places, "right") - 1)
             current = replace(pairs, token_ids=ids)
-            for batch, states in self._passes(current, images, self.model.text_states, waiting):
+            for batch, states in self.passes.run(current, images, self.model.text_states, waiting):
                 order = batch.text_order.cpu().numpy()
                 read = empty[order]
                 found = self.heads["fill"](states[torch.from_numpy(read).to(self.device)]).softmax(-1).max(-1)
@@ -188,7 +188,7 @@ class Predictor(Engine):
             return []
         label, score = np.empty(len(pairs.token_ids), np.int64), np.empty(len(pairs.token_ids), np.float32)
         images = self.embed_images(pairs)
-        for batch, states in self._passes(pairs, images, self.model.text_states):
+        for batch, states in self.passes.run(pairs, images, self.model.text_states):
             order = batch.text_order.cpu().numpy()
             best, which = self.heads["tag"](states).softmax(-1).max(-1)
             score[order], label[order] = best.cpu().numpy(), which.cpu().numpy()

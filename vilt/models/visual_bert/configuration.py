@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vilt.common.configuration import Config
-from vilt.common.patch_config import check_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,12 +43,8 @@ class VisualBertConfig(Config):
         With `bypass_transformer` the text alone goes through the stack, and one more block reads it with the regions.
         With `special_visual_initialize` a new model's position and token type tables of regions begin as copies of the
         text's.
-
-        Raises:
-            ValueError: `hidden_size` is not a multiple of `num_attention_heads`.
         """
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
-        check_heads(hidden_size, num_attention_heads)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.visual_embedding_dim = visual_embedding_dim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vilt.common.patch_config import PatchConfig, check_heads
+from vilt.common.patch_config import PatchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +40,8 @@ class ViTConfig(PatchConfig):
 
         `encoder_stride` is the number of pixels that a patch is widened to by the decoder of masked image modelling;
         `pooler_output_size` is `hidden_size` unless it is given.
-
-        Raises:
-            ValueError: `hidden_size` is not a multiple of `num_attention_heads`.
         """
         super().__init__(**kwargs)
-        check_heads(hidden_size, num_attention_heads)
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
