@@ -135,8 +135,8 @@ def memory(report: Report) -> None:
     report.say(
         "",
         f"Out of memory: {int(pairs.lengths.sum()):,} tokens in one pass take {peak / 2**20:,.0f} MiB; with "
-        f"{share * whole / 2**20:,.0f} MiB passes shrank to {engine.passes.tokens:,} tokens; largest difference of a score "
-        f"{np.abs(scores - wanted).max():.1e}.",
+        f"{share * whole / 2**20:,.0f} MiB passes shrank to {engine.passes.tokens:,} tokens; largest difference of a "
+        f"score {np.abs(scores - wanted).max():.1e}.",
     )
 
 

@@ -43,9 +43,17 @@ def report_after(config: JobConfig | FilterConfig) -> None:
     """
     spec = config.input
     models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
+    _try_report(config.output.path, config.storage, Access((spec.path, *spec.allow), spec.allow_private, models))
+
+
+def report_of_output(uri: str) -> None:
+    """Write the report of an output with nothing opened for pictures but the output itself; see `report_after`."""
+    _try_report(uri, StorageConfig(), Access())
+
+
+def _try_report(uri: str, storage: StorageConfig, access: Access) -> None:
     try:
-        access = Access((spec.path, *spec.allow), spec.allow_private, models)
-        write_report(config.output.path, config.storage, access)
+        write_report(uri, storage, access)
     except Exception as error:
         print(
             visible(f"no report: {redacted_text(' '.join(str(error).split()))}; the results are complete"),

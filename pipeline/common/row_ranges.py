@@ -107,6 +107,24 @@ class RowSet:
         begins, ends = self.begins.clip(begin, end), self.ends.clip(begin, end)
         return RowSet(begins[begins < ends], ends[begins < ends])
 
+    def counts_between(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return how many rows of the set are in each of many ranges, int64 (n,).
+
+        Args:
+            begins: int64 (n,).
+            ends: int64 (n,), not included.
+        """
+        if not len(self.begins):
+            return np.zeros(len(begins), np.int64)
+        before = np.append(0, np.cumsum(self.ends - self.begins))
+
+        def below(keys: np.ndarray) -> np.ndarray:
+            at = np.searchsorted(self.begins, keys, "right") - 1
+            inside = np.minimum(keys, self.ends[at]) - self.begins[at]
+            return np.where(at < 0, 0, before[at] + inside)
+
+        return below(ends) - below(begins)
+
     def encode(self) -> str:
         """Encode the set as text: the gaps and lengths of the ranges, compressed."""
         steps = np.diff(np.column_stack([self.begins, self.ends]).ravel(), prepend=0)

@@ -90,6 +90,15 @@ class FilterConfig(Section):
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
+    def _table_is_whole(self) -> Self:
+        if self.input.shard is not None:
+            raise ValueError(
+                "input.shard: a filter decides about all rows together: leave it out, and name in `scores` the folder "
+                "that `vilt merge` has made one result"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _scores_come_from_one_source(self) -> Self:
         if (self.scores is None) == (self.run is None):
             both = "both are given" if self.run is not None else "neither is given"

@@ -15,6 +15,7 @@ from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.redaction import has_credentials, redacted, redacted_values
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
+from pipeline.config.shard import check_shard
 
 
 def common_folder(paths: Sequence[str]) -> str:
@@ -34,8 +35,8 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-# They change no result, or the fingerprint of the table says the same.
-NOT_HASHED = {"version", "timestamp", "contact"}
+# They change no result, or the fingerprint of the table says the same; a shard has a folder of its own.
+NOT_HASHED = {"version", "timestamp", "contact", "shard"}
 
 
 class InputConfig(Section):
@@ -91,6 +92,13 @@ class InputConfig(Section):
         None,
         description="whether double quotes enclose values of CSV and TSV files; default: true for CSV; for TSV false, "
         "and a value that begins with one is an error",
+    )
+    shard: str | None = Field(
+        None,
+        description="one of many runs over the table: 3/1000 reads the fourth of 1,000 parts, numbered from 0; "
+        "auto/1000 takes the number from SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or AWS_BATCH_JOB_ARRAY_INDEX, "
+        "auto1/1000 from an array of Slurm that begins at 1; results go to OUT/shard-00003-of-01000, and "
+        "`vilt merge OUT` makes them one; default: all of the table",
     )
     filter: str | None = Field(
         None,
@@ -164,6 +172,11 @@ class InputConfig(Section):
                 raise ValueError(f"input.text: {value!r}: name one column or several, each once")
             return value[0] if len(value) == 1 else value
         return value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_shard(value)
 
     @model_validator(mode="after")
     def _one_version(self) -> Self:

@@ -88,6 +88,16 @@ class JobConfig(Section):
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
             )
+        if self.input.shard is not None and output.format == "delta":
+            raise ValueError(
+                "input.shard: given with output.format=delta, a table that one run at a time may change: leave "
+                "output.format out, and make the shards' Parquet files one result with `vilt merge`"
+            )
+        if self.input.shard is not None and "rank" in self.tasks:
+            raise ValueError(
+                "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
+                "on a cluster"
+            )
         if "rank" in self.tasks and output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
         for key in ("join", "file_bytes"):

@@ -18,7 +18,9 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
-from pipeline.results.work_folder import WorkFolder, each, refuse_delta
+from pipeline.results.moving import move_files
+from pipeline.results.shards import refuse_shards
+from pipeline.results.work_folder import WorkFolder, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
@@ -115,6 +117,9 @@ class OutputFolder:
         self.nested = nested_results(summary)
         results = sorted({*results, *self.nested})
         same = summary.get("identity") == self.identity
+        if not same or unfinished or overwrite or retry_errors:
+            what = "repeat their errors one by one" if same and retry_errors else "they are another job's"
+            refuse_shards(self.out, what)
         if retry_errors and not unfinished:
             self._check_retry(results, same, summary.get("written", ""))
         elif same and not unfinished and not overwrite:
@@ -172,7 +177,7 @@ class OutputFolder:
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
             make_folder(self.filesystem, f"{self.path}/{folder}")
-        each(lambda name: self.filesystem.mv(f"{self.work.path}/{name}", f"{self.path}/{name}"), moves)
+        move_files(self.filesystem, [(f"{self.work.path}/{name}", f"{self.path}/{name}") for name in moves])
         text = json.dumps(plan["summary"], indent=2)
         write_whole(self.filesystem, f"{self.path}/{SUMMARY}", text.encode() + b"\n")
         self.discard()

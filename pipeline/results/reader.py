@@ -24,6 +24,8 @@ from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
 from pipeline.results.output_folder import SUMMARY, nested_results
+from pipeline.results.shards import shards_in
+from pipeline.results.work_folder import WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
@@ -136,6 +138,8 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = _images_of_rank(filesystem, path)
+    if not infos and any(info["name"].endswith(f"/{SUMMARY}") for info in found):
+        infos = _merged_shards(filesystem, path)
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -190,6 +194,15 @@ def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
 
 
+def _merged_shards(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
+    """Return the files of shards that `vilt merge` has made one result; none if there are no shards."""
+    folders = [f"{path.rstrip('/')}/{shard.folder}" for shard in shards_in(WorkFolder(filesystem, path.rstrip("/")))]
+    listed = each(lambda folder: filesystem.ls(folder, detail=True), folders)
+    return {
+        info["name"]: info for some in listed for info in some if info["type"] == "file" and _is_result(info["name"])
+    }
+
+
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     """Return the files of results as a table to read.
 
@@ -227,6 +240,11 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
             raise ConfigError(f"{what} has more than {MOST_SUMMARY_BYTES:,} bytes")
         return check_summary(read_json(data), what)
     except FileNotFoundError:
+        shards = shards_in(WorkFolder(filesystem, path.rstrip("/")))
+        if shards:
+            raise NoSummaryError(
+                f"{key}: {uri!r} holds {len(shards):,} shards that are not one result yet: run `vilt merge {uri}` first"
+            ) from None
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"
         ) from None

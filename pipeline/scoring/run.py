@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,8 +28,10 @@ from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
 from pipeline.results.input_order import check_file_names
+from pipeline.results.moving import MANY_MOVES
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
+from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -192,8 +194,13 @@ class ParquetOutput:
 
     def begin(self) -> Summary | None:
         """Find out where the job stands; return the summary if there is nothing left to do."""
+        part, out = self.job.table.part, self.folder.path.rpartition("/")[0]
+        if part is not None:
+            check_out_of_shards(self.folder.filesystem, out, part.shard)
         finished = self.folder.begin(self.job.config.output.overwrite, self.retry_errors)
         if finished is None:
+            if part is not None:
+                withdraw_merged(self.folder.filesystem, out)
             self.parts.load()
             if self.retry_errors and not self.parts.keep_finished():
                 finished = self.folder.out.read(SUMMARY)
@@ -250,9 +257,13 @@ class ParquetOutput:
         truncated = summary.texts_truncated + self.texts_truncated
         summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
         table, folder = self.job.table, self.folder
-        files = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
+        files = InputFiles.of(table.fingerprint, table.read_files, table.version)
         files.write(folder.filesystem, folder.path)
-        self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
+        if table.part is not None:
+            write_part(folder.filesystem, folder.path, table.part)
+        names, address = [*self.parts.new_names(), *more], self.job.config.ray.address
+        with ray_session(address) if address and len(names) >= MANY_MOVES else nullcontext():
+            self.folder.publish(asdict(summary), names)
         return summary, {}
 
     def write_more(self, summary: Summary) -> list[str]:

@@ -24,6 +24,7 @@ from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
+from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
@@ -113,7 +114,7 @@ class Listing:
     files: Sequence[InputFile]
     folder: str
     format: TableFormat
-    paths: list[str]
+    paths: Sequence[str]
     version: str = ""
 
 
@@ -131,6 +132,7 @@ class OpenOptions:
         fixed_text: A text for all rows, as a column.
         column_names: The columns of CSV files without a header line.
         quotes: Whether double quotes enclose values of CSV files; None: what the format says.
+        manifest: What keeps what the files of a very large table said, so that no later run asks them again.
     """
 
     id_column: str | None = None
@@ -142,6 +144,7 @@ class OpenOptions:
     fixed_text: str | None = None
     column_names: tuple[str, ...] | None = None
     quotes: bool | None = None
+    manifest: Manifest | None = None
 
 
 class TableReader(Protocol):
@@ -181,7 +184,7 @@ class OpenedTable:
             files share.
     """
 
-    files: list[OpenedFile]
+    files: Sequence[OpenedFile]
     schema: pa.Schema
     reader: TableReader
     filter: Filter | None = None
@@ -223,6 +226,7 @@ class TableFormat(ABC):
         hint: What messages about a column that is missing say in the end.
         copies_files: Whether `vilt filter` copies rows to files of this format, by `copy_rows`; if not, to Parquet.
         counts_name: The file beside copied files that says how many rows each holds, as readers of the format know it.
+        divisible: Whether files have several splits, which opening them tells without reading them.
     """
 
     name: str
@@ -236,6 +240,7 @@ class TableFormat(ABC):
     hint: str = ""
     copies_files: bool = False
     counts_name: str | None = None
+    divisible: bool = False
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
@@ -340,5 +345,9 @@ def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
-    etag = str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')
-    return InputFile(path, name, info["size"], etag)
+    return InputFile(path, name, info["size"], etag_of(info))
+
+
+def etag_of(info: Mapping[str, Any]) -> str:
+    """Return the etag of a file, or the time of its last change, of what fsspec tells of it."""
+    return str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')
