@@ -131,6 +131,22 @@ def filter_(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
 
 
 @app.command()
+def merge(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="output.path of the runs with input.shard")],
+    as_json: AsJson = False,
+    log: LogFormat = "text",
+) -> None:
+    """Make the outputs of all shards of a job one result: check that no row is missing or doubled, copy nothing."""
+
+    def job() -> Outcome:
+        from jobs.commands.merge import merge_output
+
+        return merge_output(out)
+
+    _finish(job, as_json, log)
+
+
+@app.command()
 def show(
     out: Out,
     rows: Annotated[int, typer.Option(min=0, help="how many of its rows to print")] = 8,

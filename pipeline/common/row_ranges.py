@@ -83,6 +83,11 @@ class RowSet:
         for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
             yield begin >> ROW_BITS, begin & (1 << ROW_BITS) - 1, end - (begin >> ROW_BITS << ROW_BITS)
 
+    def keys(self) -> np.ndarray:
+        """Return all keys of the set, int64 (n,), in order."""
+        parts = [np.arange(begin, end) for begin, end in zip(self.begins, self.ends, strict=True)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
     def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which of these keys, int64 (n,), are in the set: bool (n,)."""
         if not len(self.begins):
@@ -101,6 +106,24 @@ class RowSet:
         """Return the rows of the set from `begin` up to, not including, `end`."""
         begins, ends = self.begins.clip(begin, end), self.ends.clip(begin, end)
         return RowSet(begins[begins < ends], ends[begins < ends])
+
+    def counts_between(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return how many rows of the set are in each of many ranges, int64 (n,).
+
+        Args:
+            begins: int64 (n,).
+            ends: int64 (n,), not included.
+        """
+        if not len(self.begins):
+            return np.zeros(len(begins), np.int64)
+        before = np.append(0, np.cumsum(self.ends - self.begins))
+
+        def below(keys: np.ndarray) -> np.ndarray:
+            at = np.searchsorted(self.begins, keys, "right") - 1
+            inside = np.minimum(keys, self.ends[at]) - self.begins[at]
+            return np.where(at < 0, 0, before[at] + inside)
+
+        return below(ends) - below(begins)
 
     def encode(self) -> str:
         """Encode the set as text: the gaps and lengths of the ranges, compressed."""

@@ -15,6 +15,7 @@ from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.redaction import has_credentials, redacted, redacted_values
 from pipeline.common.tasks import Task
 from pipeline.config.base import Section
+from pipeline.config.shard import check_shard
 
 
 def common_folder(paths: Sequence[str]) -> str:
@@ -34,8 +35,8 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(shared) or "."
 
 
-# They change no result, or the fingerprint of the table says the same.
-NOT_HASHED = {"version", "timestamp", "contact"}
+# They change no result, or the fingerprint of the table says the same; a shard has a folder of its own.
+NOT_HASHED = {"version", "timestamp", "contact", "shard"}
 
 
 class InputConfig(Section):
@@ -50,10 +51,11 @@ class InputConfig(Section):
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
-    text: str | dict[Task, str] | None = Field(
+    text: str | list[str] | dict[Task, str] | None = Field(
         "text",
-        description="column of texts, or of lists of texts; or one column of texts for each task; or "
-        '{fixed: "is there a watermark?"}, one text for all rows',
+        description="column of texts, or of lists of texts; or several columns, [caption, alt], each of whose texts is "
+        'read with the image; or one column of texts for each task; or {fixed: "is there a watermark?"}, one text for '
+        "all rows",
     )
     features: str | None = Field(
         None, description="column of region features, lists of lists of floats, which VisualBERT reads for an image"
@@ -90,6 +92,13 @@ class InputConfig(Section):
         None,
         description="whether double quotes enclose values of CSV and TSV files; default: true for CSV; for TSV false, "
         "and a value that begins with one is an error",
+    )
+    shard: str | None = Field(
+        None,
+        description="one of many runs over the table: 3/1000 reads the fourth of 1,000 parts, numbered from 0; "
+        "auto/1000 takes the number from SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or AWS_BATCH_JOB_ARRAY_INDEX, "
+        "auto1/1000 from an array of Slurm that begins at 1; results go to OUT/shard-00003-of-01000, and "
+        "`vilt merge OUT` makes them one; default: all of the table",
     )
     filter: str | None = Field(
         None,
@@ -154,6 +163,21 @@ class InputConfig(Section):
             raise ValueError(f"{value!r} is no time; write it as 2026-01-31T12:00:00Z") from None
         return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
 
+    @field_validator("text")
+    @classmethod
+    def _columns_are_distinct(cls, value: Any) -> Any:
+        """Return the columns of texts; one in a list is that column."""
+        if isinstance(value, list):
+            if not value or len(set(value)) < len(value):
+                raise ValueError(f"input.text: {value!r}: name one column or several, each once")
+            return value[0] if len(value) == 1 else value
+        return value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_shard(value)
+
     @model_validator(mode="after")
     def _one_version(self) -> Self:
         if self.version is not None and self.timestamp is not None:
@@ -163,7 +187,9 @@ class InputConfig(Section):
     @property
     def text_names(self) -> list[str]:
         """Return the columns of texts, each once."""
-        names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
+        if isinstance(self.text, dict):
+            return list(dict.fromkeys(self.text.values()))
+        names = [self.text] if isinstance(self.text, str) else self.text or []
         return list(dict.fromkeys(names))
 
     @property

@@ -88,8 +88,29 @@ class JobConfig(Section):
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
             )
+        if self.input.shard is not None and output.format == "delta":
+            raise ValueError(
+                "input.shard: given with output.format=delta, a table that one run at a time may change: leave "
+                "output.format out, and make the shards' Parquet files one result with `vilt merge`"
+            )
+        if self.input.shard is not None and "rank" in self.tasks:
+            raise ValueError(
+                "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
+                "on a cluster"
+            )
         if "rank" in self.tasks and output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
+        for key in ("join", "file_bytes"):
+            if getattr(output, key) and output.format == "delta":
+                raise ValueError(
+                    f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
+                )
+        if output.join and "rank" in self.tasks:
+            raise ValueError("output.join: true, but rank writes two tables of its own: leave the key out")
+        if output.join and output.file_bytes:
+            raise ValueError(
+                "output.file_bytes: with output.join there is one file for each of the input: leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -133,12 +154,20 @@ class JobConfig(Section):
     @property
     def text_columns(self) -> list[str]:
         """Return the distinct columns that hold texts, in the order of the tasks; none if images alone are read."""
+        if self.texts_in_columns and self.tasks != ["rank"]:
+            return self.input.text_names
         texts = (self.text_of(task) for task in self.tasks if task != "rank")
         return list(dict.fromkeys(text for text in texts if text is not None))
 
+    @property
+    def texts_in_columns(self) -> bool:
+        """Return whether a row has its texts in several columns: each becomes a row of results, as those of a list."""
+        return isinstance(self.input.text, list)
+
     def text_of(self, task: Task) -> str | None:
-        """Return the column of texts that a task reads."""
-        return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+        """Return the column of texts that a task reads; of several, which all tasks read, the first."""
+        text = self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+        return text[0] if isinstance(text, list) else text
 
     @property
     def models(self) -> dict[str, list[Task]]:

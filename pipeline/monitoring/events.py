@@ -2,6 +2,7 @@
 
 | event | when |
 | --- | --- |
+| `shard` | the scheduler's variable says which shard of the table the run reads |
 | `job_started` | the config is right, and rows are left to do |
 | `progress` | every minute: rows done, rate, time left, which stage limits |
 | `rejected` | an error code is seen for the first time, with an example |

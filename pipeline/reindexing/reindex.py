@@ -90,6 +90,8 @@ def reindex(
         raise ConfigError(
             "output.overwrite: true, but reindex keeps the table and brings it up to date: leave the key out"
         )
+    if config.input.shard is not None:
+        raise ConfigError("input.shard: reindex keeps one table equal to its whole input: leave the key out")
     config = fit_inputs(config)
     tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
     models, listing = check_models(config), list_table(config.input, config.storage)

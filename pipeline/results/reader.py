@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,9 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
-from pipeline.results.output_folder import SUMMARY
+from pipeline.results.output_folder import SUMMARY, nested_results
+from pipeline.results.shards import shards_in
+from pipeline.results.work_folder import WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
@@ -130,8 +132,14 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if _is_result(info["name"])}
+    try:
+        infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = _images_of_rank(filesystem, path)
+    if not infos and any(info["name"].endswith(f"/{SUMMARY}") for info in found):
+        infos = _merged_shards(filesystem, path)
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -159,6 +167,24 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta)
 
 
+def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str]) -> dict[str, Any]:
+    """Return the results that have the folders of the input's files; none if no summary names such.
+
+    Args:
+        filesystem: The storage.
+        path: The folder of the results.
+        names: The files directly in it.
+    """
+    if SUMMARY not in names:
+        return {}
+    try:
+        summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
+        nested = nested_results(summary) if isinstance(summary, dict) else []
+        return {info["name"]: info for name in nested for info in [filesystem.info(f"{path.rstrip('/')}/{name}")]}
+    except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
+        return {}
+
+
 def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
     """Return the files of the table of images in the output of a rank job; none if it is not one."""
     try:
@@ -166,6 +192,15 @@ def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]
     except FileNotFoundError:
         return {}
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
+
+
+def _merged_shards(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
+    """Return the files of shards that `vilt merge` has made one result; none if there are no shards."""
+    folders = [f"{path.rstrip('/')}/{shard.folder}" for shard in shards_in(WorkFolder(filesystem, path.rstrip("/")))]
+    listed = each(lambda folder: filesystem.ls(folder, detail=True), folders)
+    return {
+        info["name"]: info for some in listed for info in some if info["type"] == "file" and _is_result(info["name"])
+    }
 
 
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
@@ -205,6 +240,11 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
             raise ConfigError(f"{what} has more than {MOST_SUMMARY_BYTES:,} bytes")
         return check_summary(read_json(data), what)
     except FileNotFoundError:
+        shards = shards_in(WorkFolder(filesystem, path.rstrip("/")))
+        if shards:
+            raise NoSummaryError(
+                f"{key}: {uri!r} holds {len(shards):,} shards that are not one result yet: run `vilt merge {uri}` first"
+            ) from None
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"
         ) from None

@@ -118,6 +118,7 @@ def score_rows(
             rows_per_file=None if config.output.keep_image else run.pool.rows_per_file,
             types=types,
             watch=watch,
+            keep_row_keys=config.output.join,
         )
         write(run, done, sink, watch)
     return sink.parts
@@ -212,6 +213,8 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     Raises:
         ConfigError: The config does not fit the checkpoint, or, when called, the Dataset.
     """
+    if config.input.shard is not None:
+        raise ConfigError("input.shard: the step reads whatever Dataset it is given: leave the key out")
     config = fit_inputs(config)
     models = check_models(config)
 

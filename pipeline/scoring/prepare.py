@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
+from pipeline.scoring.sharding import with_shard
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
@@ -38,6 +39,8 @@ class PreparedJob:
             "config": self.models.lineage["vilt.config_sha256"],
             "input": self.table.fingerprint,
         }
+        if self.table.part is not None:
+            identity["shard"] = str(self.table.part.shard)
         return {**identity, "texts": self.texts.fingerprint} if self.texts else identity
 
 
@@ -48,7 +51,7 @@ def prepare(config: JobConfig) -> PreparedJob:
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
     started = time.monotonic()
-    config = fit_inputs(config)
+    config = fit_inputs(with_shard(config))
     table = open_table(config)
     models = check_models(config)
     texts = read_texts(config, table) if config.texts else None

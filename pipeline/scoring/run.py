@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,8 +27,11 @@ from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
+from pipeline.results.input_order import check_file_names
+from pipeline.results.moving import MANY_MOVES
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
+from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate, over_budget
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -175,7 +178,9 @@ class ParquetOutput:
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
         version, written = job.table.version, written_sha256(job.config)
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
-        self.parts = self.staged = ResultParts(self.folder, subfolder)
+        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.output.join)
+        if job.config.output.join:
+            check_file_names(job.table)
         self.texts_truncated = 0
 
     def __enter__(self) -> Self:
@@ -189,8 +194,13 @@ class ParquetOutput:
 
     def begin(self) -> Summary | None:
         """Find out where the job stands; return the summary if there is nothing left to do."""
+        part, out = self.job.table.part, self.folder.path.rpartition("/")[0]
+        if part is not None:
+            check_out_of_shards(self.folder.filesystem, out, part.shard)
         finished = self.folder.begin(self.job.config.output.overwrite, self.retry_errors)
         if finished is None:
+            if part is not None:
+                withdraw_merged(self.folder.filesystem, out)
             self.parts.load()
             if self.retry_errors and not self.parts.keep_finished():
                 finished = self.folder.out.read(SUMMARY)
@@ -198,23 +208,28 @@ class ParquetOutput:
                 self.parts.drop_retryable()
         if not finished:
             return None
-        self._check_images(finished)
+        self._check_written(finished)
         return replace(Summary(**finished), finished_before=True)
 
-    def _check_images(self, finished: dict[str, Any]) -> None:
-        """Check that finished results were not made with the other value of `output.keep_image`.
+    def _check_written(self, finished: dict[str, Any]) -> None:
+        """Check that finished results were not made with the other value of `output.keep_image` or `output.join`.
 
         Raises:
             ConfigError: They were.
         """
-        config = self.job.config
-        other = config.output.model_copy(update={"keep_image": not config.output.keep_image})
-        if finished.get("written") == written_sha256(config.model_copy(update={"output": other})):
-            now, before = (str(output.keep_image).lower() for output in (config.output, other))
-            raise ConfigError(
-                f"output.keep_image: {now}, but the results in {config.output.path!r} were made with {before}; choose "
-                "another folder, or set output.overwrite=true to make them anew"
-            )
+        config, was = self.job.config, finished.get("written")
+        if was == written_sha256(config):
+            return
+        for names in (("keep_image",), ("join",), ("keep_image", "join")):
+            values = {name: not getattr(config.output, name) for name in names}
+            output = config.output.model_copy(update=values)
+            if was == written_sha256(config.model_copy(update={"output": output})):
+                name = names[0]
+                now, before = str(not values[name]).lower(), str(values[name]).lower()
+                raise ConfigError(
+                    f"output.{name}: {now}, but the results in {config.output.path!r} were made with {before}; choose "
+                    "another folder, or set output.overwrite=true to make them anew"
+                )
 
     def before_reading(self) -> None:
         """Do nothing: rows are read as they are."""
@@ -233,13 +248,22 @@ class ParquetOutput:
 
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Move the files to their place and write the summary."""
+        output = self.job.config.output
+        if output.join:
+            self.parts.put_in_input_order(self.job.table)
+        elif output.least_file_bytes:
+            self.parts.join_small(output.least_file_bytes)
         more = self.write_more(summary)
         truncated = summary.texts_truncated + self.texts_truncated
         summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
         table, folder = self.job.table, self.folder
-        files = InputFiles.of(table.fingerprint, (opened.file for opened in table.files), table.version)
+        files = InputFiles.of(table.fingerprint, table.read_files, table.version)
         files.write(folder.filesystem, folder.path)
-        self.folder.publish(asdict(summary), [*self.parts.new_names(), *more])
+        if table.part is not None:
+            write_part(folder.filesystem, folder.path, table.part)
+        names, address = [*self.parts.new_names(), *more], self.job.config.ray.address
+        with ray_session(address) if address and len(names) >= MANY_MOVES else nullcontext():
+            self.folder.publish(asdict(summary), names)
         return summary, {}
 
     def write_more(self, summary: Summary) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -139,6 +140,20 @@ class UnreadSplit:
         return row_sources(files, versions, numbers, hashes)
 
 
+class ManySplits(Sequence[UnreadSplit], ABC):
+    """Splits that are no objects until they are asked for; a slice of them is such a sequence, too."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> np.ndarray:
+        """Return the rows that are left of each split, int64 (n,)."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> np.ndarray:
+        """Return the bytes of each split, int64 (n,)."""
+
+
 class TableSource(Datasource):
     """Ray Data's first stage: read tasks, each of some splits.
 
@@ -151,20 +166,23 @@ class TableSource(Datasource):
     def __init__(self, unread: Sequence[UnreadSplit], plan: ReadPlan, transform: Transform) -> None:
         super().__init__()
         self.plan, self.transform = plan, transform
-        self.tasks: list[list[UnreadSplit]] = []
-        most = max(TASK_WINDOWS * plan.window_rows, sum(one.rows for one in unread) // MOST_TASKS)
-        most_bytes = max(TASK_BYTES, sum(one.split.size for one in unread) // MOST_TASKS)
-        rows = size = 0
-        for one in unread:
-            if not self.tasks or rows + one.rows > most or size + one.split.size > most_bytes:
-                self.tasks.append([])
-                rows = size = 0
-            self.tasks[-1].append(one)
-            rows, size = rows + one.rows, size + one.split.size
+        rows, sizes = _measures(unread)
+        self.size = int(sizes.sum())
+        most = max(TASK_WINDOWS * plan.window_rows, int(rows.sum()) // MOST_TASKS)
+        most_bytes = max(TASK_BYTES, self.size // MOST_TASKS)
+        begins, held_rows, held_bytes = [0], 0, 0
+        for index, (row_count, size) in enumerate(zip(rows.tolist(), sizes.tolist(), strict=True)):
+            if index > begins[-1] and (held_rows + row_count > most or held_bytes + size > most_bytes):
+                begins.append(index)
+                held_rows = held_bytes = 0
+            held_rows, held_bytes = held_rows + row_count, held_bytes + size
+        ends = [*begins[1:], len(unread)]
+        self.tasks: list[Sequence[UnreadSplit]] = [unread[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        self.tasks = self.tasks if len(unread) else []
 
     def estimate_inmemory_data_size(self) -> int:
         """Return the bytes of all splits."""
-        return sum(one.split.size for task in self.tasks for one in task)
+        return self.size
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: object = None
@@ -212,8 +230,16 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
 def _metadata(task: Sequence[UnreadSplit]) -> BlockMetadata:
     """Return what is known of a task before it runs: what it reads, not how much is made of it."""
-    size = sum(one.split.size for one in task)
-    return BlockMetadata(num_rows=None, size_bytes=size, input_files=[one.file.name for one in task], exec_stats=None)
+    _, sizes = _measures(task)
+    files = None if isinstance(task, ManySplits) else [one.file.name for one in task]
+    return BlockMetadata(num_rows=None, size_bytes=int(sizes.sum()), input_files=files, exec_stats=None)
+
+
+def _measures(splits: Sequence[UnreadSplit]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are left of each split, and its bytes: int64 (n,) both."""
+    if isinstance(splits, ManySplits):
+        return splits.rows, splits.sizes
+    return np.array([one.rows for one in splits], np.int64), np.array([one.split.size for one in splits], np.int64)
 
 
 def row_hashes(name: str, rows: np.ndarray) -> np.ndarray:

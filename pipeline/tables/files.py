@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -14,9 +14,11 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import full_uri, open_fsspec
 from pipeline.tables import registry
+from pipeline.tables.file_columns import ListedFiles
+from pipeline.tables.find_many import as_found, ends_alike, find_below, visible_files
 from pipeline.tables.format import Listing, TableFormat
 from pipeline.tables.formats.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
-from pipeline.tables.side_files import without_side_files
+from pipeline.tables.side_files import lists_of_tars, without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
@@ -36,6 +38,10 @@ def list_files(filesystem: AbstractFileSystem, path: str, spec: InputConfig, sto
         _check_format(marked, spec)
         return marked.list_marked(filesystem, path.rstrip("/"), spec, storage)
     found, folder = _find(filesystem, path, spec)
+    if isinstance(found, ListedFiles):
+        if (parquet := _parquet_alone(filesystem, found, spec)) is not None:
+            return parquet
+        found = as_found(found)
     alone = list(found) == [path]
     if not alone:
         _refuse_within(filesystem, folder, found, spec.path)
@@ -83,10 +89,10 @@ def _choose(
         return present[0], by_format[present[0]]
     if present:
         held = ", ".join(f"{len(by_format[known])} {known.name}" for known in present)
-        raise ConfigError(
-            f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format, as in "
-            f"input.format={present[0].name}"
-        )
+        advice = f"choose in input.format, as in input.format={present[0].name}"
+        if lists_of_tars(seen):
+            advice = "the tars hold the pictures, the Parquet files of their names a list: set input.format=webdataset"
+        raise ConfigError(f"input.path: {spec.path!r} holds files of several formats ({held}); {advice}")
     ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
     *most, last = [end for end in ends if end.startswith(".")]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
@@ -114,15 +120,27 @@ def check_plain(filesystem: AbstractFileSystem, folder: str, found: Mapping[str,
         raise ConfigError(str(error).replace("input.path", key, 1)) from None
 
 
-def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any], str]:
-    """Return what is at a path, by path, and the folder above all of it."""
+def _parquet_alone(filesystem: AbstractFileSystem, found: ListedFiles, spec: InputConfig) -> Listing | None:
+    """Return the listing of a folder of very many files that are all Parquet or hidden; None if it is another table."""
+    if spec.format not in (None, "parquet"):
+        return None
+    visible = visible_files(found)
+    parquet = registry.format_named("parquet")
+    if not len(visible) or not ends_alike(visible, parquet.extensions):
+        return None
+    _refuse_within(filesystem, found.folder, found.paths(), spec.path)
+    return Listing(filesystem, visible, found.folder, parquet, visible.paths())
+
+
+def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple[dict[str, Any] | ListedFiles, str]:
+    """Return what is at a path, by path, and the folder above all of it; of very many files as columns."""
     if spec.files is not None:
         folder = path.rstrip("/")
         return find_listed(filesystem, [f"{folder}/{one}" for one in spec.files]), folder
     if filesystem.isfile(path):
         return {path: filesystem.info(path)}, path.rpartition("/")[0]
     if filesystem.exists(path):
-        return filesystem.find(path, detail=True), path.rstrip("/")
+        return find_below(filesystem, path.rstrip("/")), path.rstrip("/")
     if (listed := expand_braces(path)) != [path]:
         return find_listed(filesystem, listed), path.partition("{")[0].rpartition("/")[0]
     if _GLOB.search(path):
@@ -144,7 +162,7 @@ def _check_format(marked: TableFormat, spec: InputConfig) -> None:
         )
 
 
-def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Mapping[str, Any], path: str) -> None:
+def _refuse_within(filesystem: AbstractFileSystem, folder: str, found: Iterable[str], path: str) -> None:
     """Refuse files of a table with a log, or folders of such tables: which of them are a table the log alone says."""
     for known in registry.FORMATS:
         if known.marker is not None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -24,6 +24,7 @@ from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
+from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
@@ -113,7 +114,7 @@ class Listing:
     files: Sequence[InputFile]
     folder: str
     format: TableFormat
-    paths: list[str]
+    paths: Sequence[str]
     version: str = ""
 
 
@@ -131,6 +132,7 @@ class OpenOptions:
         fixed_text: A text for all rows, as a column.
         column_names: The columns of CSV files without a header line.
         quotes: Whether double quotes enclose values of CSV files; None: what the format says.
+        manifest: What keeps what the files of a very large table said, so that no later run asks them again.
     """
 
     id_column: str | None = None
@@ -142,6 +144,7 @@ class OpenOptions:
     fixed_text: str | None = None
     column_names: tuple[str, ...] | None = None
     quotes: bool | None = None
+    manifest: Manifest | None = None
 
 
 class TableReader(Protocol):
@@ -181,7 +184,7 @@ class OpenedTable:
             files share.
     """
 
-    files: list[OpenedFile]
+    files: Sequence[OpenedFile]
     schema: pa.Schema
     reader: TableReader
     filter: Filter | None = None
@@ -221,7 +224,9 @@ class TableFormat(ABC):
         claims: Whether the files that `list` returns are of no other format.
         copied_together: How many files' rows `vilt filter` writes to one file.
         hint: What messages about a column that is missing say in the end.
-        not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
+        copies_files: Whether `vilt filter` copies rows to files of this format, by `copy_rows`; if not, to Parquet.
+        counts_name: The file beside copied files that says how many rows each holds, as readers of the format know it.
+        divisible: Whether files have several splits, which opening them tells without reading them.
     """
 
     name: str
@@ -233,7 +238,9 @@ class TableFormat(ABC):
     claims: bool = False
     copied_together: int = 1
     hint: str = ""
-    not_copied: str | None = None
+    copies_files: bool = False
+    counts_name: str | None = None
+    divisible: bool = False
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
@@ -291,7 +298,26 @@ class TableFormat(ABC):
 
     def copy_name(self, file: InputFile) -> str:
         """Return the name under which `vilt filter` writes the copied rows of a file."""
-        return file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
+        return file.name if self.copies_files or file.name.endswith(".parquet") else f"{file.name}.parquet"
+
+    def copy_rows(
+        self, file: InputFile, filesystem: AbstractFileSystem, keep: Callable[[int], bool], target: IO[bytes]
+    ) -> int:
+        """Copy some rows of a file as they are, for formats with `copies_files`.
+
+        Args:
+            file: The file.
+            filesystem: Where it is.
+            keep: Number of a row -> whether to copy it.
+            target: The file to write.
+
+        Returns:
+            How many rows the file has.
+
+        Raises:
+            ConfigError: The file is damaged, or cannot be copied right.
+        """
+        raise NotImplementedError(f"{self.name}: {file.name} {filesystem.protocol} {keep} {target}")
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""
@@ -319,5 +345,9 @@ def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
-    etag = str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')
-    return InputFile(path, name, info["size"], etag)
+    return InputFile(path, name, info["size"], etag_of(info))
+
+
+def etag_of(info: Mapping[str, Any]) -> str:
+    """Return the etag of a file, or the time of its last change, of what fsspec tells of it."""
+    return str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')

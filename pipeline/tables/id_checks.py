@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -36,9 +37,13 @@ def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
 
     Tars are left out: to read their ids is to read all of them.
     """
-    if id_column is None or table.format.not_copied or not table.rows:
+    if id_column is None or table.format.copies_files or not table.rows:
         return
-    counts = count_ids(table, id_column)
+    warn_of_counts(count_ids(table, id_column), id_column)
+
+
+def warn_of_counts(counts: IdCounts, id_column: str) -> None:
+    """Emit a warning if there are ids that are null or stand in several rows."""
     parts = [f"is null in {counts.null:,} rows"] if counts.null else []
     if counts.repeated:
         parts.append(f"has {counts.repeated:,} ids that stand in several rows, {counts.rows:,} in all")
@@ -49,9 +54,19 @@ def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
 
 def count_ids(table: TableFiles, id_column: str) -> IdCounts:
     """Count ids that are null or stand in several rows, exactly, within a fixed memory."""
-    schema = pa.schema([(ROW_ID, key_type(row_id_type(table.schema, id_column)))])
     read = read_columns(table, [id_column], ID_ROWS)
-    keys = (pa.table({ROW_ID: keys_of(with_row_id(rows, id_column)[ROW_ID])}) for rows in read)
+    return count_repeated((with_row_id(rows, id_column)[ROW_ID] for rows in read), row_id_type(table.schema, id_column))
+
+
+def count_repeated(ids: Iterable[pa.ChunkedArray], kind: pa.DataType) -> IdCounts:
+    """Count ids that are null or occur several times, exactly, within a fixed memory.
+
+    Args:
+        ids: Some ids at a time.
+        kind: The type of `row_id`.
+    """
+    schema = pa.schema([(ROW_ID, key_type(kind))])
+    keys = (pa.table({ROW_ID: keys_of(some)}) for some in ids)
     with tempfile.TemporaryDirectory(prefix="vilt-ids-") as folder:
         database = open_database(f"{folder}/ids.duckdb", folder)
         try:

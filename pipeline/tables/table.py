@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
 
 import pyarrow as pa
 import ray.data
@@ -18,18 +18,22 @@ from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
+from pipeline.config.shard import resolve_shard
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
+from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
+from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash, listing_hash
 from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
-from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
+from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenOptions, TableFormat, TableReader
 from pipeline.tables.formats.csv import CsvFormat
 from pipeline.tables.formats.pictures import ImageFolderFormat
 from pipeline.tables.hub import pinned
+from pipeline.tables.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class TableFiles:
     """The files of a table.
 
     Attributes:
-        files: The files and their splits.
+        files: The files and their splits; of a shard all files of the table, and the shard's splits alone.
         filesystem: Where they are.
         base: URI of the table's folder, to which relative image URIs are relative.
         format: Their format.
@@ -47,9 +51,10 @@ class TableFiles:
         unreadable: Columns that are not in `schema` -> why they cannot be read.
         metadata: Keys and values of the files' footers, see `OpenedTable`.
         version: The version of the table, in words; "" if its format has none.
+        part: Which part of the table is read; None: all.
     """
 
-    files: list[OpenedFile]
+    files: Sequence[OpenedFile]
     filesystem: AbstractFileSystem
     base: str
     format: TableFormat
@@ -59,22 +64,33 @@ class TableFiles:
     unreadable: Mapping[str, str]
     metadata: Mapping[str, str]
     version: str
+    part: TablePart | None = field(default=None, kw_only=True)
 
     @property
     def rows(self) -> int:
         """Return how many rows there are to read, exactly: known before the run, so that none can be lost unseen."""
-        return sum(file.rows for file in self.files)
+        return self.files.rows if isinstance(self.files, OpenedFiles) else sum(file.rows for file in self.files)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
-        names: list[Any] = [(one.file.name, one.file.size, one.file.etag) for one in self.files]
-        if self.version:
-            names += [(field.name, str(field.type)) for field in self.schema]
-        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        if isinstance(self.files, OpenedFiles) and not self.version:
+            return listing_hash(self.files.files)
+        files = [one.file for one in self.files]
+        if not self.version:
+            return listing_hash(files)
+        said = ((file.name, file.size, file.etag) for file in files)
+        return json_hash(chain(said, ((field.name, str(field.type)) for field in self.schema)))
 
-    def unread(self, done: RowSet) -> list[UnreadSplit]:
+    @property
+    def read_files(self) -> list[InputFile]:
+        """Return the files that are read: all, or those of a shard."""
+        return [one.file for one in self.files if self.part is None or one.splits]
+
+    def unread(self, done: RowSet) -> Sequence[UnreadSplit]:
         """Return what is left to read when the rows in `done` are finished."""
+        if isinstance(self.files, OpenedFiles):
+            return self.files.unread(done)
         out = []
         for number, opened in enumerate(self.files):
             for split in opened.splits:
@@ -180,6 +196,33 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
     )
 
 
+def open_shard(listing: Listing, options: OpenOptions, text: str) -> TableFiles:
+    """Open a shard of a table: by files, and then no other is opened, or by row groups.
+
+    Args:
+        listing: All files of the table.
+        options: What the config says about opening.
+        text: The value of `input.shard`.
+
+    Raises:
+        ConfigError: The files are damaged, or do not fit together, or no shard is named.
+    """
+    shard, _ = resolve_shard(text, os.environ)
+    if not divides_files(listing, shard.count):
+        table = open_listed(listing, options)
+        files, part = divide_row_groups(table.files, shard)
+        return replace(table, files=files, part=part)
+    mine = files_of(listing.files, shard)
+    some = [listing.files[number] for number in mine]
+    table = open_listed(replace(listing, files=some or listing.files[:1]), options)
+    opened = dict(zip(mine, table.files, strict=True)) if mine else {}
+    part = part_of_files(listing.files, mine, shard)
+    if isinstance(listing.files, ListedFiles):
+        return replace(table, files=OpenedFiles.of(listing.files, opened), part=part)
+    files = [opened.get(number, OpenedFile(file, [])) for number, file in enumerate(listing.files)]
+    return replace(table, files=files, part=part)
+
+
 def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
     """Open the input table of a job and check the columns that its config names.
 
@@ -199,8 +242,10 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
         row_bytes=limits.row_bytes,
         json_depth=limits.json_depth,
         fixed_text=spec.fixed_text,
+        manifest=Manifest(config.output.path, config.storage, config.ray.address),
     )
-    table = open_listed(listing or list_table(spec, config.storage), options)
+    listing = listing or list_table(spec, config.storage)
+    table = open_listed(listing, options) if spec.shard is None else open_shard(listing, options, spec.shard)
     named = [*config.image_columns, *config.region_columns, *config.text_columns, *([spec.id] if spec.id else [])]
     table.check_readable(None if spec.columns is None else [*named, *spec.columns])
     try:
@@ -213,7 +258,7 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
                 f"input.columns: the table has a column {name!r}, a name that the job needs for itself; "
                 "list the columns to carry without it"
             )
-    return InputTable(**vars(table), columns=columns)
+    return InputTable(**{one.name: getattr(table, one.name) for one in fields(table)}, columns=columns)
 
 
 def read(

@@ -9,15 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import jsonschema
 import kubernetes_validate
 import pytest
 import typer
 import yaml
+from botocore.validate import ParamValidator
 from croniter import croniter
 from ray.autoscaler._private.util import fillout_defaults, validate_config
 
 from jobs.cli import app
+from pipeline import JobConfig
+from pipeline.config.shard import resolve_shard
 
 DEPLOY = Path(__file__).parents[2] / "configs" / "deploy"
 FILES = sorted(path for path in DEPLOY.iterdir() if path.suffix not in (".md", ".json"))
@@ -84,6 +88,59 @@ def test_kuberay(name: str) -> None:
     assert croniter.is_valid(resource["spec"].get("schedule", "@daily"))
     with pytest.raises(jsonschema.ValidationError):
         kuberay({**resource, "spec": {**resource["spec"], "entrypont": "vilt"}})
+
+
+SHARDS = "input.shard=auto/1000"
+
+
+def parsed(command: list[str]) -> JobConfig:
+    """Parse a `vilt` command as the program does, with the config that the project ships; 'vilt' comes first."""
+    assert command[0] == "vilt"
+    words = typer.main.get_command(app).commands[command[1]]  # type: ignore[attr-defined]
+    given = words.make_context(command[1], list(command[2:])).params
+    assert given["as_json"]
+    assert given["overrides"] == [SHARDS]
+    return JobConfig.load("score", str(DEPLOY.parent / "score.yaml"), given["overrides"])
+
+
+def test_indexed_job() -> None:
+    job = yaml.safe_load((DEPLOY / "indexed-job.yaml").read_text())
+    kubernetes_validate.validate(job, KUBERNETES, strict=True)
+    spec = job["spec"]
+    config = parsed(spec["template"]["spec"]["containers"][0]["args"])
+    shard, _ = resolve_shard(str(config.input.shard), {"JOB_COMPLETION_INDEX": str(spec["completions"] - 1)})
+    assert (spec["completionMode"], shard.index, shard.count) == ("Indexed", 999, spec["completions"])
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**job, "spec": {**spec, "completionMod": "Indexed"}}, KUBERNETES, strict=True)
+
+
+def test_aws_batch() -> None:
+    """Its keys are those of the service's own model, which botocore ships."""
+    definition = json.loads((DEPLOY / "aws-batch.json").read_text())
+    shape = (
+        botocore.session.get_session().get_service_model("batch").operation_model("RegisterJobDefinition").input_shape
+    )
+    assert not ParamValidator().validate(definition, shape).has_errors()
+    assert ParamValidator().validate({**definition, "retryStrateg": {}}, shape).has_errors()
+    command = [word.replace("Ref::config", "score.yaml") for word in definition["containerProperties"]["command"]]
+    config = parsed(command)
+    shard, _ = resolve_shard(str(config.input.shard), {"AWS_BATCH_JOB_ARRAY_INDEX": "999"})
+    assert shard.count == 1000
+
+
+def test_slurm_array(tmp_path: Path) -> None:
+    """The script as it stands, with an `srun` that writes down its words."""
+    script = DEPLOY / "slurm-array.sh"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    first, last = re.search(r"^#SBATCH --array=(\d+)-(\d+)", script.read_text(), re.M).groups()  # type: ignore[union-attr]
+    (tmp_path / "srun").write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["bash", str(script)], env=path, capture_output=True, text=True, check=True)
+    config = parsed(done.stdout.split())
+    for number in (first, last):
+        shard, _ = resolve_shard(str(config.input.shard), {"SLURM_ARRAY_TASK_ID": number, "SLURM_ARRAY_TASK_MAX": last})
+        assert (shard.index, shard.count) == (int(number), 1000)
 
 
 def test_crontab() -> None:

@@ -64,6 +64,7 @@ class LanceFormat(TableFormat):
     """
 
     name = "lance"
+    divisible = True
     title = "a Lance dataset"
     marker_folder = "_versions"
     marker = re.compile(r"(?:^|/)_versions/[^/]*\.manifest$")

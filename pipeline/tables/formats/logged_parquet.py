@@ -84,6 +84,8 @@ class LoggedReader(ParquetReader):
 class LoggedFormat(TableFormat):
     """A format whose log lists Parquet files."""
 
+    divisible = True
+
     def copy_name(self, file: InputFile) -> str:
         """Return a name without the folders of the file, which are no columns of the table that is written."""
         name = file.name.replace("/", "_")

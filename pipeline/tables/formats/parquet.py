@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
+from pipeline.tables.file_columns import ListedFiles, ListedPaths, listing_hash
 from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import (
     InputFile,
@@ -27,6 +28,7 @@ from pipeline.tables.format import (
     StoredRows,
     TableFormat,
 )
+from pipeline.tables.formats.footer_columns import FooterColumns, read_footer_columns
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
@@ -36,6 +38,7 @@ from pipeline.tables.formats.parquet_footers import (
     shared_metadata,
 )
 from pipeline.tables.formats.parquet_sizes import rows_within
+from pipeline.tables.formats.parquet_values import can_fail
 from pipeline.tables.formats.partitions import Partitions, find_partitions
 from pipeline.tables.formats.stored_parquet import stored_parquet
 from pipeline.tables.schemas import conform, unify_readable
@@ -50,6 +53,7 @@ class ParquetFormat(TableFormat):
 
     name = "parquet"
     extensions = (".parquet",)
+    divisible = True
 
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Read all footers; there is a split for each row group.
@@ -57,6 +61,8 @@ class ParquetFormat(TableFormat):
         The columns that folders name (`year=2026`) come last. Of a footer the sizes of its row groups stay in memory,
         and its schema, if no file before it has the same.
         """
+        if isinstance(listing.files, ListedFiles) and options.filter is None:
+            return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
         footers = read_footers(files, filesystem, options.text_columns)
         unit = common_int96_unit(files, filesystem, footers)
@@ -66,10 +72,7 @@ class ParquetFormat(TableFormat):
             unreadable |= footer.unreadable
         unreadable |= columns_outside(files, filesystem, schemas, schema)
         schema = pa.schema([field for field in schema if field.name not in unreadable])
-        partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in listing.paths])
-        for name in partitions.columns.names:
-            if name in schema.names or name in unreadable:
-                raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
+        partitions = _partitions(listing, schema, unreadable)
         schema = pa.schema([*schema, *partitions.columns])
         condition = None if options.filter is None else parse_filter(options.filter, schema)
         reader = ParquetReader(filesystem, partitions, unit)
@@ -86,6 +89,54 @@ class ParquetFormat(TableFormat):
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
         return stored_parquet(file.path, arrow_filesystem(filesystem))
+
+
+def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
+    """Open a table of very many files: as `ParquetFormat.open` does, but what files say is kept as columns.
+
+    Raises:
+        ConfigError: See `pipeline.tables.format.TableFormat.open`.
+    """
+    files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
+    assert isinstance(files, ListedFiles)
+    key = f"{listing_hash(files)} {sorted(options.text_columns)}"
+    footers = None if options.manifest is None else options.manifest.read(key, FooterColumns.from_table)
+    if footers is None or len(footers.head) != len(files):
+        with options.manifest.session() if options.manifest else nullcontext():
+            footers = read_footer_columns(files, filesystem, options.text_columns)
+        if options.manifest is not None:
+            options.manifest.write(key, footers.to_table())
+    heads, paths = [head.footer() for head in footers.heads], [head.file for head in footers.heads]
+    timed = [number for number, head in enumerate(heads) if head.int96]
+    stored = [files[int(number)] for number in np.flatnonzero(np.isin(footers.head, timed))]
+    like = [heads[timed[0]]] * len(stored) if stored else []
+    unit = common_int96_unit(stored, filesystem, like)
+    schemas = [schema_with_unit(footer, unit) for footer in heads]
+    schema, unreadable = unify_readable(paths, schemas)
+    for footer in heads:
+        unreadable |= footer.unreadable
+    suspects = [
+        number
+        for number, found in enumerate(schemas)
+        if any(f.name in schema.names and can_fail(f.type, schema.field(f.name).type) for f in found)
+    ]
+    for number in np.flatnonzero(np.isin(footers.head, suspects)):
+        unreadable |= columns_outside([files[int(number)]], filesystem, [schemas[footers.head[number]]], schema)
+    schema = pa.schema([field for field in schema if field.name not in unreadable])
+    partitions = _partitions(listing, schema, unreadable)
+    schema = pa.schema([*schema, *partitions.columns])
+    reader = ParquetReader(filesystem, partitions, unit)
+    return OpenedTable(footers.opened(files), schema, reader, None, unreadable, shared_metadata(heads))
+
+
+def _partitions(listing: Listing, schema: pa.Schema, unreadable: Mapping[str, str]) -> Partitions:
+    """Return the columns that folders name; raise ConfigError if a file has one of them, too."""
+    paths = listing.paths.folders() if isinstance(listing.paths, ListedPaths) else listing.paths
+    partitions = find_partitions([path.removeprefix(listing.folder).lstrip("/") for path in paths])
+    for name in partitions.columns.names:
+        if name in schema.names or name in unreadable:
+            raise ConfigError(f"input.path: column {name!r} is in the files and in the names of their folders")
+    return partitions
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts
     schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
     known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     footers = []
-    for footer in in_threads(lambda file: _read_footer(file.path, filesystem, texts), files):
+    for footer in in_threads(lambda file: read_footer(file.path, filesystem, texts), files):
         metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
         key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
         footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
@@ -128,7 +128,8 @@ def columns_outside(
     return unreadable
 
 
-def _read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
+def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
+    """Read the footer of one file; see `read_footers`."""
     try:
         fragment = asked_again(lambda: _complete(path, filesystem), path)
         metadata = _metadata(fragment.metadata.metadata or {})

@@ -1,0 +1,80 @@
+"""Open a table of a million files in a store of 30 ms a request: `python -m benchmarks.million_files`.
+
+The driver lists the table, reads all footers in Ray tasks, and plans the read tasks; then once more with the manifest,
+as a job does that resumes. Each run is a process of its own; `peak` is by how much its memory grows. Ray claims
+`--workers` cores: what is measured is how many requests are in flight, not what the cores can do; each footer also
+costs half a millisecond of CPU time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import ray
+
+from benchmarks import machine, slow_store
+from pipeline import JobConfig
+from pipeline.cluster.session import start_local
+from pipeline.common.row_ranges import RowSet
+from pipeline.tables.datasource import TableSource
+from pipeline.tables.formats.footer_columns import IN_FLIGHT
+from pipeline.tables.table import list_table, open_table, read_plan
+
+REQUESTS = 3  # of a footer: what there is, its size, its end
+
+
+def measure(files: int, workers: int, seconds: float, out: str) -> None:
+    """List, open and plan in this process, and print what that took as a part of a row of the table."""
+    slow_store.register(files, seconds)
+    values = {"input": {"path": "slow://table", "id": "id"}, "model": "zoo://scenes", "output": {"path": out}}
+    config = JobConfig.parse("score", values)
+    start_local(workers)
+    before, begin = peak(), time.perf_counter()
+    listing = list_table(config.input, config.storage)
+    listed = time.perf_counter()
+    table = open_table(config, listing)
+    assert (table.rows, len(table.fingerprint)) == (files * slow_store.ROWS, 64)
+    opened = time.perf_counter()
+    tasks = TableSource(table.unread(RowSet.none()), read_plan(table, 512), lambda window: iter([window])).tasks
+    planned, grown = time.perf_counter(), (peak() - before) / 2**20
+    ray.shutdown()
+    print(f" {listed - begin:.1f} | {opened - listed:.1f} | {planned - opened:.1f} | {len(tasks):,} | {grown:.0f} |")
+
+
+def peak() -> int:
+    """Return the bytes that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(sizes: list[int], workers: int, seconds: float) -> None:
+    """Print the table."""
+    print(f"{machine.describe()}; {seconds * 1000:.0f} ms a request, {workers} workers x {IN_FLIGHT} in flight\n")
+    print(
+        "| files | run | if requests alone took time, s | s to list | s to open | s to plan | read tasks | peak, MiB |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for files in sizes:
+        with tempfile.TemporaryDirectory() as out:
+            for run, requests in (("first", REQUESTS * files), ("resumed", 0)):
+                print(f"| {files:,} | {run} | {requests * seconds / workers / IN_FLIGHT:.1f} |", end="", flush=True)
+                command = [sys.executable, "-m", "benchmarks.million_files", "--measure", str(files), "--out", out]
+                subprocess.run([*command, "--workers", str(workers), "--seconds", str(seconds)], check=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, nargs="+", default=[1_000, 20_000, 1_000_000])
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=0.03, help="of a request")
+    parser.add_argument("--measure", type=int, help="this size alone, in this process")
+    parser.add_argument("--out", default="", help="folder of the manifest")
+    given = parser.parse_args()
+    if given.measure:
+        measure(given.measure, given.workers, given.seconds, given.out)
+    else:
+        main(given.files, given.workers, given.seconds)

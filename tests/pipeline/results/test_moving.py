@@ -1,0 +1,92 @@
+"""Many files of a storage get other names: all of them, once, also when a Ray helps or a process ends in between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from pipeline.results import moving
+from pipeline.results.moving import move_files
+from pipeline.results.output_folder import OutputFolder
+from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
+
+assert the_dead_are_dead  # a fixture of every test here
+
+
+class Bucket(Storage):
+    """A local folder that passes for an object store, on which copies and removals are steps of their own."""
+
+    protocol = ("s3",)
+
+    def info(self, path: Any, **kwargs: Any) -> dict[str, Any]:
+        bucket = isinstance(path, str) and "/" not in path
+        found: dict[str, Any] = {"type": "directory"} if bucket else super().info(path, **kwargs)
+        return found
+
+    def pipe_file(self, path: str, *args: Any, **kwargs: Any) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        super().pipe_file(path, *args, **kwargs)
+
+    def cp_file(self, *args: Any, **kwargs: Any) -> None:
+        self.step()
+        super().cp_file(*args, **kwargs)
+
+    def rm(self, path: Any, **kwargs: Any) -> None:
+        for one in [path] if isinstance(path, str) else path:
+            self.step()
+            super().rm(one, **kwargs)
+
+
+def publish(storage: Storage, out: Path, run: str) -> None:
+    folder = OutputFolder(storage, str(out), {"config": run[0]})
+    folder.__enter__()
+    try:
+        if folder.begin(overwrite=True) is None:
+            names = [f"part-{run[0]}{number}.parquet" for number in range(3)]
+            for name in names:
+                storage.pipe_file(f"{folder.work.path}/{name}", run.encode())
+            folder.publish({"identity": folder.identity, "run": run}, names)
+    except Exception:  # a killed process does nothing any more
+        folder.__exit__()
+        raise
+    folder.__exit__()
+
+
+def test_a_kill_at_any_step_of_publishing_to_a_bucket(tmp_path: Path) -> None:
+    for step in range(1, 100):
+        out = tmp_path / str(step)
+        publish(Bucket(), out, "old")
+        storage = Bucket(step)
+        try:
+            publish(storage, out, "new")
+        except Killed:
+            if (out / "_summary.json").exists():  # then all that it names is there
+                run = json.loads((out / "_summary.json").read_text())["run"]
+                assert {path.read_text() for path in out.glob("*.parquet")} == {run}
+            publish(Bucket(), out, "new again")
+        files = {path.name: path.read_text() for path in out.rglob("*") if path.is_file()}
+        assert set(files) == {"_summary.json", "part-n0.parquet", "part-n1.parquet", "part-n2.parquet"}
+        run = json.loads(files.pop("_summary.json"))["run"]
+        assert set(files.values()) == {run}
+        if storage.steps < step:
+            return
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("many", [2, 1000], ids=["tasks", "threads"])
+def test_files_on_s3(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(moving, "MANY_MOVES", many)
+    monkeypatch.setattr(moving, "MOVES_PER_TASK", 3)
+    storage, bucket = fsspec.filesystem("s3"), f"moving-{many}"
+    storage.mkdir(bucket)
+    for number in range(7):
+        storage.pipe_file(f"{bucket}/work/{number}", str(number).encode())
+    move_files(storage, [(f"{bucket}/work/{number}", f"{bucket}/out/{number}") for number in range(7)])
+    storage.invalidate_cache()
+    assert storage.find(bucket) == [f"{bucket}/out/{number}" for number in range(7)]
+    assert [storage.cat_file(f"{bucket}/out/{number}") for number in range(7)] == [b"%d" % n for n in range(7)]
