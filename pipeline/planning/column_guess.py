@@ -27,6 +27,7 @@ QUESTION_NAMES = ("question", "query", "prompt")
 TEXT_NAMES = ("caption", "text", "txt", "sentence", "alt", "description", "title", "prompt", "question")
 ID_NAMES = ("id", "uid", "uuid", "key", "__key__", "image_id", "item_id", "row_id", "sha256", "hash", "md5")
 MASK = "[MASK]"
+MOST_SHOWN = 60  # characters of a text
 
 
 class Guess(NamedTuple):
@@ -157,8 +158,9 @@ def _text_evidence(values: pa.ChunkedArray) -> _Evidence | None:
     if not texts or any(map(_is_uri, texts)) or any("://" in text.split()[0] for text in texts):
         return None
     words = sum(len(text.split()) for text in texts) / len(texts)
+    shortened = texts[0] if len(texts[0]) <= MOST_SHOWN else f"{texts[0][:MOST_SHOWN]}..."
     lists = "lists of texts" if is_list(values.type) else "texts"
-    return _Evidence(int(words >= 2), words, f"{lists}, {words:.1f} words on average, as in {texts[0][:60]!r}")
+    return _Evidence(int(words >= 2), words, f"{lists}, {words:.1f} words on average, as in {shortened!r}")
 
 
 def _mask_evidence(values: pa.ChunkedArray) -> _Evidence | None:

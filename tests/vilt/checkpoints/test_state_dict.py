@@ -18,6 +18,7 @@ from vilt import (
     ViltForMaskedLM,
     ViltForQuestionAnswering,
     ViltImageProcessor,
+    ViltModel,
     ViltTokenizer,
 )
 from vilt.checkpoints import state_dict as checkpoints
@@ -192,7 +193,6 @@ def test_unknown_config_keys_are_kept(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hidden_size": 10, "num_attention_heads": 3}, "hidden_size 10 is not a multiple of num_attention_heads 3"),
         ({"problem_type": "ranking"}, "problem_type 'ranking' is not one of regression"),
         ({"id2label": [1]}, r"id2label is \[1\]; it is an object of labels"),
     ],
@@ -200,3 +200,13 @@ def test_unknown_config_keys_are_kept(folder: Path) -> None:
 def test_an_impossible_config(values: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ViltConfig.from_dict(values)
+
+
+def test_heads_that_do_not_share_the_hidden_size(folder: Path) -> None:
+    """A config may be changed until a model is made of it; a file is refused when it is read."""
+    config = ViltConfig.from_dict({"hidden_size": 10, "num_attention_heads": 3})
+    with pytest.raises(ValueError, match=r"^hidden_size 10 is not a multiple of num_attention_heads 3$"):
+        ViltModel(config)
+    config.save_pretrained(str(folder))
+    with pytest.raises(ValueError, match=r"config\.json: hidden_size 10 is not a multiple of num_attention_heads 3$"):
+        ViltConfig.from_pretrained(str(folder))
