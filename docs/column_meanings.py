@@ -8,7 +8,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "int64",
         "a hash of the file's path and the row's offset; with `input.id` that column's values, in its type",
     ),
-    "text_index": ("int32", "index of the text in its list; only if the text column holds lists"),
+    "text_index": ("int32", "index of the text in its list, or of its column in `input.text`; only if there are such"),
     "text_truncated": (
         "bool",
         "whether the text has more tokens than the model reads (40), and lost its end; null if the row was rejected "

@@ -100,8 +100,7 @@ def formats() -> str:
     rows = []
     for known in FORMATS:
         found = [f"`{end}`" for end in known.extensions] or [f"a file in `{known.marker_folder}/`"]
-        copied = " `vilt filter` cannot copy its rows." if known.not_copied else ""
-        rows.append((f"`{known.name}`", ", ".join(found), _sentence(known.__doc__ or "") + copied))
+        rows.append((f"`{known.name}`", ", ".join(found), _sentence(known.__doc__ or "")))
     lines = [
         "`input.format` names one; without it, the names of the files decide.",
         "",

@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.commands import evaluate as evaluate_command
+from jobs.commands import init as init_command
 from jobs.commands import plan as plan_command
 from jobs.console.command import Outcome, run_command
 from pipeline.cluster import session
@@ -232,6 +233,19 @@ def storage_away_for_a_plan(small_world: World, monkeypatch: pytest.MonkeyPatch,
     assert plan().text == "planned"
 
 
+def storage_away_for_a_first_look(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    del small_world
+    pq.write_table(pa.table({"image": ["a.png"], "text": ["a"]}), tmp_path / "table.parquet")
+    once(monkeypatch, init_command, "guess_columns", AWAY)
+
+    def look() -> Outcome:
+        return init_command.write_config("score", str(tmp_path / "table.parquet"), (), str(tmp_path / "job.yaml"))
+
+    with pytest.raises(StorageFailedError, match="run the same command again"):
+        look()
+    assert look().values["rows"] == 1  # type: ignore[call-overload]
+
+
 def storage_away_for_an_evaluation(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del small_world
     module = evaluate_command
@@ -279,6 +293,7 @@ CASES: dict[str, list[Case]] = {
     "pipeline/filtering/filter_table.py _check_rows": [a_table_that_changes_under_a_filter],
     "pipeline/cluster/session.py _init_local": [a_busy_machine],
     "jobs/commands/plan.py plan_file": [storage_away_for_a_plan],
+    "jobs/commands/init.py write_config": [storage_away_for_a_first_look],
     "jobs/commands/evaluate.py evaluate": [storage_away_for_an_evaluation],
     "jobs/console/command.py end_with_error": [an_unexpected_error],
     "jobs/console/command.py <module>": [an_unexpected_error],

@@ -118,7 +118,7 @@ def memory(report: Report) -> None:
     pairs = data.inputs("vilt", 40 if report.tiny else 600, report.tiny)
     engine = data.open_as(folder, device, "bfloat16")
     wanted = engine.of_pairs("score", pairs)
-    engine.tokens = 2**20  # all in one pass
+    engine.passes.tokens = 2**20  # all in one pass
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     engine.of_pairs("score", pairs)
@@ -126,7 +126,7 @@ def memory(report: Report) -> None:
     torch.cuda.empty_cache()
     whole = torch.cuda.get_device_properties(device).total_memory
     share = (held + 0.7 * (peak - held)) / whole
-    engine.tokens = 2**20
+    engine.passes.tokens = 2**20
     torch.cuda.set_per_process_memory_fraction(share, device)
     try:
         scores = engine.of_pairs("score", pairs)
@@ -135,8 +135,8 @@ def memory(report: Report) -> None:
     report.say(
         "",
         f"Out of memory: {int(pairs.lengths.sum()):,} tokens in one pass take {peak / 2**20:,.0f} MiB; with "
-        f"{share * whole / 2**20:,.0f} MiB passes shrank to {engine.tokens:,} tokens; largest difference of a score "
-        f"{np.abs(scores - wanted).max():.1e}.",
+        f"{share * whole / 2**20:,.0f} MiB passes shrank to {engine.passes.tokens:,} tokens; largest difference of a "
+        f"score {np.abs(scores - wanted).max():.1e}.",
     )
 
 

@@ -40,7 +40,7 @@ class OnDevice:
 
     def __init__(self, engine: Engine, pairs: Pairs, tokens: int) -> None:
         self.engine, self.count = engine, len(pairs)
-        engine.tokens = tokens
+        engine.passes.tokens = tokens
         self.parts = data.micro_batches(pairs, tokens)
         self.pixels = [torch.from_numpy(np.ascontiguousarray(part.patches)).to(engine.device) for part in self.parts]
 
@@ -51,7 +51,7 @@ class OnDevice:
         vectors = []
         for part, pixels in zip(self.parts, self.pixels, strict=True):
             images = model.embed_images(part, engine.projection, lambda _, pixels=pixels: pixels)
-            vectors += [found for _, found in engine._passes(part, images, model.pooled)]
+            vectors += [found for _, found in engine.passes.run(part, images, model.pooled)]
         return engine.heads["score"](torch.cat(vectors))
 
 

@@ -17,6 +17,7 @@ from pipeline.common.redaction import redacted_text, redacted_values
 
 Log = Literal["text", "verbose", "json"]
 LOGGER = logging.getLogger("pipeline")  # of pipeline.monitoring.events, which is not imported: `vilt --help` is quick
+MODELS = logging.getLogger("vilt")  # whose warnings name what checkpoints hold
 EVENT_KEYS = ("time", "level", "event", "message")  # of each line of JSON; no field of an event replaces them
 CHILD_SECONDS = 0.2  # to wait for what other processes still write
 
@@ -110,16 +111,18 @@ class JsonFormatter(logging.Formatter):
 def _handled(handler: logging.Handler, formatter: logging.Formatter) -> Iterator[None]:
     """Send the events to this handler alone while the context is open."""
     handler.setFormatter(formatter)
-    level, propagate = LOGGER.level, LOGGER.propagate
-    LOGGER.addHandler(handler)
+    before = [(logger, logger.level, logger.propagate) for logger in (LOGGER, MODELS)]
+    for logger, _, _ in before:
+        logger.addHandler(handler)
+        logger.propagate = False
     LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
     try:
         yield
     finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.setLevel(level)
-        LOGGER.propagate = propagate
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.distribution import Distribution
-from pipeline.results.file_footer import ResultFile
 
 # Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
 INK, GRID, KEPT, DROPPED, LINE, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#050404"
@@ -154,15 +153,19 @@ def bars(values: Sequence[tuple[str, int]], of: str) -> str:
 
 
 @_styled
-def progress(parts: Sequence[ResultFile]) -> str:
-    """Draw how many rows were written over time, with a step for each file."""
+def progress(steps: Sequence[tuple[float, int]]) -> str:
+    """Draw how many rows were written over time.
+
+    Args:
+        steps: When rows were written, seconds since 1970, and how many; in order.
+    """
     figure, axes = _figure(2.0)
-    first = parts[0].at
-    unit, seconds = _unit(parts[-1].at - first)
+    first = steps[0][0]
+    unit, seconds = _unit(steps[-1][0] - first)
     rows = [0]
-    for part in parts:
-        rows.append(rows[-1] + part.rows)
-    times = [(part.at - first) / seconds for part in parts]
+    for _, count in steps:
+        rows.append(rows[-1] + count)
+    times = [(at - first) / seconds for at, _ in steps]
     axes.step([times[0], *times], rows, where="post", color=KEPT)
     axes.set_ylim(0)
     axes.set_xlabel(f"{unit} since {time.strftime('%Y-%m-%d %H:%M', time.gmtime(first))} UTC")

@@ -13,6 +13,7 @@ from jobs.console.tables import columns, counts, facts, lines, stacked
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
+from pipeline.common.shown_values import python_values
 from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.results.distribution import QUANTILES
 from pipeline.tables.table import TableFiles, read_columns
@@ -129,7 +130,7 @@ def _rows(table: TableFiles, count: int) -> RenderableType | None:
     names = [field.name for field in fields]
     rows: list[Sequence[Any]] = []
     for window in islice(read_columns(table, names, count), count):
-        rows += zip(*(column.to_pylist() for column in window.select(names).columns), strict=True)
+        rows += zip(*(python_values(column) for column in window.select(names).columns), strict=True)
         if len(rows) >= count:
             break
     return columns(names, [[_shown(value) for value in row] for row in rows[:count]]) if rows else None

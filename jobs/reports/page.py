@@ -99,7 +99,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
         made=made_lines(summary, parts),
         config=config_text(summary),
         facts=_facts(view),
-        figures=_figures(view, ResultFile.total(parts), sorted(parts, key=lambda part: part.at)),
+        figures=_figures(view, ResultFile.total(parts), sorted(step for part in parts for step in part.timeline)),
         groups=view.groups and _group_values(view.groups),
         rejected_title="Dropped rows" if view.is_filter else "Rejected rows",
         rejected=[(r, n, REASONS.get(r, ""), view.failures[r]) for r, n in view.rejected.items()],
@@ -163,7 +163,7 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     return [*named, ("time", f"{summary['seconds']:,.1f} s")]
 
 
-def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list[Drawn]:
+def _figures(view: Overview, total: ResultFile, steps: list[tuple[float, int]]) -> list[Drawn]:
     """Return the figures of a report."""
     out: list[Drawn] = []
     if view.scores and view.score:
@@ -179,8 +179,8 @@ def _figures(view: Overview, total: ResultFile, parts: list[ResultFile]) -> list
         grids = total.grids.most_common(MOST_GRIDS)
         note = f"{len(total.grids)} grids of patches, as rows x columns, of {sum(total.grids.values()):,} images"
         out.append(Drawn("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
-    if parts and parts[-1].at > parts[0].at > 0:
-        out.append(Drawn("Rows over time", figures.progress(parts), f"A step for each of {len(parts):,} files"))
+    if steps and steps[-1][0] > steps[0][0] > 0:
+        out.append(Drawn("Rows over time", figures.progress(steps), f"A step for each of {len(steps):,} files"))
     return out
 
 

@@ -92,7 +92,8 @@ def filter_summary_table(summary: FilterSummary, seconds: float | None = None) -
     tail = [
         *([] if summary.finished_before else [("time", f"{_whole(seconds)}{summary.seconds:.1f} s for the rows")]),
         ("scores", summary.scores_from),
-        ("output", f"{summary.output.rstrip('/')}/{KEPT} (Parquet files: {len(summary.files)})"),
+        ("output", f"{summary.output.rstrip('/')}/{KEPT} ({_kind(summary.files)}: {len(summary.files)})"),
+        *([("keys", ", ".join(summary.key_files))] if summary.key_files else []),
     ]
     return stacked(
         [
@@ -119,8 +120,13 @@ def filter_values(summary: FilterSummary, seconds: float | None = None) -> dict[
         "seconds": 0.0 if summary.finished_before else summary.seconds,
         "whole_seconds": None if seconds is None else round(seconds, 3),
         "files": len(summary.files),
+        **({"key_files": summary.key_files} if summary.key_files else {}),
         "lineage": summary.lineage,
     }
+
+
+def _kind(files: list[str]) -> str:
+    return "tar files" if files and all(name.endswith(".tar") for name in files) else "Parquet files"
 
 
 def _time(summary: Summary, seconds: float | None) -> str:

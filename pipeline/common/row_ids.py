@@ -81,7 +81,7 @@ def shown_id(value: Any) -> str:
             value = value.as_py()
         except UnicodeDecodeError:
             value = value.cast(pa.binary()).as_py()
-        except ValueError:  # a time out of Python's range, or finer than its microseconds
+        except (ValueError, OverflowError):  # a time out of Python's range, or finer than its microseconds
             value = value.cast(pa.string()).as_py()
     if value is None:
         return "null"

@@ -83,6 +83,11 @@ class RowSet:
         for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
             yield begin >> ROW_BITS, begin & (1 << ROW_BITS) - 1, end - (begin >> ROW_BITS << ROW_BITS)
 
+    def keys(self) -> np.ndarray:
+        """Return all keys of the set, int64 (n,), in order."""
+        parts = [np.arange(begin, end) for begin, end in zip(self.begins, self.ends, strict=True)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
     def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which of these keys, int64 (n,), are in the set: bool (n,)."""
         if not len(self.begins):

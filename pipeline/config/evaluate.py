@@ -102,9 +102,22 @@ class EvaluateConfig(Section):
                 raise ValueError(f"{name}.model: give either the model to measure or {name}.results")
             if section.model is not None and section.images is None:
                 raise ValueError(f"{name}.images: missing; it is the folder of the images, which the model reads")
+            if section.results is not None and section.images is not None:
+                raise ValueError(
+                    f"{name}.images: given beside {name}.results, which no image is read for: leave it out"
+                )
+        self._keys_have_a_meaning(all(section.model is None for section in given.values()))
         if self.vqa and self.vqa.results is not None and self.vqa.annotations is None:
             raise ValueError("vqa.annotations: missing; without them there is nothing to measure vqa.results against")
         return self
+
+    def _keys_have_a_meaning(self, no_model: bool) -> None:
+        """Raise ValueError for a key that says how a model runs if none does."""
+        for key in ("max_error_rate", "precision", "actors", "limits", "batch", "ray") if no_model else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: says how a model runs, but only results are measured: leave the key out")
+        if no_model and self.output.overwrite:
+            raise ValueError("output.overwrite: true, but results are measured anew by every run: leave the key out")
 
     @classmethod
     def load(cls, path: str, overrides: Sequence[str] = ()) -> EvaluateConfig:

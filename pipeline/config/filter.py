@@ -14,8 +14,8 @@ from pipeline.config.job import JobConfig
 from pipeline.config.resources import RayConfig
 from pipeline.config.storage import StorageConfig
 
-KEPT, DROPPED, SCORES = "kept", "dropped", "scores"  # folders below the output
-_CONDITIONS = ("where", "min_score", "top", "answer")
+KEPT, DROPPED, SCORES, KEYS = "kept", "dropped", "scores", "keys"  # folders below the output
+_CONDITIONS = ("where", "min_score", "top", "answer", "unique")
 _FILTER_KEYS = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
 
 
@@ -32,6 +32,11 @@ class KeepConfig(Section):
     score: str | None = Field(
         None,
         description="column of numbers to compare; default: the score, answer_score or label_score that the job made",
+    )
+    unique: str | None = Field(
+        None,
+        description="column of the table that holds images: of the rows that meet all other conditions and have the "
+        "same bytes there, the best is kept, and of equal scores the smallest row_id",
     )
     texts: Literal["best", "worst", "mean"] = Field(
         "best", description="what counts of a row with several texts: its best or worst result, or its mean score"
@@ -62,6 +67,11 @@ class FilterOutput(Section):
     path: str = Field(description="folder for kept/, dropped/ and _summary.json: a local path or s3://...")
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     report: bool = Field(True, description="write _report.html")
+    keys: str | None = Field(
+        None,
+        description="column of the table whose values in the kept rows are written to keys/keys.parquet; and, if each "
+        "is 32 hexadecimal digits, to keys/keys.npy, sorted, as DataComp's resharder reads them",
+    )
 
 
 class FilterConfig(Section):
@@ -100,6 +110,13 @@ class FilterConfig(Section):
                 "allow_changed: true, but without input.id the rows are known by their files and row numbers alone, "
                 "which a change of the files makes wrong: set input.id, or score the table again"
             )
+        if self.scores is not None:
+            for key, given, why in (
+                ("ray", self.ray != RayConfig(), "nothing runs on Ray"),
+                ("input.columns", self.input.columns is not None, "rows are kept with all their columns"),
+            ):
+                if given:
+                    raise ValueError(f"{key}: given, but the scores are there already and {why}: leave the key out")
         for name in _FILTER_KEYS:
             if name in (self.run or {}):
                 raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")

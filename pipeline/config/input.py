@@ -51,10 +51,11 @@ class InputConfig(Section):
         description="column of encoded bytes, of URIs, or of {bytes, path} structs; for `reason` one column for each "
         "image, or one of lists",
     )
-    text: str | dict[Task, str] | None = Field(
+    text: str | list[str] | dict[Task, str] | None = Field(
         "text",
-        description="column of texts, or of lists of texts; or one column of texts for each task; or "
-        '{fixed: "is there a watermark?"}, one text for all rows',
+        description="column of texts, or of lists of texts; or several columns, [caption, alt], each of whose texts is "
+        'read with the image; or one column of texts for each task; or {fixed: "is there a watermark?"}, one text for '
+        "all rows",
     )
     features: str | None = Field(
         None, description="column of region features, lists of lists of floats, which VisualBERT reads for an image"
@@ -162,6 +163,16 @@ class InputConfig(Section):
             raise ValueError(f"{value!r} is no time; write it as 2026-01-31T12:00:00Z") from None
         return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
 
+    @field_validator("text")
+    @classmethod
+    def _columns_are_distinct(cls, value: Any) -> Any:
+        """Return the columns of texts; one in a list is that column."""
+        if isinstance(value, list):
+            if not value or len(set(value)) < len(value):
+                raise ValueError(f"input.text: {value!r}: name one column or several, each once")
+            return value[0] if len(value) == 1 else value
+        return value
+
     @field_validator("shard")
     @classmethod
     def _shard_is_one(cls, value: str | None) -> str | None:
@@ -176,7 +187,9 @@ class InputConfig(Section):
     @property
     def text_names(self) -> list[str]:
         """Return the columns of texts, each once."""
-        names = [self.text] if isinstance(self.text, str) else list((self.text or {}).values())
+        if isinstance(self.text, dict):
+            return list(dict.fromkeys(self.text.values()))
+        names = [self.text] if isinstance(self.text, str) else self.text or []
         return list(dict.fromkeys(names))
 
     @property

@@ -78,6 +78,11 @@ class JobConfig(Section):
             )
         if output.retention_days is not None and output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if output.rows_per_file is not None and output.keep_image:
+            raise ValueError(
+                f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "
+                "written: leave one out"
+            )
         if output.retry_errors is not None and output.format != "delta":
             raise ValueError(
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
@@ -95,6 +100,17 @@ class JobConfig(Section):
             )
         if "rank" in self.tasks and output.format == "delta":
             raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
+        for key in ("join", "file_bytes"):
+            if getattr(output, key) and output.format == "delta":
+                raise ValueError(
+                    f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
+                )
+        if output.join and "rank" in self.tasks:
+            raise ValueError("output.join: true, but rank writes two tables of its own: leave the key out")
+        if output.join and output.file_bytes:
+            raise ValueError(
+                "output.file_bytes: with output.join there is one file for each of the input: leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -107,6 +123,8 @@ class JobConfig(Section):
             raise ValueError("texts: missing; rank reads a table of texts with every image, in a job of its own")
         if self.texts and self.tasks != ["rank"]:
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
+        if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
+            raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
             if isinstance(value, dict) and set(value) != set(self.tasks):
                 raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")
@@ -136,12 +154,20 @@ class JobConfig(Section):
     @property
     def text_columns(self) -> list[str]:
         """Return the distinct columns that hold texts, in the order of the tasks; none if images alone are read."""
+        if self.texts_in_columns and self.tasks != ["rank"]:
+            return self.input.text_names
         texts = (self.text_of(task) for task in self.tasks if task != "rank")
         return list(dict.fromkeys(text for text in texts if text is not None))
 
+    @property
+    def texts_in_columns(self) -> bool:
+        """Return whether a row has its texts in several columns: each becomes a row of results, as those of a list."""
+        return isinstance(self.input.text, list)
+
     def text_of(self, task: Task) -> str | None:
-        """Return the column of texts that a task reads."""
-        return self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+        """Return the column of texts that a task reads; of several, which all tasks read, the first."""
+        text = self.input.text[task] if isinstance(self.input.text, dict) else self.input.text
+        return text[0] if isinstance(text, list) else text
 
     @property
     def models(self) -> dict[str, list[Task]]:

@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.config.base import Section
 from vilt.common.json_text import MAX_DEPTH
 from vilt.processing.decoding import MAX_PIXELS
-from vilt.processing.limits import MAX_TEXT_BYTES
+from vilt.processing.limits import DECODE_SECONDS, MAX_TEXT_BYTES
 
 IMAGE_BYTES = 64 * 2**20
 ROW_BYTES = 2**26  # whose values may take 20 times as many as Python objects
@@ -22,7 +22,7 @@ class LimitsConfig(Section):
     uri_characters: int = Field(2**14, ge=1, description="most characters of a URI; data: URIs are limited as images")
     fetch_seconds: float = Field(30.0, gt=0, description="most seconds to fetch an image, retries included")
     decode_seconds: float = Field(
-        60.0,
+        DECODE_SECONDS,
         gt=0,
         description="most seconds of a core to decode an image that is large, or of a format whose headers do not tell "
         "how long it takes; it is decoded in a process of its own, which is stopped then",

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from pipeline.config.base import Section
 
+FILE_BYTES = 2**26  # of a file that is published
+
 
 class OutputConfig(Section):
     """Where the results go."""
@@ -31,3 +33,20 @@ class OutputConfig(Section):
         description="rows after which a file is written, from which a stopped job resumes; default: by the size of the "
         "pool",
     )
+    file_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="bytes that a published Parquet file has about, or more: smaller files are joined when the job is "
+        "whole; 0: files stay as they were written; default: 64 MiB, or 0 with rows_per_file",
+    )
+    join: bool = Field(
+        False,
+        description="write the rows in the order of the input, one Parquet file of its name for each of its files",
+    )
+
+    @property
+    def least_file_bytes(self) -> int:
+        """Return the bytes below which published files are joined; 0 if they stay as they were written."""
+        if self.file_bytes is not None:
+            return self.file_bytes
+        return FILE_BYTES if self.rows_per_file is None else 0

@@ -91,7 +91,7 @@ class Retrieval:
             names = self.split.images[first : first + IMAGES_PER_FILE]
             imgids = self.split.imgids[first : first + len(names)]
             fetched = self.fetcher.fetch(names)
-            found = score_images(predictor, self.split.texts, fetched, self.config.limits.image_pixels)
+            found = score_images(predictor, self.split.texts, fetched, self.config.limits)
             files.write(first, [score_rows(imgid, sentids, row) for imgid, row in zip(imgids, found, strict=True)])
             done = first + len(names)
             emit("progress", f"retrieval: {done:,} of {images:,} images", tasks=["evaluate"], images=done, of=images)

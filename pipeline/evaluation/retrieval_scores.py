@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN, Failure
 from pipeline.common.errors import ConfigError
+from pipeline.config.limits import LimitsConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.karpathy import Split
 from pipeline.evaluation.metrics import Block
@@ -31,7 +32,7 @@ Scores = npt.NDArray[np.float32]
 
 
 def score_images(
-    predictor: Predictor, texts: list[str], images: Iterable[Fetched], max_pixels: int
+    predictor: Predictor, texts: list[str], images: Iterable[Fetched], limits: LimitsConfig
 ) -> Iterator[Scores | Failure]:
     """Score every text with every image: each image is decoded and embedded once, each text tokenized once.
 
@@ -39,7 +40,7 @@ def score_images(
         predictor: The model.
         texts: The texts.
         images: The encoded images, or why they could not be fetched.
-        max_pixels: Most pixels of an image.
+        limits: What an image may cost.
 
     Yields:
         The scores of an image with all texts, float32 (texts,), or why it has none.
@@ -50,8 +51,8 @@ def score_images(
             yield image
             continue
         try:
-            grid = predictor.preprocessor.grid_of_bytes(image, max_pixels)
-            patches = predictor.preprocessor.patches_of_bytes(image, max_pixels)
+            grid = predictor.preprocessor.grid_of_bytes(image, limits.image_pixels)
+            patches = predictor.preprocessor.patches_of_bytes(image, limits.image_pixels, limits.decode_seconds)
         except ImageError as error:
             yield Failure(error.reason, error.detail)
             continue

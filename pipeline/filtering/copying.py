@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -9,15 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
+from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
-from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from pipeline.tables.format import StoredRows
+from pipeline.storage.filesystem import arrow_filesystem, make_folder, write_whole
+from pipeline.tables.format import StoredRows, TableFormat
 from pipeline.tables.table import TableFiles
 
 Ranges = Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]  # see `StoredRows`
@@ -38,27 +42,71 @@ def copy_files(
 ) -> CopiedFile:
     """Write the kept rows of some files to one file, in their order, and the list of their dropped rows.
 
-    A Parquet file keeps its schema, metadata and compression; other formats become Parquet.
+    A Parquet file keeps its schema, metadata and compression, and a tar the bytes of its members; other formats become
+    Parquet.
 
     Raises:
         ConfigError: The file holds values that cannot be copied as they are.
     """
     file = table.files[numbers[0]].file
     name = table.format.copy_name(file)
-    names, arrow = (f"{KEPT}/{name}", f"{DROPPED}/{name}"), arrow_filesystem(filesystem)
-    for path in names:
+    kept_name, dropped_name = f"{KEPT}/{name}", f"{DROPPED}/{name.removesuffix('.parquet')}.parquet"
+    arrow = arrow_filesystem(filesystem)
+    for path in (kept_name, dropped_name):
         make_folder(filesystem, f"{folder}/{path}".rpartition("/")[0])
+    with GroupWriter(arrow, f"{folder}/{dropped_name}", selection.dropped_schema) as dropped:
+        if table.format.copies_files:
+            kept = _copy_file(table, numbers[0], selection, filesystem, f"{folder}/{kept_name}", dropped)
+        else:
+            _copy_to_parquet(table, numbers, selection, arrow, f"{folder}/{kept_name}", dropped)
+            kept = pq.read_metadata(f"{folder}/{kept_name}", filesystem=arrow).num_rows
+    dropped_rows = pq.read_metadata(f"{folder}/{dropped_name}", filesystem=arrow).num_rows
+    return CopiedFile(kept_name, dropped_name, kept, dropped_rows)
+
+
+def _copy_file(
+    table: TableFiles,
+    number: int,
+    selection: Selection,
+    filesystem: AbstractFileSystem,
+    path: str,
+    dropped: GroupWriter,
+) -> int:
+    """Copy a file of a format that copies its own; return how many rows were kept."""
+    opened = table.files[number]
+    keep = np.zeros(opened.rows, bool)
+    for first in range(0, opened.rows, WINDOW_ROWS):
+        begin, end = row_key(number, first), row_key(number, min(first + WINDOW_ROWS, opened.rows))
+        keys, others = selection.verdicts(begin, end)
+        keep[keys - row_key(number)] = True
+        dropped.write(others)
+    with filesystem.open(path, "wb") as target:
+        rows = table.format.copy_rows(opened.file, table.filesystem, lambda row: row < len(keep) and keep[row], target)
+    if rows != len(keep):
+        raise RowsLostError(
+            f"{opened.name}: has {rows} rows, of {len(keep)} that were counted: nothing was published; was the table "
+            "changed meanwhile? run the same command again"
+        )
+    return int(keep.sum())
+
+
+def _copy_to_parquet(
+    table: TableFiles,
+    numbers: Sequence[int],
+    selection: Selection,
+    arrow: pyarrow.fs.FileSystem,
+    path: str,
+    dropped: GroupWriter,
+) -> None:
+    """Copy the rows of some files to one Parquet file."""
+    file = table.files[numbers[0]].file
     with ExitStack() as stack:
         stored = table.format.stored_rows(file, table.filesystem) if len(numbers) == 1 else None
         rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", [])
-        kept = GroupWriter(arrow, f"{folder}/{names[0]}", rows.schema, rows.compression, rows.int96)
-        dropped = GroupWriter(arrow, f"{folder}/{names[1]}", selection.dropped_schema)
-        with kept, dropped:
+        with GroupWriter(arrow, path, rows.schema, rows.compression, rows.int96) as kept:
             for number in numbers:
                 ranges = rows.ranges if stored else _windows(table, number)
                 _copy_rows(ranges, row_key(number), selection, kept, dropped)
-    counts = [pq.read_metadata(f"{folder}/{path}", filesystem=arrow).num_rows for path in names]
-    return CopiedFile(*names, *counts)
 
 
 def _copy_rows(ranges: Ranges, file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter) -> None:
@@ -83,3 +131,19 @@ def _windows(table: TableFiles, number: int) -> Ranges:
         for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
             yield first, window.num_rows, partial(list, [window.select(table.schema.names)])
             first += window.num_rows
+
+
+def write_counts(
+    format: TableFormat, copied: Sequence[CopiedFile], filesystem: AbstractFileSystem, folder: str
+) -> list[str]:
+    """Write how many rows each copied file holds, if readers of the format look for it; return the files' names."""
+    if format.counts_name is None:
+        return []
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for file in copied:
+        below, _, name = file.kept_name.rpartition("/")
+        counts[below][name] = file.kept
+    names = {f"{below}/{format.counts_name}": rows for below, rows in counts.items()}
+    for path, rows in names.items():
+        write_whole(filesystem, f"{folder}/{path}", json.dumps(rows, indent=0).encode())
+    return list(names)

@@ -15,8 +15,10 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import key_type, keys_of, same_ids
-from pipeline.config.filter import DROPPED, KEPT, SCORES, FilterConfig
-from pipeline.filtering.copying import CopiedFile, copy_files
+from pipeline.config.filter import DROPPED, KEPT, KEYS, SCORES, FilterConfig
+from pipeline.filtering.copying import CopiedFile, copy_files, write_counts
+from pipeline.filtering.duplicates import check_unique, drop_duplicates
+from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
 from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
@@ -24,13 +26,16 @@ from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
+from pipeline.results.work_folder import WorkFolder
 from pipeline.scoring.prepare import PreparedJob, prepare
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, patiently
+from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
+from pipeline.tables.schemas import require_column
 from pipeline.tables.table import TableFiles, open_files, read_columns, row_id_type, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
+COPIED = "copied"  # folder of the unfinished filter: a small file for each group of files that is copied
 SCORED_COLUMNS = ("image", "text", "features", "features_mask", "allow")  # of the section `input`
 
 
@@ -76,7 +81,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
     if config.run is not None:
         job = prepare(config.scoring_job(overwrite=False))
         _check_table(config, job.table)
-        identity = {**job.identity, "config": config.sha256 + job.identity["config"]}
+        identity = {**job.identity, "config": config.sha256 + job.identity["config"], **_keys(config)}
         return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
     table = open_files(config.input, config.storage)
@@ -85,15 +90,20 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
     summary = _summary_of(config.scores, config)
     _check_ids(config, table, results)
     check_same_input(config, table, results, summary)
-    identity = {"scores": results.fingerprint, "config": config.sha256, "input": table.fingerprint}
+    identity = {"scores": results.fingerprint, "config": config.sha256, "input": table.fingerprint, **_keys(config)}
     return PreparedFilter(config, table, None, results, identity, summary.get("input", {}))
+
+
+def _keys(config: FilterConfig) -> dict[str, str]:
+    """Return the part of the identity that says which list of keys there is."""
+    return {} if config.output.keys is None else {"output.keys": config.output.keys}
 
 
 def run_filter(prepared: PreparedFilter) -> FilterSummary:
     """Do the work of a prepared filter and publish its files; see `filter_table`."""
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
-    folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED), resumable=False)
+    folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED, KEYS))
     with ExitStack() as stack:
         try:
             stack.enter_context(folder)
@@ -109,16 +119,21 @@ def run_filter(prepared: PreparedFilter) -> FilterSummary:
                 folder.publish(asdict(summary), files)
             except STORAGE_ERRORS as error:
                 raise StorageFailedError(
-                    f"the storage failed: {first_line(error)}; run the same command again"
+                    f"the storage failed: {first_line(error)}; copied files are kept: run the same command to resume"
                 ) from None
+            except RowsLostError:
+                folder.discard()
+                raise
         _emit_finished(summary)
         return summary
 
 
 def _check_table(config: FilterConfig, table: TableFiles) -> None:
     check_id(table.schema, config.input.id)
-    if table.format.not_copied:
-        raise ConfigError(f"input.path: {config.input.path!r} is {table.format.name}, {table.format.not_copied}")
+    if config.keep.unique is not None:
+        check_unique(table.schema, config.keep.unique)
+    if config.output.keys is not None:
+        require_column(table.schema, "output.keys", config.output.keys)
     for name, why in table.unreadable.items():
         raise ConfigError(f"input.path: column {name!r} of {config.input.path!r} cannot be copied: {why}")
 
@@ -141,12 +156,17 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
         selection.add_rows(_row_ids(config, table, key_type(stored)), config.input.id, key_type(stored))
         results = prepared.results or _score(prepared)
         selection.decide(config.keep, results)
+        if config.keep.unique is not None:
+            drop_duplicates(table, config.keep.unique, selection)
         copied = _copy(table, selection, folder)
         _check_rows(table, copied)
+        counts = write_counts(table.format, copied, folder.filesystem, folder.work.path)
+        keys = [] if config.output.keys is None else write_keys(table, config.output.keys, selection, folder)
         summary = summarise(config, table, results, selection, copied)
     scored = {key: value for key, value in prepared.scored_input.items() if key in SCORED_COLUMNS}
-    seconds, files = round(time.monotonic() - started, 3), [name for file in copied for name in file[:2]]
-    return replace(summary, input={**scored, **summary.input}, seconds=seconds, identity=prepared.identity), files
+    summary = replace(summary, input={**scored, **summary.input}, identity=prepared.identity, key_files=keys)
+    files = [*(name for file in copied for name in file[:2]), *counts, *keys]
+    return replace(summary, seconds=round(time.monotonic() - started, 3)), files
 
 
 def _check_ids(config: FilterConfig, table: TableFiles, results: Results) -> None:
@@ -193,13 +213,21 @@ def _score(prepared: PreparedFilter) -> Results:
 
 
 def _copy(table: TableFiles, selection: Selection, folder: OutputFolder) -> list[CopiedFile]:
-    """Copy the kept rows of all files, some files at a time, with retries."""
+    """Copy the kept rows of all files, some files at a time, with retries; files that a stopped run copied are kept."""
+    done = WorkFolder(folder.filesystem, f"{folder.work.path}/{COPIED}")
+    names = done.names()
+    make_folder(folder.filesystem, done.path)
 
     def attempt(numbers: Sequence[int]) -> Iterator[CopiedFile]:
         yield copy_files(table, numbers, selection, folder.filesystem, folder.work.path)
 
     def copy(numbers: Sequence[int]) -> CopiedFile:
-        return next(iter(patiently(partial(attempt, numbers), table.files[numbers[0]].name)))
+        marker = f"{numbers[0]:08d}.json"
+        if marker in names and (copied := done.read(marker)):
+            return CopiedFile(**copied)
+        found = next(iter(patiently(partial(attempt, numbers), table.files[numbers[0]].name)))
+        done.write(marker, found._asdict())
+        return found
 
     with ThreadPoolExecutor(COPIERS) as pool:
         return list(pool.map(copy, _groups(table)))

@@ -107,6 +107,14 @@ class Selection:
         found = found.set_column(1, ROW_ID, from_keys(found[ROW_ID], self.id_type))
         return kept, found.filter(found["reason"].is_valid()).drop_columns(["row_key"])
 
+    def kept(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return bool (n,): which of these keys of rows, int64 (n,), in ascending order, are kept."""
+        if not len(keys):
+            return np.zeros(0, bool)
+        query = "SELECT row_key FROM verdict WHERE row_key BETWEEN ? AND ? AND reason IS NULL"
+        found = self.database.cursor().sql(query, params=[int(keys[0]), int(keys[-1])]).to_arrow_table()
+        return np.isin(keys, found["row_key"].to_numpy())
+
     def _check_ids(self, id_column: str | None) -> None:
         missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")
         if missing:

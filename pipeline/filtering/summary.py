@@ -36,7 +36,7 @@ class FilterSummary:
         examples: Kind -> rows of the table, by file and row.
         input: The section of the config, with the columns that were scored.
         seconds: From the start of the work to its end, scoring included.
-        files: The Parquet files that hold the kept rows, below the output.
+        files: The files that hold the kept rows, below the output: Parquet files, or tars.
         lineage: What made the scores.
         identity: What makes a filter the same one.
         tasks: ["filter"].
@@ -44,6 +44,7 @@ class FilterSummary:
         command: The command, without secrets; "" if a program has called the pipeline.
         config: The keys of the config that are set, without secrets.
         finished_at: When the rows were selected and copied, seconds since 1970; 0 if it is not known.
+        key_files: The lists of keys of the kept rows, below the output.
     """
 
     output: str
@@ -66,6 +67,7 @@ class FilterSummary:
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     finished_at: float = 0.0
+    key_files: list[str] = field(default_factory=list)
 
 
 def summarise(

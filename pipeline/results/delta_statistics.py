@@ -97,7 +97,11 @@ def _leaf(metadata: pq.FileMetaData, number: int, path: tuple[str, ...], kind: p
     filled = [chunk for chunk in chunks if chunk.num_values]
     if not filled or not all(chunk.has_min_max for chunk in filled):
         return Leaf(path, kind, nulls, None)
-    return Leaf(path, kind, nulls, (min(chunk.min for chunk in filled), max(chunk.max for chunk in filled)))
+    try:
+        bounds = min(chunk.min for chunk in filled), max(chunk.max for chunk in filled)
+    except (OverflowError, ValueError):  # times before the year 1 or after 9999, which Python has no value for
+        return Leaf(path, kind, nulls, None)
+    return Leaf(path, kind, nulls, bounds)
 
 
 def _in_log(leaf: Leaf, finite: Collection[str]) -> tuple[Any, Any] | None:

@@ -46,6 +46,7 @@ class ResultFile:
         file_versions: Number of a file in the row keys -> its name and version, if the rows tell.
         at: When it was written, seconds since 1970.
         replaces: The file of an earlier run whose other rows these are.
+        steps: Of a file that was joined from several: when each of these was written, and its rows.
     """
 
     name: str = ""
@@ -65,6 +66,12 @@ class ResultFile:
     file_versions: dict[int, tuple[str, str]] = field(default_factory=dict)
     at: float = 0.0
     replaces: str | None = None
+    steps: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def timeline(self) -> list[tuple[float, int]]:
+        """Return when rows were written, seconds since 1970, and how many."""
+        return self.steps or [(self.at, self.rows)]
 
     @classmethod
     def of(cls, name: str, blocks: Sequence[pa.Table], full_batch_tokens: int) -> ResultFile:
@@ -116,9 +123,32 @@ class ResultFile:
             out.grids.update(part.grids)
         return out
 
+    @classmethod
+    def joined(cls, name: str, parts: Sequence[ResultFile]) -> ResultFile:
+        """Return what a file holds that has all rows of several.
+
+        Args:
+            name: The name of the file.
+            parts: What the others hold.
+        """
+        out, here, of = cls.total(parts), Counter[int](), dict[int, int]()
+        for part in parts:
+            here.update({key: count for key, (count, _) in part.split.items()})
+            of.update({key: total for key, (_, total) in part.split.items()})
+        whole = np.array([key for key in of if here[key] == of[key]], np.int64)
+        out.complete = RowSet.union([RowSet.of(whole), *(part.complete for part in parts)])
+        out.split = {key: (here[key], of[key]) for key in of if here[key] != of[key]}
+        out.retryable = RowSet.union(part.retryable for part in parts)
+        out.file_versions = {number: version for part in parts for number, version in part.file_versions.items()}
+        out.steps = sorted(step for part in parts for step in part.timeline)
+        out.name, out.at = name, max(part.at for part in parts)
+        return out
+
     def to_json(self) -> str:
         """Encode for the footer."""
         values = {STORED_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        if not self.steps:
+            del values["steps"]
         return json.dumps({key: v.encode() if isinstance(v, RowSet) else v for key, v in values.items()})
 
     @classmethod
@@ -132,6 +162,8 @@ class ResultFile:
         if "file_versions" in values:
             versions = values["file_versions"].items()
             values["file_versions"] = {int(number): tuple(version) for number, version in versions}
+        if "steps" in values:
+            values["steps"] = [(float(at), int(rows)) for at, rows in values["steps"]]
         for name in {"errors", "devices", "grids"} & values.keys():
             values[name] = Counter(values[name])
         return cls(**values)

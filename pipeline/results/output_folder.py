@@ -27,6 +27,7 @@ from pipeline.storage.lock import RunLock
 PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
 VERSION = "version"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
+RESULT_ENDS = (".parquet", ".tar", ".npy", "sizes.json")  # of files in the folders of results
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
 
 
@@ -39,10 +40,10 @@ class OutputFolder:
         identity: What makes it the same job: key -> hash.
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
-        resumable: Whether files of an unfinished job are kept for the next run.
         written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
         work: The folder of the unfinished job.
         replaced: Files of earlier results, relative to `path`, that publishing removes.
+        nested: Files of earlier results that have the folders of the input's files.
     """
 
     def __init__(
@@ -51,18 +52,18 @@ class OutputFolder:
         path: str,
         identity: dict[str, str],
         folders: tuple[str, ...] = ("",),
-        resumable: bool = True,
         version: str = "",
         written: str = "",
     ) -> None:
         """Describe a folder; nothing is read or written before it is entered."""
         self.written = written
         self.filesystem, self.path, self.identity = filesystem, path.rstrip("/"), identity
-        self.folders, self.resumable, self.version = folders, resumable, version
+        self.folders, self.version = folders, version
         self.out = WorkFolder(filesystem, self.path)
         self.work = WorkFolder(filesystem, f"{self.path}/{PROGRESS}")
         self.lock = RunLock(filesystem, f"{self.work.path}/{LOCK}")
         self.replaced: list[str] = []
+        self.nested: list[str] = []
         self._request = identity
 
     def __enter__(self) -> OutputFolder:
@@ -76,11 +77,8 @@ class OutputFolder:
 
     def __exit__(self, *exception: object) -> None:
         """Release the lock, and remove what the next run has no use for."""
-        with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
-            if not self.resumable and self._unfinished()[0] == self._request and not self.work.read(PUBLISH):
-                self.discard()
         self.lock.__exit__(*exception)
-        with suppress(*STORAGE_ERRORS):
+        with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
             if set(self.work.files()) <= {JOB, *LOCKS}:  # nothing was written
                 self.work.remove_all()
 
@@ -115,9 +113,9 @@ class OutputFolder:
                 raise ConfigError(self._unfinished_line(unfinished, version))
             self.discard()
             unfinished = None
-        if unfinished and not self.resumable:
-            self.discard()
         summary = self.out.read(SUMMARY) or {}
+        self.nested = nested_results(summary)
+        results = sorted({*results, *self.nested})
         same = summary.get("identity") == self.identity
         if not same or unfinished or overwrite or retry_errors:
             what = "repeat their errors one by one" if same and retry_errors else "they are another job's"
@@ -128,7 +126,7 @@ class OutputFolder:
             return summary
         elif results and not unfinished and not overwrite:
             raise ConfigError(
-                f"output.path: {self.path!r} already holds {len(results)} .parquet files; "
+                f"output.path: {self.path!r} already holds {len(results)} {_kinds(results)} files; "
                 "choose another folder, or set output.overwrite=true to replace them"
             )
         self.work.write(JOB, {**self._request, **({VERSION: self.version} if self.version else {})})
@@ -136,9 +134,11 @@ class OutputFolder:
         return None
 
     def results(self) -> list[str]:
-        """Return the Parquet files of earlier results, relative to the folder; in `folders` below it at any depth."""
-        names = [f"{folder}/{name}" if folder else name for folder in self.folders for name in self._names(folder)]
-        return sorted(name for name in names if name.endswith(".parquet"))
+        """Return the files of earlier results, relative to the folder; in `folders` below it at any depth."""
+        names = [name for name in self._names("") if name.endswith(".parquet")] if "" in self.folders else []
+        for folder in self.folders:
+            names += [f"{folder}/{name}" for name in self._names(folder) if folder and name.endswith(RESULT_ENDS)]
+        return sorted({*names, *self.nested})
 
     def publish(self, summary: dict[str, Any], files: Iterable[str]) -> None:
         """Replace earlier results by files of the work folder, and write the summary.
@@ -172,6 +172,8 @@ class OutputFolder:
         moves = [name for name in plan["files"] if name in waiting]
         moved = set(plan["files"]) - waiting
         there = {*self.results(), *(self.out.names() & {SUMMARY})}
+        if any("/" in name for name in plan["old"]):  # of results in folders that no summary names any more
+            there = (there | set(plan["old"])) & set(self.out.files())
         self.out.remove(name for name in (SUMMARY, *plan["old"]) if name in there - moved)
         for folder in {name.rpartition("/")[0] for name in moves} - {""}:
             make_folder(self.filesystem, f"{self.path}/{folder}")
@@ -214,3 +216,16 @@ class OutputFolder:
             f"output.path: {self.path!r} holds an unfinished job of another {' and '.join(names)}; finish it with "
             f"that, choose another folder, or set output.overwrite=true to discard it{moved_on}"
         )
+
+
+def _kinds(results: list[str]) -> str:
+    """Return the ends of the names of results, as in ".parquet, .tar"."""
+    return ", ".join(sorted({f".{name.rpartition('.')[2]}" for name in results}))
+
+
+def nested_results(summary: dict[str, Any]) -> list[str]:
+    """Return the files that a summary names in folders of the input's own, as results in the input's files have."""
+    if summary.get("tasks") in (["filter"], ["rank"]):
+        return []
+    names = [name for name in summary.get("files", []) if isinstance(name, str) and "/" in name]
+    return [name for name in names if name.endswith(".parquet") and not {"", ".", ".."} & set(name.split("/"))]

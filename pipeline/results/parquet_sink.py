@@ -14,6 +14,7 @@ from pipeline.common.columns import without_hidden
 from pipeline.monitoring.stage_timing import Stopwatch, Watch
 from pipeline.results.delta_values import as_delta
 from pipeline.results.file_footer import FOOTER, ResultFile
+from pipeline.results.input_order import in_key_order
 from pipeline.results.work_folder import write_parquet
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ParquetSink(Datasink[ResultFile | None]):
         rows_per_file: int | None,
         types: Mapping[str, pa.DataType] | None = None,
         watch: Watch | None = None,
+        keep_row_keys: bool = False,
     ) -> None:
         """Describe the files.
 
@@ -51,10 +53,12 @@ class ParquetSink(Datasink[ResultFile | None]):
             rows_per_file: Rows of a file; None if images are kept, when bytes decide.
             types: Column types of a Delta table.
             watch: Where files are reported; None reports nothing.
+            keep_row_keys: Whether files are written in the order of the input's rows, with the column `__row_key`, for
+                `pipeline.results.input_order`.
         """
         self.filesystem, self.folder, self.run_id, self.lineage = filesystem, folder, run_id, lineage
         self.full_batch_tokens, self.rows_per_file = full_batch_tokens, rows_per_file
-        self.types, self.watch = types, watch
+        self.types, self.watch, self.keep_row_keys = types, watch, keep_row_keys
         self.parts: list[ResultFile] = []
 
     @property
@@ -76,7 +80,7 @@ class ParquetSink(Datasink[ResultFile | None]):
         written = ResultFile.of(name, tables, self.full_batch_tokens)
         precision = {"vilt.precision": ", ".join(sorted(written.devices))}
         metadata = {**self.lineage, **precision, FOOTER: written.to_json()}
-        visible = [without_hidden(table) for table in tables]
+        visible = in_key_order(tables) if self.keep_row_keys else [without_hidden(table) for table in tables]
         if self.types is not None:
             visible = [as_delta(table, self.types) for table in visible]
         clock = Stopwatch()

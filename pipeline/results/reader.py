@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +23,13 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
-from pipeline.results.output_folder import SUMMARY
+from pipeline.results.output_folder import SUMMARY, nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
 from pipeline.tables.format import InputFile, Listing, OpenOptions
 from pipeline.tables.registry import format_named
-from pipeline.tables.schemas import unify
+from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
 from vilt.common.json_text import read_json
 
@@ -132,6 +132,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if _is_result(info["name"])}
+    try:
+        infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = _images_of_rank(filesystem, path)
     if not infos and any(info["name"].endswith(f"/{SUMMARY}") for info in found):
@@ -152,7 +156,8 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}
-        return metadata.schema.to_arrow_schema(), {k.decode(): v.decode(errors="replace") for k, v in values.items()}
+        schema = pa.schema([field.with_type(plain(field.type)) for field in metadata.schema.to_arrow_schema()])
+        return schema, {k.decode(): v.decode(errors="replace") for k, v in values.items()}
 
     with ThreadPoolExecutor(THREADS) as pool:
         footers = list(pool.map(footer, paths))
@@ -160,6 +165,24 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     delta = table.exists and ROW_SOURCE in schema.names
     fingerprint = hashlib.sha256(json.dumps(versions).encode()).hexdigest()
     return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta)
+
+
+def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str]) -> dict[str, Any]:
+    """Return the results that have the folders of the input's files; none if no summary names such.
+
+    Args:
+        filesystem: The storage.
+        path: The folder of the results.
+        names: The files directly in it.
+    """
+    if SUMMARY not in names:
+        return {}
+    try:
+        summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
+        nested = nested_results(summary) if isinstance(summary, dict) else []
+        return {info["name"]: info for name in nested for info in [filesystem.info(f"{path.rstrip('/')}/{name}")]}
+    except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
+        return {}
 
 
 def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:

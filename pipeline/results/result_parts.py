@@ -9,10 +9,15 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import RowSet
 from pipeline.results.file_footer import ResultFile, done_rows, settle
+from pipeline.results.input_order import write_in_input_order
+from pipeline.results.joined_files import join_small_files
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.retried_rows import drop_retryable, without_retryable
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import make_folder
+from pipeline.tables.table import TableFiles
+
+ROWS = "rows"  # folder of parts that are to be put in the order of the input
 
 
 class StagedParts(Protocol):
@@ -39,10 +44,18 @@ class ResultParts:
         kept: Files of finished results that stay, when their errors are retried.
     """
 
-    def __init__(self, output: OutputFolder, subfolder: str = "") -> None:
-        """Name the folder; nothing is read. subfolder: of the output, in which the parts will lie."""
+    def __init__(self, output: OutputFolder, subfolder: str = "", in_input_order: bool = False) -> None:
+        """Name the folder; nothing is read.
+
+        Args:
+            output: The output folder.
+            subfolder: Of the output, in which the parts will lie.
+            in_input_order: Whether results have the order and the files of the input.
+        """
+        self.in_input_order = in_input_order
         self.output, self.subfolder, self.filesystem = output, subfolder, output.filesystem
-        self.work = WorkFolder(output.filesystem, f"{output.work.path}/{subfolder}".rstrip("/"))
+        self._below_work = ROWS if in_input_order else subfolder  # so that no name is one of the input's files
+        self.work = WorkFolder(output.filesystem, f"{output.work.path}/{self._below_work}".rstrip("/"))
         self.folder = self.work.path
         self.parts: list[ResultFile] = []
         self.kept: list[ResultFile] = []
@@ -50,7 +63,7 @@ class ResultParts:
     @property
     def uri(self) -> str:
         """Return the URI of the folder that parts are written to."""
-        return f"{self.output.uri}/{self.subfolder}".rstrip("/")
+        return f"{self.output.uri}/{self._below_work}".rstrip("/")
 
     @property
     def done(self) -> RowSet:
@@ -80,7 +93,10 @@ class ResultParts:
     def keep_finished(self) -> bool:
         """Keep finished results but for the rows whose error may pass; return whether there are such rows."""
         folder = WorkFolder(self.filesystem, f"{self.output.path}/{self.subfolder}".rstrip("/"))
-        results = [name.rpartition("/")[2] for name in self.output.results() if name == self._below(name)]
+        if self.in_input_order:
+            results = self.output.results()
+        else:
+            results = [name.rpartition("/")[2] for name in self.output.results() if name == self._below(name)]
         replaced, removed = {part.replaces for part in self.parts}, []
         for written in folder.parts(results):
             if written.name not in replaced and not len(written.retryable):
@@ -89,7 +105,7 @@ class ResultParts:
             removed.append(self._below(written.name))
             if written.name in replaced:
                 continue
-            rest = without_retryable(folder, written, self.folder, replaces=written.name)
+            rest = without_retryable(folder, written, self.folder, written.name, self.in_input_order)
             self.parts += [] if rest is None else [rest]
         self.output.replaced = removed
         return bool(removed)
@@ -97,6 +113,14 @@ class ResultParts:
     def drop_retryable(self) -> None:
         """Read those rows of unfinished work again whose error may pass."""
         self.parts = drop_retryable(self.work, self.parts)
+
+    def join_small(self, least_bytes: int) -> None:
+        """Join part files of fewer than `least_bytes` into files of about so many; see `join_small_files`."""
+        self.parts = join_small_files(self.work, self.parts, least_bytes)
+
+    def put_in_input_order(self, table: TableFiles) -> None:
+        """Write the parts anew, in the order and the files of the input; see `write_in_input_order`."""
+        self.parts = write_in_input_order(self.work, self.parts, self.output.work, table, done_rows(self.kept))
 
     def audit(self, rows: int) -> None:
         """Check that the files hold all `rows` rows of the input, each once.
@@ -114,5 +138,7 @@ class ResultParts:
 
     def _below(self, name: str) -> str:
         """Return a file's path relative to the output folder."""
+        if self.in_input_order:
+            return name
         name = name.rpartition("/")[2]
         return f"{self.subfolder}/{name}" if self.subfolder else name

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.common.columns import ERROR
+from pipeline.common.columns import ERROR, ROW_KEY
 from pipeline.common.error_codes import TRIED_BY_NEXT_RUN
 from pipeline.common.row_ranges import RowSet
 from pipeline.results.file_footer import FOOTER, ResultFile, truncated_in
@@ -20,7 +20,7 @@ REST = "part-rest-"  # begins the names of files with the rows of another that a
 
 
 def without_retryable(
-    folder: WorkFolder, written: ResultFile, to: str, replaces: str | None = None
+    folder: WorkFolder, written: ResultFile, to: str, replaces: str | None = None, row_keys: bool = False
 ) -> ResultFile | None:
     """Write a copy of a file of results without the rows whose error may pass.
 
@@ -30,11 +30,14 @@ def without_retryable(
         to: The folder for the copy.
         replaces: The file of finished results that the copy replaces, for the copy's footer: a run that is stopped
             here and resumed knows by it which files are done.
+        row_keys: Whether the copy has the column `__row_key`; if the file lacks it, its rows are in their order.
 
     Returns:
         What the copy holds; None if no row is left, and there is no copy.
     """
     table, metadata = read_part(folder.filesystem, f"{folder.path}/{written.name}")
+    if row_keys and ROW_KEY not in table.column_names:
+        table = table.append_column(ROW_KEY, pa.array(written.complete.keys()))
     retried = pc.fill_null(pc.is_in(table[ERROR], pa.array(sorted(TRIED_BY_NEXT_RUN))), False)
     table = table.filter(pc.invert(retried))
     if not table.num_rows:
@@ -42,7 +45,7 @@ def without_retryable(
     split = np.array(list(written.split), np.int64)
     rest = replace(
         written,
-        name=f"{REST}{written.name.removeprefix('part-')}",
+        name=f"{REST}{written.name.removeprefix('part-').replace('/', '-')}",
         complete=written.complete.minus(written.retryable),
         split={int(row): written.split[row] for row in split[~written.retryable.contains(split)]},
         retryable=RowSet.none(),

@@ -44,6 +44,12 @@ class WorkFolder:
             return []
         return [path.partition(f"{self.path.lstrip('/')}/")[2] for path in found]
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file directly in the folder, by name."""
+        self.filesystem.invalidate_cache()
+        found = self.filesystem.ls(self.path, detail=True)
+        return {info["name"].rpartition("/")[2]: info["size"] for info in found if info["type"] == "file"}
+
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a JSON file; None if there is none."""
         self.filesystem.invalidate_cache()

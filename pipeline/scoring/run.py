@@ -27,6 +27,7 @@ from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
+from pipeline.results.input_order import check_file_names
 from pipeline.results.moving import MANY_MOVES
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
@@ -177,7 +178,9 @@ class ParquetOutput:
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
         version, written = job.table.version, written_sha256(job.config)
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
-        self.parts = self.staged = ResultParts(self.folder, subfolder)
+        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.output.join)
+        if job.config.output.join:
+            check_file_names(job.table)
         self.texts_truncated = 0
 
     def __enter__(self) -> Self:
@@ -205,23 +208,28 @@ class ParquetOutput:
                 self.parts.drop_retryable()
         if not finished:
             return None
-        self._check_images(finished)
+        self._check_written(finished)
         return replace(Summary(**finished), finished_before=True)
 
-    def _check_images(self, finished: dict[str, Any]) -> None:
-        """Check that finished results were not made with the other value of `output.keep_image`.
+    def _check_written(self, finished: dict[str, Any]) -> None:
+        """Check that finished results were not made with the other value of `output.keep_image` or `output.join`.
 
         Raises:
             ConfigError: They were.
         """
-        config = self.job.config
-        other = config.output.model_copy(update={"keep_image": not config.output.keep_image})
-        if finished.get("written") == written_sha256(config.model_copy(update={"output": other})):
-            now, before = (str(output.keep_image).lower() for output in (config.output, other))
-            raise ConfigError(
-                f"output.keep_image: {now}, but the results in {config.output.path!r} were made with {before}; choose "
-                "another folder, or set output.overwrite=true to make them anew"
-            )
+        config, was = self.job.config, finished.get("written")
+        if was == written_sha256(config):
+            return
+        for names in (("keep_image",), ("join",), ("keep_image", "join")):
+            values = {name: not getattr(config.output, name) for name in names}
+            output = config.output.model_copy(update=values)
+            if was == written_sha256(config.model_copy(update={"output": output})):
+                name = names[0]
+                now, before = str(not values[name]).lower(), str(values[name]).lower()
+                raise ConfigError(
+                    f"output.{name}: {now}, but the results in {config.output.path!r} were made with {before}; choose "
+                    "another folder, or set output.overwrite=true to make them anew"
+                )
 
     def before_reading(self) -> None:
         """Do nothing: rows are read as they are."""
@@ -240,6 +248,11 @@ class ParquetOutput:
 
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Move the files to their place and write the summary."""
+        output = self.job.config.output
+        if output.join:
+            self.parts.put_in_input_order(self.job.table)
+        elif output.least_file_bytes:
+            self.parts.join_small(output.least_file_bytes)
         more = self.write_more(summary)
         truncated = summary.texts_truncated + self.texts_truncated
         summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)

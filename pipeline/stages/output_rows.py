@@ -71,10 +71,12 @@ class TextColumns:
     Attributes:
         names: The columns.
         are_lists: Whether the one column holds lists of texts, each of which becomes a row.
+        are_rows: Whether each of several columns becomes a row.
     """
 
     names: Sequence[str]
     are_lists: bool
+    are_rows: bool = False
 
 
 def without_unread(window: pa.Table) -> tuple[pa.Table, dict[int, Failure]]:
@@ -86,7 +88,11 @@ def without_unread(window: pa.Table) -> tuple[pa.Table, dict[int, Failure]]:
 
 
 def expand_texts(
-    window: pa.Table, text_columns: list[str], limits: LimitsConfig, failures: Mapping[int, Failure]
+    window: pa.Table,
+    text_columns: list[str],
+    limits: LimitsConfig,
+    failures: Mapping[int, Failure],
+    are_rows: bool = False,
 ) -> list[OutputRow]:
     """Return the output rows of a window: one for each row, or one for each text of its list; at least one.
 
@@ -95,6 +101,7 @@ def expand_texts(
         text_columns: The columns of texts.
         limits: What a row may hold.
         failures: Row -> why it is not read; it is one row of the output.
+        are_rows: Whether each of several columns becomes a row.
     """
     if not text_columns:
         return [OutputRow(row, None, [NO_TEXT]) for row in range(window.num_rows)]
@@ -102,7 +109,11 @@ def expand_texts(
     rows: list[OutputRow] = []
     for window_row, values in enumerate(zip(*columns, strict=True)):
         if window_row in failures:
-            rows.append(OutputRow(window_row, None, [failures[window_row]] * len(text_columns)))
+            count = 1 if are_rows else len(text_columns)
+            rows.append(OutputRow(window_row, None, [failures[window_row]] * count))
+        elif are_rows:
+            named = _texts_of_columns(text_columns, values)
+            rows += [OutputRow(window_row, index, [text]) for index, text in enumerate(named)]
         elif isinstance(values[0], list):  # lists come from one column alone
             rows += _rows_of_list(window_row, values[0])
         else:
@@ -191,10 +202,10 @@ def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, t
     names = carried.column_names
     table = carried.select([name for name in names if name != list_column])  # lest every text repeats the list
     table = table.take(pa.array([row.window_row for row in rows], pa.int64()))
-    if list_column is not None:
-        if list_column in names:
-            raw_texts = pa.array([row.raw_text for row in rows], pa.string())
-            table = table.add_column(names.index(list_column), list_column, raw_texts)
+    if list_column is not None and list_column in names:
+        raw_texts = pa.array([row.raw_text for row in rows], pa.string())
+        table = table.add_column(names.index(list_column), list_column, raw_texts)
+    if list_column is not None or texts_of.are_rows:
         table = table.append_column(TEXT_INDEX, pa.array([row.text_index for row in rows], pa.int32()))
     if texts_of.names:
         truncated = [None if row.failure else row.truncated for row in rows]

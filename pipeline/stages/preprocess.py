@@ -94,14 +94,14 @@ class Preprocess:
             fetching: Seconds that fetching their images took.
         """
         preprocessor, config = preprocessor_of(self.config), self.config
-        rows = expand_texts(part.rows, config.text_columns, config.limits, failures)
+        rows = expand_texts(part.rows, config.text_columns, config.limits, failures, config.texts_in_columns)
         images = attach_images(rows, part.images)
         for row in rows:
             row.failure = failures.get(row.window_row, row.failure)
         measure_images(rows, images, preprocessor, self.images, config.limits.image_pixels)
         tokenize(rows, preprocessor)
         carried = carried_columns(part.rows, config)
-        texts_of = TextColumns(config.text_columns, self.columns.text_is_list)
+        texts_of = TextColumns(config.text_columns, self.columns.text_is_list, config.texts_in_columns)
         for bucketed in bucket(rows, self.tokens):
             packed = pack(bucketed, images, preprocessor, config.limits)
             table = to_table(carried, bucketed, packed.pair_index, texts_of)

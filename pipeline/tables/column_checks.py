@@ -48,7 +48,15 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         check_features(features, *(mask or [None]))
     lists = [_text_is_list(schema.field(name)) for name in config.text_columns]
     if any(lists) and len(lists) > 1:
-        raise ConfigError("input.text: lists of texts come from one column; give that column alone, without tasks")
+        raise ConfigError(
+            "input.text: lists of texts come from one column; give that column alone, without tasks and others"
+        )
+    if config.output.join and (any(lists) or config.texts_in_columns):
+        texts = f"column {config.text_columns[0]!r} holds lists" if any(lists) else "input.text names several columns"
+        raise ConfigError(
+            f"output.join: {texts}, and each text is a row of results: the rows would not be those of the input; leave "
+            "the key out, and join by row_id"
+        )
     return Columns(_columns_to_read(config, schema.names), any(lists))
 
 

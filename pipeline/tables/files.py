@@ -18,7 +18,7 @@ from pipeline.tables.file_columns import ListedFiles
 from pipeline.tables.find_many import as_found, ends_alike, find_below, visible_files
 from pipeline.tables.format import Listing, TableFormat
 from pipeline.tables.formats.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
-from pipeline.tables.side_files import without_side_files
+from pipeline.tables.side_files import lists_of_tars, without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format
@@ -89,10 +89,10 @@ def _choose(
         return present[0], by_format[present[0]]
     if present:
         held = ", ".join(f"{len(by_format[known])} {known.name}" for known in present)
-        raise ConfigError(
-            f"input.path: {spec.path!r} holds files of several formats ({held}); choose in input.format, as in "
-            f"input.format={present[0].name}"
-        )
+        advice = f"choose in input.format, as in input.format={present[0].name}"
+        if lists_of_tars(seen):
+            advice = "the tars hold the pictures, the Parquet files of their names a list: set input.format=webdataset"
+        raise ConfigError(f"input.path: {spec.path!r} holds files of several formats ({held}); {advice}")
     ends = [known.extensions[0] for known in registry.FORMATS if known.extensions and not known.fallback]
     *most, last = [end for end in ends if end.startswith(".")]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)

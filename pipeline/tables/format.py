@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -224,8 +224,9 @@ class TableFormat(ABC):
         claims: Whether the files that `list` returns are of no other format.
         copied_together: How many files' rows `vilt filter` writes to one file.
         hint: What messages about a column that is missing say in the end.
+        copies_files: Whether `vilt filter` copies rows to files of this format, by `copy_rows`; if not, to Parquet.
+        counts_name: The file beside copied files that says how many rows each holds, as readers of the format know it.
         divisible: Whether files have several splits, which opening them tells without reading them.
-        not_copied: Why `vilt filter` cannot copy rows of this format; None if it can.
     """
 
     name: str
@@ -237,8 +238,9 @@ class TableFormat(ABC):
     claims: bool = False
     copied_together: int = 1
     hint: str = ""
+    copies_files: bool = False
+    counts_name: str | None = None
     divisible: bool = False
-    not_copied: str | None = None
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
         """Return those of the paths, sorted and not hidden, that are files of a table of this format."""
@@ -296,7 +298,26 @@ class TableFormat(ABC):
 
     def copy_name(self, file: InputFile) -> str:
         """Return the name under which `vilt filter` writes the copied rows of a file."""
-        return file.name if file.name.endswith(".parquet") else f"{file.name}.parquet"
+        return file.name if self.copies_files or file.name.endswith(".parquet") else f"{file.name}.parquet"
+
+    def copy_rows(
+        self, file: InputFile, filesystem: AbstractFileSystem, keep: Callable[[int], bool], target: IO[bytes]
+    ) -> int:
+        """Copy some rows of a file as they are, for formats with `copies_files`.
+
+        Args:
+            file: The file.
+            filesystem: Where it is.
+            keep: Number of a row -> whether to copy it.
+            target: The file to write.
+
+        Returns:
+            How many rows the file has.
+
+        Raises:
+            ConfigError: The file is damaged, or cannot be copied right.
+        """
+        raise NotImplementedError(f"{self.name}: {file.name} {filesystem.protocol} {keep} {target}")
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""

@@ -37,7 +37,7 @@ def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
 
     Tars are left out: to read their ids is to read all of them.
     """
-    if id_column is None or table.format.not_copied or not table.rows:
+    if id_column is None or table.format.copies_files or not table.rows:
         return
     warn_of_counts(count_ids(table, id_column), id_column)
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.row_ids import keys_of
 from pipeline.common.row_ranges import row_key
+from pipeline.common.shown_values import python_value
 from pipeline.tables.table import TableFiles, read_columns, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
@@ -79,8 +80,10 @@ def by_file(table: TableFiles, rows: Sequence[dict[str, Any]]) -> list[int]:
 
 
 def _value(value: pa.Scalar) -> Any:
-    """Return the value in Python; a string that is not UTF-8 as bytes."""
+    """Return the value in Python, or as `python_value` does; a string that is not UTF-8 as bytes."""
     try:
         return value.as_py()
     except UnicodeDecodeError as error:
         return error.object
+    except (ValueError, ArithmeticError):  # a time that Python has no value for
+        return python_value(value)

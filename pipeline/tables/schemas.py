@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.common.errors import ConfigError, first_line
 
@@ -178,6 +180,7 @@ def cast(values: pa.ChunkedArray | pa.Array, field: pa.Field, file: str) -> pa.C
     if values.type == field.type:
         return values
     try:
+        values = _without_list_views(values)
         if _has_binary(values.type) and not _has_binary(field.type):  # what is not UTF-8 fails row by row, later
             return _view_as_text(values, field.type)
         return values.cast(field.type)
@@ -186,6 +189,21 @@ def cast(values: pa.ChunkedArray | pa.Array, field: pa.Field, file: str) -> pa.C
             f"input.path: column {field.name!r} of {file!r} is {values.type}, in other files {field.type}: "
             f"{first_line(error)}; leave it out of input.columns, or write the files with one type"
         ) from None
+
+
+def _without_list_views(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Return list views as lists: pyarrow 26 casts them to lists that lack their last offset."""
+    if not (pa.types.is_list_view(values.type) or pa.types.is_large_list_view(values.type)):
+        return values
+    large = pa.types.is_large_list_view(values.type)
+    if isinstance(values, pa.ChunkedArray):
+        kind = (pa.large_list if large else pa.list_)(values.type.value_field)
+        return pa.chunked_array([_without_list_views(chunk) for chunk in values.chunks], kind)
+    lengths = pc.fill_null(values.value_lengths(), 0).to_numpy(zero_copy_only=False)
+    offsets = np.append(0, np.cumsum(lengths, dtype=np.int64)).astype(np.int64 if large else np.int32)
+    whole = pa.LargeListArray if large else pa.ListArray
+    nulls = values.is_null() if values.null_count else None
+    return whole.from_arrays(pa.array(offsets), values.flatten(), mask=nulls)
 
 
 def _has_binary(kind: pa.DataType) -> bool:

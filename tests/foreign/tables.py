@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import lance
+import pandas
 import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,6 +140,12 @@ def quoted_line_ends(folder: Path) -> None:
     head, cell = b'image,text,x\r\na.png,a,"', b"end"
     fill = b"x" * (16 * 2**20 - len(head) - 1)
     (folder / "a.csv").write_bytes(head + fill + b"\r\n" + cell + b'"\r\n')
+
+
+def by_pandas(path: Path, **options: Any) -> None:
+    """Write a CSV file of two rows with pandas; the second text has quotes in it."""
+    rows = {"image": ["a.png", "b.png"], "text": ["a", 'a "big" circle']}
+    pandas.DataFrame(rows).to_csv(path, index=False, **options)
 
 
 def bad_name(folder: Path) -> None:
@@ -303,6 +310,54 @@ CASES = [
         ),
         rows=[{"q": 'one "two",\r\nthree'}, {"q": ""}],
     ),
+    Case(
+        "csv, quotes escaped by a backslash, as Spark and MySQL do",
+        lambda f: by_pandas(f / "a.csv", escapechar="\\", doublequote=False, quoting=csv.QUOTE_ALL),
+        refused=r"a\.csv' is damaged .*row 2 goes on after the quote that ends a value.*escaped by a backslash: Spark",
+    ),
+    Case("csv, quotes by pandas", lambda f: by_pandas(f / "a.csv"), rows=[{}, {}]),
+    Case(
+        "csv, quotes in a value without quotes around it",
+        lambda f: (f / "a.csv").write_text('image,text,q\na.png,a,5" wide\n"b.png","b","""b"" c"\n'),
+        rows=[{"q": '5" wide'}, {"q": '"b" c'}],
+    ),
+    Case(
+        "csv, semicolons by Excel",
+        lambda f: by_pandas(f / "a.csv", sep=";", encoding="utf-8-sig"),
+        refused=r"a\.csv' .*its first line, 'image;text', has ';' between names, not ',': save it with commas",
+    ),
+    Case(
+        "csv, tabs",
+        lambda f: by_pandas(f / "a.csv", sep="\t"),
+        refused=r"has '\\t' between names, not ',': name the file \.tsv, or set input\.format=tsv",
+    ),
+    Case("csv, BOM by Excel", lambda f: by_pandas(f / "a.csv", encoding="utf-8-sig"), rows=[{}, {}]),
+    Case(
+        "csv, UTF-16 by Excel",
+        lambda f: by_pandas(f / "a.csv", encoding="utf-16"),
+        refused=r"a\.csv' .*it is text in UTF-16: save it in UTF-8",
+    ),
+    Case(
+        "csv, a row of more than 16 MiB",
+        lambda f: (f / "a.csv").write_text(f"image,text\na.png,a\nb.png,{'b' * 2**26}\nc.png,c\n"),
+        refused=r"a\.csv' .*a row after row \d+ has more than 16,777,216 bytes, or a quote in it is never closed",
+    ),
+    Case(
+        "a pointer of Git LFS",
+        lambda f: (f / "a.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n"),
+        refused=r"a\.parquet' is not Parquet, .*it is a pointer of Git LFS, not the file itself: fetch it with",
+    ),
+    Case(
+        "json, a list in many lines",
+        lambda f: (f / "a.json").write_text(json.dumps([IMAGE_AND_TEXT] * 2, indent=2)),
+        refused=r"a\.json' .*it is a JSON list; JSON lines are one object a line: jq -c '\.\[\]' FILE",
+    ),
+    Case(
+        "json, an object in many lines",
+        lambda f: (f / "a.json").write_text(json.dumps(IMAGE_AND_TEXT, indent=2)),
+        refused=r"a\.json' .*it has an object in several lines; JSON lines are one a line: jq -c \. FILE",
+    ),
+    Case("json, an empty file", lambda f: (f / "a.jsonl").touch(), refused="holds no rows of jsonl"),
     # Types that other tools write.
     Case(
         "a file that delta-rs rewrote", rewritten_by_delta, rows=[{"n": 5}, {"n": 5}], config={"path": "alone.parquet"}
@@ -323,6 +378,18 @@ CASES = [
             .write_parquet(f / "a.parquet")
         ),
         rows=[{"tags": ["x", "y"], "c": "red"}],
+    ),
+    Case(
+        "list views",
+        lambda f: parquet(f / "a.parquet", {"v": pa.array([[1], None, [], [2, 3]], pa.list_view(pa.int32()))}),
+        rows=[{"v": [1]}, {"v": None}, {"v": []}, {"v": [2, 3]}],
+    ),
+    Case(
+        "integers of 128 bits by polars",
+        lambda f: polars.DataFrame({**IMAGE_AND_TEXT, "n": [1]}, schema_overrides={"n": polars.Int128}).write_parquet(
+            f / "a.parquet"
+        ),
+        refused=r"a\.parquet' has a column of a type that is not read: Integers with more than 64 bits.*as strings or",
     ),
     Case(
         "fixed lists of strings as texts",

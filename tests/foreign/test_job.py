@@ -89,7 +89,7 @@ def test_truncated_texts_are_told(output: tuple[JobConfig, Any, list[str]]) -> N
     assert summary.texts_truncated == summary_values(summary)["texts_truncated"] == 2
     assert "2 texts have more tokens than the model reads" in to_text(summary_table(summary))
     page, _ = make_report(job.output.path, StorageConfig(), Access())
-    assert "truncated texts" in page
+    assert "2 texts have more tokens than the model reads" in page
     assert overview_values(look_at(job.output.path, StorageConfig()))["texts_truncated"] == 2
 
 

@@ -17,6 +17,7 @@ from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
 from vilt.processing.images import PillowProcessor, patchify
+from vilt.processing.limits import DECODE_SECONDS
 from vilt.processing.text import ViltTokenizer
 from vilt.processing.tokenizer_checks import check_words
 
@@ -114,8 +115,13 @@ class ImagePreprocessor:
         return self._patches(self._resized(data, max_pixels, seconds))[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
-        """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`."""
-        return self._patches(self._resized(image) if isinstance(image, bytes) else self.images.resize(image))
+        """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`.
+
+        Encoded bytes have `DECODE_SECONDS`, as `patches_of_bytes` says.
+        """
+        if isinstance(image, bytes):
+            return self._patches(self._resized(image, seconds=DECODE_SECONDS))
+        return self._patches(self.images.resize(image))
 
     def _resized(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Decode and resize an encoded image, as `decode` says: uint8 (height, width, 3)."""

@@ -13,6 +13,7 @@ from vilt.processing.errors import EndsEarlyError, ImageError, too_slow
 
 GIF_BLOCKS = 20_000  # most blocks of extensions before the first picture
 RLE_BYTES = 8 * 2**20  # most bytes of a run-length coded BMP, whose runs Pillow reads one by one
+MOST_BRANDS = 128  # bytes of the box that names a file's kinds, as far as they are looked at
 BOXES = 10_000  # most boxes of an AVIF file that are looked at
 RUN_LENGTHS = (1, 2)  # of BMP's compressions
 BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # bytes
@@ -29,6 +30,14 @@ UNREAD = {  # what else people keep in columns of images
     b"P7": "PAM",
     b"PF\n": "PFM",
     b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<html": "HTML",
+    b"<HTML": "HTML",
+    b"<!DOCTYPE": "HTML",
+    b"<!doctype": "HTML",
+    b"version https://git-lfs": "Git LFS pointer",
+    b"/9j/": "JPEG in base64",
+    b"iVBORw0KGgo": "PNG in base64",
     b"\x1f\x8b": "gzip",
     b"PK\3\4": "zip",
 }
@@ -49,7 +58,10 @@ def kind_of(data: bytes) -> str | None:
     if data.startswith((jpeg2000.BOXES, jpeg2000.CODESTREAM)):
         return "JPEG 2000"
     if data[4:8] == b"ftyp":
-        return "AVIF" if data[8:12] in (b"avif", b"avis", b"mif1", b"msf1") else "HEIC" if data[8:10] == b"he" else None
+        brands = data[8 : 8 + min(MOST_BRANDS, int.from_bytes(data[:4], "big"))]
+        if data[8:10] == b"he" or (data[8:12] in (b"mif1", b"msf1") and b"hei" in brands and b"avi" not in brands):
+            return "HEIC"
+        return "AVIF" if data[8:12] in (b"avif", b"avis", b"mif1", b"msf1") else None
     if pnm.is_pnm(data):
         return "PPM"
     if _bmp_header(data) is not None:

@@ -13,16 +13,19 @@ import pyarrow.csv
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.formats import row_format
+from pipeline.tables.formats.csv_quotes import QuoteCheck, check_quotes
+from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
 
+SHOWN_CHARACTERS = 80  # of a first line, in a message
 LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is scanned: is it a row of its own?
 
 
 class CsvFormat(RowFormat):
     """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for ids that are integers.
 
-    Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends. An
-    empty value is an empty string.
+    Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends and, as
+    two, quotes. An empty value is an empty string. A row of more than 16 MiB refuses the file.
     """
 
     name = "csv"
@@ -32,29 +35,69 @@ class CsvFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read the header, then parse all rows. See `RowFormat`."""
-        try:
-            return self._scan_rows(file, options)
-        except pa.ArrowInvalid as error:
-            if "straddling" not in str(error):  # pyarrow's word for what no block holds
-                raise
-            most = f"{row_format.BLOCK_BYTES:,}"
-            raise ValueError(f"a row has more than {most} bytes, or a quote is never closed") from None
-
-    def _scan_rows(self, file: OpenFile, options: OpenOptions) -> Scan:
         layout = self._layout(options)
+        names = self._names(file, layout)
+        quotes = QuoteCheck(self.delimiter) if layout.quoted else None
+        try:
+            scan = self._scan_rows(file, options, names, quotes)
+        except ValueError:  # perhaps because of a quote, which says more
+            self._check_quotes(file, layout, quotes)
+            raise
+        self._check_quotes(file, layout, quotes)
+        return scan
+
+    def _names(self, file: OpenFile, layout: Layout) -> list[str]:
+        """Return the names of the columns. Raises ValueError if the first line can hold none."""
         with file() as opened:
-            names = _open(opened, pa.schema([]), layout).schema.names
+            if what := lookalike(opened.read(HEAD_BYTES)):
+                raise ValueError(f"it is {what}")
+        with file() as opened:
+            names: list[str] = _open(opened, pa.schema([]), layout).schema.names
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
-        schema = pa.schema([(name, pa.string()) for name in names])
+        if len(names) == 1 and layout.names is None:
+            self._check_delimiter(names[0])
+        return names
+
+    def _check_delimiter(self, line: str) -> None:
+        """Raise ValueError if the one name in the first line is several, with something else between them."""
+        other = next((mark for mark in (",", "\t", ";", "|") if mark != self.delimiter and mark in line), None)
+        if other:
+            format_of = {",": "csv", "\t": "tsv"}
+            if other in format_of:
+                hint = f"name the file .{format_of[other]}, or set input.format={format_of[other]}"
+            else:
+                hint = "save it with commas, or with tabs as .tsv"
+            raise ValueError(
+                f"its first line, {line[:SHOWN_CHARACTERS]!r}, has {other!r} between names, not {self.delimiter!r}: "
+                f"{hint}"
+            )
+
+    def _check_quotes(self, file: OpenFile, layout: Layout, quotes: QuoteCheck | None) -> None:
+        """Raise ValueError if a quote stands where it makes a value wrong."""
+        if quotes and quotes.suspicious:
+            with file() as opened:
+                check_quotes(opened, self.delimiter, layout.names is None)
+
+    def _scan_rows(self, file: OpenFile, options: OpenOptions, names: list[str], quotes: QuoteCheck | None) -> Scan:
+        layout, schema = self._layout(options), pa.schema([(name, pa.string()) for name in names])
         end = self.delimiter.join(LAST_ROW for _ in names)
         rows, last, numbers = 0, schema.empty_table(), options.id_column in names
-        with file() as opened:
-            for batch in _open(opened, schema, layout, f"\n{end}\n".encode()):
-                self._check(batch, rows, options)
-                rows, last = rows + batch.num_rows, batch if batch.num_rows else last
-                numbers = numbers and _are_integers(batch[options.id_column])
+        try:
+            with file() as opened:
+                for batch in _open(opened, schema, layout, f"\n{end}\n".encode(), quotes):
+                    self._check(batch, rows, options)
+                    rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+                    numbers = numbers and _are_integers(batch[options.id_column])
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):  # pyarrow's word for what no block holds
+                raise
+            raise ValueError(
+                f"a row after row {rows:,} has more than {row_format.BLOCK_BYTES:,} bytes, or a quote in it is never "
+                "closed; rows of CSV may have so many, those of JSON lines limits.row_bytes: write the table so, or as "
+                "Parquet"
+            ) from None
         if any(last[name][-1].as_py() != LAST_ROW for name in names):
             raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
         return Scan(_with_ids(schema, options.id_column) if numbers else schema, rows - 1)
@@ -155,10 +198,20 @@ def _with_ids(schema: pa.Schema, id_column: str | None) -> pa.Schema:
     return pa.schema([field.with_type(pa.int64()) if field.name == id_column else field for field in schema])
 
 
-def _open(file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"") -> pa.csv.CSVStreamingReader:
-    """Return a reader of these columns, or of all if there are none. end: bytes to read after those of the file."""
+def _open(
+    file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"", quotes: QuoteCheck | None = None
+) -> pa.csv.CSVStreamingReader:
+    """Return a reader of rows.
+
+    Args:
+        file: The file.
+        columns: The columns to read; all if there are none.
+        layout: How values stand in it.
+        end: Bytes to read after those of the file.
+        quotes: Looks at all bytes.
+    """
     return pa.csv.open_csv(
-        _Blocks(file, end),
+        _Blocks(file, end, quotes),
         read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES, column_names=layout.names),
         parse_options=pa.csv.ParseOptions(
             delimiter=layout.delimiter,
@@ -178,8 +231,8 @@ class _Blocks(io.RawIOBase):
     pyarrow drops an LF at the start of a block if the block before ended with CR, also within quotes.
     """
 
-    def __init__(self, file: IO[bytes], end: bytes) -> None:
-        self.file, self.end, self.held = file, end, b""
+    def __init__(self, file: IO[bytes], end: bytes, quotes: QuoteCheck | None) -> None:
+        self.file, self.end, self.quotes, self.held = file, end, quotes, b""
 
     def readable(self) -> bool:
         """Return True."""
@@ -193,4 +246,6 @@ class _Blocks(io.RawIOBase):
             block, self.end = self.end[:size] if size > 0 else self.end, self.end[size:] if size > 0 else b""
         if block.endswith(b"\r") and len(block) > 1:
             block, self.held = block[:-1], block[-1:]
+        if self.quotes:
+            self.quotes.add(block)
         return block

@@ -15,6 +15,7 @@ import pyarrow.json
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.formats.json_lines import Lines, read_lines
 from pipeline.tables.formats.json_types import JsonColumns, Row, has_null, to_table
+from pipeline.tables.formats.lookalikes import HEAD_BYTES
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan, unread_row
 from vilt.common.json_text import open_levels, read_json
 
@@ -33,6 +34,14 @@ class JsonLinesFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Parse all lines. See `RowFormat`."""
+        try:
+            return self._scan_lines(file, options)
+        except ValueError as error:
+            with file() as opened:
+                head = opened.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
+            raise ValueError(_not_lines(head) or str(error)) from None
+
+    def _scan_lines(self, file: OpenFile, options: OpenOptions) -> Scan:
         columns, rows = JsonColumns(), 0
         with file() as opened:
             for lines in read_lines(opened, options.row_bytes, options.json_depth):
@@ -75,6 +84,15 @@ def unify_json(paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, 
         for name in scan.json.unreadable.keys() - known:
             joined.columns[name].fault = f"{path!r}, {scan.json.unreadable[name]}"
     return joined.schema, joined.unreadable
+
+
+def _not_lines(head: bytes) -> str | None:
+    """Return what is wrong with JSON that is not one object a line, by its first bytes; None if they say nothing."""
+    if head.lstrip().startswith(b"["):
+        return "it is a JSON list; JSON lines are one object a line: jq -c '.[]' FILE > FILE.jsonl writes them so"
+    if head.strip() and head.lstrip().splitlines()[0].strip() == b"{":
+        return "it has an object in several lines; JSON lines are one a line: jq -c . FILE > FILE.jsonl writes them so"
+    return None
 
 
 def _infer(block: bytes) -> pa.Table | None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.format import InputFile
+from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
 from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import as_text, is_convertible, levels, plain
@@ -134,8 +135,14 @@ def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str])
         metadata = _metadata(fragment.metadata.metadata or {})
         groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
         schema = fragment.physical_schema.remove_metadata()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {first_line(error)}") from None
+    except pa.ArrowNotImplementedError as error:
+        raise ConfigError(
+            f"input.path: {path!r} has a column of a type that is not read: {first_line(error)}; write it as another, "
+            "as strings or decimals"
+        ) from None
+    except pa.ArrowInvalid as error:
+        fault = _lookalike(path, filesystem) or first_line(error)
+        raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {fault}") from None
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
@@ -153,6 +160,16 @@ def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str])
     schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
     return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd, metadata)
+
+
+def _lookalike(path: str, filesystem: pa.fs.FileSystem) -> str | None:
+    """Return what a file is that is not Parquet, None if its first bytes say nothing."""
+    try:
+        with filesystem.open_input_file(path) as opened:
+            what = lookalike(opened.read(HEAD_BYTES), "parquet")
+    except STORAGE_ERRORS:
+        return None
+    return f"it is {what}" if what else None
 
 
 def _with_uuids(schema: pa.Schema, stored: pq.ParquetSchema) -> pa.Schema:

@@ -12,6 +12,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
+from pipeline.common.shown_values import python_values
 
 INT96_ROWS = 2**17  # of times, looked at together
 MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
@@ -95,15 +96,27 @@ def outside(metadata: pq.FileMetaData, field: pa.Field, target: pa.DataType) -> 
             found = column.statistics
             if column.path_in_schema != field.name or found is None or not found.has_min_max:
                 continue
-            try:
-                ends = pa.array([found.min, found.max], field.type)
-            except (pa.ArrowException, TypeError, OverflowError):  # statistics of a type that Python does not have
+            ends = _ends(found, field.type)
+            if ends is None:
                 return None
             try:
                 ends.cast(target)
             except pa.ArrowInvalid:
-                return f"{found.min} to {found.max} in row group {number}"
+                least, most = python_values(ends)
+                return f"{least} to {most} in row group {number}"
     return None
+
+
+def _ends(found: pq.Statistics, kind: pa.DataType) -> pa.Array | None:
+    """Return the least and the greatest value of a column; None if Python has no such values."""
+    try:
+        return pa.array([found.min, found.max], kind)
+    except (OverflowError, ValueError):  # times before the year 1 or after 9999
+        if pa.types.is_timestamp(kind) and kind.unit in ("ms", "us", "ns") and found.physical_type == "INT64":
+            return pa.array([found.min_raw, found.max_raw], pa.int64()).cast(kind)
+        return None
+    except (pa.ArrowException, TypeError):
+        return None
 
 
 def can_fail(kind: pa.DataType, target: pa.DataType) -> bool:

@@ -31,6 +31,7 @@ from pipeline.tables.format import (
     select_read,
 )
 from pipeline.tables.formats.json_types import JsonColumns
+from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
@@ -77,6 +78,8 @@ class RowFormat(TableFormat):
         files, filesystem = listing.files, listing.filesystem
         scans = list(in_threads(lambda file: self._scan(file.path, filesystem, options), files))
         schema, unreadable = self.unify([file.path for file in files], scans)
+        if not (len(schema) or unreadable):
+            raise ConfigError(f"input.path: {listing.folder!r} holds no rows of {self.name}")
         opened = [
             OpenedFile(file, [Split(0, scan.rows, scan.rows, file.size)])
             for file, scan in zip(files, scans, strict=True)
@@ -91,9 +94,19 @@ class RowFormat(TableFormat):
         try:
             return asked_again(lambda: self.scan(file, options), path)
         except PARSER_ERRORS as error:
-            raise ConfigError(f"input.path: {path!r} is damaged or no such table: {parser_fault(error)}") from None
+            fault = self._lookalike(path, filesystem) or parser_fault(error)
+            raise ConfigError(f"input.path: {path!r} is damaged or no such table: {fault}") from None
         except STORAGE_ERRORS as error:
             raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+
+    def _lookalike(self, path: str, filesystem: AbstractFileSystem) -> str | None:
+        """Return what a file is that is not of this format, None if its first bytes say nothing."""
+        try:
+            with filesystem.open(path, "rb", compression="infer") as opened:
+                what = lookalike(opened.read(HEAD_BYTES), self.name)
+        except (*PARSER_ERRORS, *STORAGE_ERRORS):
+            return None
+        return f"it is {what}" if what else None
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,10 @@ class RowReader:
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
         """Yield all rows of a file. See `pipeline.tables.format.TableReader`."""
-        del split, rows
+        if not columns.names:  # the scan has counted the rows
+            for begin in range(0, split.all_rows, rows):
+                yield pa.table({UNREAD: pa.nulls(min(rows, split.all_rows - begin))}).select([])
+            return
         with self.filesystem.open(file.path, "rb", compression="infer") as opened:
             for table in self.format.parse(opened, columns, self.options):
                 yield select_read(table, columns.names)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.tables.format import StoredRows
 from pipeline.tables.formats.parquet_sizes import rows_within
 from pipeline.tables.formats.parquet_values import int96_times, refuse_unless_one_unit
-from pipeline.tables.schemas import plain
+from pipeline.tables.schemas import conform, plain
 
 READ_BYTES = 2**24  # of a row group, held at a time
 READ_ROWS = 2**20
@@ -57,7 +57,7 @@ def _read_group(opened: pq.ParquetFile, number: int, schema: pa.Schema, file: pa
     rows = rows_within(opened, number, set(opened.schema_arrow.names), READ_BYTES, READ_ROWS, file)
     for batch in opened.iter_batches(rows, row_groups=[number]):
         part = pa.Table.from_batches([batch])
-        yield part if part.schema.types == schema.types else part.cast(schema)
+        yield part if part.schema.types == schema.types else conform(part, schema, {}, "a Parquet file")
 
 
 def _compression(metadata: pq.FileMetaData) -> str | dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, NamedTuple
 
 from pipeline.common.error_codes import Failure
 from pipeline.config.limits import ROW_BYTES
@@ -35,16 +35,34 @@ class Sample:
         return len(self.image or b"") + len(self.text or b"") + len(self.json or b"") + len(self.key)
 
 
-def read_samples(file: IO[bytes], max_image_bytes: int, max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
+class Entry(NamedTuple):
+    """One entry of an archive.
+
+    Attributes:
+        member: The entry.
+        name: Its name, without its folder.
+        key: The key of its sample; None if it belongs to none, as folders do.
+        extension: What follows the first dot of the name, in lower case.
+        begins: Whether it is the first of its sample.
+    """
+
+    member: tarfile.TarInfo
+    name: str
+    key: str | None = None
+    extension: str = ""
+    begins: bool = False
+
+
+def read_samples(file: IO[bytes], max_image_bytes: int | None, max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
     """Yield the samples of a tar.
 
     Args:
         file: The tar.
-        max_image_bytes: One byte more than these are read of an image.
+        max_image_bytes: One byte more than these are read of an image; None: no image is read.
         max_text_bytes: Most bytes of a text or JSON.
     """
-    for tar in _archives(file):
-        yield from _samples(tar, max_image_bytes + 1, max_text_bytes)
+    for _, tar in archives(file):
+        yield from _samples(tar, None if max_image_bytes is None else max_image_bytes + 1, max_text_bytes)
 
 
 def scan_samples(file: IO[bytes], max_text_bytes: int = ROW_BYTES) -> Iterator[Sample]:
@@ -59,7 +77,7 @@ def scan_samples(file: IO[bytes], max_text_bytes: int = ROW_BYTES) -> Iterator[S
     """
     seen: dict[str, frozenset[str]] = {}
     try:
-        for tar in _archives(file):
+        for _, tar in archives(file):
             for sample in _samples(tar, None, max_text_bytes):
                 _check(sample, seen.get(sample.key))
                 seen[sample.key] = frozenset(sample.extensions) | seen.get(sample.key, frozenset())
@@ -68,8 +86,8 @@ def scan_samples(file: IO[bytes], max_text_bytes: int = ROW_BYTES) -> Iterator[S
         raise ValueError(str(error)) from None
 
 
-def _archives(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
-    """Yield the archives of a file: one, or several that were joined by `cat`.
+def archives(file: IO[bytes]) -> Iterator[tuple[int, tarfile.TarFile]]:
+    """Yield the archives of a file, each with its offset: one, or several that were joined by `cat`.
 
     Raises:
         ValueError: An archive is damaged or cut off; tarfile alone takes a damaged header for the end.
@@ -78,7 +96,7 @@ def _archives(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
     while True:
         file.seek(begin)
         with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar:
-            yield tar
+            yield begin, tar
             end = tar.offset
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != ZEROS:
@@ -102,27 +120,25 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> 
         text_bytes: Most bytes of a text or JSON.
     """
     sample: Sample | None = None
-    for member in tar:
-        name = member.name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # if it is not UTF-8
-        folder, slash, name = name.removeprefix("./").rpartition("/")
-        stem, dot, extension = name.partition(".")
-        if not ((member.isfile() or member.islnk() or member.issym()) and stem and dot):
+    for entry in entries(tar):
+        if entry.key is None:
             continue
-        key, extension = folder + slash + stem, extension.lower()
-        if sample is None or sample.key != key or extension in sample.extensions:
+        if entry.begins:
             if sample is not None:
                 yield sample
-            sample = Sample(key)
+            sample = Sample(entry.key)
+        assert sample is not None
+        extension = entry.extension
         sample.extensions.add(extension)
         if extension in IMAGES and sample.image is None:
-            with _content(tar, member) as content:
+            with open_member(tar, entry.member) as content:
                 if image_bytes is not None:
                     sample.image = _read(content, image_bytes)
         elif extension in ("txt", "json"):
-            with _content(tar, member) as content:
+            with open_member(tar, entry.member) as content:
                 data = _read(content, text_bytes + 1)
             if len(data) > text_bytes:
-                detail = f"{name} has more than {text_bytes} bytes (limits.row_bytes)"
+                detail = f"{entry.name} has more than {text_bytes} bytes (limits.row_bytes)"
                 sample.failure = sample.failure or Failure("row_too_large", detail)
             else:
                 setattr(sample, {"txt": "text", "json": "json"}[extension], data)
@@ -130,7 +146,23 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> 
         yield sample
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+def entries(tar: tarfile.TarFile) -> Iterator[Entry]:
+    """Yield the entries of an archive, with the samples to which they belong."""
+    key, extensions = None, set[str]()
+    for member in tar:
+        name = member.name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # if it is not UTF-8
+        folder, slash, name = name.removeprefix("./").rpartition("/")
+        stem, dot, extension = name.partition(".")
+        if not ((member.isfile() or member.islnk() or member.issym()) and stem and dot):
+            yield Entry(member, name)
+            continue
+        same, extension = key == folder + slash + stem, extension.lower()
+        begins = not same or extension in extensions
+        key, extensions = folder + slash + stem, {extension} if begins else extensions | {extension}
+        yield Entry(member, name, key, extension, begins)
+
+
+def open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     """Open a member; of a link, the member to which it leads."""
     try:
         file = tar.extractfile(member)

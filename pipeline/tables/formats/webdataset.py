@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import UNREAD
 from pipeline.common.error_codes import Failure
-from pipeline.tables.format import OpenOptions
+from pipeline.common.errors import ConfigError
+from pipeline.tables.format import InputFile, OpenOptions
 from pipeline.tables.formats import row_format
 from pipeline.tables.formats.json_types import JsonColumn, JsonColumns, Row, to_table
 from pipeline.tables.formats.jsonl import unify_json
 from pipeline.tables.formats.row_format import UNREAD_TYPE, OpenFile, RowFormat, Scan
 from pipeline.tables.formats.tar import Sample, read_samples, scan_samples
+from pipeline.tables.formats.tar_copy import copy_samples
+from pipeline.tables.side_files import SIZES
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 
@@ -28,10 +33,8 @@ class WebDatasetFormat(RowFormat):
 
     name = "webdataset"
     extensions = (".tar",)
-    not_copied = (
-        "whose samples may have members that a table cannot hold; vilt filter copies Parquet as it is, and CSV and "
-        "JSON lines as Parquet"
-    )
+    copies_files = True
+    counts_name = SIZES
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read headers, texts and JSON, but no images. See `RowFormat`."""
@@ -59,7 +62,8 @@ class WebDatasetFormat(RowFormat):
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Read some samples at a time. See `RowFormat`."""
-        for samples in _batches(read_samples(file, options.image_bytes, options.row_bytes)):
+        image_bytes = options.image_bytes if "image" in columns.names else None
+        for samples in _batches(read_samples(file, image_bytes, options.row_bytes)):
             values: dict[str, Any] = {
                 "__key__": pa.array([sample.key for sample in samples], pa.string()),
                 "image": pa.array([sample.image for sample in samples], pa.binary()),
@@ -74,6 +78,16 @@ class WebDatasetFormat(RowFormat):
                 failures = [sample.failure and sample.failure._asdict() for sample in samples]
                 values[UNREAD] = pa.array(failures, UNREAD_TYPE)
             yield pa.table(values)
+
+    def copy_rows(
+        self, file: InputFile, filesystem: AbstractFileSystem, keep: Callable[[int], bool], target: IO[bytes]
+    ) -> int:
+        """Copy samples with all their members, byte for byte. See `TableFormat`."""
+        with filesystem.open(file.path, "rb") as source:
+            try:
+                return copy_samples(source, target, keep)
+            except (ValueError, tarfile.TarError) as error:
+                raise ConfigError(f"input.path: {file.name} cannot be copied: {error}") from None
 
 
 def _batches(samples: Iterator[Sample]) -> Iterator[list[Sample]]:

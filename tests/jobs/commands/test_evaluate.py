@@ -28,13 +28,9 @@ PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 
 def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
     """Evaluate: the benchmarks of evaluation.json, and the table."""
-    values = {
-        "output": {"path": str(out)},
-        "precision": "float32",
-        "max_error_rate": 1,
-        "bootstrap": {"resamples": 200},
-        **sections,
-    }
+    runs = any("model" in section for section in sections.values() if isinstance(section, dict))
+    model = {"precision": "float32", "max_error_rate": 1} if runs else {}
+    values = {"output": {"path": str(out)}, **model, "bootstrap": {"resamples": 200}, **sections}
     outcome = evaluate(EvaluateConfig.checked(values))
     text = to_text(outcome.text)
     found = json.loads((out / "evaluation.json").read_text())["benchmarks"]

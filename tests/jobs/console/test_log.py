@@ -1,6 +1,7 @@
 """What commands write to stderr: lines for a person, or one JSON object an event and nothing else."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from jobs.console.log import Log, log_to_stderr
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -98,6 +101,19 @@ finally:
     assert not logging.getLogger("pipeline").handlers
     print('{"time": "afterwards"}', file=sys.stderr)
 """
+
+
+def test_warnings_of_the_models_pass_the_same_function(capfd: pytest.CaptureFixture[str]) -> None:
+    """They name what checkpoints hold, and stderr may be a file that a terminal shows later."""
+    kinds: tuple[Log, ...] = ("text", "verbose", "json")
+    for log in kinds:
+        with log_to_stderr(log):
+            logging.getLogger("vilt.models.pretrained").warning("head of %s", "a\x1b[2Jb\nforged")
+        written = capfd.readouterr().err
+        assert "\x1b" not in written
+        assert written.count("\n") == 1
+        assert "forged" in written
+    assert not logging.getLogger("vilt").handlers
 
 
 def test_whatever_is_written_to_stderr_is_an_event(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from jobs.reports import figures
 from pipeline.results.distribution import BINS, QUANTILES, Distribution
-from pipeline.results.file_footer import ResultFile
 
 
 def scores(dropped: int) -> Distribution:
@@ -54,8 +53,7 @@ def test_bars() -> None:
     ("seconds", "unit"), [(0, "seconds"), (119, "seconds"), (120, "minutes"), (7200, "hours"), (2 * 86_400, "days")]
 )
 def test_progress(seconds: float, unit: str) -> None:
-    parts = [ResultFile("a", rows=1000, at=1e9), ResultFile("b", rows=500, at=1e9 + seconds)]
-    svg = figures.progress(parts)
+    svg = figures.progress([(1e9, 1000), (1e9 + seconds, 500)])
     check(svg, "1,500 rows over time")
     assert f"{unit} since 2001-09-09 01:46 UTC" in texts(svg)
 

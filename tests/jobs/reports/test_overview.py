@@ -1,7 +1,10 @@
 """What a person sees of an output, in a terminal of any width."""
 
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import s3fs
 from rich.cells import cell_len
@@ -46,6 +49,23 @@ def test_no_line_is_wider_than_the_terminal(outputs: Path, name: str, width: int
     lines = shown(str(outputs / name), width=width).splitlines()
     assert max(map(cell_len, lines)) <= width
     assert len(lines) > 20
+
+
+def test_values_that_python_cannot_hold(outputs: Path, tmp_path: Path) -> None:
+    """Strings that are not UTF-8, and a time `infinity`, as DuckDB and Postgres write them."""
+    shutil.copytree(outputs / "scores", tmp_path / "out")
+    for path in (tmp_path / "out").glob("part-*.parquet"):
+        rows, count = pq.ParquetFile(path), pq.read_metadata(path).num_rows
+        text = pa.array([b"caf\xe9"] * count, pa.binary()).view(pa.string())
+        far = pa.array([2**63 - 1] * count, pa.timestamp("us"))
+        odd = pa.table({"latin": text, "when": far, "both": pa.StructArray.from_arrays([text, far], ["a", "b"])})
+        table = rows.read()
+        for name in odd.column_names:
+            table = table.add_column(0, name, odd[name])
+        pq.write_table(table, path)
+    text = shown(str(tmp_path / "out"), width=400)
+    assert "caf\\xe9" in text
+    assert "<value out of range: 9223372036854775807>" in text
 
 
 def test_on_s3(outputs: Path, s3_server: str) -> None:

@@ -20,6 +20,7 @@ def make(places: set[int]) -> RowSet:
 def test_one_set(places: set[int]) -> None:
     made = make(places)
     assert len(made) == len(places)
+    assert made.keys().tolist() == sorted(places)
     assert set(UNIVERSE[made.contains(UNIVERSE)].tolist()) == places
     assert RowSet.decode(made.encode()) == made
     listed = {row_key(file, row) for file, begin, end in made.ranges() for row in range(begin, end)}

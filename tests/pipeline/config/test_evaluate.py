@@ -34,6 +34,10 @@ GOOD = {"output": {"path": "out/"}, "vqa": VQA}
             "COCO_{subtype}_{image_id:012d}.jpg",
         ),
         (
+            {"vqa": {**VQA, "model": None, "results": "r"}},
+            "vqa.images: given beside vqa.results, which no image is read for: leave it out",
+        ),
+        (
             {"nlvr2": {"model": "m", "images": "i"}},
             "nlvr2.annotations: missing; it is the file of sentences, as dev.json",
         ),

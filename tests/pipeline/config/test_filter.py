@@ -29,8 +29,8 @@ def test_answers_are_words(answer: Any, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        ({}, "keep: holds no condition; give one or several of where, min_score, top, answer"),
-        ({"texts": "mean"}, "keep: holds no condition; give one or several of where, min_score, top, answer"),
+        ({}, "keep: holds no condition; give one or several of where, min_score, top, answer, unique"),
+        ({"texts": "mean"}, "keep: holds no condition; give one or several of where, min_score, top, answer, unique"),
         ({"answer": []}, "keep.answer: an empty list keeps nothing; name the answers to keep"),
         ({"by": "x", "min_score": 1}, "keep.by: given without keep.top, the share to keep of each group"),
         ({"top": 1.5}, "top: 1.5 is wrong; input should be less than or equal to 1"),
@@ -111,10 +111,12 @@ def test_the_scoring_job() -> None:
 
 def test_the_hash_is_of_what_decides_which_rows_are_kept() -> None:
     first = FilterConfig.checked(GOOD).sha256
-    free: list[dict[str, Any]] = [{"output": {"path": "o"}}, {"ray": {"address": "x"}}, {"storage": {"anon": True}}]
+    free: list[dict[str, Any]] = [{"output": {"path": "o"}}, {"storage": {"anon": True}}]
     bound: list[dict[str, Any]] = [{"keep": {"top": 0.4}}, {"scores": "s"}, {"input": {"path": "in/", "id": "n"}}]
     assert {FilterConfig.checked({**GOOD, **keys}).sha256 for keys in free} == {first}
     assert len({first, *(FilterConfig.checked({**GOOD, **keys}).sha256 for keys in bound)}) == 4
+    on_ray = FilterConfig.checked({**with_run(), "ray": {"address": "x"}})
+    assert on_ray.sha256 == FilterConfig.checked(with_run()).sha256
 
 
 def test_a_file_with_overrides(tmp_path: Path) -> None:

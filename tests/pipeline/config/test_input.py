@@ -18,6 +18,7 @@ from pipeline.config.input import InputConfig
         {"allow": ["s3://b/a*b"]},
         {"image": None, "text": None},
         {"text": {"score": "a", "answer": "b"}},
+        {"text": ["caption", "alt"]},
     ],
 )
 def test_sections_that_are_right(keys: dict[str, Any]) -> None:
@@ -27,6 +28,8 @@ def test_sections_that_are_right(keys: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
+        ({"text": []}, "input.text: []: name one column or several, each once"),
+        ({"text": ["a", "a"]}, "input.text: ['a', 'a']: name one column or several, each once"),
         ({"path": "http://host/a/../b"}, "input.path: 'http://host/a/../b' cannot be used: a path with '..'"),
         (
             {"allow": ["https://me:secret@host/?key=1"]},

@@ -37,6 +37,10 @@ def test_defaults() -> None:
             "--retry-errors, or set output.format=delta",
         ),
         (
+            {"rows_per_file": 5, "keep_image": True},
+            "output.rows_per_file: 5, but with output.keep_image bytes decide when a file is written: leave one out",
+        ),
+        (
             {"path": "s3://b/in/"},
             "output.path: 's3://b/in/' is in the input's folder 's3://b/in', where the next run "
             "would read it: choose another",

@@ -234,7 +234,7 @@ def test_other_jobs_leave_a_delta_table_alone(world: Callable[[], World]) -> Non
     out = str(here.folder / "out")
     with OutputFolder(LocalFileSystem(), out, {}) as score, pytest.raises(ConfigError, match="holds a Delta table"):
         score.begin(overwrite=True, retry_errors=False)
-    filters = OutputFolder(LocalFileSystem(), out, {}, ("", "kept", "dropped"), resumable=False)
+    filters = OutputFolder(LocalFileSystem(), out, {}, ("", "kept", "dropped"))
     with filters, pytest.raises(ConfigError, match="holds a Delta table"):
         filters.begin(overwrite=True)
     shutil.rmtree(here.folder)

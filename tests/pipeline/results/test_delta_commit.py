@@ -16,6 +16,8 @@ COMMIT = Commit(
     seconds=1.5,
     input={"path": "in/"},
     standing={"image_null": 2, "text_null": 1},
+    command="vilt reindex score.yaml",
+    config={"model": "zoo://scenes"},
     restored=3,
 )
 
@@ -39,13 +41,14 @@ def test_a_commit_is_read_as_it_was_written() -> None:
 def test_commits_of_other_programs_and_of_other_releases() -> None:
     assert Commit.from_log({"version": 1, "timestamp": 0, "operation": "WRITE"}) is None
     values = json.loads(str(entry(COMMIT)[KEY]))
-    del values["standing"], values["restored"]
+    del values["standing"], values["restored"], values["command"], values["config"]
     found = Commit.from_log({"version": 1, "timestamp": 0, KEY: json.dumps({**values, "later": True})})
-    assert found == replace(COMMIT, standing={}, restored=None)
+    assert found == replace(COMMIT, standing={}, restored=None, command="", config={})
 
 
 def test_the_summary_is_of_all_rows_of_the_table() -> None:
-    summary = replace(COMMIT, version=4).summary("s3://b/out")
+    summary = replace(COMMIT, version=4, at=5.0).summary("s3://b/out")
+    assert (summary["command"], summary["config"], summary["finished_at"]) == (COMMIT.command, COMMIT.config, 5.0)
     assert summary["tasks"] == ["score", "answer"]
     assert (summary["rows_in"], summary["rows_out"], summary["pairs"], summary["scored"]) == (10, 9, 9, 6)
     assert (summary["rejected"], summary["files"], summary["output"]) == (COMMIT.standing, ["version 4"], "s3://b/out")

@@ -71,6 +71,9 @@ def test_what_needs_no_bounds_and_how_others_are_spelled(tmp_path: Path) -> None
         pa.array([1, 2, 3], pa.decimal128(20, 0)),
         pa.array([{"a": 0.5}] * 3),
         pa.array([LAST_CHARACTER * 70] * 3),
+        pa.array([0, 2**63 - 1, 1], pa.timestamp("us")),  # DuckDB's and Postgres's infinity, beyond Python's years
+        pa.array([0, -(2**57), 1], pa.timestamp("us", "UTC")),
+        pa.array([0, 2**31 - 1, 1], pa.date32()),
     ],
 )
 def test_bounds_of_all_columns_or_of_none(odd: pa.Array, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ assert the_dead_are_dead  # a fixture of every test here
 def publish(storage: Storage, out: Path, run: str, overwrite: bool = False, written: str = "") -> dict[str, Any] | None:
     """A job that makes two files in folders."""
     folders = ("", "kept", "dropped")
-    folder = OutputFolder(storage, str(out), {"config": run[0]}, folders, resumable=False, written=written)
+    folder = OutputFolder(storage, str(out), {"config": run[0]}, folders, written=written)
     folder.__enter__()
     try:
         finished = folder.begin(overwrite)

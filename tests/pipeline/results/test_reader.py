@@ -36,6 +36,15 @@ def test_columns_that_the_job_made(tmp_path: Path, tasks: str | None, made: list
     assert not results.is_delta
 
 
+def test_views_of_rewritten_files_are_strings(tmp_path: Path) -> None:
+    """delta-rs writes them when it rewrites a file of a Delta table."""
+    for name, kind in (("a", pa.string()), ("b", pa.string_view())):
+        pq.write_table(pa.table({"row_id": [1], "text": pa.array([name], kind)}), tmp_path / f"{name}.parquet")
+    results = open_results(str(tmp_path), "scores", StorageConfig())
+    assert results.schema.field("text").type == pa.string()
+    assert results.dataset.to_table(columns=["text"])["text"].to_pylist() == ["a", "b"]
+
+
 def test_no_results_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^scores: '.*' holds no \.parquet files; name the output folder of a job"):
         open_results(str(tmp_path), "scores", StorageConfig())

@@ -16,6 +16,8 @@ import ray.data
 from PIL import Image
 
 from pipeline import ConfigError, JobConfig, Summary, build_processor, run
+from pipeline.config.filter import FilterConfig
+from pipeline.filtering.filter_table import filter_table
 from tests.conftest import png
 from vilt import Predictor
 
@@ -84,6 +86,30 @@ def test_score(scored: Scored) -> None:
     assert summary.micro_batches >= 4
     assert 0.3 < summary.batch_fill <= 1
     assert json.loads((Path(scored.config.output.path) / "_summary.json").read_text())["scored"] == 60
+
+
+def test_several_columns_of_texts(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+) -> None:
+    rows = scene_rows(12)
+    rows[5]["question"] = None
+    table, out = write_table(rows), f"{tmp_path}/out"
+    config = job("score", table, out, input__text=["caption", "question"], input__id="id")
+    summary, out_rows = results(config)
+    assert (summary.rows_in, summary.rows_out, summary.pairs, summary.rejected) == (12, 12, 24, {"text_null": 1})
+    assert [(row["id"], row["text_index"]) for row in out_rows] == [(row["id"], i) for row in rows for i in range(2)]
+    pairs = [(row["image"], row[name]) for row in rows for name in ("caption", "question")]
+    expected = PREDICTOR.score([image for image, _ in pairs], [text or "x" for _, text in pairs])
+    for found, (_, text), score in zip(out_rows, pairs, expected, strict=True):
+        assert found["score"] == (None if text is None else pytest.approx(score, abs=1e-5))
+    keep = {"top": 0.5, "texts": "worst"}
+    values = {"input": {"path": table, "id": "id"}, "scores": out, "keep": keep, "output": {"path": f"{tmp_path}/kept"}}
+    filter_table(FilterConfig.checked(values))
+    worst = {row["id"]: min(s for s in (r["score"] for r in out_rows if r["id"] == row["id"]) if s) for row in rows}
+    kept = pq.read_table(tmp_path / "kept" / "kept")["id"].to_pylist()
+    assert sorted(kept) == sorted(sorted(worst, key=lambda key: (-worst[key], key))[:6])
+    with pytest.raises(ConfigError, match=r"output\.join: input\.text names several columns, and each text is a row"):
+        run(job("score", table, out, input__text=["caption", "question"], output__join=True))
 
 
 def test_answer(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
@@ -235,7 +261,7 @@ def test_an_earlier_output_is_kept_unless_asked(tmp_path: Path, scored: Scored) 
     assert list(again[0]) == ["id", "row_id", "text_truncated", "score", *ERRORS]
     message = r"output\.keep_image: true, but the results in .* were made with false; .*anew"
     with pytest.raises(ConfigError, match=message):
-        run(job("score", table, out, **small, output__keep_image=True))
+        run(job("score", table, out, **small | {"output__rows_per_file": None}, output__keep_image=True))
     assert run(job("score", table, out, **small)).finished_before
     assert sorted(p.name for p in Path(out).iterdir()) == sorted(["_input.json", "_summary.json", *second.files])
 

@@ -52,6 +52,24 @@ def test_one_row_for_each_text() -> None:
     assert [(row.window_row, row.text_index) for row in rows] == [(0, None), (1, None), (2, None)]
 
 
+def test_several_columns_of_texts_are_rows_as_those_of_a_list() -> None:
+    window = pa.table({"a": ["x", None, "z"], "b": ["y", "w", "q"], "n": [1, 2, 3]})
+    failures = {2: Failure("row_too_large", "why")}
+    rows = expand_texts(window, ["a", "b"], LimitsConfig(), failures, are_rows=True)
+    assert [(row.window_row, row.text_index, row.texts) for row in rows] == [
+        (0, 0, ["x"]),
+        (0, 1, ["y"]),
+        (1, 0, [Failure("text_null", "a: the text is null")]),
+        (1, 1, ["w"]),
+        (2, None, [failures[2]]),
+    ]
+    table = to_table(window, rows, np.zeros((5, 1), np.int64), TextColumns(["a", "b"], False, True))
+    assert table["text_index"].to_pylist() == [0, 1, 0, 1, None]
+    assert table["__texts"].to_pylist() == [2, 2, 2, 2, 1]
+    assert table["a"].to_pylist() == ["x", "x", None, None, "z"], "the columns stay as they are"
+    assert [error is None for error in table["error"].to_pylist()] == [True, True, False, True, False]
+
+
 def test_lists_of_texts() -> None:
     rows = expanded(pa.table({"t": [["a", None], [], None, ["b"]]}), ["t"])
     assert [(row.window_row, row.text_index, row.raw_text) for row in rows] == [

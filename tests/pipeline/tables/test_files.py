@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError
@@ -11,9 +13,12 @@ from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import (
     ROWS,
     config,
+    refusal,
+    texts_of,
     write_csv,
     write_jsonl,
     write_parquet,
+    write_tar,
 )
 
 
@@ -29,3 +34,15 @@ def test_several_formats_and_no_extension(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     write_parquet(tmp_path / "p" / "part-00000", ROWS)
     assert open_table(config(tmp_path / "p", format="parquet")).rows == 23
+
+
+def test_lists_and_sizes_beside_tars_are_no_table(tmp_path: Path) -> None:
+    write_tar(tmp_path / "00000.tar", {"1.jpg": b"x", "1.txt": b"a"})
+    (tmp_path / "sizes.json").write_text('{"00000.tar": 1}')
+    assert texts_of(tmp_path) == ["a"], "as DataComp and `vilt filter` write it"
+    pq.write_table(pa.table({"url": ["http://a"], "text": ["a"]}), tmp_path / "00000.parquet")
+    line = refusal(tmp_path)
+    assert "the tars hold the pictures, the Parquet files of their names a list: set input.format=webdataset" in line
+    assert texts_of(tmp_path, format="webdataset") == ["a"], "what the line says"
+    (tmp_path / "00000_stats.json").write_text('{"successes": 1}')
+    assert texts_of(tmp_path) == ["a"], "a folder as img2dataset leaves it"

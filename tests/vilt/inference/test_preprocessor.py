@@ -37,6 +37,13 @@ def test_limits_and_damage() -> None:
             read(b"<html>")
 
 
+def test_bytes_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In notebooks as in jobs."""
+    monkeypatch.setattr("vilt.inference.preprocessor.DECODE_SECONDS", 0.001)
+    with pytest.raises(ImageError, match="image_slow"):
+        PREPROCESSOR.patches(saved(noise(1500, 1500), "TIFF"))
+
+
 def test_pairs_of_images_alone() -> None:
     pairs = PREPROCESSOR.image_pairs([noise(64, 64), noise(64, 96)])
     assert (pairs.text_lengths.tolist(), pairs.image_index.tolist(), len(pairs.token_ids)) == ([0, 0], [0, 1], 0)

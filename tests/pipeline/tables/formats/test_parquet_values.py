@@ -80,6 +80,14 @@ def test_statistics_of_row_groups(tmp_path: Path) -> None:
     assert outside(pq.read_metadata(tmp_path / "b"), pa.field("n", pa.int64()), pa.float64()) is None
 
 
+def test_statistics_of_times_beyond_the_years_of_python(tmp_path: Path) -> None:
+    """Postgres and DuckDB have a time `infinity`; no nanoseconds hold it."""
+    far = pa.array([0, 2**63 - 1], pa.timestamp("us"))
+    pq.write_table(pa.table({"t": far}), tmp_path / "a")
+    found = outside(pq.read_metadata(tmp_path / "a"), pa.field("t", far.type), pa.timestamp("ns"))
+    assert found == "1970-01-01 00:00:00 to <value out of range: 9223372036854775807> in row group 0"
+
+
 @pytest.mark.parametrize(
     ("kind", "target", "may"),
     [

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pytest
 
 from pipeline import ConfigError
-from pipeline.tables.table import open_table
+from pipeline.tables.formats import webdataset
+from pipeline.tables.formats.tar import Sample
+from pipeline.tables.table import open_table, read_columns
 from tests.conftest import png
 from tests.pipeline.tables.reading import (
     config,
@@ -53,6 +57,24 @@ def test_webdataset(tmp_path: Path) -> None:
     assert whole["caption"].to_pylist() == [None, "one", None, None, None]
     assert whole["width"].to_pylist() == [2.5, 3.0, None, None, None]
     assert len(set(whole["row_hash"].to_pylist())) == 5
+
+
+def test_ids_are_read_without_images_and_rows_without_the_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "0.tar", {f"{i}.{end}": b"{}" for i in range(5) for end in ("jpg", "json")})
+    table = open_table(config(tmp_path))
+    read: list[int | None] = []
+    samples = webdataset.read_samples
+
+    def counted(file: IO[bytes], image_bytes: int | None, text_bytes: int) -> Iterator[Sample]:
+        read.append(image_bytes)
+        return samples(file, image_bytes, text_bytes)
+
+    monkeypatch.setattr(webdataset, "read_samples", counted)
+    whole = pa.concat_tables(read_columns(table, [], 2))
+    assert (whole.column_names, whole.num_rows, read) == (["__row_key", "row_hash"], 5, [])
+    keys = pa.concat_tables(read_columns(table, ["__key__"], 2))
+    assert (keys["__key__"].to_pylist(), read) == (["0", "1", "2", "3", "4"], [None])
+    assert keys["row_hash"] == whole["row_hash"]
 
 
 def test_a_key_that_comes_twice_is_two_samples(tmp_path: Path) -> None:
