@@ -22,6 +22,7 @@ from jobs.commands.show import show_output
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.common.errors import RowsLostError, TooManyErrorsError
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.pictures import Access
 from pipeline.results.file_footer import FOOTER
 from pipeline.results.merging import merge
 from pipeline.results.reader import open_results, result_files
@@ -126,7 +127,7 @@ def test_the_commands(
     assert (outcome.values["rows_in"], outcome.values["rows_out"]) == (48, 48)
     assert "image_unsupported" in (out / "_report.html").read_text()
     show_output(str(out), 3)
-    report_output(str(out), None)
+    report_output(str(out), None, Access())
 
 
 def test_shards_that_have_not_finished_are_named(out: Path) -> None:
