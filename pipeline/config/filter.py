@@ -67,6 +67,10 @@ class FilterOutput(Section):
     path: str = Field(description="folder for kept/, dropped/ and _summary.json: a local path or s3://...")
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     report: bool = Field(True, description="write _report.html")
+    scores: bool = Field(
+        False,
+        description="add the columns row_id and score, which decided, to the kept rows; for tars they cannot be added",
+    )
     keys: str | None = Field(
         None,
         description="column of the table whose values in the kept rows are written to keys/keys.parquet; and, if each "

@@ -38,12 +38,17 @@ class CopiedFile(NamedTuple):
 
 
 def copy_files(
-    table: TableFiles, numbers: Sequence[int], selection: Selection, filesystem: AbstractFileSystem, folder: str
+    table: TableFiles,
+    numbers: Sequence[int],
+    selection: Selection,
+    filesystem: AbstractFileSystem,
+    folder: str,
+    with_scores: bool = False,
 ) -> CopiedFile:
     """Write the kept rows of some files to one file, in their order, and the list of their dropped rows.
 
-    A Parquet file keeps its schema, metadata and compression, and a tar the bytes of its members; other formats become
-    Parquet.
+    With `with_scores` the kept rows get the columns row_id and score. A Parquet file keeps its schema, metadata and
+    compression, and a tar the bytes of its members, which can have no scores; other formats become Parquet.
 
     Raises:
         ConfigError: The file holds values that cannot be copied as they are.
@@ -58,7 +63,8 @@ def copy_files(
         if table.format.copies_files:
             kept = _copy_file(table, numbers[0], selection, filesystem, f"{folder}/{kept_name}", dropped)
         else:
-            _copy_to_parquet(table, numbers, selection, arrow, f"{folder}/{kept_name}", dropped)
+            added = selection.score_schema if with_scores else pa.schema([])
+            _copy_to_parquet(table, numbers, selection, arrow, f"{folder}/{kept_name}", dropped, added)
             kept = pq.read_metadata(f"{folder}/{kept_name}", filesystem=arrow).num_rows
     dropped_rows = pq.read_metadata(f"{folder}/{dropped_name}", filesystem=arrow).num_rows
     return CopiedFile(kept_name, dropped_name, kept, dropped_rows)
@@ -97,19 +103,28 @@ def _copy_to_parquet(
     arrow: pyarrow.fs.FileSystem,
     path: str,
     dropped: GroupWriter,
+    added: pa.Schema,
 ) -> None:
-    """Copy the rows of some files to one Parquet file."""
+    """Copy the rows of some files to one Parquet file, with those columns of their scores that are in `added`."""
     file = table.files[numbers[0]].file
     with ExitStack() as stack:
         stored = table.format.stored_rows(file, table.filesystem) if len(numbers) == 1 else None
         rows = stack.enter_context(stored) if stored else StoredRows(table.schema, "zstd", [])
-        with GroupWriter(arrow, path, rows.schema, rows.compression, rows.int96) as kept:
+        schema = pa.schema([*rows.schema, *(f for f in added if f.name not in rows.schema.names)], rows.schema.metadata)
+        with GroupWriter(arrow, path, schema, rows.compression, rows.int96) as kept:
             for number in numbers:
                 ranges = rows.ranges if stored else _windows(table, number)
-                _copy_rows(ranges, row_key(number), selection, kept, dropped)
+                _copy_rows(ranges, row_key(number), selection, kept, dropped, added)
 
 
-def _copy_rows(ranges: Ranges, file_begin: int, selection: Selection, kept: GroupWriter, dropped: GroupWriter) -> None:
+def _copy_rows(
+    ranges: Ranges,
+    file_begin: int,
+    selection: Selection,
+    kept: GroupWriter,
+    dropped: GroupWriter,
+    added: pa.Schema,
+) -> None:
     """Write the kept rows and the list of the others; of ranges without a kept row nothing is read."""
     for first, count, read in ranges:
         begin = file_begin + first
@@ -118,9 +133,21 @@ def _copy_rows(ranges: Ranges, file_begin: int, selection: Selection, kept: Grou
         if len(keys):
             keep = np.zeros(count, bool)
             keep[keys - begin] = True
+            scores = selection.scores_of_kept(begin, begin + count) if len(added) else None
             for part in read():
-                kept.write(part.filter(pa.array(keep[: part.num_rows])))
+                rows = part.filter(pa.array(keep[: part.num_rows]))
                 keep = keep[part.num_rows :]
+                if scores is not None:
+                    rows, scores = _with_columns(rows, scores), scores.slice(rows.num_rows)
+                kept.write(rows)
+
+
+def _with_columns(rows: pa.Table, scores: pa.Table) -> pa.Table:
+    """Return rows with those columns of their scores that they have not yet."""
+    for name in scores.column_names:
+        if name not in rows.column_names:
+            rows = rows.append_column(scores.schema.field(name), scores[name].slice(0, rows.num_rows))
+    return rows
 
 
 def _windows(table: TableFiles, number: int) -> Ranges:

@@ -35,6 +35,7 @@ from pipeline.tables.table import TableFiles, open_files, read_columns, row_id_t
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time
+SCORE = "score"  # the column of `output.scores`
 COPIED = "copied"  # folder of the unfinished filter: a small file for each group of files that is copied
 SCORED_COLUMNS = ("image", "text", "features", "features_mask", "allow")  # of the section `input`
 
@@ -95,8 +96,9 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
 
 
 def _keys(config: FilterConfig) -> dict[str, str]:
-    """Return the part of the identity that says which list of keys there is."""
-    return {} if config.output.keys is None else {"output.keys": config.output.keys}
+    """Return the part of the identity that says what there is beside the kept rows."""
+    keys = {} if config.output.keys is None else {"output.keys": config.output.keys}
+    return {**keys, "output.scores": "true"} if config.output.scores else keys
 
 
 def run_filter(prepared: PreparedFilter) -> FilterSummary:
@@ -134,8 +136,29 @@ def _check_table(config: FilterConfig, table: TableFiles) -> None:
         check_unique(table.schema, config.keep.unique)
     if config.output.keys is not None:
         require_column(table.schema, "output.keys", config.output.keys)
+    if config.output.scores:
+        _check_scores_fit(config, table)
     for name, why in table.unreadable.items():
         raise ConfigError(f"input.path: column {name!r} of {config.input.path!r} cannot be copied: {why}")
+
+
+def _check_scores_fit(config: FilterConfig, table: TableFiles) -> None:
+    """Check that the kept rows can have the columns row_id and score.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    if table.format.copies_files:
+        raise ConfigError(
+            f"output.scores: true, but {config.input.path!r} is {table.format.name}, whose files are copied byte "
+            "for byte; leave the key out and join the scores by row_id"
+        )
+    for name in table.schema.names:
+        if name.lower() in (ROW_ID, SCORE) and not (name == ROW_ID and config.input.id == ROW_ID):
+            raise ConfigError(
+                f"output.scores: true, but the table has a column {name!r}, a name that the filter would add; leave "
+                "the key out and join the scores by row_id"
+            )
 
 
 def _summary_of(uri: str, config: FilterConfig) -> dict[str, Any]:
@@ -158,7 +181,7 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
         selection.decide(config.keep, results)
         if config.keep.unique is not None:
             drop_duplicates(table, config.keep.unique, selection)
-        copied = _copy(table, selection, folder)
+        copied = _copy(table, selection, folder, config.output.scores)
         _check_rows(table, copied)
         counts = write_counts(table.format, copied, folder.filesystem, folder.work.path)
         keys = [] if config.output.keys is None else write_keys(table, config.output.keys, selection, folder)
@@ -212,14 +235,14 @@ def _score(prepared: PreparedFilter) -> Results:
     return open_results(prepared.job.config.output.path, f"output.path/{SCORES}", prepared.config.storage)
 
 
-def _copy(table: TableFiles, selection: Selection, folder: OutputFolder) -> list[CopiedFile]:
+def _copy(table: TableFiles, selection: Selection, folder: OutputFolder, with_scores: bool) -> list[CopiedFile]:
     """Copy the kept rows of all files, some files at a time, with retries; files that a stopped run copied are kept."""
     done = WorkFolder(folder.filesystem, f"{folder.work.path}/{COPIED}")
     names = done.names()
     make_folder(folder.filesystem, done.path)
 
     def attempt(numbers: Sequence[int]) -> Iterator[CopiedFile]:
-        yield copy_files(table, numbers, selection, folder.filesystem, folder.work.path)
+        yield copy_files(table, numbers, selection, folder.filesystem, folder.work.path, with_scores)
 
     def copy(numbers: Sequence[int]) -> CopiedFile:
         marker = f"{numbers[0]:08d}.json"

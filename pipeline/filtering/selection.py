@@ -115,6 +115,23 @@ class Selection:
         found = self.database.cursor().sql(query, params=[int(keys[0]), int(keys[-1])]).to_arrow_table()
         return np.isin(keys, found["row_key"].to_numpy())
 
+    def scores_of_kept(self, begin: int, end: int) -> pa.Table:
+        """Return row_id and score (double) of the rows that are kept from key `begin` up to, not including, `end`.
+
+        May be called from several threads.
+        """
+        query = (
+            "SELECT row_id, score::DOUBLE AS score FROM verdict "
+            "WHERE reason IS NULL AND row_key >= ? AND row_key < ? ORDER BY row_key"
+        )
+        found = self.database.cursor().sql(query, params=[begin, end]).to_arrow_table()
+        return found.set_column(0, ROW_ID, from_keys(found[ROW_ID], self.id_type))
+
+    @cached_property
+    def score_schema(self) -> pa.Schema:
+        """Return the columns of `scores_of_kept`."""
+        return self.scores_of_kept(0, 0).schema
+
     def _check_ids(self, id_column: str | None) -> None:
         missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")
         if missing:

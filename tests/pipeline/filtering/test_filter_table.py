@@ -90,6 +90,31 @@ def test_kept_rows_are_the_tables_own(tmp_path: Path) -> None:
     assert again.kept == 15
 
 
+def test_kept_rows_with_their_scores(tmp_path: Path) -> None:
+    config = write_pair(tmp_path)
+    config["output"]["scores"] = True
+    assert filter_table(FilterConfig.checked(config)).kept == 15
+    for name in ("year=2026/a", "year=2026/b", "year=2027/c"):
+        before = pq.ParquetFile(tmp_path / "table" / f"{name}.parquet").schema_arrow
+        after = pq.ParquetFile(tmp_path / "out" / "kept" / f"{name}.parquet").read()
+        assert after.schema.names == [*before.names, "row_id", "score"]
+        assert after.schema.metadata == before.metadata
+        assert after["row_id"].to_pylist() == after["key"].to_pylist()
+        assert after["score"].to_pylist() == [key % 10 for key in after["key"].to_pylist()]
+    del config["output"]["scores"]
+    with pytest.raises(ConfigError, match=r"output\.overwrite=true"):
+        filter_table(FilterConfig.checked(config))
+
+
+@pytest.mark.parametrize("name", ["Score", "row_id"])
+def test_scores_that_cannot_be_added(name: str, tmp_path: Path) -> None:
+    config = write_pair(tmp_path)
+    pq.write_table(table_of(0, 10).append_column(name, pa.array(range(10))), tmp_path / "table" / "d.parquet")
+    config["output"]["scores"] = True
+    with pytest.raises(ConfigError, match=f"the table has a column '{name}', a name that the filter would add"):
+        filter_table(FilterConfig.checked(config))
+
+
 def write_again(folder: Path, **keep: Any) -> dict[str, Any]:
     """The config of `write_pair`, over what it has written."""
     return {
