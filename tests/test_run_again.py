@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from jobs.reports.commits import commit_values
-from tests.passing_faults import CASES, Case
+from tests import passing_faults, passing_faults_of_files
+from tests.passing_faults import Case
 from tests.pipeline.killed import the_dead_are_dead
 from tests.pipeline.reindexing.world import World, world
 
 assert the_dead_are_dead  # a fixture of every test here
 assert world  # a fixture
+CASES = {**passing_faults.CASES, **passing_faults_of_files.CASES}
 ROOT = Path(__file__).parent.parent
 SAYS_SO = re.compile(r"run (it|the same command|the command) (again|to resume)|what is missing|run again")
 NO_ERRORS = {"jobs/console/exit_codes.py <module>"}  # the table of what exit codes mean

@@ -172,14 +172,16 @@ def _open(out: WorkFolder, shard: Shard) -> ShardOutput:
         summary = Summary(**check_summary(folder.read(SUMMARY), f"{shard.folder}/{SUMMARY}"))
         part, read = read_part_of_table(folder), InputFiles.read(out.filesystem, folder.path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"OUT: {shard.folder} is damaged: {first_line(error)}; remove it and run it again") from None
+        raise ConfigError(f"OUT: {shard.folder} is damaged: {first_line(error)}; remove the folder, and let its run make it anew") from None
     if part is None or read is None or part.shard != shard:
-        raise ConfigError(f"OUT: {shard.folder} was not written with input.shard={shard}; remove it and run it again")
+        raise ConfigError(f"OUT: {shard.folder} was not written with input.shard={shard}; remove the folder, and let its run make it anew")
     held = {name for name in folder.names() if name.endswith(".parquet")}
     if held != set(summary.files):
         odd = sorted(held ^ set(summary.files))[0]
         what = "holds" if odd in held else "lacks"
-        raise RowsLostError(f"{shard.folder} {what} {odd!r}, against its summary: remove the folder and run it again")
+        raise RowsLostError(
+            f"{shard.folder} {what} {odd!r}, against its summary: remove the folder, and let its run make it anew"
+        )
     footers = [_footer(out.filesystem, folder.path, shard, name) for name in summary.files]
     return ShardOutput(shard, summary, part, [one for one, _ in footers], [schema for _, schema in footers], read)
 
@@ -190,7 +192,7 @@ def _footer(filesystem: AbstractFileSystem, folder: str, shard: Shard, name: str
         written = ResultFile.from_json(metadata.metadata[FOOTER.encode()])
     except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RowsLostError(
-            f"{shard.folder}/{name} is damaged: {first_line(error)}; remove the folder and run it again"
+            f"{shard.folder}/{name} is damaged: {first_line(error)}; remove the folder, and let its run make it anew"
         ) from None
     if metadata.num_rows != written.rows:
         raise RowsLostError(
@@ -244,7 +246,7 @@ def _check_division(outputs: Sequence[ShardOutput]) -> None:
     if len(together) != single or len(together) != parts[0].total or any(p.total != parts[0].total for p in parts):
         raise RowsLostError(
             f"the shards read {single:,} {parts[0].unit} of the table, {len(together):,} different ones, and it has "
-            f"{parts[0].total:,}: they were divided by different releases of this program; run all again with "
+            f"{parts[0].total:,}: they were divided by different releases of this program; make all anew with "
             "output.overwrite=true"
         )
 
@@ -255,8 +257,8 @@ def _check_rows(outputs: Sequence[ShardOutput]) -> None:
         out = sum(len(file.complete) for file in one.files) + len({row for file in one.files for row in file.split})
         if (one.summary.rows_in, one.summary.rows_out) != (out, out):
             raise RowsLostError(
-                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder and "
-                "run it again"
+                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder, "
+                "and let its run make it anew"
             )
     _, bad = settle(file for one in outputs for file in one.files)
     if bad:

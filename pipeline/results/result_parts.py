@@ -9,7 +9,6 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import RowSet
 from pipeline.results.file_footer import ResultFile, done_rows, settle
-from pipeline.results.input_order import write_in_input_order
 from pipeline.results.joined_files import join_small_files
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.retried_rows import drop_retryable, without_retryable
@@ -120,6 +119,8 @@ class ResultParts:
 
     def put_in_input_order(self, table: TableFiles) -> None:
         """Write the parts anew, in the order and the files of the input; see `write_in_input_order`."""
+        from pipeline.results.input_order import write_in_input_order  # with all table formats, and Ray Data
+
         self.parts = write_in_input_order(self.work, self.parts, self.output.work, table, done_rows(self.kept))
 
     def audit(self, rows: int) -> None:

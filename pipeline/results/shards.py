@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
@@ -15,7 +15,9 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.shard import SHARD_FOLDER, Shard
 from pipeline.results.work_folder import WorkFolder, refuse_delta
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.division import TablePart
+
+if TYPE_CHECKING:
+    from pipeline.tables.division import TablePart
 
 SHARD_FILE = "_shard.json"
 PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"
@@ -39,6 +41,8 @@ def write_part(filesystem: AbstractFileSystem, folder: str, part: TablePart) -> 
 
 def read_part_of_table(folder: WorkFolder) -> TablePart | None:
     """Return what `write_part` wrote; None if it is not there. Raises ValueError or KeyError if it is damaged."""
+    from pipeline.tables.division import TablePart
+
     values = folder.read(SHARD_FILE)
     return None if values is None else TablePart.from_json(values)
 

@@ -27,7 +27,6 @@ from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
-from pipeline.results.input_order import check_file_names
 from pipeline.results.moving import MANY_MOVES
 from pipeline.results.output_folder import SUMMARY, OutputFolder
 from pipeline.results.result_parts import ResultParts, StagedParts
@@ -180,6 +179,8 @@ class ParquetOutput:
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
         self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.output.join)
         if job.config.output.join:
+            from pipeline.results.input_order import check_file_names
+
             check_file_names(job.table)
         self.texts_truncated = 0
 

@@ -125,7 +125,9 @@ def test_evaluate_of_results(tmp_path: Path, read: set[tuple[str, str]]) -> None
 def test_every_key_of_a_job_is_read_by_something() -> None:
     """In other processes, too, so by the text of the code."""
     code = "".join(path.read_text() for path in CODE)
+    read_as = {"file_bytes": "least_file_bytes"}
     for key, _, name in keys(JobConfig):
+        name = read_as.get(name, name)
         assert re.search(rf"\.{name}\b", code) or f'"{name}"' in code or key.startswith("storage."), key
 
 

@@ -74,7 +74,7 @@ def test_lists_of_texts_stand_alone() -> None:
     with pytest.raises(ConfigError) as caught:
         check_columns(pa.schema(list(kinds.items())), job)
     assert str(caught.value) == (
-        "input.text: lists of texts come from one column; give that column alone, without tasks"
+        "input.text: lists of texts come from one column; give that column alone, without tasks and others"
     )
 
 

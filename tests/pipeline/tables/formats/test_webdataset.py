@@ -60,7 +60,7 @@ def test_webdataset(tmp_path: Path) -> None:
 
 
 def test_ids_are_read_without_images_and_rows_without_the_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_tar(tmp_path / "0.tar", {f"{i}.{end}": b"{}" for i in range(5) for end in ("jpg", "json")})
+    write_tar(tmp_path / "0.tar", {f"{i}.{end}": b"{}" for i in range(5) for end in ("jpg", "json", "txt")})
     table = open_table(config(tmp_path))
     read: list[int | None] = []
     samples = webdataset.read_samples
