@@ -175,7 +175,9 @@ def no_space_for_a_filter(small_world: World, monkeypatch: pytest.MonkeyPatch, t
     del small_world
     config = filter_config(tmp_path)
     once(monkeypatch, filters, "copy_files", AWAY)
-    with pytest.raises(StorageFailedError, match=r"the storage failed: .*copied files are kept: run the same command to resume"):
+    with pytest.raises(
+        StorageFailedError, match=r"the storage failed: .*copied files are kept: run the same command to resume"
+    ):
         filters.filter_table(config)
     assert filters.filter_table(config).kept == 3
 

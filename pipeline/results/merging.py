@@ -172,9 +172,14 @@ def _open(out: WorkFolder, shard: Shard) -> ShardOutput:
         summary = Summary(**check_summary(folder.read(SUMMARY), f"{shard.folder}/{SUMMARY}"))
         part, read = read_part_of_table(folder), InputFiles.read(out.filesystem, folder.path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"OUT: {shard.folder} is damaged: {first_line(error)}; remove the folder, and let its run make it anew") from None
+        raise ConfigError(
+            f"OUT: {shard.folder} is damaged: {first_line(error)}; remove the folder, and let its run make it anew"
+        ) from None
     if part is None or read is None or part.shard != shard:
-        raise ConfigError(f"OUT: {shard.folder} was not written with input.shard={shard}; remove the folder, and let its run make it anew")
+        raise ConfigError(
+            f"OUT: {shard.folder} was not written with input.shard={shard}; remove the folder, and let its run make it "
+            "anew"
+        )
     held = {name for name in folder.names() if name.endswith(".parquet")}
     if held != set(summary.files):
         odd = sorted(held ^ set(summary.files))[0]

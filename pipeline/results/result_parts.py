@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fsspec import AbstractFileSystem
 
@@ -14,7 +14,9 @@ from pipeline.results.output_folder import OutputFolder
 from pipeline.results.retried_rows import drop_retryable, without_retryable
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import make_folder
-from pipeline.tables.table import TableFiles
+
+if TYPE_CHECKING:
+    from pipeline.tables.table import TableFiles
 
 ROWS = "rows"  # folder of parts that are to be put in the order of the input
 

@@ -109,7 +109,9 @@ def test_kept_rows_with_their_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Score", "row_id"])
 def test_scores_that_cannot_be_added(name: str, tmp_path: Path) -> None:
     config = write_pair(tmp_path)
-    pq.write_table(table_of(0, 10).append_column(name, pa.array(range(10))), tmp_path / "table" / "year=2027" / "d.parquet")
+    pq.write_table(
+        table_of(0, 10).append_column(name, pa.array(range(10))), tmp_path / "table" / "year=2027" / "d.parquet"
+    )
     config["output"]["scores"] = True
     with pytest.raises(ConfigError, match=f"the table has a column '{name}', a name that the filter would add"):
         filter_table(FilterConfig.checked(config))

@@ -23,7 +23,7 @@ from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.results import input_order, result_parts
+from pipeline.results import input_order
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.parquet_sink import ParquetSink
@@ -133,8 +133,8 @@ def test_the_rows_have_the_order_and_the_files_of_the_input(
     table, out = write_input(tmp_path, rows), tmp_path / "out"
     job = config(str(table), str(out))
     # Stopped while the files are written: nothing is published, and no row is read again.
-    write = result_parts.write_in_input_order
-    monkeypatch.setattr(result_parts, "write_in_input_order", lambda *a: (write(*a), 1 / 0))
+    write = input_order.write_in_input_order
+    monkeypatch.setattr(input_order, "write_in_input_order", lambda *a: (write(*a), 1 / 0))
     with pytest.raises(ZeroDivisionError):
         run(job)
     assert not list(out.glob("year*"))
