@@ -41,7 +41,7 @@ def test_the_events_of_a_job(
     assert events[0][1].items() >= {"tasks": ["score"], "rows": 60, "rows_done": 0, "actors": 1}.items()
     rejected = {fields["reason"]: fields["example"] for name, fields in events if name == "rejected"}
     assert rejected == {
-        "image_unsupported": "row 15: 6 bytes of a HTML file of a kind that is not read",
+        "image_unsupported": "row 15: 6 bytes of a HTML file, a format that is not read",
         "text_null": "row 18: the text is null",
     }
     progress = [fields for name, fields in events if name == "progress"]
