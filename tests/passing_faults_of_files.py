@@ -66,9 +66,7 @@ def a_row_is_lost_between_the_parts_and_the_order(
         parts = ResultParts(output, in_input_order=True)
         parts.load()
         write_parts(parts, [row_key(0) + np.arange(17), row_key(2) + np.arange(13)], "RUN", {})
-        with pytest.raises(
-            RowsLostError, match=r"rows in, 1\d rows out: nothing was published; run the same command"
-        ):
+        with pytest.raises(RowsLostError, match=r"rows in, 1\d rows out: nothing was published; run the same command"):
             parts.put_in_input_order(table)
         parts.put_in_input_order(table)
         assert ResultFile.total(parts.all()).rows == 30
