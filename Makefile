@@ -7,12 +7,13 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # 3.10 needs older versions of some packages, which no lock has.
 HASHES := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")')
 ifeq ($(HASHES),yes)
-install = $(PIP) --require-hashes --no-deps --requirement locks/$(1).txt \
+pip_install = $(PIP) --require-hashes --no-deps --requirement locks/$(1).txt \
 	&& $(PIP) --constraint constraints.txt torch \
 	&& $(PIP) --no-deps --no-build-isolation --editable .
 else
-install = $(PIP) --constraint constraints.txt --editable .$(2)
+pip_install = $(PIP) --constraint constraints.txt --editable .$(2)
 endif
+install = @{ $(pip_install); } || { echo "not installed: pip says why above; if no package index can be reached, name a mirror in PIP_INDEX_URL, and run make again" >&2; exit 1; }
 
 .PHONY: demo test coverage oldest faults fuzz lint lock parity peers quality bench clean
 

@@ -169,7 +169,8 @@ def _fault(task: Task, text: str, files: TableFiles) -> str:
 
 
 def _table_line(files: TableFiles) -> str:
-    return f"{files.format.name}: {files.rows:,} rows in {len(files.files):,} files"
+    count = len(files.files)
+    return f"{files.format.name}: {files.rows:,} rows in {count:,} file{'' if count == 1 else 's'}"
 
 
 def _shown(found: Sequence[_Line]) -> list[tuple[str, str]]:

@@ -10,17 +10,18 @@ import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.tables import columns, counts, facts, lines, stacked
-from pipeline.common.columns import ROW_SOURCE
+from pipeline.common.columns import DETAIL, ROW_SOURCE
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.common.shown_values import python_values
 from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.results.distribution import QUANTILES
+from pipeline.results.reader import made_columns
 from pipeline.tables.table import TableFiles, read_columns
 
 BAR = 20  # characters
 BINS_A_LINE = 4
-MOST_ANSWERS, MOST_COLUMNS = 10, 8
+MOST_ANSWERS, MOST_COLUMNS, FEWEST_OWN = 10, 8, 2
 NAME_WIDTH = 12  # characters of the names at the top
 LINEAGE_WIDTH = 14
 
@@ -34,7 +35,7 @@ def overview_table(view: Overview, rows: int) -> RenderableType:
     """
     parts = [_head(view), _scores(view), _answers(view)]
     if view.table and rows:
-        parts.append(_rows(view.table, rows))
+        parts.append(_rows(view.table, view.summary["tasks"], rows))
     parts.append(facts(lineage_lines(view.summary), cut=True, name_width=LINEAGE_WIDTH))
     return stacked([part for part in parts if part is not None], gap=True)
 
@@ -124,10 +125,14 @@ def _bar(count: int, most: int) -> str:
     return f"{'#' * round(BAR * count / most):<{BAR}}"
 
 
-def _rows(table: TableFiles, count: int) -> RenderableType | None:
-    """Lay out the first rows with the columns that are text or numbers."""
-    fields = [field for field in table.schema if not _is_bulk(field.type) and field.name != ROW_SOURCE][:MOST_COLUMNS]
-    names = [field.name for field in fields]
+def _rows(table: TableFiles, tasks: Sequence[str], count: int) -> RenderableType | None:
+    """Lay out the first rows with the columns that are text or numbers: those of the job, and some of the user's."""
+    shown = [
+        field.name for field in table.schema if not _is_bulk(field.type) and field.name not in (ROW_SOURCE, DETAIL)
+    ]
+    made = set(made_columns(tasks, table.schema))
+    own = [name for name in shown if name not in made][: max(FEWEST_OWN, MOST_COLUMNS - len(made & {*shown}))]
+    names = [name for name in shown if name in made or name in own]
     rows: list[Sequence[Any]] = []
     for window in islice(read_columns(table, names, count), count):
         rows += zip(*(python_values(column) for column in window.select(names).columns), strict=True)

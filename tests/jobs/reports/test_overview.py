@@ -51,6 +51,18 @@ def test_no_line_is_wider_than_the_terminal(outputs: Path, name: str, width: int
     assert len(lines) > 20
 
 
+def test_the_columns_of_the_job_are_shown_beside_many_of_the_user(outputs: Path, tmp_path: Path) -> None:
+    shutil.copytree(outputs / "scores", tmp_path / "out")
+    for path in (tmp_path / "out").glob("part-*.parquet"):
+        table = pq.ParquetFile(path).read()
+        for number in range(20):
+            table = table.add_column(0, f"mine{number}", pa.array([number] * table.num_rows))
+        pq.write_table(table, path)
+    header = next(line for line in shown(str(tmp_path / "out"), width=400).splitlines() if line.startswith("mine"))
+    assert header.split()[-2:] == ["score", "error"]
+    assert "mine0" not in header.split(), "the last of them in the file"
+
+
 def test_values_that_python_cannot_hold(outputs: Path, tmp_path: Path) -> None:
     """Strings that are not UTF-8, and a time `infinity`, as DuckDB and Postgres write them."""
     shutil.copytree(outputs / "scores", tmp_path / "out")
