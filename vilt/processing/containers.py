@@ -1,4 +1,4 @@
-"""What a file is, whether it ends early, and whether it was made to take long: by its structure alone.
+"""Checks of a file by its structure alone: its format, whether it ends early, whether it was made to take long.
 
 Pillow says of a file that it cannot open only that it cannot, and walks through headers of any length byte by byte.
 """

@@ -144,7 +144,7 @@ class VisualBertLayer(nn.Module):
 
 
 class VisualBertPreTrainedModel(PreTrainedModel):
-    """What the classes of VisualBERT share."""
+    """The base of the classes of VisualBERT."""
 
     config: VisualBertConfig
     config_class = VisualBertConfig
