@@ -58,7 +58,7 @@ def test_formats_that_are_not_read_are_named(data: bytes, kind: str) -> None:
     assert kind_of(data) == kind
     with pytest.raises(ImageError, match=f"image_unsupported: {len(data)} bytes of a {kind} file"):
         decode(data)
-    with pytest.raises(ImageError, match="a format that is not read$"):
+    with pytest.raises(ImageError, match=r"a format that is not read$"):
         decode(data)
 
 
