@@ -1,4 +1,4 @@
-"""How far each precision is from float32, with the shipped model on drawn scenes: `python -m benchmarks.agreement`.
+"""Compare each precision with float32, with the shipped model on drawn scenes: `python -m benchmarks.agreement`.
 
 Scores of true and false captions, and the first answers to questions of every kind. float8 is for GPUs; here a CPU
 computes, slowly, what they do.

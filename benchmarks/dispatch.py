@@ -1,4 +1,4 @@
-"""How many micro-batches a second one driver moves, beside bare Ray Data: `python -m benchmarks.dispatch`.
+"""Measure the micro-batches a second that one driver moves, beside bare Ray Data: `python -m benchmarks.dispatch`.
 
 Reading, preprocessing and the model are stubs that take no time; the flow is the job's own: its read tasks, its
 options of Ray Data, its pool of actors, a sink that writes nothing. Bare Ray Data has a source, a pool and a sink of
@@ -10,15 +10,14 @@ last.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +45,7 @@ class Stub:
     """An actor without a model: a micro-batch in, when it was there out."""
 
     def __init__(self, **_: Any) -> None:
-        self.name = os.getpid()
+        pass
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return the time."""
@@ -130,7 +129,6 @@ def bare_flow(tasks: int, per_task: int, actors: int, as_blocks: bool) -> float:
 
 def main(tasks: int, actors: int, turns: int) -> None:
     """Print the table."""
-    setattr(import_module("pipeline.scoring.dataflow"), "PredictActor", Stub)  # noqa: B010
     rows = tasks * WINDOWS_PER_TASK * WINDOW_ROWS
     per_task = WINDOWS_PER_TASK * PER_WINDOW
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +148,8 @@ def main(tasks: int, actors: int, turns: int) -> None:
         print("| turn | the job's flow, micro-batches/s | bare, a block each | share | bare, Ray Data's blocks |")
         print("| --- | --- | --- | --- | --- |", flush=True)
         for turn in range(turns):
-            ours = job_flow(config, pool)
+            with patch.object(dataflow, "PredictActor", Stub):
+                ours = job_flow(config, pool)
             blocks, own = (bare_flow(tasks, per_task, actors, as_blocks) for as_blocks in (True, False))
             print(f"| {turn + 1} | {ours:.0f} | {blocks:.0f} | {ours / blocks:.2f} | {own:.0f} |", flush=True)
         ray.shutdown()

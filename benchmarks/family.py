@@ -62,7 +62,7 @@ def vit(count: int, precisions: list[str]) -> dict[tuple[str, str, int], Forward
 
 
 def visual_bert(count: int, precisions: list[str]) -> dict[tuple[str, str, int], Forward]:
-    """Of 10 to 36 regions a row, as detectors with a threshold find them."""
+    """Return the passes over 10 to 36 regions a row, as detectors with a threshold find them."""
     folder, kind = tempfile.mkdtemp(), transformers.VisualBertForQuestionAnswering
     words = {"vocab_size": len(coco.WORDS), "pad_token_id": 0}
     kind(transformers.VisualBertConfig(visual_embedding_dim=WIDTH, num_labels=3129, **words)).save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""How much arithmetic the scores of some pairs take."""
+"""Count the arithmetic that the scores of some pairs take."""
 
 from __future__ import annotations
 

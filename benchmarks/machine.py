@@ -1,4 +1,4 @@
-"""What this machine can do at best, and what ran on it."""
+"""Measure what this machine can do at best, and what ran on it."""
 
 from __future__ import annotations
 

@@ -28,9 +28,8 @@ os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy ma
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # on a busy one a slow example is no failure
 torch.set_num_threads(1)  # `make test` runs two processes
-gc.set_threshold(
-    50_000, 20, 20
-)  # torch, Ray and transformers are looked through a thousand times less: a tenth of the time
+# Torch, Ray and transformers are looked through far less often: a tenth of the time.
+gc.set_threshold(50_000, 20, 20)
 
 
 # Started in the background of a script, tests would ignore interrupts, and so would every process that they start.

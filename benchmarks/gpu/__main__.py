@@ -1,4 +1,4 @@
-"""What a GPU makes of the models: `python -m benchmarks.gpu [--only parity,rates] [--device cpu] [--tiny]`.
+"""Measure the models on a GPU: `python -m benchmarks.gpu [--only parity,rates] [--device cpu] [--tiny]`.
 
 Needs neither the internet nor Ray; the last section runs the whole job where Ray can be imported. Prints Markdown
 while it goes, and writes it to $OUT where that is set. A failure costs its own row and is told at the end.

@@ -1,4 +1,4 @@
-"""From arrays of the host to scores on the host: what copies cost, page-locked or not, and several texts an image."""
+"""Measure what copies from and to the host cost, page-locked or not, and several texts an image."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _write_table(folder: str, count: int, texts: int) -> str:
 
 
 def _spilled() -> str:
-    """What Ray says of its object store, in one line."""
+    """Return what Ray says of its object store, in one line."""
     with suppress(Exception):  # a private call, of interest only
         from ray._private.internal_api import memory_summary
 

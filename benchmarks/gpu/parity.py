@@ -1,4 +1,4 @@
-"""How exactly a GPU computes: beside float32 on the CPU, and beside itself in another order and company."""
+"""Compare a GPU with float32 on the CPU, and with itself in another order and company."""
 
 from __future__ import annotations
 

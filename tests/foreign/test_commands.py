@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from tests.foreign.tables import hudi, parquet
+from tests.foreign.writers import hudi, parquet
 
 REFUSED = r"is a Hudi table (.hoodie/), which is not read yet"
 

@@ -204,10 +204,11 @@ def checkpoints() -> list[bytes]:
     import torch
 
     from tests.vilt.checkpoints import hostile
+    from tests.vilt.checkpoints.changes import lightning
 
     folder = hostile.write_checkpoint(_folder() / "checkpoint")
     state = {"a.b": torch.zeros(2, 3), "c": torch.ones(4, dtype=torch.bfloat16)}
-    original = hostile.lightning(state, hyper_parameters={"config": {"num_heads": 2}})
+    original = lightning(state, hyper_parameters={"config": {"num_heads": 2}})
     return [*((folder / name).read_bytes() for name in CHECKPOINT_FILES), original]
 
 

@@ -68,7 +68,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def refused(section: type[Section], values: dict[str, Any], key: str) -> bool:
-    """Return whether a key with another value than the default is refused by its name."""
+    """Return whether a key with another value than the default is refused by its name, or with its whole section."""
     *above, name = key.split(".")
     values = json.loads(json.dumps(values))
     inner = values
@@ -80,7 +80,8 @@ def refused(section: type[Section], values: dict[str, Any], key: str) -> bool:
         inner[name] = 1024
     with pytest.raises(ConfigError) as caught:
         section.checked(values)
-    return re.search(rf"config: {re.escape(key.split('.')[0])}\b", str(caught.value)) is not None
+    names = {key, above[0]} if above else {key}
+    return any(f"config: {one}: " in str(caught.value) for one in names)
 
 
 def run(command: str, values: dict[str, Any], folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import peft
@@ -35,6 +35,7 @@ SHAPE: dict[str, Any] = {
     "num_labels": 5,
 }
 TEXTS = ["a [MASK] star", "red", "left of a blue [MASK] ?"]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def pictures() -> list[Image.Image]:
@@ -95,59 +96,74 @@ def write_adapter(folder: Path) -> tuple[str, torch.nn.Module]:
     return str(folder / "adapter"), adapted.merge_and_unload().eval()
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_job_with_every_kind_of_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {
-        "score": write_lightning(tmp_path),
-        "answer": write_trained(tmp_path),
-        "fill": write_sharded(tmp_path),
-        "tag": write_cached(tmp_path),
-        "embed": write_adapter(tmp_path),
-    }
-    images, encoded = pictures(), []
-    for image in images:
+class Job(NamedTuple):
+    """A job with a checkpoint for each task: its folder, what was made (URI and model by task), its rows in order."""
+
+    folder: Path
+    made: dict[str, tuple[str, torch.nn.Module]]
+    rows: list[dict[str, Any]]
+
+
+def write_table(folder: Path) -> None:
+    encoded = []
+    for image in pictures():
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         encoded.append(buffer.getvalue())
-    (tmp_path / "table").mkdir()
-    pq.write_table(pa.table({"n": [0, 1, 2], "image": encoded, "text": TEXTS}), tmp_path / "table" / "a.parquet")
+    folder.mkdir()
+    pq.write_table(pa.table({"n": [0, 1, 2], "image": encoded, "text": TEXTS}), folder / "a.parquet")
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The job as `vilt run` makes it, without a network. Tests only read it."""
+    folder = tmp_path_factory.mktemp("job")
+    made = {
+        "score": write_lightning(folder),
+        "answer": write_trained(folder),
+        "fill": write_sharded(folder),
+        "tag": write_cached(folder),
+        "embed": write_adapter(folder),
+    }
+    write_table(folder / "table")
     values = {
         "tasks": list(made),
-        "input": {"path": str(tmp_path / "table")},
+        "input": {"path": str(folder / "table")},
         "model": {task: where for task, (where, _) in made.items()},
-        "tokenizer": str(tmp_path / "base"),
-        "output": {"path": str(tmp_path / "out")},
+        "tokenizer": str(folder / "base"),
+        "output": {"path": str(folder / "out")},
         "precision": "float32",
         "top_k": 1,
     }
-    (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))
-    offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    (folder / "job.yaml").write_text(yaml.safe_dump(values))
     done = subprocess.run(
         [str(Path(sys.executable).parent / "vilt"), "run", "job.yaml"],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env={**os.environ, **offline},
+        cwd=folder,
+        env={**os.environ, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1"},
         timeout=550,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    rows = sorted(pq.read_table(tmp_path / "out").to_pylist(), key=lambda row: row["n"])
-    assert len(rows) == 3
+    rows = sorted(pq.read_table(folder / "out").to_pylist(), key=lambda row: row["n"])
+    assert [row["n"] for row in rows] == [0, 1, 2]
+    return Job(folder, made, rows)
 
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+
+def test_results_are_those_of_our_predictors(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(job.folder / "home" / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    words = str(tmp_path / "base")
+    images, words = pictures(), str(job.folder / "base")
     ours: dict[str, Any] = {
-        task: vilt.open_predictor(where, precision="float32", tokenizer=words) for task, (where, _) in made.items()
+        task: vilt.open_predictor(where, precision="float32", tokenizer=words) for task, (where, _) in job.made.items()
     }
-    filled, tagged = ours["fill"].fill(images, TEXTS), ours["tag"].tag(images, TEXTS)
     for row, score, answer, text, tags, vector in zip(
-        rows,
+        job.rows,
         ours["score"].score(images, TEXTS),
         ours["answer"].answer(images, TEXTS, 1),
-        filled,
-        tagged,
+        ours["fill"].fill(images, TEXTS),
+        ours["tag"].tag(images, TEXTS),
         ours["embed"].embed(images, TEXTS),
         strict=True,
     ):
@@ -157,19 +173,25 @@ def test_a_job_with_every_kind_of_checkpoint(tmp_path: Path, monkeypatch: pytest
         assert [(tag["token"], tag["label"]) for tag in row["tags"]] == [(tag.token, tag.label) for tag in tags]
         assert np.abs(np.array(row["embedding"]) - vector).max() < 1e-5
 
-    def theirs(task: str) -> torch.Tensor:
-        return transformers_logits(tmp_path / "base", made[task][1].eval(), images, TEXTS)
 
-    assert [row["score"] for row in rows] == pytest.approx(theirs("score")[:, 0].tolist(), abs=1e-4)
+def test_results_are_those_of_transformers(job: Job) -> None:
+    def theirs(task: str) -> torch.Tensor:
+        return transformers_logits(job.folder / "base", job.made[task][1].eval(), pictures(), TEXTS)
+
+    assert [row["score"] for row in job.rows] == pytest.approx(theirs("score")[:, 0].tolist(), abs=1e-4)
     best, which = theirs("answer").sigmoid().max(-1)
-    assert [row["answer_score"] for row in rows] == pytest.approx(best.tolist(), abs=1e-4)
-    assert [row["answer"] for row in rows] == [f"LABEL_{i}" for i in which.tolist()]
-    labels = theirs("tag").argmax(-1).tolist()
-    for row, expected in zip(rows, labels, strict=True):
+    assert [row["answer_score"] for row in job.rows] == pytest.approx(best.tolist(), abs=1e-4)
+    assert [row["answer"] for row in job.rows] == [f"LABEL_{i}" for i in which.tolist()]
+    for row, expected in zip(job.rows, theirs("tag").argmax(-1).tolist(), strict=True):
         first = [tag["label"] for tag in row["tags"]]
+        assert first
         assert first == [f"LABEL_{i}" for i in expected[1 : 1 + len(first)]]  # between [CLS] and [SEP]
-    adapted = made["embed"][1]
-    inputs = vilt.ViltProcessor.from_pretrained(words)(images, TEXTS, padding=True, return_tensors="pt")
+
+
+def test_vectors_are_those_of_the_merged_adapter(job: Job) -> None:
+    processor = vilt.ViltProcessor.from_pretrained(str(job.folder / "base"))
+    inputs = processor(pictures(), TEXTS, padding=True, return_tensors="pt")
+    adapted: Any = job.made["embed"][1]
     with torch.no_grad():
         pooled = adapted.vilt(**inputs).pooler_output.numpy()
-    assert np.abs(np.array([row["embedding"] for row in rows]) - pooled).max() < 1e-4
+    assert np.abs(np.array([row["embedding"] for row in job.rows]) - pooled).max() < 1e-4

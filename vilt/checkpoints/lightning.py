@@ -39,7 +39,7 @@ _DTYPES = {
 
 
 class Lightning(NamedTuple):
-    """What a file holds of the model: its tensors by their names there, how it was made, and the file's sha256."""
+    """A model as a file holds it: its tensors by their names there, how it was made, and the file's sha256."""
 
     tensors: dict[str, Tensor]
     hyper_parameters: Mapping[Any, Any]
@@ -47,7 +47,7 @@ class Lightning(NamedTuple):
 
 
 class Foreign(dict[Any, Any]):
-    """In place of any class or function: takes what a pickle gives it, keeps entries and attributes as entries."""
+    """A stand-in for any class or function of a pickle: keeps the entries and attributes that it is given."""
 
     def __new__(cls, *_args: Any, **_values: Any) -> Foreign:
         """Make an empty one, whatever a class would have been made with."""

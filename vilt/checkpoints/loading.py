@@ -21,7 +21,7 @@ _CONSTANT = re.compile(r"(.*\.)?position_ids$")  # 0, 1, 2, ...: in old files, a
 
 
 class Fit(NamedTuple):
-    """How a checkpoint fits a model.
+    """The comparison of a checkpoint with a model.
 
     Attributes:
         tensors: Those that fit, by the model's names.

@@ -27,7 +27,7 @@ _WORDS = re.compile(r"(.*\.)?(text_embeddings|embeddings)\.word_embeddings\.weig
 
 
 class Stored(NamedTuple):
-    """What a checkpoint's files hold.
+    """The content of a checkpoint's files.
 
     Attributes:
         tensors: By the names in the files.

@@ -1,1 +1,1 @@
-"""What all rooms of the package share."""
+"""Code that all rooms of the package share."""

@@ -1,4 +1,4 @@
-"""What the configs of all model families share: the `config.json` of a checkpoint as an object. Imports no torch."""
+"""The keys that the configs of all model families share, `config.json` as an object. Imports no torch."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Config:
 
     @property
     def num_labels(self) -> int:
-        """How many classes the classifier knows; setting another number renames them LABEL_0, LABEL_1, ..."""
+        """Return the number of classes; setting another number renames them LABEL_0, LABEL_1, ..."""
         return len(self.id2label)
 
     @num_labels.setter
@@ -163,12 +163,12 @@ class Config:
 
     @property
     def use_return_dict(self) -> bool:
-        """Whether models return named values: the same as `return_dict`."""
+        """Return whether models return named values: the same as `return_dict`."""
         return self.return_dict
 
     @property
     def name_or_path(self) -> str:
-        """Where the checkpoint was read from; empty for a config made here."""
+        """Return where the checkpoint was read from; empty for a config made here."""
         return self._name_or_path
 
     @name_or_path.setter
@@ -182,7 +182,7 @@ class Config:
 
     @property
     def images(self) -> int:
-        """How many images the model reads with a text."""
+        """Return the number of images that the model reads with a text."""
         return 1
 
     @classmethod

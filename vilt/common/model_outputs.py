@@ -1,4 +1,4 @@
-"""What models return: named values that are a dataclass and an ordered dict at once."""
+"""The outputs of models: named values that are a dataclass and an ordered dict at once."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _are_items(first: Any) -> bool:
 
 @dataclass(eq=False, repr=False)
 class BaseModelOutput(ModelOutput):
-    """What an encoder returns.
+    """The output of an encoder.
 
     Attributes:
         last_hidden_state: (B, L, D).
@@ -106,7 +106,7 @@ class BaseModelOutput(ModelOutput):
 
 @dataclass(eq=False, repr=False)
 class BaseModelOutputWithPooling(ModelOutput):
-    """What a model without a head returns.
+    """The output of a model without a head.
 
     Attributes:
         last_hidden_state: (B, L, D): the tokens of the text, then of the image.
@@ -123,7 +123,7 @@ class BaseModelOutputWithPooling(ModelOutput):
 
 @dataclass(eq=False, repr=False)
 class HeadOutput(ModelOutput):
-    """What a model with a classifier returns.
+    """The output of a model with a classifier.
 
     Attributes:
         loss: A scalar, when labels were given.
@@ -140,37 +140,37 @@ class HeadOutput(ModelOutput):
 
 @dataclass(eq=False, repr=False)
 class MaskedLMOutput(HeadOutput):
-    """As `HeadOutput`; logits: (B, T, vocabulary)."""
+    """A `HeadOutput`; logits: (B, T, vocabulary)."""
 
 
 @dataclass(eq=False, repr=False)
 class SequenceClassifierOutput(HeadOutput):
-    """As `HeadOutput`; logits: (B, classes)."""
+    """A `HeadOutput`; logits: (B, classes)."""
 
 
 @dataclass(eq=False, repr=False)
 class TokenClassifierOutput(HeadOutput):
-    """As `HeadOutput`; logits: (B, T, classes)."""
+    """A `HeadOutput`; logits: (B, T, classes)."""
 
 
 @dataclass(eq=False, repr=False)
 class ImageClassifierOutput(HeadOutput):
-    """As `HeadOutput`; logits: (B, classes)."""
+    """A `HeadOutput`; logits: (B, classes)."""
 
 
 @dataclass(eq=False, repr=False)
 class MultipleChoiceModelOutput(HeadOutput):
-    """As `HeadOutput`; logits: (B, choices)."""
+    """A `HeadOutput`; logits: (B, choices)."""
 
 
 @dataclass(eq=False, repr=False)
 class ViltForImagesAndTextClassificationOutput(HeadOutput):
-    """As `HeadOutput`; hidden states and attentions: a list with those of each image."""
+    """A `HeadOutput`; hidden states and attentions: a list with those of each image."""
 
 
 @dataclass(eq=False, repr=False)
 class MaskedImageModelingOutput(ModelOutput):
-    """What masked image modelling returns.
+    """The output of masked image modelling.
 
     Attributes:
         loss: A scalar, when patches were masked.
@@ -192,7 +192,7 @@ class MaskedImageModelingOutput(ModelOutput):
 
 @dataclass(eq=False, repr=False)
 class VisualBertForPreTrainingOutput(ModelOutput):
-    """What VisualBERT's pretraining returns.
+    """The output of VisualBERT's pretraining.
 
     Attributes:
         loss: A scalar, when labels were given.

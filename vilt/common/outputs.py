@@ -1,4 +1,4 @@
-"""What processors return: named values, readable by name or by key."""
+"""The outputs of processors: named values, readable by name or by key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the configs of models that cut images into patches share, and checks of sizes. Imports no torch."""
+"""The keys that configs of models of patches share, and checks of sizes. Imports no torch."""
 
 from __future__ import annotations
 

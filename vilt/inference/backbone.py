@@ -1,4 +1,4 @@
-"""What the fast models of all families do with embedded tokens: the encoder, the norm after it, and the pooler."""
+"""The part that the fast models of all families share: the encoder, the norm after it, and the pooler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the encoder: tokens of texts and patches of images -> vectors; copies of a published model's."""
+"""Embeddings before the encoder: tokens of texts and patches of images -> vectors; copies of a published model's."""
 
 from __future__ import annotations
 

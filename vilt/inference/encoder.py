@@ -19,7 +19,7 @@ from vilt.inference.linear import Linear
 
 
 class Layout(Protocol):
-    """Which tokens attend to which."""
+    """The tokens that each token attends to."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(T, heads, d) each -> (T, heads, d): every token reads all tokens of its own sequence."""

@@ -1,4 +1,4 @@
-"""What a predictor needs to know of a head: where a checkpoint has it, what it reads, what its logits mean."""
+"""The description of a head for predictors: where a checkpoint has it, what it reads, what its logits mean."""
 
 from __future__ import annotations
 

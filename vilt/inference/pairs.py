@@ -14,7 +14,7 @@ MIN_THREAD_TOKENS = 512  # fewer are not worth a thread of their own
 
 
 class ImageRows(NamedTuple):
-    """What a model reads of an image: for ViLT and ViT the pixels of patches, for VisualBERT the features of regions.
+    """The rows that a model reads of an image: pixels of patches for ViLT and ViT, features of regions for VisualBERT.
 
     Attributes:
         width: Numbers of a row.

@@ -27,11 +27,11 @@ Decode = Literal["exact", "fast"]
 
 
 class AnyPreprocessor(Protocol):
-    """What a pipeline needs of every family: an image, as it is stored, as rows on a grid, and texts as tokens."""
+    """The preprocessor of any family: turns an image, as it is stored, into rows on a grid, and texts into tokens."""
 
     @property
     def rows(self) -> ImageRows:
-        """What the model reads of an image."""
+        """Return the kind of rows that the model reads of an image."""
         ...
 
     @classmethod
@@ -90,7 +90,7 @@ class ImagePreprocessor:
 
     @property
     def rows(self) -> ImageRows:
-        """What the model reads of an image: patches."""
+        """Return the kind of rows that the model reads of an image: patches."""
         return ImageRows(COLOURS * self.patch_size**2)
 
     def settings(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""What the rest of the code needs to know of a model family. Imports no torch."""
+"""The description of a model family for the rest of the code. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the layers that ViT and ViLT share to the fast encoder's."""
+"""Conversion of the layers that ViT and ViLT share to the fast encoder's."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Pooler(nn.Module):
 
 
 class PredictionHeadTransform(nn.Module):
-    """What stands before the decoder of masked words."""
+    """The layers before the decoder of masked words."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -50,9 +50,9 @@ class LoadOptions(NamedTuple):
         if "torch_dtype" in keywords:
             older = keywords.pop("torch_dtype")
             keywords.setdefault("dtype", older)
-        for name in REFUSED.keys() & keywords.keys():
-            if keywords.pop(name):
-                raise ValueError(f"{name}: not offered here; {REFUSED[name]}")
+        for name, instead in REFUSED.items():
+            if keywords.pop(name, None):
+                raise ValueError(f"{name}: not offered here; {instead}")
         known = {key: keywords.pop(key) for key in cls._fields if key in keywords}
         return cls(**known), keywords
 

@@ -1,4 +1,4 @@
-"""What every published model can say of itself and change about itself, named as in transformers' base class."""
+"""The methods with which every published model describes and changes itself, named as in transformers' base class."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ModelMembers(nn.Module):
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are computed again in the backward pass."""
+        """Return whether layers are computed again in the backward pass."""
         return any(encoder.gradient_checkpointing for encoder in self._encoders())
 
     @property

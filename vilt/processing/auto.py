@@ -54,7 +54,7 @@ class AutoImageProcessor:
 
 
 class AutoProcessor:
-    """What prepares the inputs of a checkpoint: ViLT's processor, ViT's image processor or VisualBERT's tokenizer."""
+    """Opens what prepares a checkpoint's inputs: ViLT's processor, ViT's image processor or VisualBERT's tokenizer."""
 
     @classmethod
     def from_pretrained(cls, source: Source, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a file is, whether it ends early, and whether it was made to take long: by its structure alone.
+"""Checks of a file by its structure alone: its format, whether it ends early, whether it was made to take long.
 
 Pillow says of a file that it cannot open only that it cannot, and walks through headers of any length byte by byte.
 """
@@ -41,6 +41,7 @@ UNREAD = {  # what else people keep in columns of images
     b"\x1f\x8b": "gzip",
     b"PK\3\4": "zip",
 }
+UNREAD_FORMATS = frozenset({"HEIC", *UNREAD.values()})
 
 
 def kind_of(data: bytes) -> str | None:
@@ -58,7 +59,7 @@ def kind_of(data: bytes) -> str | None:
     if data.startswith((jpeg2000.BOXES, jpeg2000.CODESTREAM)):
         return "JPEG 2000"
     if data[4:8] == b"ftyp":
-        brands = data[8 : 8 + min(MOST_BRANDS, int.from_bytes(data[:4], "big"))]
+        brands = data[8 : min(8 + MOST_BRANDS, int.from_bytes(data[:4], "big"))]
         if data[8:10] == b"he" or (data[8:12] in (b"mif1", b"msf1") and b"hei" in brands and b"avi" not in brands):
             return "HEIC"
         return "AVIF" if data[8:12] in (b"avif", b"avis", b"mif1", b"msf1") else None

@@ -174,7 +174,7 @@ def _unidentified(data: bytes) -> ImageError:
             tiff.check_samples(tiff.read_tags(data))
         except ImageError as error:
             return error
-    unread = kind in containers.UNREAD.values()
+    unread = kind in containers.UNREAD_FORMATS
     what = f"{len(data)} bytes of a {kind} file{', a format' if unread else ' of a kind'} that is not read"
     if kind == "JPEG" and (bits := jpeg.read_header(data).bits) != 8:
         what = f"JPEG of {bits} bits a sample; 8 are read"

@@ -1,4 +1,4 @@
-"""What processors return: named lists, arrays or tensors, with the published classes' methods."""
+"""The outputs of processors: named lists, arrays or tensors, with the published classes' methods."""
 
 from __future__ import annotations
 
@@ -107,17 +107,17 @@ class BatchEncoding(BatchFeature):
 
     @property
     def encodings(self) -> list[Encoding] | None:
-        """What the tokenizer found, one for each row."""
+        """Return the tokenizer's encodings, one for each row."""
         return self._encodings
 
     @property
     def is_fast(self) -> bool:
-        """Whether characters and words are known."""
+        """Return whether characters and words are known."""
         return self._encodings is not None
 
     @property
     def n_sequences(self) -> int | None:
-        """How many texts a row has, 1 or 2."""
+        """Return the number of texts of a row, 1 or 2."""
         return self._encodings[0].n_sequences if self._encodings else None
 
     def tokens(self, batch_index: int = 0) -> list[str]:

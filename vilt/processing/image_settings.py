@@ -62,7 +62,7 @@ def _fault(key: str, value: Any) -> str | None:
 
 @dataclass
 class ImageSettings:
-    """What the published image processors have in common, key by key as in `preprocessor_config.json`.
+    """The settings that the published image processors share, key by key as in `preprocessor_config.json`.
 
     Attributes:
         resample: A Pillow filter, 2 bilinear, 3 bicubic.
@@ -199,7 +199,7 @@ class ImageSettings:
 
     @property
     def pads(self) -> bool:
-        """Whether images are padded to one size, with a mask of what is real."""
+        """Return whether images are padded to one size, with a mask of what is real."""
         return False
 
 
@@ -215,7 +215,7 @@ class ViltImageSettings(ImageSettings):
 
     @property
     def pads(self) -> bool:
-        """Whether images are padded, as `do_pad` says."""
+        """Return whether images are padded, as `do_pad` says."""
         return self.do_pad
 
     def resized(self, height: int, width: int) -> tuple[int, int]:

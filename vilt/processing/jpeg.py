@@ -36,7 +36,7 @@ MARKER = re.compile(rb"\xff[\x01-\xcf\xd9-\xfe]")  # no stuffed zero, restart ma
 
 
 class Header(NamedTuple):
-    """What the segments before the pixels say.
+    """The facts in the segments before the pixels.
 
     Attributes:
         height, width: In pixels; 0 if no segment tells.

@@ -1,4 +1,4 @@
-"""How long rows of tokens become: truncated, padded, and stacked."""
+"""Lengths of rows of tokens: truncated, padded, and stacked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRATEGIES = {
 
 
 class Lengths(NamedTuple):
-    """What the arguments `padding`, `truncation` and `max_length` come to.
+    """The meaning of the arguments `padding`, `truncation` and `max_length` together.
 
     Attributes:
         strategy: Which text loses its end, "longest_first", "only_first" or "only_second"; "do_not_truncate".
@@ -56,7 +56,7 @@ class Lengths(NamedTuple):
 
     @property
     def truncates(self) -> bool:
-        """Whether texts lose their end."""
+        """Return whether texts lose their end."""
         return self.strategy != "do_not_truncate"
 
     def padded(self, longest: int) -> int | None:

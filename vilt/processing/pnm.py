@@ -21,7 +21,7 @@ KINDS = {b"P1": 1, b"P2": 2, b"P3": 2, b"P4": 1, b"P5": 2, b"P6": 2}  # magic ->
 
 
 class Header(NamedTuple):
-    """What the header says.
+    """The facts in the header.
 
     Attributes:
         magic: P1 to P6.

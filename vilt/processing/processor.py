@@ -18,7 +18,7 @@ TEXT_SETTINGS = inspect.signature(ViltTokenizer.__call__).parameters.keys() - {"
 
 
 class ViltProcessor:
-    """What the published `ViltProcessor` is.
+    """The published `ViltProcessor`.
 
     Args:
         image_processor: For the images.

@@ -101,7 +101,7 @@ class TokenTable:
 
     @property
     def do_lower_case(self) -> bool:
-        """Whether texts are read in lower case."""
+        """Return whether texts are read in lower case."""
         return self.settings.lowercase
 
     @property
@@ -138,17 +138,17 @@ class TokenTable:
 
     @property
     def special_tokens_map(self) -> dict[str, Any]:
-        """Each special token by what it is for."""
+        """Return each special token by what it is for."""
         return self.settings.special
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """The special tokens."""
+        """Return all special tokens."""
         return list(dict.fromkeys((*self.settings.names.values(), *self.settings.additional)))
 
     @property
     def additional_special_tokens(self) -> list[str]:
-        """The special tokens beside those that have a name of their own."""
+        """Return the special tokens that have no name such as `cls_token`."""
         return list(self.settings.additional)
 
     @additional_special_tokens.setter
@@ -157,12 +157,12 @@ class TokenTable:
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
-        """Their ids."""
+        """Return the ids of `additional_special_tokens`."""
         return self.convert_tokens_to_ids(self.additional_special_tokens)  # type: ignore[return-value]
 
     @property
     def all_special_ids(self) -> list[int]:
-        """Their ids."""
+        """Return the ids of the special tokens."""
         return self.convert_tokens_to_ids(self.all_special_tokens)  # type: ignore[return-value]
 
     def add_tokens(

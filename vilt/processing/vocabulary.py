@@ -26,7 +26,7 @@ UNLIMITED = 10**20  # what published settings have in place of no limit is large
 
 @dataclass
 class Settings:
-    """What `tokenizer_config.json` says.
+    """The settings in `tokenizer_config.json`.
 
     Attributes:
         names: Each special token by what it is for, "cls_token" and so on.
@@ -51,7 +51,7 @@ class Settings:
 
     @property
     def special(self) -> dict[str, Any]:
-        """The special tokens as files have them."""
+        """Return the special tokens as files have them."""
         return {**self.names, **({"additional_special_tokens": list(self.additional)} if self.additional else {})}
 
     @classmethod

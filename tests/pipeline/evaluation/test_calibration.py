@@ -10,9 +10,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.common.errors import ConfigError
+from pipeline.config.filter import FilterConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import Calibration, calibrate, wilson
+from pipeline.filtering.filter_table import filter_table
 from tests.pipeline.evaluation.scored_output import write_output
+from tests.pipeline.filtering.test_filter_tars import write_shards
 
 
 def measure(out: str, labels: str, precision: float = 0.9) -> Calibration:
@@ -45,6 +48,7 @@ def test_what_each_threshold_keeps(tmp_path: Path) -> None:
     labels = label(tmp_path / "labels.csv", [f"{i},{int(i >= 60)}" for i in range(0, 100, 2)])
     found = measure(out, labels, precision=0.8)
     assert (found.rows, found.labelled, found.good, found.unlabelled, found.auc) == (100, 50, 20, 0, 1.0)
+    assert len(found.cuts) > 5
     for cut in found.cuts:
         kept = [i for i in range(0, 100, 2) if i >= cut.min_score]
         good = [i for i in kept if i >= 60]
@@ -135,8 +139,11 @@ def test_several_results_of_one_id(tmp_path: Path) -> None:
         measure(out, label(tmp_path / "labels.csv", ["1,1"]))
 
 
-@pytest.mark.parametrize("task", ["embed", "filter"])
-def test_outputs_without_scores(task: str, tmp_path: Path) -> None:
-    out = write_output(tmp_path / "out", task, row_id=pa.array([1]), score=pa.array([1.0], pa.float32()))
-    with pytest.raises(ConfigError):
-        measure(out, label(tmp_path / "labels.csv", ["1,1"]))
+def test_outputs_without_scores(tmp_path: Path) -> None:
+    scores = write_output(tmp_path / "embed", "embed", row_id=pa.array([1]), score=pa.array([1.0], pa.float32()))
+    with pytest.raises(ConfigError, match=r"embed' is of embed, and has no score for each row; name the output folder"):
+        measure(scores, label(tmp_path / "labels.csv", ["1,1"]))
+    config = write_shards(tmp_path)
+    filter_table(FilterConfig.checked(config))
+    with pytest.raises(ConfigError, match=r"out' is of filter, and has no score for each row; name the output folder"):
+        measure(config["output"]["path"], label(tmp_path / "labels.csv", ["1,1"]))

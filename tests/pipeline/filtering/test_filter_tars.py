@@ -22,7 +22,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering import filter_table as filter_module
 from pipeline.filtering.filter_table import filter_table
-from pipeline.tables.table import open_files
+from pipeline.tables.table import open_files, read_columns
 
 SHARDS, SAMPLES = 3, 7
 
@@ -182,8 +182,6 @@ def test_links_folders_long_names_and_joined_tars(tmp_path: Path) -> None:
     (tmp_path / "shards" / "a.tar").write_bytes(b"".join(parts))
     table = open_files(InputConfig(path=f"{tmp_path}/shards"), StorageConfig())
     assert table.rows == 5
-    from pipeline.tables.table import read_columns
-
     ids = next(read_columns(table, ["__key__"], 100))["row_hash"].to_pylist()
     scores = pa.table({"row_id": ids, "score": [1.0, 0.0, 0.0, 1.0, 1.0], "error": pa.nulls(5, pa.string())})
     pq.write_table(scores, tmp_path / "scores" / "part-0.parquet")

@@ -115,6 +115,13 @@ def test_a_table_of_links_to_many_hosts(web: Any) -> None:
     assert web.agents == {user_agent("data@example.org")}
 
 
+def test_one_host_is_asked_four_times_at_once(web: Any) -> None:
+    """However many of its URLs a table has in a row."""
+    urls = [f"http://{NAMES[3]}:{web.server_port}/ok/{i}" for i in range(60)]
+    assert reasons(fetcher().fetch(urls)) == ["ok"] * 60
+    assert 1 < max(web.most.values()) <= 4
+
+
 def test_a_pause_that_is_asked_for(web: Any) -> None:
     url = f"http://{NAMES[0]}:{web.server_port}"
     assert reasons(fetcher().fetch([f"{url}/busy"])) == ["ok"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,13 @@ def test_a_kill_at_any_step_of_publishing_to_a_bucket(tmp_path: Path) -> None:
 def test_files_on_s3(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     monkeypatch.setattr(moving, "MANY_MOVES", many)
     monkeypatch.setattr(moving, "MOVES_PER_TASK", 3)
+    driver, move = os.getpid(), moving._move
+
+    def noted(filesystem: Any, moves: Any) -> None:
+        assert (os.getpid() == driver) == (many == 1000), "tasks are other processes"
+        move(filesystem, moves)
+
+    monkeypatch.setattr(moving, "_move", noted)
     storage, bucket = fsspec.filesystem("s3"), f"moving-{many}"
     storage.mkdir(bucket)
     for number in range(7):

@@ -40,6 +40,13 @@ def test_every_beginning_of_a_file_is_truncated_and_never_another_picture(name: 
     ("data", "kind"),
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0heismsf1", "HEIC"),
+        (b'<?xml version="1.0"?>', "XML"),
+        (b"<!DOCTYPE html><p>", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
+        (b"/9j/4AAQSkZJRg", "JPEG in base64"),
+        (b"iVBORw0KGgoAAA", "PNG in base64"),
         (b"%PDF-1.4\n", "PDF"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"8BPS\0\1", "Photoshop"),
@@ -51,6 +58,15 @@ def test_formats_that_are_not_read_are_named(data: bytes, kind: str) -> None:
     assert kind_of(data) == kind
     with pytest.raises(ImageError, match=f"image_unsupported: {len(data)} bytes of a {kind} file"):
         decode(data)
+    with pytest.raises(ImageError, match=r"a format that is not read$"):
+        decode(data)
+
+
+@pytest.mark.parametrize("brands", [b"mif1\0\0\0\0mif1avif", b"msf1\0\0\0\0avismsf1", b"mif1\0\0\0\0mif1miaf"])
+def test_avif_is_told_from_heic_by_its_brands(brands: bytes) -> None:
+    """A brand counts that stands in the box of brands, not what follows it."""
+    data = struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands
+    assert kind_of(data) == kind_of(data + b"heic") == "AVIF"
 
 
 def chunk(name: bytes, content: bytes = b"") -> bytes:

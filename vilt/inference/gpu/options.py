@@ -11,7 +11,7 @@ import torch
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """How an `Engine` uses a GPU; without a GPU they change nothing. Speeds are of an H100, see benchmarks/README.md.
+    """An `Engine`'s options for a GPU; on CPUs they change nothing. Speeds are of an H100, see benchmarks/README.md.
 
     Attributes:
         pinned: Copy through page-locked memory, so that copies overlap with kernels: 1.7 times the pairs/s.

@@ -66,5 +66,5 @@ class ViltConfig(PatchConfig):
 
     @property
     def images(self) -> int:
-        """How many images the model reads with a text: `num_images` when it is set, else one."""
+        """Return the number of images that the model reads with a text: `num_images` if it is set, else one."""
         return max(1, self.num_images)

@@ -35,7 +35,7 @@ TIED = ("mlm_score.decoder.weight", "mlm_score.decoder.bias")
 
 @dataclass(frozen=True)
 class Converted:
-    """What was converted.
+    """The outcome of a conversion.
 
     Attributes:
         output: The new folder.

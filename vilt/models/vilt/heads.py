@@ -38,7 +38,7 @@ def images_classifier(config: ViltConfig) -> nn.Sequential:
 
 
 class ViltWithHead(ViltPreTrainedModel):
-    """What the classes with a head share: `forward`, in which each class puts its head and its loss."""
+    """The base of the classes with a head: `forward`, in which each class puts its head and its loss."""
 
     vilt: ViltModel
     output_class: ClassVar[type[HeadOutput]] = SequenceClassifierOutput

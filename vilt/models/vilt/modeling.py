@@ -163,7 +163,7 @@ class ViltLayer(PreNormLayer):
 
 
 class ViltPreTrainedModel(PreTrainedModel):
-    """What the classes of ViLT share; they read the original project's `.ckpt` files too."""
+    """The base of the classes of ViLT; they read the original project's `.ckpt` files too."""
 
     config: ViltConfig
     config_class = ViltConfig

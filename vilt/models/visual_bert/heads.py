@@ -37,7 +37,7 @@ class VisualBertPreTrainingHeads(nn.Module):
 
 
 class VisualBertWithHead(VisualBertPreTrainedModel):
-    """What the classes with a head share: each says in `read` what its head makes of the hidden states."""
+    """The base of the classes with a head: each says in `read` what its head makes of the hidden states."""
 
     visual_bert: VisualBertModel
 

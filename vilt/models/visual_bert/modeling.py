@@ -144,7 +144,7 @@ class VisualBertLayer(nn.Module):
 
 
 class VisualBertPreTrainedModel(PreTrainedModel):
-    """What the classes of VisualBERT share."""
+    """The base of the classes of VisualBERT."""
 
     config: VisualBertConfig
     config_class = VisualBertConfig
@@ -235,18 +235,10 @@ class VisualBertModel(VisualBertPreTrainedModel):
             ValueError: Inputs are missing or do not go together.
         """
         words = one_of(input_ids=input_ids, inputs_embeds=inputs_embeds)
-        batch, length = words.shape[:2]
+        length = words.shape[1]
         if length > (limit := self.config.max_position_embeddings):
             raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
-        mask = words.new_ones((batch, length), dtype=torch.int64) if attention_mask is None else attention_mask
-        if visual_embeds is not None:
-            if len(visual_embeds) != batch:
-                raise ValueError(
-                    f"visual_embeds: {len(visual_embeds)} rows of regions, {batch} texts: they do not pair up"
-                )
-            if visual_attention_mask is None:
-                visual_attention_mask = mask.new_ones(visual_embeds.shape[:2])
-            mask = torch.cat([mask, visual_attention_mask.to(mask)], 1)
+        mask = _joint_mask(words, attention_mask, visual_embeds, visual_attention_mask)
         x = self.embeddings(
             input_ids,
             token_type_ids,
@@ -271,3 +263,25 @@ class VisualBertModel(VisualBertPreTrainedModel):
         pooled = None if self.pooler is None else self.pooler(hidden)
         out = BaseModelOutputWithPooling(hidden, pooled, encoded.hidden_states, encoded.attentions)
         return self.finish(out, return_dict)
+
+
+def _joint_mask(
+    words: Tensor, attention_mask: Tensor | None, visual_embeds: Tensor | None, visual_attention_mask: Tensor | None
+) -> Tensor:
+    """Return the mask over texts and their regions, (B, T + R), 1 where a token or region is real.
+
+    Without regions it is the texts' own, as it was given.
+
+    Raises:
+        ValueError: There are more or fewer rows of regions than texts.
+    """
+    mask = words.new_ones(words.shape[:2], dtype=torch.int64) if attention_mask is None else attention_mask
+    if visual_embeds is None:
+        return mask
+    if len(visual_embeds) != len(words):
+        raise ValueError(
+            f"visual_embeds: {len(visual_embeds)} rows of regions, {len(words)} texts: they do not pair up"
+        )
+    if visual_attention_mask is None:
+        visual_attention_mask = mask.new_ones(visual_embeds.shape[:2])
+    return torch.cat([mask, visual_attention_mask.to(mask)], 1)

@@ -38,7 +38,7 @@ class RegionPreprocessor:
 
     @property
     def rows(self) -> ImageRows:
-        """What the model reads of an image: the features of its regions."""
+        """Return the kind of rows that the model reads of an image: the features of its regions."""
         return ImageRows(self.width, np.float32, cls=False)
 
     def settings(self) -> tuple[object, ...]:

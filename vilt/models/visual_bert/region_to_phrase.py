@@ -15,7 +15,7 @@ from vilt.models.visual_bert.modeling import VisualBertModel
 
 
 class VisualBertRegionToPhraseAttention(nn.Module):
-    """How much each token attends to each region: one head's scores, before their softmax."""
+    """The attention of each token to each region: one head's scores, before their softmax."""
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class VisualBertRegionToPhraseAttention(nn.Module):
 
 
 class VisualBertForRegionToPhraseAlignment(VisualBertWithHead):
-    """Which region each phrase is about: logits (B, P, R), for P places in text and regions.
+    """VisualBERT that names the region of each phrase: logits (B, P, R), for P places in text and regions.
 
     `region_to_phrase_position`: int64 (B, P), the place of each phrase's token, -1 for none. `labels`: float (B, P, R),
     how much of a phrase is about each region; the loss is the Kullback-Leibler divergence, mean over the batch. The

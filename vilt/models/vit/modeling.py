@@ -93,7 +93,7 @@ class ViTLayer(PreNormLayer):
 
 
 class ViTPreTrainedModel(PreTrainedModel):
-    """What the classes of ViT share."""
+    """The base of the classes of ViT."""
 
     config: ViTConfig
     config_class = ViTConfig
