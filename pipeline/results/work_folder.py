@@ -16,6 +16,7 @@ from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whol
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
+PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"  # see `pipeline.results.output_folder`
 NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")
