@@ -13,7 +13,7 @@ from pipeline.reindexing.retries import FailedRows
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {

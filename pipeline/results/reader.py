@@ -29,7 +29,8 @@ from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
-from pipeline.tables.format import InputFile, Listing, OpenOptions
+from pipeline.tables.format import Listing, OpenOptions
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed

@@ -11,7 +11,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import in_threads
 from pipeline.tables.file_columns import MANY_FILES, ListedFiles
-from pipeline.tables.format import etag_of
+from pipeline.tables.input_file import etag_of
 
 MANY_FOLDERS = 16  # from which on a folder is listed by its folders
 

@@ -18,16 +18,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
 from pipeline.tables.file_columns import ListedFiles, ListedPaths, listing_hash
 from pipeline.tables.filter_expression import Filter, parse_filter
-from pipeline.tables.format import (
-    InputFile,
-    Listing,
-    OpenedFile,
-    OpenedTable,
-    OpenOptions,
-    Split,
-    StoredRows,
-    TableFormat,
-)
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
 from pipeline.tables.formats.footer_columns import FooterColumns, read_footer_columns
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
@@ -41,6 +32,7 @@ from pipeline.tables.formats.parquet_sizes import rows_within
 from pipeline.tables.formats.parquet_values import can_fail
 from pipeline.tables.formats.partitions import Partitions, find_partitions
 from pipeline.tables.formats.stored_parquet import stored_parquet
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import conform, unify_readable
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time

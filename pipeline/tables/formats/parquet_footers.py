@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.format import InputFile
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import as_text, is_convertible, levels, plain
 

@@ -20,18 +20,10 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.format import (
-    InputFile,
-    Listing,
-    OpenedFile,
-    OpenedTable,
-    OpenOptions,
-    Split,
-    TableFormat,
-    select_read,
-)
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat, select_read
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.tables.file_columns import ListedFiles
 from pipeline.tables.find_many import MANY_FOLDERS, find_below
-from pipeline.tables.format import listed_file
+from pipeline.tables.input_file import listed_file
 
 
 class Counted(LocalFileSystem):
@@ -43,7 +43,8 @@ def test_the_files_are_those_that_fsspec_finds(tmp_path: Path, folders: int) -> 
     path = folder_of_folders(tmp_path, folders)
     found, expected = find_below(LocalFileSystem(), path), LocalFileSystem().find(path, detail=True)
     assert not isinstance(found, ListedFiles)
-    assert list(found) == list(expected) and len(found) == folders + 1
+    assert list(found) == list(expected)
+    assert len(found) == folders + 1
     assert [listed_file(path, one, found[one]) for one in found] == [
         listed_file(path, one, expected[one]) for one in expected
     ]

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError
-from pipeline.tables.format import InputFile
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
@@ -18,6 +17,7 @@ from pipeline.tables.formats.parquet_footers import (
     read_footers,
     schema_with_unit,
 )
+from pipeline.tables.input_file import InputFile
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 FAR = 2**63 // 10**9 + 1  # a second beyond the nanoseconds of int64
