@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from fsspec import AbstractFileSystem
 
-from pipeline.storage.filesystem import is_object_store
+from pipeline.storage.filesystem import is_object_store, remove_files
 
 MANY_MOVES = 2_000  # from which on tasks are worth their start
 MOVES_PER_TASK = 1_000  # as many names as one request removes
@@ -46,4 +46,4 @@ def _move(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
             list(pool.map(lambda move: filesystem.mv(*move), moves))
             return
         list(pool.map(lambda move: filesystem.cp_file(*move), moves))
-    filesystem.rm([old for old, _ in moves])
+    remove_files(filesystem, [old for old, _ in moves])

@@ -90,3 +90,35 @@ def test_files_on_s3(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     storage.invalidate_cache()
     assert storage.find(bucket) == [f"{bucket}/out/{number}" for number in range(7)]
     assert [storage.cat_file(f"{bucket}/out/{number}") for number in range(7)] == [b"%d" % n for n in range(7)]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_names_on_s3_that_could_be_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rm` of fsspec takes *, ? and [ for patterns: of other files, which are not moved yet."""
+    monkeypatch.setattr(moving, "MOVES_PER_TASK", 2)
+    storage, names = fsspec.filesystem("s3"), ["a*", "a[1]", "a1", "a2", "a?"]
+    storage.mkdir("patterns")
+    for name in names:
+        storage.pipe_file(f"patterns/work/{name}", name.encode())
+    move_files(storage, [(f"patterns/work/{name}", f"patterns/out/{name}") for name in names])
+    storage.invalidate_cache()
+    assert storage.find("patterns") == sorted(f"patterns/out/{name}" for name in names)
+    assert [storage.cat_file(f"patterns/out/{name}") for name in names] == [name.encode() for name in names]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("discarded", [False, True], ids=["published", "left"])
+def test_an_output_on_s3_whose_name_could_be_a_pattern(discarded: bool) -> None:
+    storage, bucket = fsspec.filesystem("s3"), f"pattern-outputs-{discarded}".lower()
+    storage.mkdir(bucket)
+    others = [f"{bucket}/run1/_progress/{name}" for name in ("job.json", "part-n0.parquet", "lock.json")]
+    for path in others:
+        storage.pipe_file(path, b"another run's")
+    with OutputFolder(storage, f"{bucket}/run[1*]", {"config": "n"}) as folder:
+        assert folder.begin(overwrite=False) is None
+        if not discarded:
+            storage.pipe_file(f"{folder.work.path}/part-n0.parquet", b"new")
+            folder.publish({"identity": folder.identity}, ["part-n0.parquet"])
+    storage.invalidate_cache()
+    published = [] if discarded else [f"{bucket}/run[1*]/{name}" for name in ("_summary.json", "part-n0.parquet")]
+    assert storage.find(bucket) == sorted([*others, *published])
