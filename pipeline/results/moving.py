@@ -21,6 +21,11 @@ IN_FLIGHT = 64  # copies of a task at a time
 Move = tuple[str, str]  # from, to
 
 
+def moved_in_tasks(filesystem: AbstractFileSystem, files: int) -> bool:
+    """Return whether so many files are moved in Ray tasks, if a Ray runs."""
+    return files >= MANY_MOVES and is_object_store(filesystem)
+
+
 def move_files(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
     """Move files; one that is stopped leaves each file at its old name, or its new one, or both.
 
@@ -32,7 +37,7 @@ def move_files(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
         OSError: See `pipeline.storage.filesystem.STORAGE_ERRORS`; some files are moved, some are not.
     """
     chunks = [moves[begin : begin + MOVES_PER_TASK] for begin in range(0, len(moves), MOVES_PER_TASK)]
-    if len(moves) < MANY_MOVES or not is_object_store(filesystem) or not ray.is_initialized():
+    if not (moved_in_tasks(filesystem, len(moves)) and ray.is_initialized()):
         for chunk in chunks:
             _move(filesystem, chunk)
         return

@@ -15,7 +15,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.summary import Summary
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
-from pipeline.results.moving import MANY_MOVES
+from pipeline.results.moving import moved_in_tasks
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
 from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
@@ -147,8 +147,8 @@ class ParquetOutput:
         if table.part is not None:
             write_part(folder.filesystem, folder.path, table.part)
         names, address = [*self.parts.new_names(), *more], self.job.config.ray.address
-        with ray_session(address) if address and len(names) >= MANY_MOVES else nullcontext():
-            self.folder.publish(asdict(summary), names)
+        with ray_session(address) if address and moved_in_tasks(folder.filesystem, len(names)) else nullcontext():
+            folder.publish(asdict(summary), names)
         return summary, {}
 
     def write_more(self, summary: Summary) -> list[str]:
