@@ -40,7 +40,7 @@ Transform = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What every read task reads.
+    """The columns and rows that read tasks hand on.
 
     Attributes:
         reader: Reads the table's splits.
@@ -63,7 +63,7 @@ class ReadPlan:
 
 @dataclass(frozen=True)
 class UnreadSplit:
-    """What is left to read of a split.
+    """The rows of a split that are left to read.
 
     Attributes:
         file_number: Number of the file among the sorted files of the table.

@@ -174,7 +174,7 @@ class OpenedFiles(Sequence[OpenedFile]):
 
 
 class UnreadSplits(ManySplits):
-    """What is left to read of many splits, in their order.
+    """The rows of many splits that are left to read, in their order.
 
     Attributes:
         opened: The files.

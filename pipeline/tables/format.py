@@ -1,4 +1,4 @@
-"""What a table format is: how the files of a table are found, opened and read.
+"""A table format: how the files of a table are found, opened and read.
 
 A format is one file of this room and one line in `pipeline.tables.registry`. Listing, reading, sampling, filtering and
 the config key `input.format` ask the format; no other list of formats stands anywhere.
@@ -89,7 +89,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What a config says about opening a table.
+    """The keys of a config that say how to open a table.
 
     Attributes:
         id_column: The column of ids; CSV reads integers there as such.
@@ -140,7 +140,7 @@ def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class OpenedTable:
-    """What the files of a table say about themselves.
+    """A table whose files were opened: its columns, splits and reader.
 
     Attributes:
         files: The files and their splits.

@@ -1,4 +1,4 @@
-"""What the footers of Parquet files say, and in which types the files are read together."""
+"""Read the footers of Parquet files, and find the types in which the files are read together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RowGroup(NamedTuple):
 
 
 class Footer(NamedTuple):
-    """What the footer of a file says.
+    """The footer of a file.
 
     Attributes:
         schema: The columns, of the types as which they are read.

@@ -34,7 +34,7 @@ OpenFile = Callable[[], IO[bytes]]
 
 @dataclass(frozen=True)
 class Scan:
-    """What was seen of one file: its columns, how many rows it has, and, of JSON, what values the columns hold."""
+    """The columns of one file, how many rows it has, and, of JSON, which values the columns hold."""
 
     schema: pa.Schema
     rows: int
