@@ -108,7 +108,8 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     files = [_logged(file) for file in listing.files]
     try:
         footers = read_footers(files, filesystem, ())
-        unit = common_int96_unit(files, filesystem, footers)
+        timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
+        unit = common_int96_unit(timed, filesystem)
     except ConfigError as error:
         raise ConfigError(f"{error}; the log of {listing.version} lists it") from None
     fields = pa.schema([_as_read(one, options.text_columns) for one in listing.schema])

@@ -57,7 +57,8 @@ class ParquetFormat(TableFormat):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
         footers = read_footers(files, filesystem, options.text_columns)
-        unit = common_int96_unit(files, filesystem, footers)
+        timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
+        unit = common_int96_unit(timed, filesystem)
         schemas = [schema_with_unit(footer, unit) for footer in footers]
         schema, unreadable = unify_readable([file.path for file in files], schemas)
         for footer in footers:
@@ -100,9 +101,7 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
             options.manifest.write(key, footers.to_table())
     heads, paths = [head.footer() for head in footers.heads], [head.file for head in footers.heads]
     timed = [number for number, head in enumerate(heads) if head.int96]
-    stored = [files[int(number)] for number in np.flatnonzero(np.isin(footers.head, timed))]
-    like = [heads[timed[0]]] * len(stored) if stored else []
-    unit = common_int96_unit(stored, filesystem, like)
+    unit = common_int96_unit([files[int(n)].path for n in np.flatnonzero(np.isin(footers.head, timed))], filesystem)
     schemas = [schema_with_unit(footer, unit) for footer in heads]
     schema, unreadable = unify_readable(paths, schemas)
     for footer in heads:

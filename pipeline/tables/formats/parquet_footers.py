@@ -77,14 +77,21 @@ def shared_metadata(footers: list[Footer]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
-def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
-    """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
-    stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
-    times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
-    for file, found in zip(stored, times, strict=True):
-        refuse_unless_one_unit(file.path, found)
-    far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
-    fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
+def common_int96_unit(paths: Sequence[str], filesystem: pa.fs.FileSystem) -> str:
+    """Return the unit in which all INT96 times of a table can be read.
+
+    Args:
+        paths: The files that have such times, by their footers.
+        filesystem: Where they are.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    times = list(in_threads(lambda path: int96_times(path, filesystem), paths))
+    for path, found in zip(paths, times, strict=True):
+        refuse_unless_one_unit(path, found)
+    far = [path for path, found in zip(paths, times, strict=True) if found.too_wide]
+    fine = [path for path, found in zip(paths, times, strict=True) if found.too_fine]
     if far and fine:
         raise ConfigError(
             f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "
