@@ -24,12 +24,12 @@ from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
     common_int96_unit,
+    fields_that_can_fail,
     read_footers,
     schema_with_unit,
     shared_metadata,
 )
 from pipeline.tables.formats.parquet_sizes import rows_within
-from pipeline.tables.formats.parquet_values import can_fail
 from pipeline.tables.formats.partitions import Partitions, find_partitions
 from pipeline.tables.formats.stored_parquet import stored_parquet
 from pipeline.tables.input_file import InputFile
@@ -63,7 +63,7 @@ class ParquetFormat(TableFormat):
         schema, unreadable = unify_readable([file.path for file in files], schemas)
         for footer in footers:
             unreadable |= footer.unreadable
-        unreadable |= columns_outside(files, filesystem, schemas, schema)
+        unreadable |= columns_outside([file.path for file in files], filesystem, schemas, schema)
         schema = pa.schema([field for field in schema if field.name not in unreadable])
         partitions = _partitions(listing, schema, unreadable)
         schema = pa.schema([*schema, *partitions.columns])
@@ -106,13 +106,10 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
     schema, unreadable = unify_readable(paths, schemas)
     for footer in heads:
         unreadable |= footer.unreadable
-    suspects = [
-        number
-        for number, found in enumerate(schemas)
-        if any(f.name in schema.names and can_fail(f.type, schema.field(f.name).type) for f in found)
-    ]
-    for number in np.flatnonzero(np.isin(footers.head, suspects)):
-        unreadable |= columns_outside([files[int(number)]], filesystem, [schemas[footers.head[number]]], schema)
+    suspects = [number for number, found in enumerate(schemas) if fields_that_can_fail(found, schema)]
+    odd = np.flatnonzero(np.isin(footers.head, suspects)).tolist()
+    stored = [schemas[head] for head in footers.head[odd]]
+    unreadable |= columns_outside([files[number].path for number in odd], filesystem, stored, schema)
     schema = pa.schema([field for field in schema if field.name not in unreadable])
     partitions = _partitions(listing, schema, unreadable)
     schema = pa.schema([*schema, *partitions.columns])

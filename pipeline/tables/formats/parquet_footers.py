@@ -109,30 +109,41 @@ def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
 
 
 def columns_outside(
-    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+    paths: Sequence[str], filesystem: pa.fs.FileSystem, schemas: Sequence[pa.Schema], schema: pa.Schema
 ) -> dict[str, str]:
     """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
 
     Args:
-        files: The files.
+        paths: The files.
         filesystem: Where they are.
         schemas: The schema of each file.
         schema: The schema of the whole table.
 
     Returns:
-        Column -> the file and the values that do not fit.
+        Column -> the first file with values that do not fit, and these.
     """
+
+    def found_in(file: tuple[str, list[pa.Field]]) -> dict[str, str]:
+        path, fields = file
+        metadata, odd = pq.read_metadata(path, filesystem=filesystem), {}
+        for field in fields:
+            target = schema.field(field.name).type
+            if values := outside(metadata, field, target):
+                reason = f"it is {field.type} in {path!r} ({values}) and in other files {target}, which does "
+                odd[field.name] = f"{reason}not hold these values"
+        return odd
+
+    suspects = ((path, fields_that_can_fail(found, schema)) for path, found in zip(paths, schemas, strict=True))
     unreadable: dict[str, str] = {}
-    for file, found in zip(files, schemas, strict=True):
-        suspects = [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
-        if suspects:
-            metadata = pq.read_metadata(file.path, filesystem=filesystem)
-            for field in suspects:
-                target = schema.field(field.name).type
-                if values := outside(metadata, field, target):
-                    reason = f"it is {field.type} in {file.path!r} ({values}) and in other files {target}, which does "
-                    unreadable.setdefault(field.name, f"{reason}not hold these values")
+    for odd in in_threads(found_in, [(path, fields) for path, fields in suspects if fields]):
+        for name, reason in odd.items():
+            unreadable.setdefault(name, reason)
     return unreadable
+
+
+def fields_that_can_fail(found: pa.Schema, schema: pa.Schema) -> list[pa.Field]:
+    """Return the columns of a file whose values may not fit their type in the whole table; see `can_fail`."""
+    return [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
 
 
 def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:

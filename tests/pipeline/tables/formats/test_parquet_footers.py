@@ -116,10 +116,11 @@ def test_values_outside_the_type_of_the_table(tmp_path: Path) -> None:
     files = [
         put(tmp_path, "a", pa.table({"n": [2**53 + 1, 0], "m": [1, 2]})),
         put(tmp_path, "b", pa.table({"n": [0.5]})),
+        put(tmp_path, "c", pa.table({"n": [2**53 + 3, 0]})),
     ]
     schemas = [footer.schema for footer in read_footers(files, LOCAL, [])]
     table = pa.schema([("n", pa.float64()), ("m", pa.float64())])
-    assert columns_outside(files, LOCAL, schemas, table) == {
+    assert columns_outside([file.path for file in files], LOCAL, schemas, table) == {
         "n": f"it is int64 in {files[0].path!r} (0 to 9007199254740993 in row group 0) and in other files double, "
         "which does not hold these values"
     }
