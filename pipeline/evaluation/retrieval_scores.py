@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class ScoreFiles:
         make_folder(self._filesystem, self._folder)
         self._names: set[str] = set()
         self._filesystem.invalidate_cache()
-        for path in self._filesystem.glob(f"{self._folder}/part-*.parquet"):
+        for path in self._filesystem.glob(f"{glob.escape(self._folder)}/part-*.parquet"):
             metadata = pq.read_metadata(path, filesystem=arrow_filesystem(self._filesystem)).metadata or {}
             differs = [key for key, value in identity.items() if metadata.get(key.encode()) != value.encode()]
             if not differs:

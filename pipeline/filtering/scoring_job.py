@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.results.reader import NoSummaryError, read_summary
+from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
-from pipeline.scoring.run import ParquetOutput, run_job
+from pipeline.scoring.run import run_job
 
 
 def score(job: PreparedJob, overwrite: bool) -> None:

@@ -13,8 +13,9 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
+from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob, prepare
-from pipeline.scoring.run import ParquetOutput, run_job
+from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.table import row_id_type

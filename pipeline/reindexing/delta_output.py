@@ -28,10 +28,9 @@ from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_commit import Commit
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.output_folder import SUMMARY
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, file_numbers
-from pipeline.results.work_folder import WorkFolder, each
+from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
 

@@ -1,4 +1,4 @@
-"""What a run of reindexing is to do, decided before anything is read: a value that can be printed."""
+"""Plan a run of reindexing before anything is read: a value that can be printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.reindexing.retries import FailedRows
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {
@@ -46,7 +46,7 @@ class TableState:
 
 @dataclass(frozen=True)
 class ReindexPlan:
-    """What a run is to do.
+    """The files and rows that a run reads, reuses, rewrites and removes.
 
     Attributes:
         diff: How the input differs from the one that the table was made from.

@@ -30,7 +30,7 @@ MOST_TRIES = 10  # of a row whose error may pass, after the first
 
 
 class Reindexed(NamedTuple):
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         commit: The table's last commit.
@@ -45,7 +45,7 @@ class Reindexed(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for.
+    """A job and the options of the run.
 
     Attributes:
         config: The job, with the columns that its family of models reads.

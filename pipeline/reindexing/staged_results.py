@@ -1,4 +1,4 @@
-"""What is written and ready to be committed."""
+"""Results that are written and ready to be committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a commit of ours says of itself, in the log of a Delta Lake table."""
+"""Encode a commit of ours in the log of a Delta Lake table, and read it back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FROM_LOG = ("version", "at")  # known from the log itself
 
 @dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself.
+    """A commit, as the log keeps it.
 
     Attributes:
         token: Name of the folder with the run's data files.

@@ -43,7 +43,7 @@ class _Example(_Values):
 
 
 class _Summary(_Values):
-    """What commands read of a `_summary.json`; a filter's has other keys than a job's."""
+    """The keys of a `_summary.json` that commands read; a filter's has other keys than a job's."""
 
     tasks: list[Word] = Field(min_length=1, max_length=100)
     rows_in: Count

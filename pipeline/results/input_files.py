@@ -10,7 +10,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 from vilt.common.json_text import read_json
 
 INPUT_FILES = "_input.json"

@@ -25,7 +25,7 @@ from pipeline.common.errors import ConfigError, RowsLostError
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.results.file_footer import FOOTER, ResultFile, truncated_in
 from pipeline.results.joined_files import JOINERS, PRECISION, row_groups
-from pipeline.results.work_folder import NOT_KEPT, WorkFolder
+from pipeline.results.work_folder import NOT_KEPT, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.format import OpenedFile
 from pipeline.tables.formats.partitions import find_partitions
@@ -38,8 +38,7 @@ READ_BYTES = 2**27  # of the rows that are put in order at a time
 
 def in_key_order(tables: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the rows of tables in the order of their keys, in tables for a row group each, with the column of keys."""
-    table = pa.concat_tables(tables).drop_columns([TEXTS, STATS])
-    table = table.take(pa.array(np.argsort(table[ROW_KEY].to_numpy(), kind="stable")))
+    table = pa.concat_tables(tables).drop_columns([TEXTS, STATS]).sort_by(ROW_KEY)
     rows = max(1, min(GROUP_ROWS, GROUP_BYTES * table.num_rows // max(1, table.nbytes)))
     return [table.slice(begin, rows) for begin in range(0, table.num_rows, rows)]
 
@@ -178,8 +177,7 @@ class _Writer:
             until = min(begin + step, end)
             found = [rows for part in parts for rows in part.read(begin, until, self.schema.names, self.arrow)]
             if found:
-                rows = pa.concat_tables(found)
-                yield rows.take(pa.array(np.argsort(rows[ROW_KEY].to_numpy(), kind="stable")))
+                yield pa.concat_tables(found).sort_by(ROW_KEY)
 
 
 def write_in_input_order(
@@ -204,16 +202,15 @@ def write_in_input_order(
     if not parts:
         return []
     arrow = arrow_filesystem(folder.filesystem)
+    of_file = defaultdict[int, list[_Part]](list)
+    for part in each(lambda part: _Part.open(f"{folder.path}/{part.name}", part, arrow), parts):
+        for number in dict.fromkeys(number for number, _, _ in part.result.complete.ranges()):
+            of_file[number].append(part)
+    writer = _Writer(to, table, _schema(folder, parts, table))
+    todo = [n for n, file in enumerate(table.files) if n in of_file or (not file.rows and not len(published))]
+    counts = {number: ResultFile() for number in todo}
+    counts[todo[0]] = _not_of_rows(parts)
     with ThreadPoolExecutor(JOINERS) as pool:
-        opened = list(pool.map(lambda part: _Part.open(f"{folder.path}/{part.name}", part, arrow), parts))
-        of_file = defaultdict[int, list[_Part]](list)
-        for part in opened:
-            for number in dict.fromkeys(number for number, _, _ in part.result.complete.ranges()):
-                of_file[number].append(part)
-        writer = _Writer(to, table, _schema(folder, parts, table))
-        todo = [n for n, file in enumerate(table.files) if n in of_file or (not file.rows and not len(published))]
-        counts = {number: ResultFile() for number in todo}
-        counts[todo[0]] = _not_of_rows(parts)
         return list(pool.map(lambda number: writer.write(number, of_file.get(number, []), counts[number]), todo))
 
 

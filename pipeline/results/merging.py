@@ -10,57 +10,31 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
 from pipeline.common.invocation import command
 from pipeline.common.redaction import redacted
-from pipeline.common.row_ranges import RowSet
 from pipeline.common.summary import Summary
 from pipeline.config.shard import Shard
 from pipeline.config.storage import StorageConfig
 from pipeline.monitoring.events import emit, emit_finished
-from pipeline.results.file_footer import FOOTER, ResultFile, settle
-from pipeline.results.foreign import check_summary
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
-from pipeline.results.output_folder import JOB, PROGRESS, SUMMARY, OutputFolder
-from pipeline.results.shards import merged_files, numbers_text, read_part_of_table, shards_in
-from pipeline.results.work_folder import WorkFolder, each
+from pipeline.results.output_folder import OutputFolder
+from pipeline.results.shard_audit import ShardOutput, audit
+from pipeline.results.shards import merged_files, numbers_text, shards_in
+from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec, write_whole
-from pipeline.tables.division import TablePart
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
-from pipeline.tables.schemas import unify
 
 MOST_IDS = 100_000_000  # rows whose ids are compared with each other; beyond, a line says that they were not
-SAME_KEYS = {"model": "model", "config": "config", "written": "release of this program or output.keep_image"}
-
-
-@dataclass(frozen=True)
-class ShardOutput:
-    """The finished output of one shard.
-
-    Attributes:
-        shard: The shard.
-        summary: Its `_summary.json`.
-        part: Which part of the table it read.
-        files: What its files hold, by their footers; names relative to OUT.
-        schemas: The columns of each file.
-        input: The files of the input that it read.
-    """
-
-    shard: Shard
-    summary: Summary
-    part: TablePart
-    files: list[ResultFile]
-    schemas: list[pa.Schema]
-    input: InputFiles
 
 
 def merge(uri: str, storage: StorageConfig) -> Summary:
@@ -92,11 +66,7 @@ def _merge(folder: OutputFolder, count: int, uri: str) -> Summary:
     out = folder.out
     try:
         _check_finished(out, count)
-        outputs = each(lambda index: _open(out, Shard(index, count)), range(count))
-        _check_same(outputs)
-        _check_division(outputs)
-        _check_rows(outputs)
-        _check_columns(outputs)
+        outputs = audit(out, count)
     except (ConfigError, RowsLostError):
         if merged_files(out.read(SUMMARY) or {}):
             out.remove([SUMMARY])
@@ -165,128 +135,6 @@ def _check_finished(out: WorkFolder, count: int) -> None:
         )
 
 
-def _open(out: WorkFolder, shard: Shard) -> ShardOutput:
-    """Read what a shard's output says of itself, and check that its files are those that its summary names."""
-    folder = WorkFolder(out.filesystem, f"{out.path}/{shard.folder}")
-    try:
-        summary = Summary(**check_summary(folder.read(SUMMARY), f"{shard.folder}/{SUMMARY}"))
-        part, read = read_part_of_table(folder), InputFiles.read(out.filesystem, folder.path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"OUT: {shard.folder} is damaged: {first_line(error)}; remove the folder, and let its run make it anew"
-        ) from None
-    if part is None or read is None or part.shard != shard:
-        raise ConfigError(
-            f"OUT: {shard.folder} was not written with input.shard={shard}; remove the folder, and let its run make it "
-            "anew"
-        )
-    held = {name for name in folder.names() if name.endswith(".parquet")}
-    if held != set(summary.files):
-        odd = sorted(held ^ set(summary.files))[0]
-        what = "holds" if odd in held else "lacks"
-        raise RowsLostError(
-            f"{shard.folder} {what} {odd!r}, against its summary: remove the folder, and let its run make it anew"
-        )
-    footers = [_footer(out.filesystem, folder.path, shard, name) for name in summary.files]
-    return ShardOutput(shard, summary, part, [one for one, _ in footers], [schema for _, schema in footers], read)
-
-
-def _footer(filesystem: AbstractFileSystem, folder: str, shard: Shard, name: str) -> tuple[ResultFile, pa.Schema]:
-    try:
-        metadata = pq.read_metadata(f"{folder}/{name}", filesystem=arrow_filesystem(filesystem))
-        written = ResultFile.from_json(metadata.metadata[FOOTER.encode()])
-    except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RowsLostError(
-            f"{shard.folder}/{name} is damaged: {first_line(error)}; remove the folder, and let its run make it anew"
-        ) from None
-    if metadata.num_rows != written.rows:
-        raise RowsLostError(
-            f"{shard.folder}/{name} has {metadata.num_rows:,} rows, and its footer says {written.rows:,}"
-        )
-    written.name = f"{shard.folder}/{name}"
-    return written, metadata.schema.to_arrow_schema().remove_metadata()
-
-
-def _check_same(outputs: Sequence[ShardOutput]) -> None:
-    """Check that all shards are of one job: the same listing, model, config and columns.
-
-    Raises:
-        ConfigError: They are not.
-    """
-    first = outputs[0]
-    for one in outputs[1:]:
-        if (one.part.listing, one.part.unit) != (first.part.listing, first.part.unit):
-            changes = first.input.changes(replace(one.input, versions={**first.input.versions, **one.input.versions}))
-            detail = f" ({changes})" if "changed" in changes else ""
-            raise ConfigError(
-                f"OUT: the table was changed between {first.shard.folder} and {one.shard.folder}{detail}: they were "
-                "divided from different listings of its files, so rows could be missing or doubled; run all shards "
-                "again over the table as it is, with output.overwrite=true, or over one version of it (input.version)"
-            )
-        mine = {**one.summary.identity, "written": one.summary.written}
-        for key, value in {**first.summary.identity, "written": first.summary.written}.items():
-            if key != "shard" and mine.get(key) != value:
-                what = SAME_KEYS.get(key, key)
-                raise ConfigError(
-                    f"OUT: {first.shard.folder} and {one.shard.folder} were made with another {what}; run the one that "
-                    "is wrong again with output.overwrite=true"
-                )
-    versions = {one.summary.lineage.get("vilt.versions") for one in outputs if one.files}
-    if len(versions) > 1:
-        emit(
-            "warning",
-            "the shards were made with different versions of libraries; the footers say which",
-            logging.WARNING,
-        )
-
-
-def _check_division(outputs: Sequence[ShardOutput]) -> None:
-    """Check that every file, or every row of every row group, of the table was some shard's, and of one alone.
-
-    Raises:
-        RowsLostError: Not so.
-    """
-    parts = [one.part for one in outputs]
-    together, single = RowSet.union(part.assigned for part in parts), sum(len(part.assigned) for part in parts)
-    if len(together) != single or len(together) != parts[0].total or any(p.total != parts[0].total for p in parts):
-        raise RowsLostError(
-            f"the shards read {single:,} {parts[0].unit} of the table, {len(together):,} different ones, and it has "
-            f"{parts[0].total:,}: they were divided by different releases of this program; make all anew with "
-            "output.overwrite=true"
-        )
-
-
-def _check_rows(outputs: Sequence[ShardOutput]) -> None:
-    """Check that every row that a shard read is in its files, and in no other's. Raises RowsLostError if not."""
-    for one in outputs:
-        out = sum(len(file.complete) for file in one.files) + len({row for file in one.files for row in file.split})
-        if (one.summary.rows_in, one.summary.rows_out) != (out, out):
-            raise RowsLostError(
-                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder, "
-                "and let its run make it anew"
-            )
-    _, bad = settle(file for one in outputs for file in one.files)
-    if bad:
-        raise RowsLostError(f"{bad[0].name} has rows that other files hold too, or lacks texts of its rows")
-
-
-def _check_columns(outputs: Sequence[ShardOutput]) -> None:
-    """Check that the columns of all shards fit together; say so if readers have to convert them."""
-    files, schemas = [file.name for one in outputs for file in one.files], [s for one in outputs for s in one.schemas]
-    if not schemas:
-        return
-    try:
-        merged = unify(files, schemas)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("input.path", "OUT", 1)) from None
-    odd = next((name for name, schema in zip(files, schemas, strict=True) if not schema.equals(merged)), None)
-    if odd is not None:
-        text = (
-            f"the columns of {odd} have other types, or are others, than those of all shards together: {merged.names}"
-        )
-        emit("warning", text, logging.WARNING)
-
-
 def _summary_of(outputs: Sequence[ShardOutput], uri: str) -> Summary:
     """Return the summary of the whole job."""
     files = [file for one in outputs for file in one.files]
@@ -334,8 +182,8 @@ def _whole_config(config: dict[str, Any], uri: str) -> dict[str, Any]:
 def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary) -> None:
     """Warn of ids that stand in rows of several shards; each run has counted those of its own."""
     column: Any = summary.input.get("id")
-    schemas = [schema for one in outputs for schema in one.schemas]
-    if column is None or not schemas:
+    files = [(file.name, schema) for one in outputs for file, schema in zip(one.files, one.schemas, strict=True)]
+    if column is None or not files:
         return
     if summary.pairs > MOST_IDS:
         emit("warning", f"input.id: {summary.pairs:,} ids were not compared between the shards", logging.WARNING)
@@ -343,11 +191,10 @@ def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary
     arrow = arrow_filesystem(out.filesystem)
 
     def ids() -> Iterator[pa.ChunkedArray]:
-        for name in summary.files:
-            schema_names = pq.read_schema(f"{out.path}/{name}", filesystem=arrow).names
-            listed = TEXT_INDEX in schema_names
+        for name, schema in files:
+            listed = TEXT_INDEX in schema.names
             columns = [ROW_ID, *([TEXT_INDEX] if listed else [])]
             rows = pq.read_table(f"{out.path}/{name}", columns=columns, filesystem=arrow, partitioning=None)
             yield rows.filter(pc.fill_null(pc.equal(rows[TEXT_INDEX], 0), True))[ROW_ID] if listed else rows[ROW_ID]
 
-    warn_of_counts(count_repeated(ids(), schemas[0].field(ROW_ID).type), str(column))
+    warn_of_counts(count_repeated(ids(), files[0][1].field(ROW_ID).type), str(column))

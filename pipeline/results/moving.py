@@ -13,12 +13,17 @@ from typing import Any
 import ray
 from fsspec import AbstractFileSystem
 
-from pipeline.storage.filesystem import is_object_store
+from pipeline.storage.filesystem import is_object_store, remove_files
 
 MANY_MOVES = 2_000  # from which on tasks are worth their start
 MOVES_PER_TASK = 1_000  # as many names as one request removes
 IN_FLIGHT = 64  # copies of a task at a time
 Move = tuple[str, str]  # from, to
+
+
+def moved_in_tasks(filesystem: AbstractFileSystem, files: int) -> bool:
+    """Return whether so many files are moved in Ray tasks, if a Ray runs."""
+    return files >= MANY_MOVES and is_object_store(filesystem)
 
 
 def move_files(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
@@ -32,7 +37,7 @@ def move_files(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
         OSError: See `pipeline.storage.filesystem.STORAGE_ERRORS`; some files are moved, some are not.
     """
     chunks = [moves[begin : begin + MOVES_PER_TASK] for begin in range(0, len(moves), MOVES_PER_TASK)]
-    if len(moves) < MANY_MOVES or not is_object_store(filesystem) or not ray.is_initialized():
+    if not (moved_in_tasks(filesystem, len(moves)) and ray.is_initialized()):
         for chunk in chunks:
             _move(filesystem, chunk)
         return
@@ -46,4 +51,4 @@ def _move(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
             list(pool.map(lambda move: filesystem.mv(*move), moves))
             return
         list(pool.map(lambda move: filesystem.cp_file(*move), moves))
-    filesystem.rm([old for old, _ in moves])
+    remove_files(filesystem, [old for old, _ in moves])

@@ -20,11 +20,11 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.moving import move_files
 from pipeline.results.shards import refuse_shards
-from pipeline.results.work_folder import WorkFolder, refuse_delta
+from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 
-PROGRESS, SUMMARY, JOB, PUBLISH, LOCK = "_progress", "_summary.json", "job.json", "publish.json", "lock.json"
+PUBLISH, LOCK = "publish.json", "lock.json"
 VERSION = "version"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 RESULT_ENDS = (".parquet", ".tar", ".npy", "sizes.json")  # of files in the folders of results

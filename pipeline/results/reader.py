@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,11 +25,12 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
-from pipeline.results.output_folder import SUMMARY, nested_results
+from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
-from pipeline.results.work_folder import WorkFolder, each
+from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
-from pipeline.tables.format import InputFile, Listing, OpenOptions
+from pipeline.tables.format import Listing, OpenOptions
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
@@ -138,8 +141,6 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = _images_of_rank(filesystem, path)
-    if not infos and any(info["name"].endswith(f"/{SUMMARY}") for info in found):
-        infos = _merged_shards(filesystem, path)
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -168,11 +169,11 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
 
 
 def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str]) -> dict[str, Any]:
-    """Return the results that have the folders of the input's files; none if no summary names such.
+    """Return the results that lie in folders: those of the input's files, or of merged shards.
 
     Args:
         filesystem: The storage.
-        path: The folder of the results.
+        path: The folder of the results, whose summary names them; without one there are none.
         names: The files directly in it.
     """
     if SUMMARY not in names:
@@ -180,9 +181,20 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
     try:
         summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
         nested = nested_results(summary) if isinstance(summary, dict) else []
-        return {info["name"]: info for name in nested for info in [filesystem.info(f"{path.rstrip('/')}/{name}")]}
     except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
         return {}
+    paths = [f"{path.rstrip('/')}/{name}" for name in nested]
+    folders = sorted({file.rpartition("/")[0] for file in paths})
+    listed = each(lambda folder: filesystem.ls(folder, detail=True), folders)  # one request for many files
+    infos = {
+        f"{folder}/{info['name'].rpartition('/')[2]}": info
+        for folder, held in zip(folders, listed, strict=True)
+        for info in held
+    }
+    for file in paths:
+        if file not in infos:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
+    return {infos[file]["name"]: infos[file] for file in paths}
 
 
 def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
@@ -192,15 +204,6 @@ def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]
     except FileNotFoundError:
         return {}
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
-
-
-def _merged_shards(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
-    """Return the files of shards that `vilt merge` has made one result; none if there are no shards."""
-    folders = [f"{path.rstrip('/')}/{shard.folder}" for shard in shards_in(WorkFolder(filesystem, path.rstrip("/")))]
-    listed = each(lambda folder: filesystem.ls(folder, detail=True), folders)
-    return {
-        info["name"]: info for some in listed for info in some if info["type"] == "file" and _is_result(info["name"])
-    }
 
 
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:

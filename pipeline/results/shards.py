@@ -13,14 +13,13 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.shard import SHARD_FOLDER, Shard
-from pipeline.results.work_folder import WorkFolder, refuse_delta
+from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, refuse_delta
 from pipeline.storage.filesystem import write_whole
 
 if TYPE_CHECKING:
     from pipeline.tables.division import TablePart
 
 SHARD_FILE = "_shard.json"
-PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"
 
 
 def shard_of(name: str) -> Shard | None:

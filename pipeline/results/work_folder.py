@@ -12,10 +12,11 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.storage.filesystem import arrow_filesystem, in_threads, write_whole
+from pipeline.storage.filesystem import arrow_filesystem, in_threads, remove_folder, write_whole
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
+PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"  # see `pipeline.results.output_folder`
 NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")
@@ -68,9 +69,7 @@ class WorkFolder:
 
     def remove_all(self) -> None:
         """Remove the folder and all that is below it."""
-        self.filesystem.invalidate_cache()
-        if self.filesystem.exists(self.path):
-            self.filesystem.rm(self.path, recursive=True)
+        remove_folder(self.filesystem, self.path)
 
     def parts(self, names: Iterable[str]) -> list[ResultFile]:
         """Return what these files of results hold, by their footers."""

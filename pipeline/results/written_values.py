@@ -1,4 +1,4 @@
-"""What decides which columns and values a job writes, beyond its model, config and input: the code."""
+"""The version of the code that decides which columns and values a job writes, beside model, config and input."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -26,14 +26,11 @@ from pipeline.config.job import JobConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.input_files import InputFiles
-from pipeline.results.moving import MANY_MOVES
-from pipeline.results.output_folder import SUMMARY, OutputFolder
-from pipeline.results.result_parts import ResultParts, StagedParts
-from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.result_parts import StagedParts
 from pipeline.results.written_values import written_sha256
-from pipeline.scoring.judging import check_error_rate, over_budget
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.scoring.judging import check_error_rate
+from pipeline.scoring.parquet_output import ParquetOutput
+from pipeline.storage.filesystem import STORAGE_ERRORS
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -142,135 +139,6 @@ def storage_failures() -> Iterator[None]:
     except ConfigError as error:  # of a row that no later run can read; Ray adds a traceback to its text
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         raise ConfigError(first_line(cause)) from None
-
-
-class ParquetOutput:
-    """Parquet files in a folder.
-
-    Attributes:
-        parts: The part files.
-        staged: The same, as `JobOutput` names it.
-        texts_truncated: Texts that are no rows of the parts and of which the model read the beginning alone.
-    """
-
-    types: Mapping[str, pa.DataType] | None = None
-
-    def __init__(
-        self,
-        job: PreparedJob,
-        retry_errors: bool = False,
-        subfolder: str = "",
-        folders: tuple[str, ...] = ("",),
-    ) -> None:
-        """Describe the output.
-
-        Args:
-            job: The job.
-            retry_errors: Repeat the rows of finished results whose error may pass.
-            subfolder: Below the output folder, for the part files.
-            folders: All folders below the output folder that hold results.
-
-        Raises:
-            ConfigError: The path is not one that a storage opens.
-        """
-        self.job, self.retry_errors = job, retry_errors
-        filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
-        version, written = job.table.version, written_sha256(job.config)
-        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
-        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.output.join)
-        if job.config.output.join:
-            from pipeline.results.input_order import check_file_names
-
-            check_file_names(job.table)
-        self.texts_truncated = 0
-
-    def __enter__(self) -> Self:
-        """Take the lock of the output."""
-        self.folder.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Release the lock."""
-        self.folder.__exit__(*exception)
-
-    def begin(self) -> Summary | None:
-        """Find out where the job stands; return the summary if there is nothing left to do."""
-        part, out = self.job.table.part, self.folder.path.rpartition("/")[0]
-        if part is not None:
-            check_out_of_shards(self.folder.filesystem, out, part.shard)
-        finished = self.folder.begin(self.job.config.output.overwrite, self.retry_errors)
-        if finished is None:
-            if part is not None:
-                withdraw_merged(self.folder.filesystem, out)
-            self.parts.load()
-            if self.retry_errors and not self.parts.keep_finished():
-                finished = self.folder.out.read(SUMMARY)
-            elif over_budget(self.judged(), self.job.config.max_error_rate):
-                self.parts.drop_retryable()
-        if not finished:
-            return None
-        self._check_written(finished)
-        return replace(Summary(**finished), finished_before=True)
-
-    def _check_written(self, finished: dict[str, Any]) -> None:
-        """Check that finished results were not made with the other value of `output.keep_image` or `output.join`.
-
-        Raises:
-            ConfigError: They were.
-        """
-        config, was = self.job.config, finished.get("written")
-        if was == written_sha256(config):
-            return
-        for names in (("keep_image",), ("join",), ("keep_image", "join")):
-            values = {name: not getattr(config.output, name) for name in names}
-            output = config.output.model_copy(update=values)
-            if was == written_sha256(config.model_copy(update={"output": output})):
-                name = names[0]
-                now, before = str(not values[name]).lower(), str(values[name]).lower()
-                raise ConfigError(
-                    f"output.{name}: {now}, but the results in {config.output.path!r} were made with {before}; choose "
-                    "another folder, or set output.overwrite=true to make them anew"
-                )
-
-    def before_reading(self) -> None:
-        """Do nothing: rows are read as they are."""
-
-    def files(self) -> list[ResultFile]:
-        """Return every part file that the results will have."""
-        return self.parts.all()
-
-    def judged(self) -> ResultFile:
-        """Return the counts of all files."""
-        return ResultFile.total(self.files())
-
-    def audit(self) -> None:
-        """Check that every row of the input came out once."""
-        self.parts.audit(self.job.table.rows)
-
-    def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
-        """Move the files to their place and write the summary."""
-        output = self.job.config.output
-        if output.join:
-            self.parts.put_in_input_order(self.job.table)
-        elif output.least_file_bytes:
-            self.parts.join_small(output.least_file_bytes)
-        more = self.write_more(summary)
-        truncated = summary.texts_truncated + self.texts_truncated
-        summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
-        table, folder = self.job.table, self.folder
-        files = InputFiles.of(table.fingerprint, table.read_files, table.version)
-        files.write(folder.filesystem, folder.path)
-        if table.part is not None:
-            write_part(folder.filesystem, folder.path, table.part)
-        names, address = [*self.parts.new_names(), *more], self.job.config.ray.address
-        with ray_session(address) if address and len(names) >= MANY_MOVES else nullcontext():
-            self.folder.publish(asdict(summary), names)
-        return summary, {}
-
-    def write_more(self, summary: Summary) -> list[str]:
-        """Write files that follow from the parts into the work folder; return their names, relative to it."""
-        del summary
-        return []
 
 
 def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> Summary:

@@ -1,1 +1,1 @@
-"""What each Ray stage does: preprocess, predict, and the columns that tasks add."""
+"""The Ray stages: preprocess, predict, and the columns that tasks add."""

@@ -35,7 +35,7 @@ STATS_TYPE = pa.struct(
 
 @dataclass(frozen=True)
 class BatchStats:
-    """What one micro-batch was and took.
+    """Counts and times of one micro-batch.
 
     Attributes:
         pairs: Pairs that the model read.

@@ -31,7 +31,7 @@ PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
 @dataclass(frozen=True)
 class Models:
-    """What a job needs to know about its checkpoints.
+    """The checkpoints of a job, as far as it needs to know them.
 
     Attributes:
         lineage: Keys and values for the footers of results.

@@ -40,7 +40,7 @@ BATCH = pa.schema(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What preparing a micro-batch took; the same fields as in `pipeline.stages.batch_stats.BatchStats`.
+    """Counts and times of preparing a micro-batch; the same fields as in `pipeline.stages.batch_stats.BatchStats`.
 
     Attributes:
         input_rows: Rows of the input.

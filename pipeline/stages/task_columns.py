@@ -1,4 +1,4 @@
-"""What each task computes from the model's output: one function a task, which returns the columns that it adds."""
+"""Compute the columns of each task from the model's output: one function a task returns the columns that it adds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Columns = tuple[np.ndarray, list[pa.Array]]  # bool (n,): whether each result is
 
 @dataclass
 class BatchFeatures:
-    """What the tasks of one checkpoint compute from.
+    """The pairs that the tasks of one checkpoint compute from, and their features.
 
     Attributes:
         predictor: The checkpoint.

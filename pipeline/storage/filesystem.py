@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from glob import has_magic
 from itertools import islice
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.fs
 from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from pipeline.common.errors import ConfigError
@@ -191,6 +193,33 @@ def arrow_filesystem(filesystem: AbstractFileSystem) -> pyarrow.fs.FileSystem:
 def full_uri(filesystem: AbstractFileSystem, path: str) -> str:
     """Return `path` with its scheme, or as it is if it is local."""
     return path if "file" in _protocols(filesystem) else str(filesystem.unstrip_protocol(path))
+
+
+def remove_files(filesystem: AbstractFileSystem, paths: Iterable[str]) -> None:
+    """Remove files, many with one request where the storage can.
+
+    Args:
+        filesystem: The storage.
+        paths: Their names as they are: `rm` takes *, ? and [ in them for a pattern, and would remove other files.
+    """
+    literal, patterns = list[str](), list[str]()
+    for path in paths:
+        (patterns if has_magic(path) else literal).append(path)
+    if literal:
+        filesystem.rm(literal)
+    for _ in in_threads(filesystem.rm_file, patterns):
+        pass
+
+
+def remove_folder(filesystem: AbstractFileSystem, path: str) -> None:
+    """Remove a folder and all that is below it, if it exists. Its name is no pattern; see `remove_files`."""
+    filesystem.invalidate_cache()
+    if not filesystem.exists(path):
+        return
+    if has_magic(path) and not isinstance(filesystem, LocalFileSystem):
+        remove_files(filesystem, filesystem.find(path))
+    else:
+        filesystem.rm(path, recursive=True)
 
 
 def is_object_store(filesystem: AbstractFileSystem) -> bool:

@@ -1,4 +1,4 @@
-"""What the columns must be that a config names."""
+"""Check that the columns that a config names can be images, texts and ids."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.resources import WINDOW_BYTES
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
-from pipeline.tables.format import InputFile, Split, TableReader, select_read
+from pipeline.tables.format import Split, TableReader, select_read
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.provenance import content_hashes, row_sources
 
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
@@ -39,7 +40,7 @@ Transform = Callable[[Iterator[pa.Table]], Iterator[pa.Table]]
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What every read task reads.
+    """The columns and rows that read tasks hand on.
 
     Attributes:
         reader: Reads the table's splits.
@@ -62,7 +63,7 @@ class ReadPlan:
 
 @dataclass(frozen=True)
 class UnreadSplit:
-    """What is left to read of a split.
+    """The rows of a split that are left to read.
 
     Attributes:
         file_number: Number of the file among the sorted files of the table.

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.tables.datasource import ManySplits, UnreadSplit
-from pipeline.tables.format import InputFile, OpenedFile, Split
+from pipeline.tables.format import OpenedFile, Split
+from pipeline.tables.input_file import InputFile
 
 MANY_FILES = 10_000  # from which on files are kept as columns
 NOTHING_DONE = RowSet.none()  # one for all splits of a task, so that it is pickled once
@@ -173,7 +174,7 @@ class OpenedFiles(Sequence[OpenedFile]):
 
 
 class UnreadSplits(ManySplits):
-    """What is left to read of many splits, in their order.
+    """The rows of many splits that are left to read, in their order.
 
     Attributes:
         opened: The files.

@@ -11,32 +11,32 @@ from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import in_threads
 from pipeline.tables.file_columns import MANY_FILES, ListedFiles
-from pipeline.tables.format import etag_of
+from pipeline.tables.input_file import etag_of
 
 MANY_FOLDERS = 16  # from which on a folder is listed by its folders
 
 
 def find_below(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | ListedFiles:
     """Return all files below a folder, as `fsspec.find` does; as columns if there are very many in many folders."""
-    top = filesystem.ls(folder, detail=True)
-    folders = sorted(info["name"] for info in top if info["type"] == "directory" and info["name"].rstrip("/") != folder)
-    if len(folders) < MANY_FOLDERS:
-        found: dict[str, Any] = filesystem.find(folder, detail=True)
-        return found
+    top = {info["name"]: info for info in filesystem.ls(folder, detail=True) if info["name"].rstrip("/") != folder}
+    folders = sorted(name for name, info in top.items() if info["type"] == "directory")
 
     def listed(below: str) -> pa.Table:
         found = filesystem.find(below, detail=True)
         filesystem.invalidate_cache()  # which holds what was found for ever
         return _columns(found)
 
-    above = {info["name"]: info for info in top if info["type"] != "directory" and info["name"].rstrip("/") != folder}
     try:
-        columns = pa.concat_tables([_columns(above), *in_threads(listed, folders)])
+        if len(folders) >= MANY_FOLDERS:
+            files = _in_order(folder, pa.concat_tables([_columns(top), *in_threads(listed, folders)]))
+            return files if len(files) >= MANY_FILES else as_found(files)
     except UnicodeEncodeError:  # of a name that is not UTF-8: the message that names the file is that of `listed_file`
-        columns = _columns({})
-    if columns.num_rows < MANY_FILES:
-        every: dict[str, Any] = filesystem.find(folder, detail=True)
-        return every
+        pass
+    found: dict[str, Any] = filesystem.find(folder, detail=True)
+    return found
+
+
+def _in_order(folder: str, columns: pa.Table) -> ListedFiles:
     paths = columns["path"]
     if not pc.all(pc.less(paths.slice(0, len(paths) - 1), paths.slice(1))).as_py():
         columns = columns.take(pc.sort_indices(paths))
@@ -44,11 +44,11 @@ def find_below(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | 
 
 
 def _columns(found: Mapping[str, Any]) -> pa.Table:
-    text, infos = pa.large_string(), found.values()
+    text, infos = pa.large_string(), {path: info for path, info in found.items() if info["type"] != "directory"}
     columns = {
-        "path": pa.array(list(found), text),
-        "size": pa.array([info["size"] for info in infos], pa.int64()),
-        "etag": pa.array([etag_of(info) for info in infos], text),
+        "path": pa.array(list(infos), text),
+        "size": pa.array([info["size"] for info in infos.values()], pa.int64()),
+        "etag": pa.array([etag_of(info) for info in infos.values()], text),
     }
     return pa.table(columns).sort_by("path")
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.errors import ConfigError
-from pipeline.tables.format import InputFile, OpenedTable, Split, TableReader
+from pipeline.tables.format import OpenedTable, Split, TableReader
+from pipeline.tables.input_file import InputFile
 
 
 def with_fixed_text(table: OpenedTable, text: str) -> OpenedTable:

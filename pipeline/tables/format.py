@@ -1,4 +1,4 @@
-"""What a table format is: how the files of a table are found, opened and read.
+"""A table format: how the files of a table are found, opened and read.
 
 A format is one file of this room and one line in `pipeline.tables.registry`. Listing, reading, sampling, filtering and
 the config key `input.format` ask the format; no other list of formats stands anywhere.
@@ -17,50 +17,19 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import UNREAD
-from pipeline.common.errors import ConfigError
-from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
+from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
 
-@dataclass(frozen=True, slots=True)  # as the next two: of a large table there are millions
-class InputFile:
-    """One file of a table.
-
-    Attributes:
-        path: Path on the filesystem.
-        name: Path relative to the table's folder.
-        size: Bytes.
-        etag: The etag, or the time of the last change.
-        deleted: The rows of the file that its table's log has deleted, see `RowSet.encode`; "" if there are none. They
-            keep their row numbers and are never handed on.
-    """
-
-    path: str
-    name: str
-    size: int
-    etag: str
-    deleted: str = ""
-
-    @property
-    def version(self) -> str:
-        """Return the file version: another string when the file has changed."""
-        return f"{self.etag} {self.size}"
-
-    @property
-    def deleted_rows(self) -> RowSet:
-        """Return the deleted rows, by their numbers in the file."""
-        return RowSet.decode(self.deleted) if self.deleted else RowSet.none()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # as the next: of a large table there are millions
 class Split:
     """Rows of one file that are read together: a row group of a Parquet file, or a whole file of another format.
 
@@ -120,7 +89,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What a config says about opening a table.
+    """The keys of a config that say how to open a table.
 
     Attributes:
         id_column: The column of ids; CSV reads integers there as such.
@@ -171,7 +140,7 @@ def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class OpenedTable:
-    """What the files of a table say about themselves.
+    """A table whose files were opened: its columns, splits and reader.
 
     Attributes:
         files: The files and their splits.
@@ -323,31 +292,3 @@ class TableFormat(ABC):
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""
         del file, filesystem
         return None
-
-
-CHANGED_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "blob_id", "created")
-
-
-def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
-    """Return a file of a table.
-
-    Args:
-        folder: The table's folder.
-        path: The file.
-        info: What fsspec tells of it.
-
-    Raises:
-        ConfigError: Its name is not UTF-8.
-    """
-    name = path.removeprefix(folder).lstrip("/")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
-    return InputFile(path, name, info["size"], etag_of(info))
-
-
-def etag_of(info: Mapping[str, Any]) -> str:
-    """Return the etag of a file, or the time of its last change, of what fsspec tells of it."""
-    return str(next((info[key] for key in CHANGED_KEYS if info.get(key)), None)).strip('"')

@@ -16,8 +16,8 @@ from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.planning.sampling import draw_sample
 from pipeline.reindexing.reindex import reindex
+from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import prepare
-from pipeline.scoring.run import ParquetOutput
 from pipeline.tables.table import open_table
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

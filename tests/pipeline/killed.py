@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.results.output_folder import OutputFolder
 from pipeline.storage.lock import RunLock
 
 
@@ -40,6 +43,18 @@ class Storage(LocalFileSystem):
     def rm_file(self, *args: Any) -> None:
         self.step()
         super().rm_file(*args)
+
+
+@contextmanager
+def entered(folder: OutputFolder) -> Iterator[None]:
+    """Hold an output folder; a killed process leaves it without a word."""
+    folder.__enter__()
+    try:
+        yield
+    except Exception:
+        folder.__exit__()
+        raise
+    folder.__exit__()
 
 
 class Hurried:

@@ -14,8 +14,9 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
-from pipeline.tables.format import Listing, OpenOptions, listed_file
+from pipeline.tables.format import Listing, OpenOptions
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
+from pipeline.tables.input_file import listed_file
 from pipeline.tables.schemas import as_text, conform, is_convertible, plain, unify_readable
 
 MAGIC = b"ARROW1"  # begins files of batches with an index; streams have none

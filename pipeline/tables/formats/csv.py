@@ -49,10 +49,10 @@ class CsvFormat(RowFormat):
     def _names(self, file: OpenFile, layout: Layout) -> list[str]:
         """Return the names of the columns. Raises ValueError if the first line can hold none."""
         with file() as opened:
-            if what := lookalike(opened.read(HEAD_BYTES)):
+            head = opened.read(HEAD_BYTES)
+            if what := lookalike(head):
                 raise ValueError(f"it is {what}")
-        with file() as opened:
-            names: list[str] = _open(opened, pa.schema([]), layout).schema.names
+            names: list[str] = _open(_Blocks(opened, head), pa.schema([]), layout).schema.names
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
@@ -86,7 +86,8 @@ class CsvFormat(RowFormat):
         rows, last, numbers = 0, schema.empty_table(), options.id_column in names
         try:
             with file() as opened:
-                for batch in _open(opened, schema, layout, f"\n{end}\n".encode(), quotes):
+                blocks = _Blocks(opened, end=f"\n{end}\n".encode(), quotes=quotes)
+                for batch in _open(blocks, schema, layout):
                     self._check(batch, rows, options)
                     rows, last = rows + batch.num_rows, batch if batch.num_rows else last
                     numbers = numbers and _are_integers(batch[options.id_column])
@@ -115,7 +116,7 @@ class CsvFormat(RowFormat):
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
-        for batch in _open(file, columns, self._layout(options)):
+        for batch in _open(_Blocks(file), columns, self._layout(options)):
             yield pa.Table.from_batches([batch])
 
     def quoted(self, options: OpenOptions) -> bool:
@@ -198,20 +199,16 @@ def _with_ids(schema: pa.Schema, id_column: str | None) -> pa.Schema:
     return pa.schema([field.with_type(pa.int64()) if field.name == id_column else field for field in schema])
 
 
-def _open(
-    file: IO[bytes], columns: pa.Schema, layout: Layout, end: bytes = b"", quotes: QuoteCheck | None = None
-) -> pa.csv.CSVStreamingReader:
+def _open(blocks: _Blocks, columns: pa.Schema, layout: Layout) -> pa.csv.CSVStreamingReader:
     """Return a reader of rows.
 
     Args:
-        file: The file.
+        blocks: The file.
         columns: The columns to read; all if there are none.
         layout: How values stand in it.
-        end: Bytes to read after those of the file.
-        quotes: Looks at all bytes.
     """
     return pa.csv.open_csv(
-        _Blocks(file, end, quotes),
+        blocks,
         read_options=pa.csv.ReadOptions(block_size=row_format.BLOCK_BYTES, column_names=layout.names),
         parse_options=pa.csv.ParseOptions(
             delimiter=layout.delimiter,
@@ -231,8 +228,16 @@ class _Blocks(io.RawIOBase):
     pyarrow drops an LF at the start of a block if the block before ended with CR, also within quotes.
     """
 
-    def __init__(self, file: IO[bytes], end: bytes, quotes: QuoteCheck | None) -> None:
-        self.file, self.end, self.quotes, self.held = file, end, quotes, b""
+    def __init__(self, file: IO[bytes], head: bytes = b"", end: bytes = b"", quotes: QuoteCheck | None = None) -> None:
+        """Describe what to read.
+
+        Args:
+            file: The file.
+            head: What was read of it already.
+            end: Bytes to read after those of the file.
+            quotes: Looks at all bytes.
+        """
+        self.file, self.held, self.end, self.quotes = file, head, end, quotes
 
     def readable(self) -> bool:
         """Return True."""
@@ -240,12 +245,14 @@ class _Blocks(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return at most `size` bytes; none at the end."""
-        block = self.held + self.file.read(size - len(self.held) if size > 0 else -1)
-        self.held = b""
+        if 0 < size <= len(self.held):
+            block, self.held = self.held[:size], self.held[size:]
+        else:
+            block, self.held = self.held + self.file.read(size - len(self.held) if size > 0 else -1), b""
         if not block:
             block, self.end = self.end[:size] if size > 0 else self.end, self.end[size:] if size > 0 else b""
         if block.endswith(b"\r") and len(block) > 1:
-            block, self.held = block[:-1], block[-1:]
+            block, self.held = block[:-1], block[-1:] + self.held
         if self.quotes:
             self.quotes.add(block)
         return block

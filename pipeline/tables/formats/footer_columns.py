@@ -31,7 +31,7 @@ TASKS_PER_CORE = 2  # that wait or run, so that none of the cluster's cores wait
 
 @dataclass(frozen=True)
 class Head:
-    """What many footers say alike: all but their row groups.
+    """The part of a footer that many files share: all but the row groups.
 
     Attributes:
         schema: The columns.

@@ -68,7 +68,7 @@ def join(a: pa.DataType, b: pa.DataType) -> pa.DataType:
 
 @dataclass
 class JsonColumn:
-    """What was seen of a column: its type, its integers, and why it cannot be read."""
+    """A column as far as it was read: its type, its integers, and why it cannot be read."""
 
     type: pa.DataType = field(default_factory=pa.null)
     lowest: int = 0

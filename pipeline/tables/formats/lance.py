@@ -21,7 +21,8 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import full_uri
 from pipeline.storage.object_store import delta_options
-from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import as_text, conform, is_convertible, plain
 
 if TYPE_CHECKING:  # pylance is an extra, and is loaded when there is a Lance dataset

@@ -17,11 +17,12 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
 from pipeline.tables.filter_expression import parse_filter
-from pipeline.tables.format import InputFile, Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.formats.logged_columns import Matching, as_named, stored_columns
 from pipeline.tables.formats.parquet import ParquetReader, count_passing, joined, splits_of
 from pipeline.tables.formats.parquet_footers import common_int96_unit, read_footers, schema_with_unit
 from pipeline.tables.formats.partitions import Partitions
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import as_text, conform, plain
 
 
@@ -107,7 +108,8 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     files = [_logged(file) for file in listing.files]
     try:
         footers = read_footers(files, filesystem, ())
-        unit = common_int96_unit(files, filesystem, footers)
+        timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
+        unit = common_int96_unit(timed, filesystem)
     except ConfigError as error:
         raise ConfigError(f"{error}; the log of {listing.version} lists it") from None
     fields = pa.schema([_as_read(one, options.text_columns) for one in listing.schema])

@@ -1,4 +1,4 @@
-"""What a file is that is not the table its name says: for messages."""
+"""Tell what a file is if it is not the table that its name says: for messages."""
 
 from __future__ import annotations
 

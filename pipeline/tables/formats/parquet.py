@@ -18,29 +18,21 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
 from pipeline.tables.file_columns import ListedFiles, ListedPaths, listing_hash
 from pipeline.tables.filter_expression import Filter, parse_filter
-from pipeline.tables.format import (
-    InputFile,
-    Listing,
-    OpenedFile,
-    OpenedTable,
-    OpenOptions,
-    Split,
-    StoredRows,
-    TableFormat,
-)
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
 from pipeline.tables.formats.footer_columns import FooterColumns, read_footer_columns
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
     common_int96_unit,
+    fields_that_can_fail,
     read_footers,
     schema_with_unit,
     shared_metadata,
 )
 from pipeline.tables.formats.parquet_sizes import rows_within
-from pipeline.tables.formats.parquet_values import can_fail
 from pipeline.tables.formats.partitions import Partitions, find_partitions
 from pipeline.tables.formats.stored_parquet import stored_parquet
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import conform, unify_readable
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
@@ -65,12 +57,13 @@ class ParquetFormat(TableFormat):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
         footers = read_footers(files, filesystem, options.text_columns)
-        unit = common_int96_unit(files, filesystem, footers)
+        timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
+        unit = common_int96_unit(timed, filesystem)
         schemas = [schema_with_unit(footer, unit) for footer in footers]
         schema, unreadable = unify_readable([file.path for file in files], schemas)
         for footer in footers:
             unreadable |= footer.unreadable
-        unreadable |= columns_outside(files, filesystem, schemas, schema)
+        unreadable |= columns_outside([file.path for file in files], filesystem, schemas, schema)
         schema = pa.schema([field for field in schema if field.name not in unreadable])
         partitions = _partitions(listing, schema, unreadable)
         schema = pa.schema([*schema, *partitions.columns])
@@ -108,20 +101,15 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
             options.manifest.write(key, footers.to_table())
     heads, paths = [head.footer() for head in footers.heads], [head.file for head in footers.heads]
     timed = [number for number, head in enumerate(heads) if head.int96]
-    stored = [files[int(number)] for number in np.flatnonzero(np.isin(footers.head, timed))]
-    like = [heads[timed[0]]] * len(stored) if stored else []
-    unit = common_int96_unit(stored, filesystem, like)
+    unit = common_int96_unit([files[int(n)].path for n in np.flatnonzero(np.isin(footers.head, timed))], filesystem)
     schemas = [schema_with_unit(footer, unit) for footer in heads]
     schema, unreadable = unify_readable(paths, schemas)
     for footer in heads:
         unreadable |= footer.unreadable
-    suspects = [
-        number
-        for number, found in enumerate(schemas)
-        if any(f.name in schema.names and can_fail(f.type, schema.field(f.name).type) for f in found)
-    ]
-    for number in np.flatnonzero(np.isin(footers.head, suspects)):
-        unreadable |= columns_outside([files[int(number)]], filesystem, [schemas[footers.head[number]]], schema)
+    suspects = [number for number, found in enumerate(schemas) if fields_that_can_fail(found, schema)]
+    odd = np.flatnonzero(np.isin(footers.head, suspects)).tolist()
+    stored = [schemas[head] for head in footers.head[odd]]
+    unreadable |= columns_outside([files[number].path for number in odd], filesystem, stored, schema)
     schema = pa.schema([field for field in schema if field.name not in unreadable])
     partitions = _partitions(listing, schema, unreadable)
     schema = pa.schema([*schema, *partitions.columns])

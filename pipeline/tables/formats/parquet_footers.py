@@ -1,4 +1,4 @@
-"""What the footers of Parquet files say, and in which types the files are read together."""
+"""Read the footers of Parquet files, and find the types in which the files are read together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.format import InputFile
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import as_text, is_convertible, levels, plain
 
@@ -32,7 +32,7 @@ class RowGroup(NamedTuple):
 
 
 class Footer(NamedTuple):
-    """What the footer of a file says.
+    """The footer of a file.
 
     Attributes:
         schema: The columns, of the types as which they are read.
@@ -77,14 +77,21 @@ def shared_metadata(footers: list[Footer]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
-def common_int96_unit(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, footers: list[Footer]) -> str:
-    """Return the unit in which all INT96 times of a table can be read. Raises ConfigError if there is none."""
-    stored = [file for file, footer in zip(files, footers, strict=True) if footer.int96]
-    times = list(in_threads(lambda file: int96_times(file.path, filesystem), stored))
-    for file, found in zip(stored, times, strict=True):
-        refuse_unless_one_unit(file.path, found)
-    far = [file.path for file, found in zip(stored, times, strict=True) if found.too_wide]
-    fine = [file.path for file, found in zip(stored, times, strict=True) if found.too_fine]
+def common_int96_unit(paths: Sequence[str], filesystem: pa.fs.FileSystem) -> str:
+    """Return the unit in which all INT96 times of a table can be read.
+
+    Args:
+        paths: The files that have such times, by their footers.
+        filesystem: Where they are.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    times = list(in_threads(lambda path: int96_times(path, filesystem), paths))
+    for path, found in zip(paths, times, strict=True):
+        refuse_unless_one_unit(path, found)
+    far = [path for path, found in zip(paths, times, strict=True) if found.too_wide]
+    fine = [path for path, found in zip(paths, times, strict=True) if found.too_fine]
     if far and fine:
         raise ConfigError(
             f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "
@@ -102,30 +109,41 @@ def schema_with_unit(footer: Footer, unit: str) -> pa.Schema:
 
 
 def columns_outside(
-    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, schemas: list[pa.Schema], schema: pa.Schema
+    paths: Sequence[str], filesystem: pa.fs.FileSystem, schemas: Sequence[pa.Schema], schema: pa.Schema
 ) -> dict[str, str]:
     """Return the columns with values that do not fit their type in the whole table, as far as statistics show it.
 
     Args:
-        files: The files.
+        paths: The files.
         filesystem: Where they are.
         schemas: The schema of each file.
         schema: The schema of the whole table.
 
     Returns:
-        Column -> the file and the values that do not fit.
+        Column -> the first file with values that do not fit, and these.
     """
+
+    def found_in(file: tuple[str, list[pa.Field]]) -> dict[str, str]:
+        path, fields = file
+        metadata, odd = pq.read_metadata(path, filesystem=filesystem), {}
+        for field in fields:
+            target = schema.field(field.name).type
+            if values := outside(metadata, field, target):
+                reason = f"it is {field.type} in {path!r} ({values}) and in other files {target}, which does "
+                odd[field.name] = f"{reason}not hold these values"
+        return odd
+
+    suspects = ((path, fields_that_can_fail(found, schema)) for path, found in zip(paths, schemas, strict=True))
     unreadable: dict[str, str] = {}
-    for file, found in zip(files, schemas, strict=True):
-        suspects = [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
-        if suspects:
-            metadata = pq.read_metadata(file.path, filesystem=filesystem)
-            for field in suspects:
-                target = schema.field(field.name).type
-                if values := outside(metadata, field, target):
-                    reason = f"it is {field.type} in {file.path!r} ({values}) and in other files {target}, which does "
-                    unreadable.setdefault(field.name, f"{reason}not hold these values")
+    for odd in in_threads(found_in, [(path, fields) for path, fields in suspects if fields]):
+        for name, reason in odd.items():
+            unreadable.setdefault(name, reason)
     return unreadable
+
+
+def fields_that_can_fail(found: pa.Schema, schema: pa.Schema) -> list[pa.Field]:
+    """Return the columns of a file whose values may not fit their type in the whole table; see `can_fail`."""
+    return [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
 
 
 def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:

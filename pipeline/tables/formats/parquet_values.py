@@ -19,7 +19,7 @@ MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
 
 
 class Int96Times(NamedTuple):
-    """What a file has of INT96 times.
+    """The INT96 times of a file.
 
     Attributes:
         columns: The paths of their columns.

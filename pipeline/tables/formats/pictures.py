@@ -13,7 +13,6 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.storage.filesystem import full_uri
 from pipeline.tables.format import (
-    InputFile,
     Listing,
     OpenedFile,
     OpenedTable,
@@ -21,12 +20,12 @@ from pipeline.tables.format import (
     Split,
     TableFormat,
     TableReader,
-    listed_file,
     select_read,
 )
 from pipeline.tables.formats.csv import CsvFormat
 from pipeline.tables.formats.jsonl import JsonLinesFormat
 from pipeline.tables.formats.tar import IMAGES
+from pipeline.tables.input_file import InputFile, listed_file
 
 EXTENSIONS = tuple(f".{end}" for end in sorted(IMAGES))
 FILE_NAME, IMAGE, TEXT = "file_name", "image", "text"

@@ -20,18 +20,10 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
-from pipeline.tables.format import (
-    InputFile,
-    Listing,
-    OpenedFile,
-    OpenedTable,
-    OpenOptions,
-    Split,
-    TableFormat,
-    select_read,
-)
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat, select_read
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
@@ -42,7 +34,7 @@ OpenFile = Callable[[], IO[bytes]]
 
 @dataclass(frozen=True)
 class Scan:
-    """What was seen of one file: its columns, how many rows it has, and, of JSON, what values the columns hold."""
+    """The columns of one file, how many rows it has, and, of JSON, which values the columns hold."""
 
     schema: pa.Schema
     rows: int

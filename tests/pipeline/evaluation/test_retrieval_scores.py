@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from pipeline.common.error_codes import Failure
 from pipeline.config.limits import LimitsConfig
-from pipeline.evaluation.retrieval_scores import score_images
+from pipeline.config.storage import StorageConfig
+from pipeline.evaluation.output import Output
+from pipeline.evaluation.retrieval_scores import ScoreFiles, score_images, score_rows
 from vilt import Predictor
 
 
@@ -30,3 +34,11 @@ def test_limits_of_an_image() -> None:
     assert (bomb.reason, missing) == ("image_bomb", images[2])
     assert not isinstance(small, Failure)
     assert small.shape == (2,)
+
+
+def test_scores_are_found_again_in_a_folder_whose_name_could_be_a_pattern(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "run[1]"), StorageConfig())
+    ScoreFiles(output, {"model": "m"}, overwrite=False).write(3, [score_rows(7, pa.array([1, 2]), np.ones(2))])
+    again = ScoreFiles(output, {"model": "m"}, overwrite=False)
+    assert again.has(3)
+    assert not again.has(1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]))
 COLUMNS = pa.schema([("caption", pa.string()), ("none", pa.null())])

@@ -13,7 +13,7 @@ from pipeline.reindexing.retries import FailedRows, InputRow
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 COLUMNS = pa.schema([("caption", pa.string())])
 IDENTITY = {"model": "m", "config": "c", "results": "r"}

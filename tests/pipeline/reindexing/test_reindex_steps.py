@@ -54,7 +54,7 @@ def counts(**given: int) -> dict[str, int]:
 
 
 def test_doubles_are_read_anew(world: Callable[[], World]) -> None:
-    """Of two rows with one id and one content, none can be told from the other."""
+    """Two rows with one id and one content cannot be told from each other."""
     here = world()
     here.put("a", [(1, "a"), (1, "a"), (2, "bb")])
     here.run()

@@ -5,7 +5,7 @@ from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.results.input_files import InputFiles
-from pipeline.tables.format import InputFile
+from pipeline.tables.input_file import InputFile
 
 FILES = [InputFile(f"/t/{name}", name, size, "1") for name, size in (("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5))]
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import ConfigError
 from pipeline.results.output_folder import OutputFolder
-from tests.pipeline.killed import Killed, Storage, the_dead_are_dead
+from tests.pipeline.killed import Killed, Storage, entered, the_dead_are_dead
 
 assert the_dead_are_dead  # a fixture of every test here
 
@@ -19,8 +19,7 @@ def publish(storage: Storage, out: Path, run: str, overwrite: bool = False, writ
     """A job that makes two files in folders."""
     folders = ("", "kept", "dropped")
     folder = OutputFolder(storage, str(out), {"config": run[0]}, folders, written=written)
-    folder.__enter__()
-    try:
+    with entered(folder):
         finished = folder.begin(overwrite)
         if finished is None:
             names = ("kept/a.parquet", f"dropped/{run[0]}/b.parquet")
@@ -28,10 +27,6 @@ def publish(storage: Storage, out: Path, run: str, overwrite: bool = False, writ
                 storage.makedirs(f"{folder.work.path}/{name}".rpartition("/")[0], exist_ok=True)
                 storage.pipe_file(f"{folder.work.path}/{name}", run.encode())
             folder.publish({"identity": folder.identity, "run": run}, names)
-    except Exception:  # a killed process does nothing any more
-        folder.__exit__()
-        raise
-    folder.__exit__()
     return finished
 
 

@@ -158,7 +158,7 @@ def test_tokens_are_those_of_the_texts_that_are_read() -> None:
     ],
 )
 def test_columns_that_go_on(keys: dict[str, Any], names: list[str]) -> None:
-    """Of the columns that are read: m is one of the job."""
+    """The columns that are read; m is one that the job itself needs."""
     read = pa.schema([("n", pa.int64()), ("image", pa.binary()), ("text", pa.string()), ("m", pa.int64())])
     assert carried_names(read, config(**keys)) == names
 

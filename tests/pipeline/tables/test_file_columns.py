@@ -85,6 +85,23 @@ def test_the_same_table(table: Path, tmp_path: Path, many: None, monkeypatch: py
     assert len(tasks.get_read_tasks(1)) == len(expected.get_read_tasks(1))
 
 
+def test_the_same_columns_cannot_be_read(tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of the files with integers that the table's floats cannot hold is named."""
+    del many
+    for number in range(FOLDERS):
+        (tmp_path / "t" / f"{number:03d}").mkdir(parents=True)
+        values = [2**53 + number] if number in (3, 9) else [0.5]
+        table = pa.table({"image": [b"x"], "text": ["t"], "n": values})
+        pq.write_table(table, tmp_path / "t" / f"{number:03d}" / "a.parquet")
+    columns = opened(tmp_path / "t", tmp_path / "out", columns=[])
+    monkeypatch.setattr(find_many, "MANY_FILES", 1000)
+    objects = opened(tmp_path / "t", tmp_path / "out", columns=[])
+    assert isinstance(columns.files, OpenedFiles)
+    assert isinstance(objects.files, list)
+    assert columns.unreadable == objects.unreadable
+    assert "003/a.parquet" in columns.unreadable["n"]
+
+
 def test_a_manifest_spares_the_footers(
     table: Path, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

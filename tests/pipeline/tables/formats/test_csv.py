@@ -76,3 +76,17 @@ def test_values_at_the_edges_of_blocks(rows: list[tuple[str, str]], block: int) 
         tables = list(csv_format.parse(io.BytesIO(data), scan.schema, OpenOptions()))
     assert scan.rows == len(rows)
     assert [(row["a"], row["b"]) for table in tables for row in table.to_pylist()] == rows
+
+
+@pytest.mark.parametrize("block_bytes", [16, 2**24])
+def test_the_first_bytes_of_a_file_are_read_once_for_its_names(block_bytes: int) -> None:
+    opened: list[io.BytesIO] = []
+
+    def file() -> io.BytesIO:
+        opened.append(io.BytesIO(b"a,b\r\n" + b"1,2\r\n" * 500))
+        return opened[-1]
+
+    with patch("pipeline.tables.formats.row_format.BLOCK_BYTES", block_bytes):
+        scan = CsvFormat().scan(file, OpenOptions())
+    assert (scan.schema.names, scan.rows) == (["a", "b"], 500)
+    assert len(opened) == 2  # for the names, and for the rows

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError
-from pipeline.tables.format import InputFile
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
@@ -18,6 +17,7 @@ from pipeline.tables.formats.parquet_footers import (
     read_footers,
     schema_with_unit,
 )
+from pipeline.tables.input_file import InputFile
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 FAR = 2**63 // 10**9 + 1  # a second beyond the nanoseconds of int64
@@ -86,7 +86,9 @@ def test_the_unit_of_int96_times(tmp_path: Path) -> None:
     near, none = int96(tmp_path, "near", [1000], "us"), put(tmp_path, "none", pa.table({"n": [1]}))
 
     def unit(*files: InputFile) -> str:
-        return common_int96_unit([*files], LOCAL, read_footers([*files], LOCAL, []))
+        footers = read_footers([*files], LOCAL, [])
+        timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
+        return common_int96_unit(timed, LOCAL)
 
     assert unit(near, none, fine) == "ns"
     assert unit(none) == "ns"
@@ -114,10 +116,11 @@ def test_values_outside_the_type_of_the_table(tmp_path: Path) -> None:
     files = [
         put(tmp_path, "a", pa.table({"n": [2**53 + 1, 0], "m": [1, 2]})),
         put(tmp_path, "b", pa.table({"n": [0.5]})),
+        put(tmp_path, "c", pa.table({"n": [2**53 + 3, 0]})),
     ]
     schemas = [footer.schema for footer in read_footers(files, LOCAL, [])]
     table = pa.schema([("n", pa.float64()), ("m", pa.float64())])
-    assert columns_outside(files, LOCAL, schemas, table) == {
+    assert columns_outside([file.path for file in files], LOCAL, schemas, table) == {
         "n": f"it is int64 in {files[0].path!r} (0 to 9007199254740993 in row group 0) and in other files double, "
         "which does not hold these values"
     }

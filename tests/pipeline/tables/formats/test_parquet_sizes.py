@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.format import InputFile, Split
+from pipeline.tables.format import Split
 from pipeline.tables.formats.parquet import ParquetReader
 from pipeline.tables.formats.parquet_sizes import rows_within
 from pipeline.tables.formats.partitions import Partitions
+from pipeline.tables.input_file import InputFile
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import config
 
