@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import shown_id
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import GOOD
-from pipeline.evaluation.scored_rows import ScoredRows
+from pipeline.evaluation.scored_rows import scored_rows
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, write_whole
 from pipeline.tables.lookup import read_rows
 
@@ -39,22 +40,28 @@ def draw_sample(uri: str, count: int, seed: int, out: str, storage: StorageConfi
         ConfigError: There is no such output, or the file is there already or cannot be written.
     """
     filesystem, path = open_fsspec(out, "--out", storage)
-    try:
+    with _as_config_error(out):
         if filesystem.exists(path):
             raise ConfigError(f"--out: {out!r} is there already, perhaps with labels; name another file")
-        with ScoredRows(uri, storage) as scored:
-            carried = [
-                field.name for field in scored.table.schema if _is_shown(field) and field.name not in scored.made
-            ]
-            names = [ROW_ID, *([TEXT_INDEX] if scored.several_texts else []), *carried[:MOST_COLUMNS]]
-            query = f"SELECT row_key FROM scored ORDER BY hash(row_key, {seed:d}), row_key LIMIT {count:d}"
-            keys = [key for (key,) in scored.database.execute(query).fetchall()]
-            rows = read_rows(scored.table, keys, names)
+    with scored_rows(uri, storage) as scored:
+        carried = [field.name for field in scored.table.schema if _is_shown(field) and field.name not in scored.made]
+        names = [ROW_ID, *([TEXT_INDEX] if scored.several_texts else []), *carried[:MOST_COLUMNS]]
+        query = f"SELECT row_key FROM scored ORDER BY hash(row_key, {seed:d}), row_key LIMIT {count:d}"
+        keys = [key for (key,) in scored.database.execute(query).fetchall()]
+        rows = read_rows(scored.table, keys, names)
+    with _as_config_error(out):
         make_folder(filesystem, path.rpartition("/")[0])
         write_whole(filesystem, path, _csv(names, [rows[key] for key in keys]))
+    return len(keys)
+
+
+@contextmanager
+def _as_config_error(out: str) -> Iterator[None]:
+    """While it is open, raise what the storage of `--out` raises as ConfigError."""
+    try:
+        yield
     except STORAGE_ERRORS as error:
         raise ConfigError(f"--out: cannot write {out!r}: {first_line(error)}") from None
-    return len(keys)
 
 
 def _is_shown(field: pa.Field) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
 
@@ -19,7 +19,7 @@ from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
 from pipeline.filtering.database import without_kind
 from pipeline.results.reader import Results
-from pipeline.tables.database import load, open_database
+from pipeline.tables.database import load, temporary_database
 
 
 class Selection:
@@ -34,8 +34,8 @@ class Selection:
 
     def __init__(self, id_type: pa.DataType | None = None) -> None:
         self.id_type = pa.int64() if id_type is None else id_type
-        self._folder = tempfile.TemporaryDirectory(prefix="vilt-filter-")
-        self.database = open_database(f"{self._folder.name}/rows.duckdb", self._folder.name)
+        self._open = ExitStack()
+        self.database = self._open.enter_context(temporary_database())
 
     def __enter__(self) -> Selection:
         return self
@@ -43,8 +43,7 @@ class Selection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.database.close()
-        self._folder.cleanup()
+        self._open.close()
 
     def add_rows(self, rows: Iterable[pa.Table], id_column: str | None = None, keys: pa.DataType | None = None) -> None:
         """Add the rows of the table, with their columns `__row_key` and `row_id`.

@@ -13,10 +13,10 @@ from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import shown_key
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import common_values, load_rows
-from pipeline.reporting.overview import temporary_database
 from pipeline.reporting.runs import Run, check_comparable, open_run
 from pipeline.results.distribution import Distribution, distribution
+from pipeline.results.loading import common_values, load_rows
+from pipeline.tables.database import temporary_database
 
 EXAMPLES = 8  # of each kind of change
 SOME_IDS = 5  # of rows that only one run has

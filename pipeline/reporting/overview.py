@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +16,10 @@ from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.groups import Groups, groups_of
-from pipeline.reporting.loading import Value, common_values, load_rows, outcomes_of, text_value
 from pipeline.results.distribution import Distribution, distribution, examples
+from pipeline.results.loading import Value, common_values, load_rows, outcomes_of, text_value
 from pipeline.results.reader import made_columns, read_summary, result_files
-from pipeline.tables.database import open_database
+from pipeline.tables.database import temporary_database
 from pipeline.tables.table import TableFiles, open_files
 from vilt.common.json_text import read_json
 
@@ -110,17 +107,6 @@ def look_at(uri: str, storage: StorageConfig, by: str | None = None) -> Overview
         elif summary["files"]:
             _look_at_results(view, folder, storage, database, by)
     return view
-
-
-@contextmanager
-def temporary_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB whose file is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="vilt-view-") as temporary:
-        database = open_database(f"{temporary}/view.duckdb", temporary)
-        try:
-            yield database
-        finally:
-            database.close()
 
 
 def _look_at_results(

@@ -11,8 +11,8 @@ from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import same_ids
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import Outcomes, outcomes_of
 from pipeline.reporting.overview import RANKED_IMAGES
+from pipeline.results.loading import Outcomes, outcomes_of
 from pipeline.results.reader import read_summary, result_files
 from pipeline.tables.table import TableFiles
 
