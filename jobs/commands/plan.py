@@ -11,7 +11,7 @@ from pipeline import ConfigError, JobConfig
 from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.common.tasks import Task
 from pipeline.planning.plan import Plan, PlanRequest, make_plan
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, write_whole
+from pipeline.storage.failures import storage_failures, write_named
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,9 @@ def plan_file(
         StorageFailedError: If the storage fails.
     """
     config = JobConfig.load(task, path, overrides)
-    try:
+    with storage_failures():
         plan = make_plan(config, request)
-    except STORAGE_ERRORS as error:
-        raise StorageFailedError(f"the storage failed: {first_line(error)}; run the same command again") from None
     if options.out is not None:
-        _write_picture(plan, options.out, config)
+        write_named(options.out, "--out", to_png(plan.trial), config.storage)
     text = plan_table(plan, request.seed, options.price)
     return Outcome(text, plan_values(plan, request.seed, options.price))
-
-
-def _write_picture(plan: Plan, path: str, config: JobConfig) -> None:
-    filesystem, target = open_fsspec(path, "--out", config.storage)
-    try:
-        write_whole(filesystem, target, to_png(plan.trial))
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"--out: cannot write {path!r}: {first_line(error)}") from None

@@ -17,7 +17,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.groups import Groups, groups_of
 from pipeline.results.distribution import Distribution, distribution, examples
-from pipeline.results.loading import Value, common_values, load_rows, outcomes_of, text_value
+from pipeline.results.loading import Value, common_values, is_plain, load_rows, outcomes_of, text_value
 from pipeline.results.reader import made_columns, read_summary, result_files
 from pipeline.tables.database import temporary_database
 from pipeline.tables.table import TableFiles, open_files
@@ -149,7 +149,7 @@ def _group_value(by: str, schema: pa.Schema) -> Value:
             "its table that input.columns names, or all"
         )
     kind = schema.field(by).type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if not is_plain(kind):
         raise ConfigError(f"--by: column {by!r} is {kind}; name one of texts, numbers, dates or booleans")
     return text_value("group_value", by)
 
