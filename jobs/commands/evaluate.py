@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from jobs.console.command import Outcome
 from jobs.reports.evaluation import evaluation_table, evaluation_values, to_json, to_png
-from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.nlvr2 import Nlvr2
 from pipeline.evaluation.output import Output

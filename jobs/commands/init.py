@@ -13,7 +13,7 @@ import yaml
 from jobs.console.command import Outcome
 from jobs.console.tables import facts, lines, stacked
 from jobs.console.text import visible
-from pipeline.common.errors import ConfigError, StorageFailedError, first_line
+from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task, added_columns
 from pipeline.config.base import SECRETS, set_keys
 from pipeline.config.job import JobConfig

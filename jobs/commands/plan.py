@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from jobs.console.command import Outcome
 from jobs.reports.plan import plan_table, plan_values, to_png
-from pipeline import ConfigError, JobConfig
-from pipeline.common.errors import StorageFailedError, first_line
+from pipeline import JobConfig
 from pipeline.common.tasks import Task
-from pipeline.planning.plan import Plan, PlanRequest, make_plan
+from pipeline.planning.plan import PlanRequest, make_plan
 from pipeline.storage.failures import storage_failures, write_named
 
 

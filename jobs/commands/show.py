@@ -5,8 +5,8 @@ from __future__ import annotations
 from jobs.console.command import Outcome
 from jobs.reports.overview import overview_table, overview_values
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.failures import storage_failures
 from pipeline.reporting.overview import look_at
+from pipeline.storage.failures import storage_failures
 
 
 def show_output(uri: str, rows: int) -> Outcome:
