@@ -10,7 +10,8 @@ from jobs.reports.plan import plan_table, plan_values, to_png
 from pipeline import JobConfig
 from pipeline.common.tasks import Task
 from pipeline.planning.plan import PlanRequest, make_plan
-from pipeline.storage.failures import storage_failures, write_named
+from pipeline.storage.failures import storage_failures, write_failures
+from pipeline.storage.filesystem import open_fsspec, write_whole
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def plan_file(
     with storage_failures():
         plan = make_plan(config, request)
     if options.out is not None:
-        write_named(options.out, "--out", to_png(plan.trial), config.storage)
+        filesystem, target = open_fsspec(options.out, "--out", config.storage)
+        with write_failures(options.out, "--out"):  # whose folder is not made, as one may be misspelt
+            write_whole(filesystem, target, to_png(plan.trial))
     text = plan_table(plan, request.seed, options.price)
     return Outcome(text, plan_values(plan, request.seed, options.price))

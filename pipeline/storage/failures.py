@@ -23,8 +23,22 @@ def storage_failures(next_step: str = "run the same command again") -> Iterator[
         raise StorageFailedError(f"the storage failed: {first_line(error)}; {next_step}") from None
 
 
+@contextmanager
+def write_failures(uri: str, key: str) -> Iterator[None]:
+    """While it is open, raise what the storage raises as ConfigError: the user has named a file that cannot be written.
+
+    Args:
+        uri: The file.
+        key: The option that names it.
+    """
+    try:
+        yield
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"{key}: cannot write {uri!r}: {first_line(error)}") from None
+
+
 def write_named(uri: str, key: str, data: bytes, storage: StorageConfig) -> None:
-    """Write a file that the user has named, whole; one that is there is replaced.
+    """Write a file that the user has named, whole, and its folder; one that is there is replaced.
 
     Args:
         uri: The file.
@@ -36,8 +50,6 @@ def write_named(uri: str, key: str, data: bytes, storage: StorageConfig) -> None
         ConfigError: It cannot be written.
     """
     filesystem, path = open_fsspec(uri, key, storage)
-    try:
+    with write_failures(uri, key):
         make_folder(filesystem, path.rpartition("/")[0])
         write_whole(filesystem, path, data)
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"{key}: cannot write {uri!r}: {first_line(error)}") from None
