@@ -16,10 +16,10 @@ from pipeline.storage.filesystem import open_fsspec, write_whole
 
 @dataclass(frozen=True)
 class Options:
-    """How to report the plan.
+    """Options of the report of a plan.
 
     Attributes:
-        price: Of an actor with its GPUs and cores, for an hour.
+        price: Price of an actor with its GPUs and cores, for an hour.
         out: PNG file for a picture of grids and lengths.
     """
 
@@ -34,7 +34,7 @@ def plan_file(
 
     Args:
         task: What the job does; None if the file says it.
-        path: Of the file.
+        path: Path of the file.
         overrides: `key=value`, over the keys of the file.
         request: The sample, and the machines to plan for.
         options: How to report the plan.

@@ -45,7 +45,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a threshold keeps.
+    """A threshold with the share of rows that it keeps, and how many of these are good.
 
     Attributes:
         min_score: The threshold: rows with this score or more are kept.
@@ -64,7 +64,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a labelled sample says about scores.
+    """The result of a labelled sample: how well scores tell good rows from others.
 
     Attributes:
         rows: How many rows have a score.

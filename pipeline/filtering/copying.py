@@ -29,7 +29,7 @@ WINDOW_ROWS = 2**20  # of a file whose rows are copied as they are read
 
 
 class CopiedFile(NamedTuple):
-    """What became of a file: the names of what was written, below the folder, and the rows that their footers count."""
+    """The files that one file was copied to, by their names below the folder, and the rows that their footers count."""
 
     kept_name: str
     dropped_name: str

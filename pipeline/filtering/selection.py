@@ -24,7 +24,7 @@ from pipeline.tables.database import load, temporary_database
 
 
 class Verdicts(NamedTuple):
-    """What was decided on some rows.
+    """The decision on some rows.
 
     Attributes:
         keys: The keys of the rows that are kept, int64 (n,).

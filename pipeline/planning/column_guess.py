@@ -39,7 +39,7 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """What the columns of a table seem to be.
+    """The columns of a table that seem to hold the image, the text and the id.
 
     Attributes:
         image: The column of images; None if there is none.
@@ -87,7 +87,7 @@ def _first_rows(table: TableFiles) -> dict[str, pa.ChunkedArray]:
 
 
 class _Evidence(NamedTuple):
-    """How good a column is for a use: the greater rank wins, then the better name, then the greater weight."""
+    """The fitness of a column for a use: the greater rank wins, then the better name, then the greater weight."""
 
     rank: int
     weight: float

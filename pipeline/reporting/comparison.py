@@ -28,7 +28,7 @@ CHANGES = ("rose", "fell")
 
 @dataclass(frozen=True)
 class Crossing:
-    """How many rows are on different sides of a threshold.
+    """The rows on different sides of a threshold.
 
     Attributes:
         first: The threshold for the first run's scores.
@@ -49,7 +49,9 @@ class Crossing:
 
 @dataclass
 class Comparison:
-    """What two runs have in common, and what not. Rows are those of the results: a row with several texts has several.
+    """Rows, scores and answers of two runs, as far as they agree and differ.
+
+    Rows are those of the results: a row of the input with several texts has several.
 
     Attributes:
         runs: The two.

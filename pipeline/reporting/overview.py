@@ -32,7 +32,7 @@ RANKED_IMAGES = "images"  # folder of a rank job's output
 
 @dataclass
 class Overview:
-    """What there is to see of an output folder.
+    """A first look at an output folder.
 
     Attributes:
         uri: The folder.

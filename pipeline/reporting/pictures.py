@@ -40,7 +40,7 @@ SOURCE = "\0source"  # beside the columns of a row
 
 @dataclass(frozen=True)
 class Access:
-    """What may be opened for pictures, by the caller's own config or command line.
+    """The files and hosts that may be opened for pictures, by the caller's own config or command line.
 
     Results are data that a stranger may have written: their summary names the table, and never decides this.
 
@@ -103,7 +103,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Content:
-    """What a row of the table holds, for reports.
+    """The texts and the image of a row of the table, for reports.
 
     Attributes:
         texts: The values of its columns of texts.

@@ -41,7 +41,7 @@ class RankedText:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a rank job found.
+    """Texts and images of a rank job, each with its best.
 
     Attributes:
         texts: Some texts: evenly from the one with the best image down to the one whose best image is the worst.
