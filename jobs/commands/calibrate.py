@@ -9,7 +9,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import calibrate
 from pipeline.evaluation.label_sample import draw_sample
-from pipeline.storage.failures import storage_failures
+from pipeline.storage.failures import as_storage_failure
 
 
 def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
@@ -25,7 +25,7 @@ def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
         ConfigError: There is no such output, or the file cannot be written.
         StorageFailedError: The storage fails.
     """
-    with storage_failures():
+    with as_storage_failure():
         rows = draw_sample(uri, count, seed, out, StorageConfig())
     next_step = f"write 1 or 0 into its column good, then: vilt calibrate {uri} {out}"
     return Outcome(
@@ -47,6 +47,6 @@ def calibrate_output(uri: str, labels: str | None, precision: float) -> Outcome:
     """
     if labels is None:
         raise ConfigError("LABELS: missing; draw rows to label with --sample 200, or name the file with their labels")
-    with storage_failures():
+    with as_storage_failure():
         found = calibrate(uri, labels, StorageConfig(), precision)
     return Outcome(calibration_table(found, precision), calibration_values(found, precision))

@@ -12,7 +12,7 @@ from pipeline.evaluation.output import Output
 from pipeline.evaluation.retrieval import Retrieval
 from pipeline.evaluation.vqa import Vqa
 from pipeline.monitoring.events import emit
-from pipeline.storage.failures import storage_failures
+from pipeline.storage.failures import as_storage_failure
 
 BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
 
@@ -35,7 +35,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     names = [name for name in BENCHMARKS if getattr(config, name) is not None]
     chosen = [BENCHMARKS[name](config, output) for name in names]
     emit("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
-    with storage_failures("finished parts are kept: run the same command again"):
+    with as_storage_failure("finished parts are kept: run the same command again"):
         measured = [benchmark.measure() for benchmark in chosen]
         files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
         if any(one.metrics for one in measured):

@@ -18,7 +18,7 @@ from pipeline.common.tasks import Task, added_columns
 from pipeline.config.base import SECRETS, set_keys
 from pipeline.config.job import JobConfig
 from pipeline.planning.column_guess import ColumnGuess, guess_columns
-from pipeline.storage.failures import storage_failures
+from pipeline.storage.failures import as_storage_failure
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.table import TableFiles, open_files
 
@@ -65,7 +65,7 @@ def write_config(name: str, table: str, overrides: Sequence[str], out: str | Non
     set_keys(values, overrides)
     _check_secrets(values)
     config = JobConfig.parse(task, values, "vilt init")
-    with storage_failures():
+    with as_storage_failure():
         files = open_files(config.input, config.storage, columns=[])
         guess = guess_columns(files, task)
     found = _input_lines(task, files, guess, values["input"])

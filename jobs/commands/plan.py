@@ -10,7 +10,7 @@ from jobs.reports.plan import plan_table, plan_values, to_png
 from pipeline import JobConfig
 from pipeline.common.tasks import Task
 from pipeline.planning.plan import PlanRequest, make_plan
-from pipeline.storage.failures import storage_failures, write_failures
+from pipeline.storage.failures import as_config_error, as_storage_failure
 from pipeline.storage.filesystem import open_fsspec, write_whole
 
 
@@ -44,11 +44,11 @@ def plan_file(
         StorageFailedError: If the storage fails.
     """
     config = JobConfig.load(task, path, overrides)
-    with storage_failures():
+    with as_storage_failure():
         plan = make_plan(config, request)
     if options.out is not None:
         filesystem, target = open_fsspec(options.out, "--out", config.storage)
-        with write_failures(options.out, "--out"):  # whose folder is not made, as one may be misspelt
+        with as_config_error(options.out, "--out"):  # whose folder is not made, as one may be misspelt
             write_whole(filesystem, target, to_png(plan.trial))
     text = plan_table(plan, request.seed, options.price)
     return Outcome(text, plan_values(plan, request.seed, options.price))

@@ -17,7 +17,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.reporting.comparison import compare
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.pictures import Access
-from pipeline.storage.failures import storage_failures
+from pipeline.storage.failures import as_storage_failure
 
 COMPARED = "_compared.html"
 
@@ -40,7 +40,7 @@ def report_output(
     """
     if threshold is not None:
         raise ConfigError("--threshold: is for two outputs, as in `vilt report A B --threshold 0.5`; leave it out")
-    with storage_failures():
+    with as_storage_failure():
         target, view = write_report(uri, StorageConfig(), access, out, by)
     return Outcome(lines(target), {"report": target, **({"by": _values(view.groups)} if view.groups else {})})
 
@@ -69,7 +69,7 @@ def compare_outputs(
     """
     if by is not None:
         raise ConfigError("--by: is for one output; leave it out, or report each output by itself")
-    with storage_failures():
+    with as_storage_failure():
         found = compare(first, second, StorageConfig(), threshold)
         page = comparison_page(found, StorageConfig(), access)
     target = out or f"{second.rstrip('/')}/{COMPARED}"

@@ -11,7 +11,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
 
 
 @contextmanager
-def storage_failures(next_step: str = "run the same command again") -> Iterator[None]:
+def as_storage_failure(next_step: str = "run the same command again") -> Iterator[None]:
     """While it is open, raise what the storage raises as StorageFailedError.
 
     Args:
@@ -24,7 +24,7 @@ def storage_failures(next_step: str = "run the same command again") -> Iterator[
 
 
 @contextmanager
-def write_failures(uri: str, key: str) -> Iterator[None]:
+def as_config_error(uri: str, key: str) -> Iterator[None]:
     """While it is open, raise what the storage raises as ConfigError: the user has named a file that cannot be written.
 
     Args:
@@ -50,6 +50,6 @@ def write_named(uri: str, key: str, data: bytes, storage: StorageConfig) -> None
         ConfigError: It cannot be written.
     """
     filesystem, path = open_fsspec(uri, key, storage)
-    with write_failures(uri, key):
+    with as_config_error(uri, key):
         make_folder(filesystem, path.rpartition("/")[0])
         write_whole(filesystem, path, data)

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from pipeline.common.errors import ConfigError, StorageFailedError
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.failures import storage_failures, write_named
+from pipeline.storage.failures import as_storage_failure, write_named
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from pipeline.storage.failures import storage_failures, write_named
 )
 def test_a_failure_says_what_to_do(error: Exception) -> None:
     again = r"^the storage failed: .*gone.*; run the same command again$"
-    with pytest.raises(StorageFailedError, match=again), storage_failures():
+    with pytest.raises(StorageFailedError, match=again), as_storage_failure():
         raise error
-    with pytest.raises(StorageFailedError, match=r"; wait$"), storage_failures("wait"):
+    with pytest.raises(StorageFailedError, match=r"; wait$"), as_storage_failure("wait"):
         raise error
 
 
 def test_other_errors_stay_as_they_are() -> None:
-    with pytest.raises(ValueError, match=r"^mine$"), storage_failures():
+    with pytest.raises(ValueError, match=r"^mine$"), as_storage_failure():
         raise ValueError("mine")
 
 
