@@ -61,7 +61,7 @@ def select(folder: str, rows: int) -> None:
         times.append(time.perf_counter())
         selection.decide(KeepConfig(top=0.5, by="source"), open_results(folder, "scores", StorageConfig()))
         times.append(time.perf_counter())
-        kept = sum(len(selection.verdicts(begin, begin + WINDOW)[0]) for begin in range(0, rows, WINDOW))
+        kept = sum(len(selection.verdicts(begin, begin + WINDOW).keys) for begin in range(0, rows, WINDOW))
         times.append(time.perf_counter())
     ids, judge, read = np.diff(times)
     print(

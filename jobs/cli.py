@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.console.command import Outcome, run_command
+from jobs.console.command import Outcome
 from jobs.console.exit_codes import EXIT_CODES
-from jobs.console.log import Log
 from jobs.console.process import run_process
 from jobs.console.text import visible
+from jobs.model_commands import convert, demo, quality, train
+from jobs.options import AsJson, ConfigFile, LogEvery, LogFormat, Out, Overrides, RetryErrors, finish, seconds_between
 from pipeline.common.invocation import set_command
 from pipeline.common.tasks import TASKS, Task
 
@@ -24,22 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # their tracebacks print local values, credentials among them
 )
 
-ConfigFile = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file, see configs/")]
-Out = Annotated[str, typer.Argument(metavar="OUT", help="output folder of a job that has finished")]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="read again only rows with a transient error")]
-AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON, also if the command fails")]
-LogFormat = Annotated[
-    Log,
-    typer.Option("--log", help="on stderr: text, in a terminal one live line; verbose, with Ray's own lines; or json"),
-]
-LogEvery = Annotated[
-    float | None, typer.Option("--log-every", min=0.1, help="seconds between two reports of progress [default: 60]")
-]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="as in output.path=scores/")]
-
 TASK_HELP: dict[str, str] = {name: task.help for name, task in TASKS.items()}
 TASK_HELP["run"] = "Do what `task:` or `tasks:` in the file says; several tasks decode each image once."
-EVERY, EVERY_LIVE = 60.0, 1.0  # seconds between two reports of progress: as lines, and as a live line
 
 
 def _version(wanted: bool) -> None:
@@ -59,21 +46,6 @@ def vilt(
     """Declare the options of `vilt` itself; the help is that of `app`."""
 
 
-def _finish(job: Callable[[], Outcome], as_json: bool = False, log: Log = "text") -> None:
-    """Run a command; its exit code is that of the process.
-
-    Args:
-        job: Imports what the command needs and does it: an import that fails is an error like any other.
-        as_json: Print JSON.
-        log: How events go to stderr.
-    """
-    raise typer.Exit(run_command(job, log, as_json))
-
-
-def _every(seconds: float | None, log: Log) -> float:
-    return seconds or (EVERY_LIVE if log == "text" and sys.stderr.isatty() else EVERY)
-
-
 def _task_command(task: Task | None) -> Callable[..., None]:
     """Return the command of a task; None: of `vilt run`, whose file says it."""
 
@@ -88,9 +60,9 @@ def _task_command(task: Task | None) -> Callable[..., None]:
         def job() -> Outcome:
             from jobs.commands.batch import run_file
 
-            return run_file(task, config, overrides or [], retry_errors, _every(log_every, log))
+            return run_file(task, config, overrides or [], retry_errors, seconds_between(log_every, log))
 
-        _finish(job, as_json, log)
+        finish(job, as_json, log)
 
     return command
 
@@ -115,7 +87,7 @@ def init(
 
         return write_config(task, table, overrides or [], out)
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
 @app.command("filter")
@@ -127,7 +99,7 @@ def filter_(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
 
         return filter_file(config, overrides or [])
 
-    _finish(job, as_json, log)
+    finish(job, as_json, log)
 
 
 @app.command()
@@ -143,7 +115,7 @@ def merge(
 
         return merge_output(out)
 
-    _finish(job, as_json, log)
+    finish(job, as_json, log)
 
 
 @app.command()
@@ -159,7 +131,7 @@ def show(
 
         return show_output(out, rows)
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
 @app.command()
@@ -203,7 +175,7 @@ def report(
             return report_output(out, file, access, by, threshold)
         return compare_outputs(out, other, file, access, by, threshold)
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
 @app.command()
@@ -227,77 +199,11 @@ def calibrate(
 
         return calibrate_output(out, labels, precision) if sample is None else draw_rows(out, sample, seed, file)
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
-@app.command()
-def demo(
-    folder: Annotated[str, typer.Option(help="where to put the table and the results")] = "demo",
-    rows: Annotated[int, typer.Option(min=20, help="scenes to draw")] = 300,
-    s3: Annotated[bool, typer.Option("--s3", help="use an S3 server that is started for the demo")] = False,
-) -> None:
-    """Draw a table of scenes, score and answer it with the shipped model, and show some rows."""
-
-    def job() -> Outcome:
-        from jobs.commands.demo import run_demo, run_demo_on_s3
-
-        return run_demo_on_s3(rows) if s3 else run_demo(folder, rows)
-
-    _finish(job)
-
-
-@app.command()
-def quality(
-    model: Annotated[str, typer.Argument(help="a checkpoint trained on drawn scenes")] = "zoo://scenes",
-    scenes: Annotated[int, typer.Option(min=1, help="held-out scenes to draw")] = 1000,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, int8 or float8")] = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Measure the shipped model on held-out scenes."""
-
-    def job() -> Outcome:
-        from jobs.commands.quality import measure_quality
-
-        return measure_quality(model, scenes, precision)
-
-    _finish(job, as_json)
-
-
-@app.command()
-def train(
-    out: Annotated[str, typer.Option(help="folder for the checkpoint")],
-    steps: Annotated[int, typer.Option(min=1, help="steps of the whole training")] = 14_000,
-    seed: Annotated[int, typer.Option(help="of the weights and the scenes")] = 0,
-    first_step: Annotated[
-        int, typer.Option(min=0, help="continue with the weights that a training of so many steps left at OUT")
-    ] = 0,
-) -> None:
-    """Train the shipped model anew on drawn scenes."""
-
-    def job() -> Outcome:
-        from jobs.commands.train import train_model
-
-        return train_model(out, steps, seed, first_step)
-
-    _finish(job)
-
-
-@app.command()
-def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="a .ckpt file or a published folder")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="a new folder")],
-    tokenizer: Annotated[str | None, typer.Option(help="folder to take vocab.txt or tokenizer.json from")] = None,
-    labels: Annotated[str | None, typer.Option(help="names of the classes: a text of lines, or JSON")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Convert a checkpoint of the original project, or an older published folder, into a folder with safetensors."""
-
-    def job() -> Outcome:
-        from jobs.commands.convert import convert_file
-
-        return convert_file(source, out, tokenizer, labels)
-
-    _finish(job, as_json)
+for _command in (demo, quality, train, convert):
+    app.command()(_command)
 
 
 @app.command()
@@ -319,9 +225,9 @@ def reindex(
     def job() -> Outcome:
         from jobs.commands.reindex import reindex_file
 
-        return reindex_file(config, overrides or [], retry_errors, rollback, _every(log_every, log))
+        return reindex_file(config, overrides or [], retry_errors, rollback, seconds_between(log_every, log))
 
-    _finish(job, as_json, log)
+    finish(job, as_json, log)
 
 
 @app.command()
@@ -336,7 +242,7 @@ def history(
 
         return read_history(out)
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
 @app.command()
@@ -348,7 +254,7 @@ def evaluate(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = 
 
         return evaluate_file(config, overrides or [])
 
-    _finish(job, as_json, log)
+    finish(job, as_json, log)
 
 
 @app.command()
@@ -376,7 +282,7 @@ def plan(
         request = PlanRequest(sample, seed, actors, gpus, cores_per_actor)
         return plan_file(task, config, overrides or [], request, Options(price_per_hour, out))  # type: ignore[arg-type]
 
-    _finish(job, as_json)
+    finish(job, as_json)
 
 
 def main() -> None:

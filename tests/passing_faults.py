@@ -294,8 +294,6 @@ CASES: dict[str, list[Case]] = {
     "pipeline/filtering/filter_table.py run_filter": [no_space_for_a_filter],
     "pipeline/filtering/filter_table.py _check_rows": [a_table_that_changes_under_a_filter],
     "pipeline/cluster/session.py _init_local": [a_busy_machine],
-    "jobs/commands/plan.py plan_file": [storage_away_for_a_plan],
-    "jobs/commands/init.py write_config": [storage_away_for_a_first_look],
     "jobs/commands/evaluate.py evaluate": [storage_away_for_an_evaluation],
     "jobs/console/command.py end_with_error": [an_unexpected_error],
     "jobs/console/command.py <module>": [an_unexpected_error],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,25 @@ import pyarrow as pa
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.common.errors import RowsLostError
+from jobs.commands import calibrate, report, show
+from jobs.console.command import Outcome
+from pipeline.common.errors import RowsLostError, StorageFailedError
 from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
+from pipeline.reporting.pictures import Access
 from pipeline.results import input_order
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
 from pipeline.tables.formats.webdataset import WebDatasetFormat
 from pipeline.tables.table import open_files
+from tests.passing_faults import AWAY, once, storage_away_for_a_first_look, storage_away_for_a_plan
 from tests.pipeline.filtering.test_filter_tars import write_shards
 from tests.pipeline.reindexing.world import World
+from tests.pipeline.reporting.outputs import write_output
 from tests.pipeline.results.test_input_order import write_input, write_parts
 
 
@@ -72,7 +77,30 @@ def a_row_is_lost_between_the_parts_and_the_order(
         assert ResultFile.total(parts.all()).rows == 30
 
 
+def storage_away_for_a_look_at_results(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    del small_world
+    out = write_output(tmp_path / "out", {"row_id": [1, 2], "score": [1.0, 2.0]}, id="id")
+    (tmp_path / "labels.csv").write_text("row_id,good\n1,0\n2,1\n")
+    commands: list[tuple[Any, str, Callable[[], Outcome]]] = [
+        (show, "look_at", lambda: show.show_output(out, 1)),
+        (report, "write_report", lambda: report.report_output(out, str(tmp_path / "a.html"), Access())),
+        (report, "compare", lambda: report.compare_outputs(out, out, str(tmp_path / "b.html"), Access())),
+        (calibrate, "draw_sample", lambda: calibrate.draw_rows(out, 2, 0, str(tmp_path / "drawn.csv"))),
+        (calibrate, "calibrate", lambda: calibrate.calibrate_output(out, str(tmp_path / "labels.csv"), 0.9)),
+    ]
+    for module, name, command in commands:
+        once(monkeypatch, module, name, AWAY)
+        with pytest.raises(StorageFailedError, match="run the same command again"):
+            command()
+        assert command().values
+
+
 CASES = {
+    "pipeline/storage/failures.py as_storage_failure": [
+        storage_away_for_a_plan,
+        storage_away_for_a_first_look,
+        storage_away_for_a_look_at_results,
+    ],
     "pipeline/filtering/copying.py _copy_file": [a_tar_that_grows_under_a_filter],
     "pipeline/results/input_order.py write": [a_row_is_lost_between_the_parts_and_the_order],
 }

@@ -23,7 +23,7 @@ def run_file(
 
     Args:
         task: What to do; None if the file says it.
-        path: Of the file.
+        path: Path of the file.
         overrides: `key=value`, over the keys of the file.
         retry_errors: Read again only rows with a transient error.
         every: Seconds between two events of progress.

@@ -9,6 +9,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import calibrate
 from pipeline.evaluation.label_sample import draw_sample
+from pipeline.storage.failures import as_storage_failure
 
 
 def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
@@ -17,13 +18,15 @@ def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
     Args:
         uri: The output folder of a job.
         count: How many rows.
-        seed: Of the draw.
+        seed: Seed of the draw.
         out: The file to write.
 
     Raises:
-        ConfigError: The output cannot be read, or the file cannot be written.
+        ConfigError: There is no such output, or the file cannot be written.
+        StorageFailedError: The storage fails.
     """
-    rows = draw_sample(uri, count, seed, out, StorageConfig())
+    with as_storage_failure():
+        rows = draw_sample(uri, count, seed, out, StorageConfig())
     next_step = f"write 1 or 0 into its column good, then: vilt calibrate {uri} {out}"
     return Outcome(
         facts([("drawn", f"{rows:,} rows"), ("wrote", out), ("next", next_step)]), {"rows": rows, "file": out}
@@ -40,8 +43,10 @@ def calibrate_output(uri: str, labels: str | None, precision: float) -> Outcome:
 
     Raises:
         ConfigError: The output or the labels cannot be read, or do not fit together.
+        StorageFailedError: The storage fails.
     """
     if labels is None:
         raise ConfigError("LABELS: missing; draw rows to label with --sample 200, or name the file with their labels")
-    found = calibrate(uri, labels, StorageConfig(), precision)
+    with as_storage_failure():
+        found = calibrate(uri, labels, StorageConfig(), precision)
     return Outcome(calibration_table(found, precision), calibration_values(found, precision))

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from jobs.console.command import Outcome
 from jobs.reports.evaluation import evaluation_table, evaluation_values, to_json, to_png
-from pipeline.common.errors import StorageFailedError, first_line
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.nlvr2 import Nlvr2
 from pipeline.evaluation.output import Output
 from pipeline.evaluation.retrieval import Retrieval
 from pipeline.evaluation.vqa import Vqa
 from pipeline.monitoring.events import emit
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.failures import as_storage_failure
 
 BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
 
@@ -36,15 +35,11 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     names = [name for name in BENCHMARKS if getattr(config, name) is not None]
     chosen = [BENCHMARKS[name](config, output) for name in names]
     emit("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
-    try:
+    with as_storage_failure("finished parts are kept: run the same command again"):
         measured = [benchmark.measure() for benchmark in chosen]
         files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
         if any(one.metrics for one in measured):
             files.append(output.write("evaluation.png", to_png(measured)))
-    except STORAGE_ERRORS as error:
-        raise StorageFailedError(
-            f"the storage failed: {first_line(error)}; finished parts are kept: run the same command again"
-        ) from None
     emit("job_finished", f"evaluated: {', '.join(names)}", tasks=["evaluate"], benchmarks=names, files=len(files))
     files += [file for one in measured for file in one.files]
     return Outcome(evaluation_table(measured, files), evaluation_values(measured, config.bootstrap, files))

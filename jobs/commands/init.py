@@ -13,12 +13,12 @@ import yaml
 from jobs.console.command import Outcome
 from jobs.console.tables import facts, lines, stacked
 from jobs.console.text import visible
-from pipeline.common.errors import ConfigError, StorageFailedError, first_line
+from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task, added_columns
 from pipeline.config.base import SECRETS, set_keys
 from pipeline.config.job import JobConfig
 from pipeline.planning.column_guess import ColumnGuess, guess_columns
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.failures import as_storage_failure
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.table import TableFiles, open_files
 
@@ -65,11 +65,9 @@ def write_config(name: str, table: str, overrides: Sequence[str], out: str | Non
     set_keys(values, overrides)
     _check_secrets(values)
     config = JobConfig.parse(task, values, "vilt init")
-    try:
+    with as_storage_failure():
         files = open_files(config.input, config.storage, columns=[])
         guess = guess_columns(files, task)
-    except STORAGE_ERRORS as error:
-        raise StorageFailedError(f"the storage failed: {first_line(error)}; run the same command again") from None
     found = _input_lines(task, files, guess, values["input"])
     text = _file_text(task, str(target), found, values)
     target.write_text(text, encoding="utf-8")

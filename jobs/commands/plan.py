@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from jobs.console.command import Outcome
 from jobs.reports.plan import plan_table, plan_values, to_png
-from pipeline import ConfigError, JobConfig
-from pipeline.common.errors import StorageFailedError, first_line
+from pipeline import JobConfig
 from pipeline.common.tasks import Task
-from pipeline.planning.plan import Plan, PlanRequest, make_plan
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec, write_whole
+from pipeline.planning.plan import PlanRequest, make_plan
+from pipeline.storage.failures import as_config_error, as_storage_failure
+from pipeline.storage.filesystem import open_fsspec, write_whole
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to report the plan.
+    """Options of the report of a plan.
 
     Attributes:
-        price: Of an actor with its GPUs and cores, for an hour.
+        price: Price of an actor with its GPUs and cores, for an hour.
         out: PNG file for a picture of grids and lengths.
     """
 
@@ -34,7 +34,7 @@ def plan_file(
 
     Args:
         task: What the job does; None if the file says it.
-        path: Of the file.
+        path: Path of the file.
         overrides: `key=value`, over the keys of the file.
         request: The sample, and the machines to plan for.
         options: How to report the plan.
@@ -44,19 +44,11 @@ def plan_file(
         StorageFailedError: If the storage fails.
     """
     config = JobConfig.load(task, path, overrides)
-    try:
+    with as_storage_failure():
         plan = make_plan(config, request)
-    except STORAGE_ERRORS as error:
-        raise StorageFailedError(f"the storage failed: {first_line(error)}; run the same command again") from None
     if options.out is not None:
-        _write_picture(plan, options.out, config)
+        filesystem, target = open_fsspec(options.out, "--out", config.storage)
+        with as_config_error(options.out, "--out"):  # whose folder is not made, as one may be misspelt
+            write_whole(filesystem, target, to_png(plan.trial))
     text = plan_table(plan, request.seed, options.price)
     return Outcome(text, plan_values(plan, request.seed, options.price))
-
-
-def _write_picture(plan: Plan, path: str, config: JobConfig) -> None:
-    filesystem, target = open_fsspec(path, "--out", config.storage)
-    try:
-        write_whole(filesystem, target, to_png(plan.trial))
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"--out: cannot write {path!r}: {first_line(error)}") from None

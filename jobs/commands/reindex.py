@@ -27,7 +27,7 @@ def reindex_file(
     """Run the reindexing that a YAML file describes.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         overrides: `key=value`, over the keys of the file.
         retry_errors: Read again rows with a transient error, too.
         back_to: Restore an earlier version instead: its number, or "previous".

@@ -17,6 +17,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.reporting.comparison import compare
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.pictures import Access
+from pipeline.storage.failures import as_storage_failure
 
 COMPARED = "_compared.html"
 
@@ -35,10 +36,12 @@ def report_output(
 
     Raises:
         ConfigError: If there is no output of a finished job, or a URI or column cannot be used.
+        StorageFailedError: If the storage fails.
     """
     if threshold is not None:
         raise ConfigError("--threshold: is for two outputs, as in `vilt report A B --threshold 0.5`; leave it out")
-    target, view = write_report(uri, StorageConfig(), access, out, by)
+    with as_storage_failure():
+        target, view = write_report(uri, StorageConfig(), access, out, by)
     return Outcome(lines(target), {"report": target, **({"by": _values(view.groups)} if view.groups else {})})
 
 
@@ -62,12 +65,15 @@ def compare_outputs(
 
     Raises:
         ConfigError: If one is no output of a finished job, or their rows cannot be compared.
+        StorageFailedError: If the storage fails.
     """
     if by is not None:
         raise ConfigError("--by: is for one output; leave it out, or report each output by itself")
-    found = compare(first, second, StorageConfig(), threshold)
+    with as_storage_failure():
+        found = compare(first, second, StorageConfig(), threshold)
+        page = comparison_page(found, StorageConfig(), access)
     target = out or f"{second.rstrip('/')}/{COMPARED}"
-    write_page(comparison_page(found, StorageConfig(), access), target, StorageConfig())
+    write_page(page, target, StorageConfig())
     return Outcome(comparison_table(found, target), {"report": target, **comparison_values(found)})
 
 

@@ -6,6 +6,7 @@ from jobs.console.command import Outcome
 from jobs.reports.overview import overview_table, overview_values
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import look_at
+from pipeline.storage.failures import as_storage_failure
 
 
 def show_output(uri: str, rows: int) -> Outcome:
@@ -19,6 +20,8 @@ def show_output(uri: str, rows: int) -> Outcome:
 
     Raises:
         ConfigError: If there is no output of a finished job.
+        StorageFailedError: If the storage fails.
     """
-    view = look_at(uri, StorageConfig())
-    return Outcome(overview_table(view, rows), overview_values(view))
+    with as_storage_failure():
+        view = look_at(uri, StorageConfig())
+        return Outcome(overview_table(view, rows), overview_values(view))

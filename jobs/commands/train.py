@@ -12,8 +12,8 @@ def train_model(out: str, steps: int, seed: int, first_step: int) -> Outcome:
 
     Args:
         out: Folder for the checkpoint.
-        steps: Of the whole training.
-        seed: Of the weights and the scenes.
+        steps: Number of steps of the whole training.
+        seed: Seed of the weights and the scenes.
         first_step: Continue with the weights that a training of so many steps left in `out`.
     """
     train(out, steps, seed, first_step)

@@ -26,7 +26,7 @@ INTERRUPTED_TEXT = "stopped; run the same command again to resume"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command has done.
+    """The outcome of a command.
 
     Attributes:
         text: For a person.

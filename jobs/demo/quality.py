@@ -16,7 +16,7 @@ CANDIDATES = 20
 
 @dataclass
 class Quality:
-    """What a checkpoint reaches on held-out scenes.
+    """The accuracy of a checkpoint on held-out scenes.
 
     Attributes:
         answers: For each kind of question the share of right answers, 0 to 1, and the number asked.
@@ -43,7 +43,7 @@ def measure(predictor: Predictor, count: int, seed: int = HELD_OUT_SEED) -> Qual
     Args:
         predictor: With heads for answers and scores.
         count: How many scenes to draw.
-        seed: Of the scenes.
+        seed: Seed of the scenes.
     """
     rng = Random(seed)
     drawn = [scenes.random_scene(rng) for _ in range(count)]

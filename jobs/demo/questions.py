@@ -18,7 +18,7 @@ def _about_one(scene: Scene, rng: Random, asked: str, template: str) -> Question
         scene: The scene.
         rng: Chooses the object and the attributes that name it.
         asked: The attribute: size, color or shape.
-        template: Of the question, with `{}` for the name of the object.
+        template: Template of the question, with `{}` for the name of the object.
     """
     thing = rng.choice(scene.things)
     named = [a for a in ("size", "color", "shape") if a != asked]
@@ -140,7 +140,7 @@ def ask(scene: Scene, rng: Random, kind: str | None = None, hard: int = 1) -> tu
     Args:
         scene: The scene.
         rng: Chooses the question.
-        kind: Of `KINDS`; default: any.
+        kind: One of `KINDS`; default: any.
         hard: How many times as often as the others the kinds that are learned last are asked.
 
     Returns:

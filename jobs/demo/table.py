@@ -32,7 +32,7 @@ def write_table(path: str, rows: int, seed: int = 7) -> None:
     Args:
         path: URI of the file.
         rows: How many scenes to draw, at least 20; eight of them are broken.
-        seed: Of the scenes.
+        seed: Seed of the scenes.
     """
     rng = Random(seed)
     table = [_row(i, rng) for i in range(rows)]

@@ -150,8 +150,8 @@ def train(
 
     Args:
         out: Folder for the checkpoint.
-        steps: Of the whole training.
-        seed: Of the weights and the scenes.
+        steps: Number of steps of the whole training.
+        seed: Seed of the weights and the scenes.
         first_step: Continue a training that ended there, with the weights that it left in `out`.
         batch_size: Examples in a step.
         pool_size: Scenes that are drawn ahead.

@@ -33,7 +33,12 @@ def calibration_values(found: Calibration, precision: float) -> dict[str, Any]:
 
 
 def _row(cut: Cut) -> list[str]:
-    return [f"{cut.min_score:g}", f"{cut.kept:.1%}", _share(cut.precision), _share(cut.recall), f"{cut.labelled:,}"]
+    return [_threshold(cut), f"{cut.kept:.1%}", _share(cut.precision), _share(cut.recall), f"{cut.labelled:,}"]
+
+
+def _threshold(cut: Cut) -> str:
+    """Return a threshold with all its digits: of fewer it might be above the score that it was taken from."""
+    return f"{cut.min_score:.15g}"
 
 
 def _share(share: Share | None) -> str:
@@ -48,7 +53,7 @@ def _proposal(found: Calibration, precision: float) -> list[str]:
             "or ask for less with --precision"
         ]
     return [
-        f"for {precision:.0%} good rows:  keep: {{min_score: {cut.min_score:g}}}",
+        f"for {precision:.0%} good rows:  keep: {{min_score: {_threshold(cut)}}}",
         f"keeps {cut.kept:.1%} of all rows, of which {_share(cut.precision)} are good: "
         f"{_share(cut.recall)} of the good rows",
         "in brackets: where the share of all rows lies, in 95 of 100 such samples",

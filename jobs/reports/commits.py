@@ -22,8 +22,8 @@ def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> Rend
 
     Args:
         run: The run, and the version of the table that it made or found.
-        uri: Of the table.
-        seconds: Of the whole command, start and end included; None if it was not measured.
+        uri: URI of the table.
+        seconds: Seconds of the whole command, start and end included; None if it was not measured.
     """
     commit, done = run.commit, run.commit.counts
     standing = sum(commit.standing.values())
@@ -71,7 +71,7 @@ def commit_values(
         commit: The version.
         new: Whether the run that reports it has made it; if not, the counts of what a run did are 0.
         retried: Rows that the run has tried again; None if it is not known.
-        seconds: Of the whole command that reports it; None if it was not measured.
+        seconds: Seconds of the whole command that reports it; None if it was not measured.
     """
     lineage = {key.removeprefix(UNIT): value for key, value in commit.lineage.items()}
     return {

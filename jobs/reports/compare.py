@@ -42,7 +42,7 @@ def comparison_values(found: Comparison) -> dict[str, Any]:
             "thresholds": [crossing.first, crossing.second],
             "rose": crossing.rose,
             "fell": crossing.fell,
-            "share": (crossing.rose + crossing.fell) / found.compared,
+            "share": found.crossing_share,
         },
         "differences": differences and dict(zip(map(str, QUANTILES), differences.quantiles, strict=True)),
         "answered": found.answered,
@@ -116,9 +116,8 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
         named.append(("With both scores", f"{found.compared:,}"))
         named.append(("Spearman", _correlation(found.spearman)))
         named.append(("Pearson", _correlation(found.pearson)))
-    if found.crossing:
-        share = (found.crossing.rose + found.crossing.fell) / found.compared
-        named.append(("Cross threshold", f"{share:.2%}"))
+    if found.crossing_share is not None:
+        named.append(("Cross threshold", f"{found.crossing_share:.2%}"))
     if found.answered:
         named.append(("Same answer", f"{found.same_answers / found.answered:.2%}"))
     named += [(f"Only in {name}", f"{rows:,}") for name, rows in zip(NAMES, found.only, strict=True)]
@@ -183,11 +182,15 @@ def _only(found: Comparison) -> list[tuple[str, str]]:
 def _pictures(found: Comparison, storage: StorageConfig, access: Access) -> tuple[dict[str, list[Picture]], str]:
     """Return the rows whose rank has changed most, as the second run shows them."""
     run = found.runs[1]
-    for row in (row for rows in found.examples.values() for row in rows):
-        ranks = f"rank {row['first_rank']:.0%} → {row['second_rank']:.0%}"
-        row |= {"shown_score": f"{row['first']:.4g} → {row['score']:.4g}", "reason": ranks}
-    view = Overview(run.uri, run.summary, run.table, run.id_type, examples=found.examples)
+    examples = {kind: [_with_change(row) for row in rows] for kind, rows in found.examples.items()}
+    view = Overview(run.uri, run.summary, run.table, run.id_type, examples=examples)
     return pictures_of(view, storage, access)
+
+
+def _with_change(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with what a picture shows of its change."""
+    ranks = f"rank {row['first_rank']:.0%} → {row['second_rank']:.0%}"
+    return {**row, "shown_score": f"{row['first']:.4g} → {row['score']:.4g}", "reason": ranks}
 
 
 def _short(text: str) -> str:

@@ -118,8 +118,8 @@ def density(counts: Sequence[tuple[int, int, int]], bins: int, names: tuple[str,
 
     Args:
         counts: (bin of the first score, bin of the second, rows) for each pair of bins with rows.
-        bins: Of each axis.
-        names: Of the two axes.
+        bins: Number of bins of each axis.
+        names: Names of the two axes.
         ranges: Lowest and highest first score, lowest and highest second score.
     """
     figure, axes = _figure(4.0)

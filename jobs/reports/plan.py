@@ -29,8 +29,8 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
 
     Args:
         plan: The plan.
-        seed: Of the sample.
-        price: Of an actor with its GPUs and cores, for an hour; None if it is not known.
+        seed: Seed of the sample.
+        price: Price of an actor with its GPUs and cores, for an hour; None if it is not known.
     """
     trial, table = plan.trial, plan.table
     size = sum(one.file.size for one in table.files)

@@ -13,7 +13,7 @@ import yaml
 from pipeline.config.storage import StorageConfig
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.foreign import LATEST
-from pipeline.storage.filesystem import make_folder, open_fsspec, write_whole
+from pipeline.storage.failures import write_named
 
 
 def render(template: str, **values: Any) -> str:
@@ -27,11 +27,9 @@ def write_page(page: str, target: str, storage: StorageConfig) -> None:
     """Write a page to a URI; a file that is there is replaced.
 
     Raises:
-        ConfigError: No filesystem knows the URI.
+        ConfigError: It cannot be written.
     """
-    filesystem, path = open_fsspec(target, "--out", storage)
-    make_folder(filesystem, path.rpartition("/")[0])
-    write_whole(filesystem, path, page.encode("utf-8", "backslashreplace"))
+    write_named(target, "--out", page.encode("utf-8", "backslashreplace"), storage)
 
 
 def made_lines(summary: Mapping[str, Any], parts: Iterable[ResultFile] = ()) -> list[tuple[str, str]]:

@@ -22,8 +22,8 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     """Lay out the summary of a job for a person.
 
     Args:
-        summary: Of the job, over all its runs.
-        seconds: Of the whole command, start and end included; None if it was not measured.
+        summary: Summary of the job, over all its runs.
+        seconds: Seconds of the whole command, start and end included; None if it was not measured.
     """
     pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
     done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb

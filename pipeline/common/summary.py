@@ -10,7 +10,7 @@ from pipeline.common.tasks import Task
 
 @dataclass(frozen=True)
 class Summary:
-    """What a job did, over all its runs.
+    """The outcome of a job, over all its runs.
 
     Attributes:
         tasks: The tasks of the job.

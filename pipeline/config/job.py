@@ -154,7 +154,7 @@ class JobConfig(Section):
     @property
     def text_columns(self) -> list[str]:
         """Return the distinct columns that hold texts, in the order of the tasks; none if images alone are read."""
-        if self.texts_in_columns and self.tasks != ["rank"]:
+        if self.texts_in_columns:
             return self.input.text_names
         texts = (self.text_of(task) for task in self.tasks if task != "rank")
         return list(dict.fromkeys(text for text in texts if text is not None))

@@ -16,7 +16,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import ids_from_texts, keys_of, shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.evaluation.scored_rows import ScoredRows
+from pipeline.evaluation.scored_rows import ScoredRows, scored_rows
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import open_files, read_columns
 
@@ -45,7 +45,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a threshold keeps.
+    """A threshold with the share of rows that it keeps, and how many of these are good.
 
     Attributes:
         min_score: The threshold: rows with this score or more are kept.
@@ -64,7 +64,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a labelled sample says about scores.
+    """The result of a labelled sample: how well scores tell good rows from others.
 
     Attributes:
         rows: How many rows have a score.
@@ -99,7 +99,7 @@ def calibrate(uri: str, labels: str, storage: StorageConfig, precision: float = 
     Raises:
         ConfigError: The output or the labels cannot be read, or do not fit together.
     """
-    with ScoredRows(uri, storage) as scored:
+    with scored_rows(uri, storage) as scored:
         given, unlabelled = _read_labels(labels, scored, storage)
         scores, good = _join(given, scored, labels)
         thresholds = _thresholds(scored)

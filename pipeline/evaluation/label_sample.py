@@ -7,16 +7,16 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.common.columns import ROW_ID, ROW_SOURCE, TEXT_INDEX
-from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import shown_id
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import GOOD
-from pipeline.evaluation.scored_rows import ScoredRows
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, write_whole
+from pipeline.evaluation.scored_rows import scored_rows
+from pipeline.storage.failures import write_named
+from pipeline.storage.filesystem import open_fsspec
 from pipeline.tables.lookup import read_rows
+from pipeline.tables.schemas import is_legible
 
 MOST_COLUMNS = 8  # of the user's own
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
@@ -39,29 +39,17 @@ def draw_sample(uri: str, count: int, seed: int, out: str, storage: StorageConfi
         ConfigError: There is no such output, or the file is there already or cannot be written.
     """
     filesystem, path = open_fsspec(out, "--out", storage)
-    try:
-        if filesystem.exists(path):
-            raise ConfigError(f"--out: {out!r} is there already, perhaps with labels; name another file")
-        with ScoredRows(uri, storage) as scored:
-            carried = [
-                field.name for field in scored.table.schema if _is_shown(field) and field.name not in scored.made
-            ]
-            names = [ROW_ID, *([TEXT_INDEX] if scored.several_texts else []), *carried[:MOST_COLUMNS]]
-            query = f"SELECT row_key FROM scored ORDER BY hash(row_key, {seed:d}), row_key LIMIT {count:d}"
-            keys = [key for (key,) in scored.database.execute(query).fetchall()]
-            rows = read_rows(scored.table, keys, names)
-        make_folder(filesystem, path.rpartition("/")[0])
-        write_whole(filesystem, path, _csv(names, [rows[key] for key in keys]))
-    except STORAGE_ERRORS as error:
-        raise ConfigError(f"--out: cannot write {out!r}: {first_line(error)}") from None
+    if filesystem.exists(path):
+        raise ConfigError(f"--out: {out!r} is there already, perhaps with labels; name another file")
+    with scored_rows(uri, storage) as scored:
+        hidden = {*scored.made, ROW_SOURCE}
+        carried = [one.name for one in scored.table.schema if is_legible(one.type) and one.name not in hidden]
+        names = [ROW_ID, *([TEXT_INDEX] if scored.several_texts else []), *carried[:MOST_COLUMNS]]
+        query = f"SELECT row_key FROM scored ORDER BY hash(row_key, {seed:d}), row_key LIMIT {count:d}"
+        keys = [key for (key,) in scored.database.execute(query).fetchall()]
+        rows = read_rows(scored.table, keys, names)
+    write_named(out, "--out", _csv(names, [rows[key] for key in keys]), storage)
     return len(keys)
-
-
-def _is_shown(field: pa.Field) -> bool:
-    """Return whether a person can read the values of a column."""
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    bytes_or_nested = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return field.name != ROW_SOURCE and not (bytes_or_nested or pa.types.is_fixed_size_binary(kind))
 
 
 def _csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:

@@ -18,7 +18,7 @@ GROUP_ROWS = 10_000  # of a table that a job reads
 
 
 class Measured(NamedTuple):
-    """What came out of a benchmark.
+    """The result of a benchmark.
 
     Attributes:
         benchmark: Its name.

@@ -29,7 +29,7 @@ WINDOW_ROWS = 2**20  # of a file whose rows are copied as they are read
 
 
 class CopiedFile(NamedTuple):
-    """What became of a file: the names of what was written, below the folder, and the rows that their footers count."""
+    """The files that one file was copied to, by their names below the folder, and the rows that their footers count."""
 
     kept_name: str
     dropped_name: str
@@ -83,9 +83,9 @@ def _copy_file(
     keep = np.zeros(opened.rows, bool)
     for first in range(0, opened.rows, WINDOW_ROWS):
         begin, end = row_key(number, first), row_key(number, min(first + WINDOW_ROWS, opened.rows))
-        keys, others = selection.verdicts(begin, end)
-        keep[keys - row_key(number)] = True
-        dropped.write(others)
+        verdicts = selection.verdicts(begin, end)
+        keep[verdicts.keys - row_key(number)] = True
+        dropped.write(verdicts.dropped)
     with filesystem.open(path, "wb") as target:
         rows = table.format.copy_rows(opened.file, table.filesystem, lambda row: row < len(keep) and keep[row], target)
     if rows != len(keep):
@@ -128,16 +128,15 @@ def _copy_rows(
     """Write the kept rows and the list of the others; of ranges without a kept row nothing is read."""
     for first, count, read in ranges:
         begin = file_begin + first
-        keys, others = selection.verdicts(begin, begin + count)
+        keys, scores, others = selection.verdicts(begin, begin + count)
         dropped.write(others)
         if len(keys):
             keep = np.zeros(count, bool)
             keep[keys - begin] = True
-            scores = selection.scores_of_kept(begin, begin + count) if len(added) else None
             for part in read():
                 rows = part.filter(pa.array(keep[: part.num_rows]))
                 keep = keep[part.num_rows :]
-                if scores is not None:
+                if len(added):
                     rows, scores = _with_columns(rows, scores), scores.slice(rows.num_rows)
                 kept.write(rows)
 

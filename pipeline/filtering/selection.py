@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -19,7 +20,21 @@ from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
 from pipeline.filtering.database import without_kind
 from pipeline.results.reader import Results
-from pipeline.tables.database import load, open_database
+from pipeline.tables.database import load, temporary_database
+
+
+class Verdicts(NamedTuple):
+    """The decision on some rows.
+
+    Attributes:
+        keys: The keys of the rows that are kept, int64 (n,).
+        kept: The same rows as row_id, score (double).
+        dropped: The other rows as row_id, score, reason.
+    """
+
+    keys: npt.NDArray[np.int64]
+    kept: pa.Table
+    dropped: pa.Table
 
 
 class Selection:
@@ -34,8 +49,8 @@ class Selection:
 
     def __init__(self, id_type: pa.DataType | None = None) -> None:
         self.id_type = pa.int64() if id_type is None else id_type
-        self._folder = tempfile.TemporaryDirectory(prefix="vilt-filter-")
-        self.database = open_database(f"{self._folder.name}/rows.duckdb", self._folder.name)
+        self._open = ExitStack()
+        self.database = self._open.enter_context(temporary_database())
 
     def __enter__(self) -> Selection:
         return self
@@ -43,8 +58,7 @@ class Selection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.database.close()
-        self._folder.cleanup()
+        self._open.close()
 
     def add_rows(self, rows: Iterable[pa.Table], id_column: str | None = None, keys: pa.DataType | None = None) -> None:
         """Add the rows of the table, with their columns `__row_key` and `row_id`.
@@ -88,49 +102,38 @@ class Selection:
         return lowest
 
     @cached_property
-    def dropped_schema(self) -> pa.Schema:
-        """Return the columns of the rows that are dropped: row_id, score, reason."""
-        return self.verdicts(0, 0)[1].schema
+    def score_schema(self) -> pa.Schema:
+        """Return the columns of `Verdicts.kept`."""
+        return self.verdicts(0, 0).kept.schema
 
-    def verdicts(self, begin: int, end: int) -> tuple[npt.NDArray[np.int64], pa.Table]:
+    @cached_property
+    def dropped_schema(self) -> pa.Schema:
+        """Return the columns of `Verdicts.dropped`."""
+        return self.verdicts(0, 0).dropped.schema
+
+    def verdicts(self, begin: int, end: int) -> Verdicts:
         """Return what was decided on the rows from key `begin` up to, not including, `end`, in their order.
 
         May be called from several threads.
-
-        Returns:
-            The keys of rows that are kept, int64 (n,), and the other rows as row_id, score, reason.
         """
         query = "SELECT row_key, row_id, score, reason FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
         with self.database.cursor() as cursor:
             found = cursor.sql(query, params=[begin, end]).to_arrow_table()
-        kept = found["row_key"].filter(found["reason"].is_null()).to_numpy()
         found = found.set_column(1, ROW_ID, from_keys(found[ROW_ID], self.id_type))
-        return kept, found.filter(found["reason"].is_valid()).drop_columns(["row_key"])
+        kept, dropped = found.filter(found["reason"].is_null()), found.filter(found["reason"].is_valid())
+        score = kept["score"].cast(pa.float64(), safe=False)
+        return Verdicts(
+            kept["row_key"].to_numpy(), kept.select([ROW_ID]).append_column("score", score), dropped.drop(["row_key"])
+        )
 
     def kept(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return bool (n,): which of these keys of rows, int64 (n,), in ascending order, are kept."""
         if not len(keys):
             return np.zeros(0, bool)
         query = "SELECT row_key FROM verdict WHERE row_key BETWEEN ? AND ? AND reason IS NULL"
-        found = self.database.cursor().sql(query, params=[int(keys[0]), int(keys[-1])]).to_arrow_table()
+        with self.database.cursor() as cursor:  # the database may be at work on what these rows are read for
+            found = cursor.sql(query, params=[int(keys[0]), int(keys[-1])]).to_arrow_table()
         return np.isin(keys, found["row_key"].to_numpy())
-
-    def scores_of_kept(self, begin: int, end: int) -> pa.Table:
-        """Return row_id and score (double) of the rows that are kept from key `begin` up to, not including, `end`.
-
-        May be called from several threads.
-        """
-        query = (
-            "SELECT row_id, score::DOUBLE AS score FROM verdict "
-            "WHERE reason IS NULL AND row_key >= ? AND row_key < ? ORDER BY row_key"
-        )
-        found = self.database.cursor().sql(query, params=[begin, end]).to_arrow_table()
-        return found.set_column(0, ROW_ID, from_keys(found[ROW_ID], self.id_type))
-
-    @cached_property
-    def score_schema(self) -> pa.Schema:
-        """Return the columns of `scores_of_kept`."""
-        return self.scores_of_kept(0, 0).schema
 
     def _check_ids(self, id_column: str | None) -> None:
         missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")

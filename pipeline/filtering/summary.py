@@ -21,7 +21,7 @@ from pipeline.tables.table import TableFiles
 
 @dataclass(frozen=True)
 class FilterSummary:
-    """What a filter did.
+    """The outcome of a filter.
 
     Attributes:
         output: The config's `output.path`.

@@ -6,7 +6,6 @@ Tables of links to the open web name a million hosts, of which some are small, s
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -28,28 +27,24 @@ class Hosts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._unreached: Counter[str] = Counter()
-        self._down_until: dict[str, float] = {}
+        self._unreached: dict[str, tuple[int, float]] = {}  # host -> URLs in a row, and when the last was
         self._wait_until: dict[str, float] = {}
 
     def reached(self, url: str) -> None:
         """Note that a host has answered."""
-        host = host_of(url)
-        self._unreached.pop(host, None)
-        self._down_until.pop(host, None)
+        self._unreached.pop(host_of(url), None)
 
     def unreached(self, url: str) -> None:
         """Note that a host did not answer, after all attempts for a URL."""
         host = host_of(url)
-        if len(self._unreached) >= MOST_HOSTS:
+        if host not in self._unreached and len(self._unreached) >= MOST_HOSTS:
             self._unreached.clear()
-        self._unreached[host] += 1
-        if self._unreached[host] >= DOWN_AFTER:
-            self._down_until[host] = self._clock() + DOWN_SECONDS
+        self._unreached[host] = self._unreached.get(host, (0, 0.0))[0] + 1, self._clock()
 
     def is_down(self, url: str) -> bool:
         """Return whether several URLs of a host in a row could not be reached a short time ago."""
-        return self._down_until.get(host_of(url), 0.0) > self._clock()
+        urls, last = self._unreached.get(host_of(url), (0, 0.0))
+        return urls >= DOWN_AFTER and self._clock() < last + DOWN_SECONDS
 
     def asked_to_wait(self, url: str, retry_after: str | None) -> None:
         """Note a host's header `Retry-After` (RFC 9110, 10.2.3): seconds, or a date."""

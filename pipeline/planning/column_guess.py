@@ -14,7 +14,8 @@ from pipeline.common import uris
 from pipeline.common.error_codes import Failure, values_or_failures
 from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.tasks import Task
-from pipeline.tables.schemas import decoded, is_bytes, is_list, is_text
+from pipeline.tables.formats.pictures import is_picture as has_picture_name
+from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text
 from pipeline.tables.table import TableFiles, read_columns
 from vilt.processing.decoding import read_size
 from vilt.processing.errors import ImageError
@@ -22,7 +23,6 @@ from vilt.processing.errors import ImageError
 SAMPLE_ROWS = 64
 MOST_HOSTS = 3  # of pictures' URLs; with more of them every public host is allowed
 PICTURE_NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "url", "uri", "file_name", "path")
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif", ".jp2")
 QUESTION_NAMES = ("question", "query", "prompt")
 TEXT_NAMES = ("caption", "text", "txt", "sentence", "alt", "description", "title", "prompt", "question")
 ID_NAMES = ("id", "uid", "uuid", "key", "__key__", "image_id", "item_id", "row_id", "sha256", "hash", "md5")
@@ -39,7 +39,7 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """What the columns of a table seem to be.
+    """The columns of a table that seem to hold the image, the text and the id.
 
     Attributes:
         image: The column of images; None if there is none.
@@ -87,7 +87,7 @@ def _first_rows(table: TableFiles) -> dict[str, pa.ChunkedArray]:
 
 
 class _Evidence(NamedTuple):
-    """How good a column is for a use: the greater rank wins, then the better name, then the greater weight."""
+    """The fitness of a column for a use: the greater rank wins, then the better name, then the greater weight."""
 
     rank: int
     weight: float
@@ -124,7 +124,7 @@ def _image_evidence(values: pa.ChunkedArray) -> _Evidence | None:
         return None
     if is_bytes(kind):
         count, rank, what = sum(map(_is_picture, given)), 3, "encoded images"
-    elif pa.types.is_struct(kind) and {field.name for field in kind} >= {"bytes", "path"}:
+    elif is_bytes_or_path(kind):
         count, rank, what = sum(_is_picture(one["bytes"]) or _is_uri(one["path"]) for one in given), 2, "{bytes, path}"
     elif is_text(kind):
         count, rank, what = sum(map(_is_uri, given)), 1, "URIs of images"
@@ -149,7 +149,7 @@ def _is_uri(value: Any) -> bool:
     if value[:11].lower() == "data:image/":
         return True
     path = urlsplit(value).path if "://" in value else value
-    return path.lower().endswith(PICTURE_ENDINGS)
+    return has_picture_name(path)
 
 
 def _text_evidence(values: pa.ChunkedArray) -> _Evidence | None:

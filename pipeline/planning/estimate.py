@@ -17,7 +17,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Machines:
-    """What a job runs on.
+    """The machines that a job runs on.
 
     Attributes:
         actors: Actors that host the model.
@@ -39,7 +39,7 @@ class Machines:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a job takes.
+    """The time that a job takes.
 
     Attributes:
         seconds: The whole job, from the start of the flow to its end.

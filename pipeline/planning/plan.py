@@ -22,7 +22,9 @@ from pipeline.tables.table import InputTable
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What to plan for. Without actors, gpus and cores_per_actor it is the Ray that the job would run on.
+    """The sample and the machines to plan for.
+
+    Without actors, gpus and cores_per_actor they are the Ray that the job would run on.
 
     Attributes:
         sample: Rows to read.

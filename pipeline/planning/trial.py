@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of some rows: one file's worth, or, without the model, one block of micro-batches.
+    """The outcome of some rows: one file's worth, or, without the model, one block of micro-batches.
 
     Attributes:
         batches: The figures of their micro-batches.
@@ -97,7 +97,7 @@ class MeasuringSink(Datasink[Measured | None]):
 
 @dataclass
 class Trial:
-    """What the sample showed.
+    """The outcome of the sample.
 
     Attributes:
         rows: Rows of the input.

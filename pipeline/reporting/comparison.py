@@ -13,22 +13,22 @@ from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import shown_key
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import common_values, load_rows
-from pipeline.reporting.overview import temporary_database
 from pipeline.reporting.runs import Run, check_comparable, open_run
-from pipeline.results.distribution import Distribution, distribution
+from pipeline.results.distribution import Distribution, bin_of, distribution
+from pipeline.results.loading import common_values, load_rows
+from pipeline.tables.database import temporary_database
 
 EXAMPLES = 8  # of each kind of change
 SOME_IDS = 5  # of rows that only one run has
 MOST_CHANGES = 20  # of answers
 DENSITY_BINS = 32
 MOST_REASONS = 40
-SPANS = ("rose", "fell")
+CHANGES = ("rose", "fell")
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """How many rows are on different sides of a threshold.
+    """The rows on different sides of a threshold.
 
     Attributes:
         first: The threshold for the first run's scores.
@@ -49,7 +49,9 @@ class Crossing:
 
 @dataclass
 class Comparison:
-    """What two runs have in common, and what not. Rows are those of the results: a row with several texts has several.
+    """Rows, scores and answers of two runs, as far as they agree and differ.
+
+    Rows are those of the results: a row of the input with several texts has several.
 
     Attributes:
         runs: The two.
@@ -63,7 +65,6 @@ class Comparison:
         compared: Rows with a score in both.
         pearson: Correlation of the scores; None if it is not defined.
         spearman: Correlation of their ranks; None if it is not defined.
-        quantiles: Of the scores of each run, over the rows that are compared.
         differences: How second minus first is distributed; None if there is nothing to compare.
         density: See `jobs.reports.figures.density`: pairs of bins with rows, and the ranges of both scores.
         crossing: Rows that cross a threshold.
@@ -92,6 +93,11 @@ class Comparison:
     same_answers: int = 0
     changes: list[tuple[str, str, int]] = field(default_factory=list)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def crossing_share(self) -> float | None:
+        """Return the share of the rows with both scores that cross the threshold; None if there are none."""
+        return (self.crossing.rose + self.crossing.fell) / self.compared if self.crossing else None
 
 
 def compare(first: str, second: str, storage: StorageConfig, threshold: float | None = None) -> Comparison:
@@ -208,7 +214,7 @@ def _compare_scores(found: Comparison, database: duckdb.DuckDBPyConnection, thre
     found.differences = distribution(database, "(SELECT second - first AS score, true AS kept FROM pairs)")
     found.density = _density(database)
     found.crossing = _crossing(database, threshold)
-    for kind, order in zip(SPANS, ("DESC", "ASC"), strict=True):
+    for kind, order in zip(CHANGES, ("DESC", "ASC"), strict=True):
         found.examples[kind] = _changed(found, database, order)
 
 
@@ -230,15 +236,8 @@ def _density(database: duckdb.DuckDBPyConnection) -> tuple[list[tuple[int, int, 
     low_a, high_a, low_b, high_b = database.execute(
         "SELECT min(first), max(first), min(second), max(second) FROM pairs"
     ).fetchall()[0]
-
-    def bin_of(name: str, low: float, high: float) -> str:
-        width = (high - low) / DENSITY_BINS or 1.0
-        return f"least(floor(({name} - {low!r}) / {width!r}), {DENSITY_BINS - 1})::INTEGER"
-
-    counted = database.execute(
-        f"SELECT {bin_of('first', low_a, high_a)} AS x, {bin_of('second', low_b, high_b)} AS y, count(*) FROM pairs "
-        "GROUP BY x, y ORDER BY x, y"
-    )
+    x, y = bin_of("first", low_a, high_a, DENSITY_BINS), bin_of("second", low_b, high_b, DENSITY_BINS)
+    counted = database.execute(f"SELECT {x} AS x, {y} AS y, count(*) FROM pairs GROUP BY x, y ORDER BY x, y")
     return counted.fetchall(), [low_a, high_a, low_b, high_b]
 
 

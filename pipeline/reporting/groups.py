@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.results.distribution import quantiles_of
+from pipeline.results.distribution import bin_of, quantiles_of
 
 MOST_GROUPS = 24  # that are shown
 GROUP_BINS = 32
@@ -94,8 +94,7 @@ def _scores(
     name, rows = group
     query = f"SELECT {quantiles_of('score', GROUP_QUANTILES, rows)} FROM {of_group}"
     quantiles = database.execute(query, [name]).fetchall()[0][0]
-    width = (high - low) / GROUP_BINS or 1.0
-    number = f"least(floor((score - {low!r}) / {width!r}), {GROUP_BINS - 1})::INTEGER"
+    number = bin_of("score", low, high, GROUP_BINS)
     for at, count in database.execute(
         f"SELECT {number} AS bin, count(*) FROM {of_group} GROUP BY bin", [name]
     ).fetchall():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +16,10 @@ from pipeline.config.filter import DROPPED, KEPT
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.groups import Groups, groups_of
-from pipeline.reporting.loading import Value, common_values, load_rows, outcomes_of, text_value
 from pipeline.results.distribution import Distribution, distribution, examples
+from pipeline.results.loading import Value, common_values, is_plain, load_rows, outcomes_of, text_value
 from pipeline.results.reader import made_columns, read_summary, result_files
-from pipeline.tables.database import open_database
+from pipeline.tables.database import temporary_database
 from pipeline.tables.table import TableFiles, open_files
 from vilt.common.json_text import read_json
 
@@ -35,7 +32,7 @@ RANKED_IMAGES = "images"  # folder of a rank job's output
 
 @dataclass
 class Overview:
-    """What there is to see of an output folder.
+    """A first look at an output folder.
 
     Attributes:
         uri: The folder.
@@ -112,17 +109,6 @@ def look_at(uri: str, storage: StorageConfig, by: str | None = None) -> Overview
     return view
 
 
-@contextmanager
-def temporary_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB whose file is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="vilt-view-") as temporary:
-        database = open_database(f"{temporary}/view.duckdb", temporary)
-        try:
-            yield database
-        finally:
-            database.close()
-
-
 def _look_at_results(
     view: Overview, folder: str, storage: StorageConfig, database: duckdb.DuckDBPyConnection, by: str | None
 ) -> None:
@@ -163,7 +149,7 @@ def _group_value(by: str, schema: pa.Schema) -> Value:
             "its table that input.columns names, or all"
         )
     kind = schema.field(by).type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if not is_plain(kind):
         raise ConfigError(f"--by: column {by!r} is {kind}; name one of texts, numbers, dates or booleans")
     return text_value("group_value", by)
 

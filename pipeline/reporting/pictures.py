@@ -40,7 +40,7 @@ SOURCE = "\0source"  # beside the columns of a row
 
 @dataclass(frozen=True)
 class Access:
-    """What may be opened for pictures, by the caller's own config or command line.
+    """The files and hosts that may be opened for pictures, by the caller's own config or command line.
 
     Results are data that a stranger may have written: their summary names the table, and never decides this.
 
@@ -103,7 +103,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Content:
-    """What a row of the table holds, for reports.
+    """The texts and the image of a row of the table, for reports.
 
     Attributes:
         texts: The values of its columns of texts.
@@ -151,7 +151,7 @@ def contents_of(
         rows: Rows as in `Overview.examples`.
         storage: How to reach s3://.
         access: What may be opened beside the output itself.
-        images: Whether to read the images, too.
+        images: Whether to read the images, too, and to look up the source of each row.
 
     Returns:
         `key_of` a row -> what it holds.
@@ -195,7 +195,11 @@ class _Finder:
         image = image if with_images else []
         wanted = {key_of(row): row for row in wanted_rows}
         columns = [*texts, *image]
-        rows = self._rows_of_filter(wanted, columns) if self.view.is_filter else self._rows_of_job(wanted, columns)
+        rows = (
+            self._rows_of_filter(wanted, columns)
+            if self.view.is_filter
+            else self._rows_of_job(wanted, columns, with_images)
+        )
         cells = {key: _cell(row.get(image[0])) if image else None for key, row in rows.items()}
         images = self._fetch(cells)
         return {
@@ -211,8 +215,10 @@ class _Finder:
             for (key, row), row_key in zip(wanted.items(), row_keys, strict=True)
         }
 
-    def _rows_of_job(self, wanted: dict[Any, dict[str, Any]], columns: list[str]) -> dict[Any, dict[str, Any]]:
-        """Return what the results carry, and the rest from the table that was read."""
+    def _rows_of_job(
+        self, wanted: dict[Any, dict[str, Any]], columns: list[str], with_sources: bool
+    ) -> dict[Any, dict[str, Any]]:
+        """Return what the results carry, and the rest from the table that was read, all of whose ids are read then."""
         results = self.view.table
         assert results is not None
         made = made_columns(self.view.summary["tasks"], results.schema)  # of the user's names perhaps, but the job's
@@ -220,7 +226,7 @@ class _Finder:
         rows = read_rows(results, [row["row_key"] for row in wanted.values()], [*carried, ROW_ID])
         found = {key: rows.get(row["row_key"], {}) for key, row in wanted.items()}
         ids = {key: row.pop(ROW_ID, None) for key, row in found.items()}
-        if len(carried) == len(columns) and not self._is_readable():
+        if len(carried) == len(columns) and not (with_sources and self._is_readable()):
             return found
         row_keys = find_ids(self.original, self.spec.id, list(ids.values()))
         rest = [name for name in _present(self.original, columns) if name not in carried]

@@ -13,8 +13,8 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import json_id, shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import BEST_TEXTS, first_of
 from pipeline.reporting.overview import RANKED_IMAGES, TRUNCATED, Overview
+from pipeline.results.loading import BEST_TEXTS, first_of
 from pipeline.tables.lookup import find_ids, read_rows
 from pipeline.tables.table import TableFiles, open_files, read_columns
 
@@ -41,7 +41,7 @@ class RankedText:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a rank job found.
+    """Texts and images of a rank job, each with its best.
 
     Attributes:
         texts: Some texts: evenly from the one with the best image down to the one whose best image is the worst.

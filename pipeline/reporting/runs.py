@@ -11,8 +11,7 @@ from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import same_ids
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.loading import Outcomes, outcomes_of
-from pipeline.reporting.overview import RANKED_IMAGES
+from pipeline.results.loading import Outcomes, outcomes_of
 from pipeline.results.reader import read_summary, result_files
 from pipeline.tables.table import TableFiles
 
@@ -50,14 +49,14 @@ def open_run(uri: str, storage: StorageConfig) -> Run:
     Raises:
         ConfigError: It is none, or one whose rows cannot be compared.
     """
-    summary, folder = read_summary(uri, "OUT", storage), uri.rstrip("/")
+    summary = read_summary(uri, "OUT", storage)
     tasks = summary["tasks"]
     if tasks == ["filter"]:
         raise ConfigError(
             f"OUT: {uri!r} is the output of vilt filter, which does not hold the scores of all rows; compare the "
             f"scores: {summary.get('scores_from', 'the folder in scores')}"
         )
-    table = result_files(f"{folder}/{RANKED_IMAGES}" if tasks == ["rank"] else folder, storage)
+    table = result_files(uri, storage)
     if ROW_ID not in table.schema.names:
         raise ConfigError(f"OUT: {uri!r} has no column {ROW_ID!r}: these are not the results of a job")
     return Run(uri, summary, table, outcomes_of(tasks, table.schema))

@@ -54,8 +54,7 @@ def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distributi
     ]
     width = (high - low) / BINS or 1 / BINS
     bins = database.execute(
-        f"SELECT least(floor((score - {low!r}) / {width!r}), {BINS - 1})::INTEGER AS bin, kept, count(*) "
-        f"FROM {finite} GROUP BY ALL"
+        f"SELECT {bin_of('score', low, high, BINS)} AS bin, kept, count(*) FROM {finite} GROUP BY ALL"
     ).fetchall()
     counts = {True: [0] * BINS, False: [0] * BINS}
     for number, kept, count in bins:
@@ -70,6 +69,12 @@ def quantiles_of(column: str, shares: Sequence[float], rows: int) -> str:
     """Return the SQL expression for the quantiles of a column of `rows` rows at these shares, a list."""
     function = "quantile_cont" if rows <= EXACT_ROWS else "approx_quantile"
     return f"{function}({column}, [{', '.join(map(str, shares))}])"
+
+
+def bin_of(column: str, low: float, high: float, bins: int) -> str:
+    """Return the SQL expression for the number of the bin, of `bins` equal ones from `low` to `high`, of a value."""
+    width = (high - low) / bins or 1.0  # if all are equal, they are in the first
+    return f"least(floor(({column} - {low!r}) / {width!r}), {bins - 1})::INTEGER"
 
 
 def examples(

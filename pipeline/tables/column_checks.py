@@ -13,7 +13,7 @@ from pipeline.common.row_ids import DECIMAL_DIGITS, id_type
 from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 from pipeline.tables.regions import check_features
-from pipeline.tables.schemas import decoded, is_bytes, is_list, is_text, require_column
+from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text, require_column
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ def require_ids(field: pa.Field, key: str, otherwise: str) -> None:
 
 def _check_image(field: pa.Field, lists: bool) -> None:
     kind = decoded(field.type.value_type if is_list(field.type) and lists else field.type)
-    either = pa.types.is_struct(kind) and {f.name for f in kind} >= {"bytes", "path"}
-    if not (is_bytes(kind) or is_text(kind) or either):
+    if not (is_bytes(kind) or is_text(kind) or is_bytes_or_path(kind)):
         raise ConfigError(
             f"input.image: column {field.name!r} is {kind}; an image is binary, a string with its URI, or a struct "
             "of both as {bytes, path}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -18,15 +20,20 @@ _OFF = (
 )
 
 
-def open_database(path: str, folder: str) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB that spills into `folder` and reaches no other file, no network and no extension."""
-    database = duckdb.connect(
-        path, config={"memory_limit": MEMORY, "temp_directory": folder, "threads": str(os.cpu_count() or 1)}
-    )
-    for name in _OFF:
-        database.execute(f"SET {name} = false")
-    database.execute("SET lock_configuration = true")
-    return database
+@contextmanager
+def temporary_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB in a folder that is removed at the end, which reaches no other file, no network, no extension."""
+    with (
+        tempfile.TemporaryDirectory(prefix="vilt-duckdb-") as folder,
+        duckdb.connect(
+            f"{folder}/temporary.duckdb",
+            config={"memory_limit": MEMORY, "temp_directory": folder, "threads": str(os.cpu_count() or 1)},
+        ) as database,
+    ):
+        for name in _OFF:
+            database.execute(f"SET {name} = false")
+        database.execute("SET lock_configuration = true")
+        yield database
 
 
 def load(database: duckdb.DuckDBPyConnection, statement: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.monitoring.events import emit
-from pipeline.tables.database import load, open_database
+from pipeline.tables.database import load, temporary_database
 from pipeline.tables.table import TableFiles, read_columns, row_id_type, with_row_id
 
 ID_ROWS = 2**17  # whose ids are read at a time
@@ -67,16 +66,12 @@ def count_repeated(ids: Iterable[pa.ChunkedArray], kind: pa.DataType) -> IdCount
     """
     schema = pa.schema([(ROW_ID, key_type(kind))])
     keys = (pa.table({ROW_ID: keys_of(some)}) for some in ids)
-    with tempfile.TemporaryDirectory(prefix="vilt-ids-") as folder:
-        database = open_database(f"{folder}/ids.duckdb", folder)
-        try:
-            statement = "CREATE TABLE counted AS SELECT row_id, count(*) AS n FROM given GROUP BY row_id"
-            load(database, statement, schema, keys)
-            query = (
-                "SELECT coalesce(sum(n) FILTER (row_id IS NULL), 0)::BIGINT, "
-                "count(*) FILTER (row_id IS NOT NULL AND n > 1), "
-                "coalesce(sum(n) FILTER (row_id IS NOT NULL AND n > 1), 0)::BIGINT FROM counted"
-            )
-            return IdCounts(*database.execute(query).fetchall()[0])
-        finally:
-            database.close()
+    with temporary_database() as database:
+        statement = "CREATE TABLE counted AS SELECT row_id, count(*) AS n FROM given GROUP BY row_id"
+        load(database, statement, schema, keys)
+        query = (
+            "SELECT coalesce(sum(n) FILTER (row_id IS NULL), 0)::BIGINT, "
+            "count(*) FILTER (row_id IS NOT NULL AND n > 1), "
+            "coalesce(sum(n) FILTER (row_id IS NOT NULL AND n > 1), 0)::BIGINT FROM counted"
+        )
+        return IdCounts(*database.execute(query).fetchall()[0])

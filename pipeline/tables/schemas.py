@@ -150,6 +150,17 @@ def is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
+def is_legible(kind: pa.DataType) -> bool:
+    """Return whether a person can read values as they are: texts, numbers, dates; not bytes, lists and structs."""
+    kind = decoded(kind)
+    return not (pa.types.is_nested(kind) or is_bytes(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def is_bytes_or_path(kind: pa.DataType) -> bool:
+    """Return whether values are structs with the bytes of an image, or where it is."""
+    return bool(pa.types.is_struct(kind)) and {field.name for field in kind} >= {"bytes", "path"}
+
+
 def conform(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, Any], file: str) -> pa.Table:
     """Return rows of one file with the columns of the whole table.
 

@@ -135,6 +135,7 @@ def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path) -> No
         (["--by", "sourc"], "--by: the results have no column 'sourc'; they have "),
         (["other", "--by", "source"], "--by: is for one output; leave it out, or report each output by itself"),
         (["other"], "OUT: 'other' holds no _summary.json; name the output folder of a job that has finished"),
+        (["--out", "/dev/null/r.html"], "--out: cannot write '/dev/null/r.html': "),
         (["--allow-private"], "--allow-private: no --allow names an http:// or https:// prefix; give the server there"),
         (["--allow", "https://u:p@host/a"], "--allow: 'https://host/a' cannot be used: a URL with a user name"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.filtering.database import SqlNames, quoted
-from pipeline.tables.database import open_database
+from pipeline.tables.database import temporary_database
 
 NAMES = st.lists(st.text(st.sampled_from('aAbB_é".( 2)'), min_size=1, max_size=4), min_size=1, max_size=8, unique=True)
 
@@ -21,12 +21,11 @@ def test_every_column_has_a_name_of_its_own_and_keeps_its_values(names: list[str
     known = SqlNames(table.schema, made)
     assert len({name.lower() for name in known.by_column.values()}) == len(names)
     assert all(known.by_column[name] == name for name in made)
-    database = open_database(":memory:", "")
-    database.register("given", table)
-    for number, name in enumerate(names):
-        query = f"SELECT {known.column(name)} FROM {known.relation('given')} WHERE {known.column(name)} = {number}"
-        assert database.execute(query).fetchall() == [(number,)]
-    database.close()
+    with temporary_database() as database:
+        database.register("given", table)
+        for number, name in enumerate(names):
+            query = f"SELECT {known.column(name)} FROM {known.relation('given')} WHERE {known.column(name)} = {number}"
+            assert database.execute(query).fetchall() == [(number,)]
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,12 @@ def verdicts(results: Results, ids: list[int], **keep: Any) -> dict[int, str | N
     with Selection() as selection:
         selection.add_rows(table_of(ids))
         selection.decide(KeepConfig.checked(keep), results)
-        places, dropped = selection.verdicts(0, len(ids))
+        places, kept, dropped = selection.verdicts(0, len(ids))
         out = {ids[place]: None for place in places} | {r["row_id"]: r["reason"] for r in dropped.to_pylist()}
         assert len(places) + dropped.num_rows == len(ids) == len(out)
         assert sum(selection.counts().values()) == dropped.num_rows
-        assert dropped.schema == selection.dropped_schema
+        assert (kept.schema, dropped.schema) == (selection.score_schema, selection.dropped_schema)
+        assert kept["row_id"].to_pylist() == [ids[place] for place in places]
     return out
 
 

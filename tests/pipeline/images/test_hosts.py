@@ -169,6 +169,16 @@ def test_what_is_known_of_hosts() -> None:
     assert hosts.wait_of("http://c/1") == 0
 
 
+def test_hosts_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many hosts are gone, no more than so many are remembered, also of those that were down."""
+    monkeypatch.setattr("pipeline.images.hosts.MOST_HOSTS", 3)
+    hosts = Hosts(lambda: 0.0)
+    for i in range(10):
+        for _ in range(DOWN_AFTER):
+            hosts.unreached(f"http://gone{i}/a")
+    assert sum(hosts.is_down(f"http://gone{i}/a") for i in range(10)) <= 3
+
+
 @pytest.mark.parametrize("contact", ["a\r\nX-Evil: 1", "", "x" * 300, "ü"])
 def test_a_contact_is_a_line_of_a_header(contact: str) -> None:
     with pytest.raises(ConfigError, match=r"input\.contact"):

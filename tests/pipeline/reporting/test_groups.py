@@ -72,8 +72,18 @@ def test_jobs_without_scores(tmp_path: Path) -> None:
     [
         ("sourc", "--by: the results have no column 'sourc'; they have row_id, score, raw, "),
         ("raw", "--by: column 'raw' is binary"),
+        ("md5", r"--by: column 'md5' is fixed_size_binary\[2\]"),
+        ("coded", "--by: column 'coded' is dictionary<values=binary, "),
+        ("parts", "--by: column 'parts' is list<"),
     ],
 )
 def test_columns_that_are_no_groups(tmp_path: Path, by: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        groups(tmp_path, by, raw=[b"a"])
+        groups(
+            tmp_path,
+            by,
+            raw=[b"a"],
+            md5=pa.array([b"\xff\xfe"], pa.binary(2)),
+            coded=pa.array([b"\xff"]).dictionary_encode(),
+            parts=[["a"]],
+        )

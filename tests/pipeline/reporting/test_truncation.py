@@ -76,3 +76,19 @@ def test_texts_of_a_table_that_may_not_be_opened(tmp_path: Path) -> None:
     found, note = shown(tmp_path / "out", Access())
     assert found == []
     assert note.startswith("The texts are left out: they are in ")
+
+
+def test_texts_that_the_results_carry_need_no_look_at_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ids are not read for them: a table may have many."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the table was read")
+
+    monkeypatch.setattr("pipeline.reporting.pictures.find_ids", fail)
+    monkeypatch.setattr("pipeline.reporting.pictures.open_files", fail)
+    columns = {"row_id": [1], "text": [LONG], "score": [0.5], "text_truncated": [True]}
+    write_output(tmp_path / "out", columns, path=str(tmp_path / "table"), text="text", id="id")
+    [text], note = shown(tmp_path / "out", Access([str(tmp_path / "table")]))
+    assert (len(text.read.split()), note) == (38, "")

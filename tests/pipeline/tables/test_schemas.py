@@ -17,6 +17,7 @@ from pipeline.tables.schemas import (
     decoded,
     is_bytes,
     is_convertible,
+    is_legible,
     is_text,
     plain,
     require_column,
@@ -167,3 +168,20 @@ def test_a_column_that_is_not_there() -> None:
     with pytest.raises(ConfigError) as caught:
         require_column(schema, "input.id", "zzz")
     assert str(caught.value) == "input.id: the table has no column 'zzz'; it has caption, width"
+
+
+@pytest.mark.parametrize(
+    ("kind", "legible"),
+    [
+        (pa.string(), True),
+        (pa.date32(), True),
+        (pa.dictionary(pa.int8(), pa.large_string()), True),
+        (pa.dictionary(pa.int8(), pa.binary()), False),
+        (pa.large_binary(), False),
+        (pa.binary(16), False),
+        (pa.list_(pa.string()), False),
+        (pa.struct([("a", pa.int8())]), False),
+    ],
+)
+def test_values_that_a_person_can_read(kind: pa.DataType, legible: bool) -> None:
+    assert is_legible(kind) is legible

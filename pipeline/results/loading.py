@@ -14,6 +14,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.results.reader import made_columns, score_column
 from pipeline.tables.database import load
+from pipeline.tables.schemas import is_legible
 from pipeline.tables.table import TableFiles, read_columns
 
 WINDOW_ROWS = 2**16  # read at a time
@@ -102,6 +103,11 @@ def load_rows(database: duckdb.DuckDBPyConnection, name: str, table: TableFiles,
     load(database, f"CREATE TABLE {name} AS SELECT * FROM given", schema, windows())
 
 
+def is_plain(kind: pa.DataType) -> bool:
+    """Return whether values of a type can be loaded as texts."""
+    return is_legible(kind) and not isinstance(kind, pa.BaseExtensionType)
+
+
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return values of a plain type as texts; what is not UTF-8 is replaced.
 
@@ -109,10 +115,10 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         ConfigError: They are lists, structs or bytes.
     """
     kind = column.type
+    if not is_plain(kind):
+        raise ConfigError(f"the results have a column of type {kind} instead of one of texts, numbers or dates")
     if pa.types.is_dictionary(kind):
         return as_text(column.cast(kind.value_type))
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType):
-        raise ConfigError(f"a column of type {kind} has no values to group by; name one of texts, numbers or dates")
     texts = column.cast(pa.string())
     try:
         texts.validate(full=True)
