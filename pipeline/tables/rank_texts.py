@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.compute as pc
 
 from pipeline.common.error_codes import Failure
 from pipeline.common.row_ids import keys_of, shown_id
+
+if TYPE_CHECKING:
+    from pipeline.tables.id_checks import IdCounts
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,13 @@ class Candidates:
         images: The keys of the images' ids, sorted; see `pipeline.common.row_ids`.
         begins: int64 (images + 1,), where the texts of each image begin in `texts`.
         texts: int64, positions in the table of texts.
+        id_counts: The ids of all images that do not tell them apart; None if they were not counted.
     """
 
     images: pa.Array
     begins: np.ndarray
     texts: np.ndarray
+    id_counts: IdCounts | None = None
 
     def of(self, images: pa.Array) -> list[np.ndarray]:
         """Return the positions of the texts that each image is read with, int64; images: their ids."""

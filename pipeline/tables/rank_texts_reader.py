@@ -13,6 +13,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.column_checks import require_ids
+from pipeline.tables.id_checks import count_repeated
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import InputTable, open_files, read_columns
@@ -52,17 +53,15 @@ def _read_candidates(config: JobConfig, text_ids: pa.Array, images: InputTable) 
     text, image = (
         _keys(table, name, key, kind) for name, kind in zip(columns, (text_ids.type, image_type), strict=True)
     )
-    known = [
-        keys_of(_ids(rows, config.input.id, "input.id")) for rows in read_columns(images, [config.input.id], WINDOW)
-    ]
+    ids = [_ids(rows, config.input.id, "input.id") for rows in read_columns(images, [config.input.id], WINDOW)]
     _check_known(text, keys_of(text_ids), "text_id")
-    _check_known(image, pa.concat_arrays(known), "image_id")
+    _check_known(image, pa.concat_arrays(map(keys_of, ids)), "image_id")
     distinct = pc.unique(image)
     distinct = distinct.take(pc.sort_indices(distinct))
     numbers = pc.index_in(image, distinct), pc.index_in(text, keys_of(text_ids))
     pairs = np.unique(np.stack([one.to_numpy().astype(np.int64) for one in numbers], 1), axis=0)
     begins = np.searchsorted(pairs[:, 0], np.arange(len(distinct) + 1)).astype(np.int64)
-    return Candidates(distinct, begins, np.ascontiguousarray(pairs[:, 1]))
+    return Candidates(distinct, begins, np.ascontiguousarray(pairs[:, 1]), count_repeated(ids, image_type))
 
 
 def _check_known(ids: pa.Array, known: pa.Array, column: str) -> None:
