@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError, JobConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables import rank_texts_reader
 from pipeline.tables.id_checks import warn_about_ids
 from pipeline.tables.rank_texts import RankTexts
