@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,12 @@ def web_fetcher(*allow: str, private: bool = True, seconds: float = 10) -> Fetch
         "output": {"path": "/out"},
     }
     return Fetcher("/nowhere", JobConfig.parse("score", values))
+
+
+LIMITS_HEADERS = pytest.mark.skipif(
+    tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14),
+    reason="aiohttp before 3.14 reads headers without end until limits.fetch_seconds",
+)
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def fetch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], An
         ("reset", "image_fetch_failed"),
         ("hang", "fetch_timeout"),
         ("drip", "fetch_timeout"),
-        ("headers", "image_fetch_failed"),
+        pytest.param("headers", "image_fetch_failed", marks=LIMITS_HEADERS),
         ("slowly", "fetch_timeout"),
         ("../secret", "uri_not_allowed"),
         ("%2e%2e/secret", "uri_not_allowed"),
@@ -134,6 +141,7 @@ def test_no_more_is_read_than_the_limit(fetch: Callable[[str], Any], server: Ser
     assert server.sent < 20 * 2**20, "what fits the buffers of two sockets, not more"
 
 
+@LIMITS_HEADERS
 def test_headers_without_end_are_not_kept(fetch: Callable[[str], Any], server: Server) -> None:
     assert fetch("headers") == "image_fetch_failed"
     assert server.sent < ATTEMPTS * 20 * 2**20
