@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from pipeline.cluster.session import ray_session
+from pipeline.common.meanwhile import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.sharding import with_shard
@@ -18,8 +17,6 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,31 +103,8 @@ def _models(config: JobConfig, meanwhile: Callable[[], object] | None) -> tuple[
     """Return the checkpoints, and the seconds that were spent on what is done meanwhile, until both were done."""
     if meanwhile is None:
         return check_models(config), 0.0
-    reading = _Reading(lambda: check_models(config))
+    reading = Background(lambda: check_models(config))
     started = time.monotonic()
     meanwhile()
     seconds = time.monotonic() - started
     return reading.result(), seconds
-
-
-class _Reading(Generic[T]):
-    """A call in a thread of its own, for which nobody waits if an interrupt ends the job."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self._error: BaseException | None = None
-        try:
-            self._value = self._call()
-        except BaseException as error:  # raised again in the thread that asks
-            self._error = error
-
-    def result(self) -> T:
-        """Return the value, or raise what the call raised."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._value
