@@ -13,6 +13,7 @@ import ray
 from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
+from pipeline.common.one_machine import without_dashboard_agent
 from pipeline.common.ray_compat import starting_locally
 
 logger = logging.getLogger(__name__)
@@ -55,8 +56,9 @@ def start_local(cores: int | None = None) -> None:
     """
     cores = cores or (os.cpu_count() or 1) + 1
     for attempt in Retrying(stop=stop_after_attempt(START_ATTEMPTS), before_sleep=_warn, reraise=True):
-        with attempt, starting_locally():
+        with attempt, starting_locally(), without_dashboard_agent():
             _init_local(cores)
+    _Own.address = ray.get_runtime_context().gcs_address
 
 
 def _init_local(cores: int) -> None:
@@ -74,6 +76,17 @@ def _init_local(cores: int) -> None:
 def _warn(state: RetryCallState) -> None:
     assert state.outcome
     logger.warning("%s; trying again", str(state.outcome.exception()).partition(";")[0])
+
+
+class _Own:
+    """The Ray that this process has started last, by its address."""
+
+    address: str | None = None
+
+
+def is_own_ray() -> bool:
+    """Return whether the running Ray is one that `start_local` started: one machine, one job at a time."""
+    return ray.is_initialized() and ray.get_runtime_context().gcs_address == _Own.address
 
 
 @contextmanager

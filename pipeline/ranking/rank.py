@@ -14,7 +14,7 @@ from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.ranking.best_images import best_images
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.parquet_output import ParquetOutput
-from pipeline.scoring.prepare import PreparedJob, prepare
+from pipeline.scoring.prepare import PreparedJob, prepared
 from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
@@ -28,8 +28,8 @@ def rank(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_E
 
     Resumes, and raises, as `pipeline.run`.
     """
-    job = prepare(config)
-    return run_job(job, RankOutput(job, retry_errors), log_every)
+    with prepared(config) as job:
+        return run_job(job, RankOutput(job, retry_errors), log_every)
 
 
 class RankOutput(ParquetOutput):
