@@ -30,8 +30,9 @@ from pipeline.results.work_folder import WorkFolder
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
+from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import TableFiles, open_files, read_columns, row_id_type, with_row_id
+from pipeline.tables.table import TableFiles, open_files, read_columns
 
 ID_ROWS = 2**17  # whose ids are read at a time
 COPIERS = 4  # files that are copied at the same time

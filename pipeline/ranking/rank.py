@@ -18,7 +18,7 @@ from pipeline.scoring.prepare import PreparedJob, prepared
 from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from pipeline.tables.table import row_id_type
+from pipeline.tables.row_id_column import row_id_type
 
 IMAGES, TEXTS = "images", "texts"  # folders of the results
 
