@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -128,14 +128,25 @@ class EvaluateConfig(Section):
         """
         return cls.checked(read_values(path, overrides), path)
 
-    def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
-        """Return the job that runs a model over a table. inputs: the keys of its section `input`."""
+    def job(
+        self, task: Task, model: str, output: str, texts: Mapping[str, Any] | None = None, **inputs: Any
+    ) -> JobConfig:
+        """Return the job that runs a model over a table.
+
+        Args:
+            task: What the job does.
+            model: Its checkpoint.
+            output: Its output folder.
+            texts: The keys of its section `texts`, if it ranks.
+            inputs: The keys of its section `input`.
+        """
         shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
         values = {
             "input": inputs,
             "model": model,
             "output": {"path": output, "overwrite": self.output.overwrite},
             "top_k": 1,
+            **({} if texts is None else {"texts": texts}),
             **self.model_dump(include=shared),
         }
         return JobConfig.parse(task, values)

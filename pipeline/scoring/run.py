@@ -156,7 +156,8 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
-    check_error_rate(output.judged(), job.config.max_error_rate, output.staged)
+    rows = "images" if job.texts else "pairs"
+    check_error_rate(output.judged(), job.config.max_error_rate, output.staged, rows)
     parts["rows"] = seconds
     summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
     return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})

@@ -3,6 +3,8 @@
 The matrix of texts and images is never held. Of an image's scores its best texts are kept; and an image is a candidate
 of a text if its score is not below the k-th best that this actor has seen for the text. So each of the k best images
 of a text in the whole table is a candidate, whichever actors and runs read them: fewer than k images are better.
+
+For an evaluation (`RankTexts.all_scores`) all scores of an image are kept, in the order of the texts: 12 bytes a pair.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class Ranker:
         scores_of_image = np.split(scores, np.cumsum(counts)[:-1])[: len(counts)]
         for texts, values in zip(texts_of_image, scores_of_image, strict=True):
             finite.append(bool(np.isfinite(values).all()))
-            best.append(np.lexsort((texts, -values))[: self.top_k])  # best first; of equal ones the first in the table
+            best.append(self._best(texts, values))
             candidates.append(self._candidates(texts, values) if finite[-1] else [])
         best_texts = self._best_texts(best, texts_of_image, scores_of_image)
         return np.array(finite, dtype=bool), [best_texts, pa.array(candidates, CANDIDATES)]
@@ -94,6 +96,12 @@ class Ranker:
         self.count_pairs(uncounted)
         return np.concatenate(parts)
 
+    def _best(self, texts: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return which texts are kept, best first, of equal ones the first in the table; int64."""
+        if self.texts.all_scores:
+            return np.arange(len(texts))
+        return np.lexsort((texts, -scores))[: self.top_k]
+
     def _best_texts(self, best: list[np.ndarray], texts: list[np.ndarray], scores: list[np.ndarray]) -> pa.ListArray:
         """Return the column `best_texts`; of each image which texts are the best, its texts, and their scores."""
         chosen = [np.empty(0, np.int64), *(some[order] for some, order in zip(texts, best, strict=True))]
@@ -105,6 +113,8 @@ class Ranker:
 
     def _candidates(self, texts: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
         """Return the texts among whose best images this one may be."""
+        if self.texts.all_scores:  # they are in `best_texts` already
+            return []
         good = scores >= self.best_seen[texts, 0]
         texts, scores = texts[good], scores[good]
         self.best_seen[texts, 0] = scores  # in place of the least of them

@@ -41,11 +41,13 @@ class RankTexts:
         ids: The ids, of any type of `pipeline.common.row_ids`.
         texts: The texts; None if one is null, a failure if it is not UTF-8.
         candidates: Which texts each image is read with; None: all.
+        all_scores: Whether every score of an image is kept, of empty texts too, and not only the best; for measuring.
     """
 
     ids: pa.Array
     texts: list[str | Failure | None]
     candidates: Candidates | None
+    all_scores: bool = False
 
     def failure(self, number: int) -> Failure | None:
         """Return why a text cannot be read; None if it can."""
@@ -54,7 +56,7 @@ class RankTexts:
             return text
         if text is None:
             return Failure("text_null", "the text is null")
-        return None if text.strip() else Failure("text_empty", f"the text is {text!r}")
+        return None if text.strip() or self.all_scores else Failure("text_empty", f"the text is {text!r}")
 
     @property
     def strings(self) -> list[str]:
@@ -80,6 +82,8 @@ class RankTexts:
             found.update(_bytes(self.candidates.images))
             found.update(self.candidates.begins.tobytes())
             found.update(self.candidates.texts.tobytes())
+        if self.all_scores:
+            found.update(b"all scores")
         return found.hexdigest()
 
 
