@@ -15,6 +15,8 @@ from pipeline.config.limits import LimitsConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
 
+BENCHMARKS = ("retrieval", "vqa", "nlvr2")  # sections
+
 
 class BenchmarkConfig(Section):
     """What every benchmark names: a checkpoint and its images, or results that are there already."""
@@ -93,7 +95,7 @@ class EvaluateConfig(Section):
 
     @model_validator(mode="after")
     def _benchmarks_are_whole(self) -> Self:
-        named = {name: getattr(self, name) for name in ("retrieval", "vqa", "nlvr2")}
+        named = {name: getattr(self, name) for name in BENCHMARKS}
         given = {name: section for name, section in named.items() if section is not None}
         if not given:
             raise ValueError(f"no benchmark: give a section {', '.join(named)}, or several")
