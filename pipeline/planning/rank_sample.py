@@ -53,5 +53,6 @@ def sample_pairs(texts: RankTexts, images: int, pairs: int, seed: int) -> PairSa
         ids=texts.ids.take(pa.array(chosen)),
         texts=[texts.texts[i] for i in chosen.tolist()],
         candidates=None,
+        first_stage=None,
     )
     return PairSample(some, max(LEAST_IMAGES, pairs // count), whole, whole / images / count)

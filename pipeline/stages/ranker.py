@@ -4,6 +4,9 @@ The matrix of texts and images is never held. Of an image's scores its best text
 of a text if its score is not below the k-th best that this actor has seen for the text. So each of the k best images
 of a text in the whole table is a candidate, whichever actors and runs read them: fewer than k images are better.
 
+Texts of `RankTexts.exact` stand twice in the tables of an actor: with their candidates, and once more, after all texts,
+with every image. The second ones have no part in an image's best texts.
+
 For an evaluation (`RankTexts.all_scores`) all scores of an image are kept, in the order of the texts: 12 bytes a pair.
 """
 
@@ -49,9 +52,11 @@ class Ranker:
         """
         self.predictor, self.texts, self.top_k = predictor, texts, top_k
         self.count_pairs = count_pairs or (lambda _: None)
-        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens(texts.strings)
-        self.readable = texts.readable
-        self.best_seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # of each text, ascending
+        strings = texts.strings
+        strings += [strings[i] for i in texts.exact]
+        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens(strings)
+        self.readable, self.exact = texts.readable, np.arange(len(texts.ids), len(strings))
+        self.best_seen = np.full((len(strings), top_k), -np.inf, np.float32)  # of each text, ascending
         self.pairs = self.tokens = 0
 
     def __call__(self, batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
@@ -78,11 +83,12 @@ class Ranker:
         return np.array(finite, dtype=bool), [best_texts, pa.array(candidates, CANDIDATES)]
 
     def _texts_of(self, images: pa.Array) -> list[np.ndarray]:
-        """Return the indices of the texts that each image is scored against, int64, ascending."""
+        """Return the numbers of the texts that each image is scored against, int64, ascending."""
         if self.texts.candidates is None:
             return [self.readable] * len(images)
         found = self.texts.candidates.of(images)
-        return [np.intersect1d(texts, self.readable, assume_unique=True) for texts in found]
+        chosen = [np.intersect1d(texts, self.readable, assume_unique=True) for texts in found]
+        return [np.concatenate((texts, self.exact)) for texts in chosen] if len(self.exact) else chosen
 
     def _scores(self, pairs: Pairs, text_index: np.ndarray, image_index: np.ndarray) -> np.ndarray:
         """Return the scores of pairs (text, image), float32 (n,), and count them as they are made."""
@@ -100,7 +106,8 @@ class Ranker:
         """Return which texts are kept, best first, of equal ones the first in the table; int64."""
         if self.texts.all_scores:
             return np.arange(len(texts))
-        return np.lexsort((texts, -scores))[: self.top_k]
+        own = int(np.searchsorted(texts, len(self.texts.ids)))
+        return np.lexsort((texts[:own], -scores[:own]))[: self.top_k]
 
     def _best_texts(self, best: list[np.ndarray], texts: list[np.ndarray], scores: list[np.ndarray]) -> pa.ListArray:
         """Return the column `best_texts`; of each image which texts are the best, its texts, and their scores."""

@@ -89,7 +89,7 @@ def test_retrieval(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "image_unsupported: no known image format" in text
     assert measured(tmp_path / "out", retrieval=section, max_error_rate=0.1)[0] == found, "nothing runs again"
 
-    with pytest.raises(ConfigError, match="already holds .* files; choose another folder, or set output"):
+    with pytest.raises(ConfigError, match=r"already holds .* files; choose another folder, or set output"):
         measured(tmp_path / "out", retrieval={**section, "split": "train"})
 
     written = str(tmp_path / "out" / "retrieval" / "scores")
@@ -220,30 +220,33 @@ def test_on_s3(tmp_path: Path, s3_server: str) -> None:
     s3.put(str(tmp_path / "vqa"), "benchmarks/vqa", recursive=True)
     s3.put(str(tmp_path / "karpathy"), "benchmarks/karpathy", recursive=True)
 
-    def sections(base: str) -> dict[str, Any]:
-        vqa, karpathy = f"{base}/vqa", f"{base}/karpathy"
-        asked = {"questions": f"{vqa}/questions.json", "annotations": f"{vqa}/annotations.json"}
-        return {
-            "vqa": {"model": "zoo://scenes", "images": f"{vqa}/val2014", **asked},
-            "retrieval": {
-                "model": "zoo://scenes",
-                "images": f"{karpathy}/images/",
-                "annotations": f"{karpathy}/dataset.json",
-            },
-        }
+    def vqa(base: str) -> dict[str, Any]:
+        asked = {"questions": f"{base}/vqa/questions.json", "annotations": f"{base}/vqa/annotations.json"}
+        return {"model": "zoo://scenes", "images": f"{base}/vqa/val2014", **asked}
+
+    karpathy = "s3://benchmarks/karpathy"
+    retrieval = {
+        "model": "zoo://scenes",
+        "images": f"{karpathy}/images/",
+        "annotations": f"{karpathy}/dataset.json",
+    }
 
     values = {
         "output": {"path": "s3://benchmarks/out"},
         "precision": "float32",
         "max_error_rate": 1,
         "bootstrap": {"resamples": 200},
+        "vqa": vqa("s3://benchmarks"),
+        "retrieval": retrieval,
     }
-    text = to_text(evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")})).text)
+    text = to_text(evaluate(EvaluateConfig.checked(values)).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
-    local, _ = measured(tmp_path / "out", **sections(str(tmp_path)))
-    assert {name: values_of(one) for name, one in remote.items()} == {n: values_of(one) for n, one in local.items()}
-    again = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
+    local, _ = measured(tmp_path / "out", vqa=vqa(str(tmp_path)))
+    folder = tmp_path / "karpathy"
+    assert values_of(remote["vqa"]) == values_of(local["vqa"])
+    assert values_of(remote["retrieval"]) == recalls(str(folder / "dataset.json"), str(folder / "images"), broken=-1)
+    again = evaluate(EvaluateConfig.checked(values))
     assert to_text(again.text) == text
 
 
