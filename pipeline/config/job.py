@@ -132,13 +132,21 @@ class JobConfig(Section):
 
     @model_validator(mode="after")
     def _columns_fit_the_tasks(self) -> Self:
-        if self.texts and self.texts.candidates and (self.texts.id is None or self.input.id is None):
-            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
+        if self.texts and self.texts.candidates:
+            self._ids_are_there(self.texts)
         if self.input.features_mask and not self.input.features:
             raise ValueError("input.features_mask: given without input.features, the column that it belongs to")
         if isinstance(self.input.image, list) and self.tasks != ["reason"]:
             raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
         return self
+
+    def _ids_are_there(self, texts: TextsConfig) -> None:
+        """Raise ValueError if candidates name rows by ids that no column holds."""
+        by_id = texts.candidates
+        images = isinstance(by_id, str) or (by_id is not None and by_id.images.path is not None)
+        of_texts = isinstance(by_id, str) or (by_id is not None and by_id.texts.path is not None)
+        if (images and self.input.id is None) or (of_texts and texts.id is None):
+            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
 
     @property
     def image_columns(self) -> list[str]:

@@ -101,13 +101,14 @@ class DeltaOutput:
         self.again, self.staging.in_table = RowSet.of(keys[is_again]), RowSet.of(keys[~is_again])
         return None
 
-    def before_reading(self) -> None:
-        """Find the rows that have moved, which need not be read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Find the rows that have moved, which need not be read; return the job."""
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
             self.moved = find_moved(self.job.table, self.job.config, known, outdated)
             self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
+        return job
 
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""

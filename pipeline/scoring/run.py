@@ -58,8 +58,8 @@ class JobOutput(Protocol):
     def begin(self) -> Summary | None:
         """Find out where the job stands; return the summary if there is nothing left to do."""
 
-    def before_reading(self) -> None:
-        """Do what must be done on the running Ray before rows are read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Do what must be done on the running Ray before rows are read; return the job with what it has found."""
 
     def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
@@ -151,12 +151,13 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
         started = time.monotonic()
         with ray_session(job.config.ray.address):
             parts["start"], started = job.start_seconds + time.monotonic() - started, time.monotonic()
-            output.before_reading()
+            job = output.before_reading(job)
             if len(output.staged.done) < job.table.rows:
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
-    check_error_rate(output.judged(), job.config.max_error_rate, output.staged)
+    rows = "images" if job.texts else "pairs"
+    check_error_rate(output.judged(), job.config.max_error_rate, output.staged, rows)
     parts["rows"] = seconds
     summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
     return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})
