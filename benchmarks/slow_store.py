@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -113,14 +114,19 @@ class SlowBucket(LocalFileSystem):
         return SlowBucket, (self.seconds,)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        """Copy an object."""
+        """Copy an object; here by a link, so that the time is the store's and not this machine's disk's."""
+        del kwargs
         time.sleep(2 * self.seconds)
-        super().cp_file(path1, path2, **kwargs)
+        os.link(path1, path2)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Remove objects."""
         time.sleep(self.seconds)
-        super().rm(path, recursive, maxdepth)
+        if isinstance(path, list) and not recursive:
+            for one in path:
+                os.unlink(one)
+        else:
+            super().rm(path, recursive, maxdepth)
 
     def rm_file(self, path: str) -> None:
         """Remove an object."""
