@@ -26,6 +26,7 @@ from pipeline.tables.formats.parquet_footers import Footer, read_footer
 HEADS = "vilt.heads"  # key of a manifest's metadata
 FILES_PER_TASK = 2_000
 IN_FLIGHT = 64  # requests of a task at a time
+Chunk = tuple[list[str], list[int]]  # paths of files, and their sizes
 TASKS_PER_CORE = 2  # that wait or run, so that none of the cluster's cores waits for the driver
 
 
@@ -161,23 +162,23 @@ def read_footer_columns(files: ListedFiles, filesystem: pa.fs.FileSystem, texts:
     Raises:
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
     """
-    chunks = (list(files[begin : begin + FILES_PER_TASK].paths()) for begin in range(0, len(files), FILES_PER_TASK))
+    chunks = (_paths_and_sizes(files[begin : begin + FILES_PER_TASK]) for begin in range(0, len(files), FILES_PER_TASK))
     texts = tuple(texts)
     if not ray.is_initialized():
-        return FooterColumns.joined([_read_chunk(paths, filesystem, texts) for paths in chunks])
+        return FooterColumns.joined([_read_chunk(chunk, filesystem, texts) for chunk in chunks])
     return FooterColumns.joined(list(_in_tasks(chunks, filesystem, texts)))
 
 
 def _in_tasks(
-    chunks: Iterator[list[str]], filesystem: pa.fs.FileSystem, texts: tuple[str, ...]
+    chunks: Iterator[Chunk], filesystem: pa.fs.FileSystem, texts: tuple[str, ...]
 ) -> Iterator[FooterColumns]:
     """Yield the columns of each chunk, in order, read by at most so many tasks at a time as the cluster has use for."""
     most = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
     remote: Any = ray.remote(num_cpus=1)(_read_chunk)
     waiting: list[Any] = []
     try:
-        for paths in chunks:
-            waiting.append(remote.remote(paths, filesystem, texts))
+        for chunk in chunks:
+            waiting.append(remote.remote(chunk, filesystem, texts))
             if len(waiting) >= most:
                 yield ray.get(waiting.pop(0))
         while waiting:
@@ -190,7 +191,11 @@ def _in_tasks(
         raise
 
 
-def _read_chunk(paths: list[str], filesystem: pa.fs.FileSystem, texts: tuple[str, ...]) -> FooterColumns:
+def _paths_and_sizes(files: ListedFiles) -> Chunk:
+    return list(files.paths()), files.sizes.tolist()
+
+
+def _read_chunk(chunk: Chunk, filesystem: pa.fs.FileSystem, texts: tuple[str, ...]) -> FooterColumns:
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        footers = list(pool.map(lambda path: read_footer(path, filesystem, texts), paths))
-    return FooterColumns.of(paths, footers)
+        footers = list(pool.map(lambda path, size: read_footer(path, filesystem, texts, size), *chunk))
+    return FooterColumns.of(chunk[0], footers)
