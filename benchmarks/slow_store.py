@@ -27,7 +27,10 @@ def content() -> bytes:
 
 
 class SlowStore(AbstractFileSystem):
-    """`slow://table/0123/0123-00456.parquet`: `files` files in folders of a thousand, which nothing holds."""
+    """A store of `files` files that nothing holds.
+
+    `slow://table/0123/0123-00456.parquet` in folders of a thousand, and `slow://flat/flat-000123456.parquet` in one.
+    """
 
     protocol = "slow"
     cachable = False
@@ -53,6 +56,25 @@ class SlowStore(AbstractFileSystem):
     def _folder(self, name: str) -> dict[str, Any]:
         return {"name": name, "size": 0, "type": "directory"}
 
+    def call_s3(self, method: str, **said: Any) -> dict[str, Any]:
+        """List a page, as s3fs does: one request."""
+        assert method == "list_objects_v2"
+        self._wait()
+        if said["Bucket"] == "flat":
+            begin = int(said.get("ContinuationToken", 0))
+            end = min(begin + NAMES_PER_LISTING, self.files)
+            names = [f"flat/flat-{number:09d}.parquet" for number in range(begin, end)]
+            more = {"IsTruncated": end < self.files, "NextContinuationToken": str(end)}
+            return {"Contents": [self._object(name) for name in names], **more}
+        if said["Prefix"]:
+            return {"Contents": [self._object(name) for name in self._names(int(said["Prefix"].strip("/")))]}
+        folders = -(-self.files // NAMES_PER_LISTING)
+        return {"CommonPrefixes": [{"Prefix": f"{folder:04d}/"} for folder in range(folders)]}
+
+    def _object(self, name: str) -> dict[str, Any]:
+        info = self._info(name)
+        return {"Key": name.partition("/")[2], "Size": info["size"], "ETag": info["ETag"]}
+
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder: a request for each thousand names."""
         del kwargs
@@ -76,7 +98,7 @@ class SlowStore(AbstractFileSystem):
         path = self._strip_protocol(path).strip("/")
         if path.endswith(".parquet"):
             return self._info(path)
-        if path == "table" or (path.count("/") == 1 and path.rpartition("/")[2].isdigit()):
+        if path in ("table", "flat") or (path.count("/") == 1 and path.rpartition("/")[2].isdigit()):
             return self._folder(path)
         raise FileNotFoundError(path)
 
