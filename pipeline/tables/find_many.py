@@ -60,7 +60,6 @@ def _by_folders(filesystem: AbstractFileSystem, folder: str) -> ListedFiles | No
 
 
 def _in_order(folder: str, columns: pa.Table) -> ListedFiles:
-    columns = columns.combine_chunks()
     paths = columns["path"]
     if not pc.all(pc.less(paths.slice(0, len(paths) - 1), paths.slice(1))).as_py():
         columns = columns.take(pc.sort_indices(paths))

@@ -194,7 +194,12 @@ def _as_read(stored: bytes, texts: tuple[str, ...]) -> tuple[pa.Schema, dict[str
     deep = f"it has more than {MAX_LEVELS} lists and structs within each other"
     odd |= {f.name: deep for f in schema if levels(f.type) > MAX_LEVELS}
     fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
-    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields]), odd
+    return with_texts(pa.schema(fields), texts), odd
+
+
+def with_texts(schema: pa.Schema, texts: Collection[str]) -> pa.Schema:
+    """Return a schema with strings in the columns of texts, also if they are stored as binary."""
+    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in schema])
 
 
 def _lookalike(path: str, filesystem: pa.fs.FileSystem) -> str | None:
