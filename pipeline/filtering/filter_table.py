@@ -30,6 +30,7 @@ from pipeline.results.work_folder import WorkFolder
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, patiently
 from pipeline.tables.column_checks import check_id
+from pipeline.tables.manifest import Manifest
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import TableFiles, open_files, read_columns
@@ -86,7 +87,8 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
         identity = {**job.identity, "config": config.sha256 + job.identity["config"], **_keys(config)}
         return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
-    table = open_files(config.input, config.storage)
+    manifest = Manifest(config.output.path, config.storage, others=(config.scores,))
+    table = open_files(config.input, config.storage, manifest=manifest)
     _check_table(config, table)
     results = open_results(config.scores, "scores", config.storage)
     summary = _summary_of(config.scores, config)

@@ -121,18 +121,21 @@ class InputTable(TableFiles):
     columns: Columns
 
 
-def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None) -> TableFiles:
+def open_files(
+    spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None, manifest: Manifest | None = None
+) -> TableFiles:
     """Find the files of a table and read what they say about themselves.
 
     Args:
         spec: The table.
         storage: How to reach it.
         columns: The columns that will be read; None: all.
+        manifest: What keeps what the files of a very large table say.
 
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    table = open_listed(list_table(spec, storage), _options(spec))
+    table = open_listed(list_table(spec, storage), replace(_options(spec), manifest=manifest))
     table.check_readable(columns)
     return table
 
