@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
@@ -13,6 +13,7 @@ from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
+from pipeline.config.negatives import check_negatives
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
@@ -43,6 +44,11 @@ class JobConfig(Section):
         description="answers or classes that are kept of a row; of `rank` the best texts of an image, and images of a "
         "text",
     )
+    negatives: list[str] | None = Field(
+        None,
+        description="texts that `score` reads with each image as well, as [a watermark, an advertisement]; their "
+        "scores are the column negative_scores, which keep.beats of `vilt filter` compares",
+    )
     precision: Precision = Field("auto", description=PRECISION)
     decode: Literal["exact", "fast"] = Field("exact", description=DECODE)
     tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
@@ -51,6 +57,11 @@ class JobConfig(Section):
     batch: BatchConfig = BatchConfig()
     storage: StorageConfig = StorageConfig()
     ray: RayConfig = RayConfig()
+
+    @field_validator("negatives")
+    @classmethod
+    def _negatives_are_texts(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else check_negatives("negatives", value)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +136,8 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
+        if self.negatives and "score" not in self.tasks:
+            raise ValueError(f"negatives: only score reads them; the job is of {', '.join(self.tasks)}")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
             if isinstance(value, dict) and set(value) != set(self.tasks):
                 raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -35,6 +36,37 @@ class CopiedFile(NamedTuple):
     dropped_name: str
     kept: int
     dropped: int
+
+
+@dataclass(frozen=True)
+class Copied:
+    """All files of a filter, by their names below the folder, and the rows of each."""
+
+    kept: dict[str, int]
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, files: Sequence[CopiedFile]) -> Copied:
+        """Return the files that were written one for each of the table."""
+        return cls({file.kept_name: file.kept for file in files}, {file.dropped_name: file.dropped for file in files})
+
+
+def copy_dropped(
+    table: TableFiles, numbers: Sequence[int], selection: Selection, filesystem: AbstractFileSystem, folder: str
+) -> tuple[str, int]:
+    """Write the list of the dropped rows of some files; return its name and its rows."""
+    file = table.files[numbers[0]].file
+    name = f"{DROPPED}/{table.format.copy_name(file).removesuffix('.parquet')}.parquet"
+    make_folder(filesystem, f"{folder}/{name}".rpartition("/")[0])
+    rows = 0
+    with GroupWriter(arrow_filesystem(filesystem), f"{folder}/{name}", selection.dropped_schema) as writer:
+        for number in numbers:
+            for first in range(0, table.files[number].rows, WINDOW_ROWS):
+                last = min(first + WINDOW_ROWS, table.files[number].rows)
+                dropped = selection.verdicts(row_key(number, first), row_key(number, last)).dropped
+                writer.write(dropped)
+                rows += dropped.num_rows
+    return name, rows
 
 
 def copy_files(
@@ -160,16 +192,16 @@ def _windows(table: TableFiles, number: int) -> Ranges:
 
 
 def write_counts(
-    format: TableFormat, copied: Sequence[CopiedFile], filesystem: AbstractFileSystem, folder: str
+    format: TableFormat, kept: Mapping[str, int], filesystem: AbstractFileSystem, folder: str
 ) -> list[str]:
-    """Write how many rows each copied file holds, if readers of the format look for it; return the files' names."""
+    """Write how many rows each file of kept rows has, if readers of the format look for it; return the files' names."""
     if format.counts_name is None:
         return []
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for file in copied:
-        below, _, name = file.kept_name.rpartition("/")
-        counts[below][name] = file.kept
+    for path, rows in kept.items():
+        below, _, name = path.rpartition("/")
+        counts[below][name] = rows
     names = {f"{below}/{format.counts_name}": rows for below, rows in counts.items()}
-    for path, rows in names.items():
-        write_whole(filesystem, f"{folder}/{path}", json.dumps(rows, indent=0).encode())
+    for path, rows_of in names.items():
+        write_whole(filesystem, f"{folder}/{path}", json.dumps(rows_of, indent=0).encode())
     return list(names)
