@@ -88,6 +88,13 @@ class JobConfig(Section):
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
             )
+        if output.member is not None and output.format != "webdataset":
+            raise ValueError("output.member: names a member of tars, and is for output.format=webdataset only")
+        if self.input.shard is not None and output.format == "webdataset":
+            raise ValueError(
+                "input.shard: given with output.format=webdataset: leave it out, and give each run its own tars, as in "
+                "input.path=s3://b/{00000..00099}.tar, and its own output.path"
+            )
         if self.input.shard is not None and output.format == "delta":
             raise ValueError(
                 "input.shard: given with output.format=delta, a table that one run at a time may change: leave "
@@ -98,12 +105,20 @@ class JobConfig(Section):
                 "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
                 "on a cluster"
             )
-        if "rank" in self.tasks and output.format == "delta":
-            raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
+        if "rank" in self.tasks and output.format != "parquet":
+            raise ValueError(
+                f"output.format: {output.format!r}, but rank writes two tables of Parquet files: use `vilt rank`"
+            )
         for key in ("join", "file_bytes"):
             if getattr(output, key) and output.format == "delta":
                 raise ValueError(
                     f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
+                )
+        for key in ("join", "file_bytes", "keep_image"):
+            if getattr(output, key) and output.format == "webdataset":
+                raise ValueError(
+                    f"output.{key}: is for output.format=parquet; results in tars have the samples, pictures and files "
+                    "of the input: leave it out"
                 )
         if output.join and "rank" in self.tasks:
             raise ValueError("output.join: true, but rank writes two tables of its own: leave the key out")

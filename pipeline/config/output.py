@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.config.base import Section
 
 FILE_BYTES = 2**26  # of a file that is published
+MEMBER = re.compile(r"([a-z0-9_-]+\.)*json")
 
 
 class OutputConfig(Section):
@@ -18,7 +20,10 @@ class OutputConfig(Section):
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     keep_image: bool = Field(False, description="carry the image column into the output")
     report: bool = Field(True, description="write _report.html")
-    format: Literal["parquet", "delta"] = Field("parquet", description="Parquet files, or a Delta Lake table of them")
+    format: Literal["parquet", "delta", "webdataset"] = Field(
+        "parquet",
+        description="Parquet files, a Delta Lake table of them, or, for tars as input, tars with the results added",
+    )
     retention_days: float | None = Field(
         None, ge=0, description="days for which earlier versions of a Delta table stay; default: forever"
     )
@@ -43,6 +48,26 @@ class OutputConfig(Section):
         False,
         description="write the rows in the order of the input, one Parquet file of its name for each of its files",
     )
+    member: str | None = Field(
+        None,
+        description="what follows the key in the name of the member with a sample's result, in tars; json: the result "
+        "goes into the sample's own .json; default: the tasks, as in score.json",
+    )
+
+    @field_validator("member")
+    @classmethod
+    def _member_is_json(cls, value: str | None) -> str | None:
+        if value is not None and not MEMBER.fullmatch(value):
+            raise ValueError(
+                f"output.member: {value!r} is no end of a JSON member's name; write json, or lower-case letters, "
+                "digits, _ and - before .json, as in score.json"
+            )
+        return value
+
+    @property
+    def in_input_order(self) -> bool:
+        """Return whether results have the order and the files of the input."""
+        return self.join or self.format == "webdataset"
 
     @property
     def least_file_bytes(self) -> int:

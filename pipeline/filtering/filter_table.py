@@ -16,7 +16,7 @@ from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import key_type, keys_of, same_ids
 from pipeline.config.filter import DROPPED, KEPT, KEYS, SCORES, FilterConfig
-from pipeline.filtering.copying import CopiedFile, copy_files, write_counts
+from pipeline.filtering.copying import CopiedFile, copy_files
 from pipeline.filtering.duplicates import check_unique, drop_duplicates
 from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
@@ -24,6 +24,7 @@ from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
+from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
 from pipeline.results.work_folder import WorkFolder
@@ -183,7 +184,8 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
             drop_duplicates(table, config.keep.unique, selection)
         copied = _copy(table, selection, folder, config.output.scores)
         _check_rows(table, copied)
-        counts = write_counts(table.format, copied, folder.filesystem, folder.work.path)
+        rows = {file.kept_name: file.kept for file in copied}
+        counts = write_counts(table.format, rows, folder.filesystem, folder.work.path)
         keys = [] if config.output.keys is None else write_keys(table, config.output.keys, selection, folder)
         summary = summarise(config, table, results, selection, copied)
     scored = {key: value for key, value in prepared.scored_input.items() if key in SCORED_COLUMNS}

@@ -94,10 +94,11 @@ class ResultParts:
     def keep_finished(self) -> bool:
         """Keep finished results but for the rows whose error may pass; return whether there are such rows."""
         folder = WorkFolder(self.filesystem, f"{self.output.path}/{self.subfolder}".rstrip("/"))
+        found = [name for name in self.output.results() if name.endswith(".parquet")]
         if self.in_input_order:
-            results = self.output.results()
+            results = [name.removeprefix(self._below("")) for name in found if name.startswith(self._below(""))]
         else:
-            results = [name.rpartition("/")[2] for name in self.output.results() if name == self._below(name)]
+            results = [name.rpartition("/")[2] for name in found if name == self._below(name)]
         replaced, removed = {part.replaces for part in self.parts}, []
         for written in folder.parts(results):
             if written.name not in replaced and not len(written.retryable):
@@ -123,7 +124,8 @@ class ResultParts:
         """Write the parts anew, in the order and the files of the input; see `write_in_input_order`."""
         from pipeline.results.input_order import write_in_input_order  # with all table formats, and Ray Data
 
-        self.parts = write_in_input_order(self.work, self.parts, self.output.work, table, done_rows(self.kept))
+        to = WorkFolder(self.filesystem, f"{self.output.work.path}/{self.subfolder}".rstrip("/"))
+        self.parts = write_in_input_order(self.work, self.parts, to, table, done_rows(self.kept))
 
     def audit(self, rows: int) -> None:
         """Check that the files hold all `rows` rows of the input, each once.
@@ -141,7 +143,5 @@ class ResultParts:
 
     def _below(self, name: str) -> str:
         """Return a file's path relative to the output folder."""
-        if self.in_input_order:
-            return name
-        name = name.rpartition("/")[2]
+        name = name if self.in_input_order else name.rpartition("/")[2]
         return f"{self.subfolder}/{name}" if self.subfolder else name

@@ -94,7 +94,16 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     from pipeline.scoring.prepare import prepare
 
     job = prepare(config)
-    return run_job(job, ParquetOutput(job, retry_errors), log_every)
+    return run_job(job, _output_of(job, retry_errors), log_every)
+
+
+def _output_of(job: PreparedJob, retry_errors: bool) -> JobOutput:
+    """Return the output that `output.format` names."""
+    if job.config.output.format == "webdataset":
+        from pipeline.scoring.tar_output import TarOutput
+
+        return TarOutput(job, retry_errors)
+    return ParquetOutput(job, retry_errors)
 
 
 def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:
