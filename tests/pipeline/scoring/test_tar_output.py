@@ -164,7 +164,7 @@ def test_results_in_the_samples_json(tmp_path: Path, flow: Flow) -> None:
         assert {one: data for one, data in new.items() if not one.endswith(".json")} == {
             one: data for one, data in old.items() if not one.endswith(".json")
         }
-        for key in (f"{number + i:09d}.json" for i in range(count)):
+        for key in [f"{number + i:09d}.json" for i in range(count)]:
             assert json.loads(new[key][512:].rstrip(b"\0")) == {"n": number, **RESULTS[number]}
             number += 1
     again = open_files(InputConfig(path=str(out)), StorageConfig())
