@@ -65,3 +65,8 @@ def added_columns(tasks: Sequence[Task]) -> list[str]:
     """Return the columns that a job adds, in the order in which they are written."""
     made = [name for task in tasks for name in TASKS[task].columns]
     return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, ERROR, DETAIL]
+
+
+def result_columns(tasks: Sequence[Task]) -> list[str]:
+    """Return the columns of the result of a row that is known by its place: what a job adds, but for the ids."""
+    return [name for name in added_columns(tasks) if name not in (ROW_ID, TEXT_INDEX)]

@@ -20,9 +20,10 @@ class OutputConfig(Section):
     overwrite: bool = Field(False, description="replace what an earlier run wrote there")
     keep_image: bool = Field(False, description="carry the image column into the output")
     report: bool = Field(True, description="write _report.html")
-    format: Literal["parquet", "delta", "webdataset"] = Field(
+    format: Literal["parquet", "delta", "webdataset", "lance"] = Field(
         "parquet",
-        description="Parquet files, a Delta Lake table of them, or, for tars as input, tars with the results added",
+        description="Parquet files, a Delta Lake table of them, a Lance dataset, or, for tars as input, tars with the "
+        "results added",
     )
     retention_days: float | None = Field(
         None, ge=0, description="days for which earlier versions of a Delta table stay; default: forever"
@@ -63,11 +64,6 @@ class OutputConfig(Section):
                 "digits, _ and - before .json, as in score.json"
             )
         return value
-
-    @property
-    def in_input_order(self) -> bool:
-        """Return whether results have the order and the files of the input."""
-        return self.join or self.format == "webdataset"
 
     @property
     def least_file_bytes(self) -> int:

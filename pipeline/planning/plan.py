@@ -16,6 +16,7 @@ from pipeline.planning.estimate import Estimate, Machines, estimate
 from pipeline.planning.sampling import draw_sample
 from pipeline.planning.trial import Trial, try_out
 from pipeline.scoring.dataflow import Run
+from pipeline.scoring.outputs import output_text
 from pipeline.scoring.prepare import prepare
 from pipeline.tables.table import InputTable
 
@@ -58,6 +59,8 @@ class Plan:
         machines: What it will run on.
         max_error_rate: The job's error budget.
         estimate: None if the model could not be timed here.
+        output: What the job writes, in words, if it is not Parquet files alone.
+        copied_bytes: Bytes of the input that it writes again.
     """
 
     table: InputTable
@@ -67,11 +70,13 @@ class Plan:
     machines: Machines
     max_error_rate: float
     estimate: Estimate | None
+    output: str = ""
+    copied_bytes: int = 0
 
     @property
     def output_bytes(self) -> int:
-        """Return the size of the whole job's Parquet files."""
-        return round(self.trial.output_bytes / self.trial.rows * self.table.rows)
+        """Return the size of what the whole job writes: Parquet files, and copies of the input's files."""
+        return round(self.trial.output_bytes / self.trial.rows * self.table.rows) + self.copied_bytes
 
 
 def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
@@ -90,6 +95,7 @@ def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
     prepare_seconds = time.perf_counter() - started
     if not job.table.rows:
         raise ConfigError(f"input.path: {job.config.input.path!r} has no rows that pass: there is nothing to plan")
+    output = output_text(job)
     texts = len(job.texts.ids) if job.texts else 1
     sample = draw_sample(job.table, request.sample, request.seed)
     with ray_session(job.config.ray.address):
@@ -101,7 +107,8 @@ def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
     found = None
     if with_model:
         found = estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
-    return Plan(job.table, prepare_seconds, trial, pool, machines, job.config.max_error_rate, found)
+    copied = sum(one.file.size for one in job.table.files) if job.config.output.format == "webdataset" else 0
+    return Plan(job.table, prepare_seconds, trial, pool, machines, job.config.max_error_rate, found, output, copied)
 
 
 def _machines(config: JobConfig, request: PlanRequest, nodes: Nodes, texts: int) -> tuple[Pool, Machines]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Protocol
 
 from fsspec import AbstractFileSystem
@@ -70,6 +72,11 @@ class ResultParts:
     def done(self) -> RowSet:
         """Return the rows of the input that need not be read again."""
         return done_rows(self.all())
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of which new part files there are: their names say run and task, and they are written once."""
+        return hashlib.sha256(json.dumps(sorted((part.name, part.at) for part in self.parts)).encode()).hexdigest()
 
     def all(self) -> list[ResultFile]:
         """Return every file that the results will have."""

@@ -6,17 +6,15 @@ run that resumes does not copy it again.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
-from pipeline.common.tasks import Task, added_columns
+from pipeline.common.tasks import result_columns
 from pipeline.config.job import JobConfig
 from pipeline.results.copied_files import copy_file, write_counts
 from pipeline.results.file_footer import ResultFile
@@ -57,11 +55,6 @@ def check_tars(table: TableFiles, config: JobConfig) -> None:
         )
 
 
-def result_columns(tasks: Sequence[Task]) -> list[str]:
-    """Return the columns that a sample's result has: what the job adds, but for the id, since a sample has a key."""
-    return [name for name in added_columns(tasks) if name not in (ROW_ID, TEXT_INDEX)]
-
-
 def write_tars(
     work: WorkFolder,
     table: TableFiles,
@@ -75,7 +68,7 @@ def write_tars(
         work: The folder of the unfinished job.
         table: The tars.
         parts: The files of new results, each of one tar.
-        digest: Of what these results are from, see `digest_of`.
+        digest: Of what these results are from, see `ResultParts.digest`.
         config: The job.
 
     Returns:
@@ -120,11 +113,6 @@ def write_tars(
 def _always(row: int) -> bool:
     del row
     return True
-
-
-def digest_of(parts: Iterable[ResultFile]) -> str:
-    """Return a hash of which part files there are: their names say the run and the task, and they are written once."""
-    return hashlib.sha256(json.dumps(sorted((part.name, part.at) for part in parts)).encode()).hexdigest()
 
 
 def _results(filesystem: AbstractFileSystem, path: str, columns: Sequence[str]) -> Iterator[str]:

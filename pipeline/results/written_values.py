@@ -18,6 +18,8 @@ def written_sha256(config: JobConfig) -> str:
         written["join"] = True
     if config.output.format == "webdataset":
         written["member"] = member_name(config)
+    if config.output.format == "lance":
+        written["lance"] = "columns" if config.adds_to_input else "table"
     return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 
 

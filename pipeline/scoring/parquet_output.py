@@ -63,14 +63,14 @@ class ParquetOutput:
         self.job, self.retry_errors = job, retry_errors
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
         version, written = job.table.version, written_sha256(job.config)
-        targets, output = list(targets), job.config.output
-        if output.in_input_order:
+        targets = list(targets)
+        if job.config.in_input_order:
             from pipeline.results.input_order import check_file_names, result_name
 
             check_file_names(job.table)
             targets += [f"{subfolder}/{result_name(job.table, file)}".lstrip("/") for file in job.table.files]
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version, written, self.ends, targets)
-        self.parts = self.staged = ResultParts(self.folder, subfolder, output.in_input_order)
+        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.in_input_order)
         self.texts_truncated = 0
 
     def __enter__(self) -> Self:
@@ -148,13 +148,13 @@ class ParquetOutput:
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Move the files to their place and write the summary."""
         output = self.job.config.output
-        if output.in_input_order:
+        if self.job.config.in_input_order:
             self.parts.put_in_input_order(self.job.table)
         elif output.least_file_bytes:
             self.parts.join_small(output.least_file_bytes)
         more = self.write_more(summary)
         truncated = summary.texts_truncated + self.texts_truncated
-        summary = replace(summary, files=[*self.parts.names(), *self.with_kept(more)], texts_truncated=truncated)
+        summary = replace(self.complete(summary, more), texts_truncated=truncated)
         table, folder = self.job.table, self.folder
         files = InputFiles.of(table.fingerprint, table.read_files, table.version)
         files.write(folder.filesystem, folder.path)
@@ -170,6 +170,11 @@ class ParquetOutput:
         del summary
         return []
 
-    def with_kept(self, written: list[str]) -> list[str]:
-        """Return the files that `write_more` has written, and those that earlier runs wrote and that stay."""
-        return written
+    def complete(self, summary: Summary, written: list[str]) -> Summary:
+        """Return the summary with the names of all files of the results.
+
+        Args:
+            summary: The summary.
+            written: The files that `write_more` has written.
+        """
+        return replace(summary, files=[*self.parts.names(), *written])

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.common.summary import Summary
 from pipeline.results.copied_files import counts_names
-from pipeline.results.tar_results import check_tars, digest_of, write_tars
+from pipeline.results.tar_results import check_tars, write_tars
 from pipeline.results.work_folder import RESULTS
 from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
@@ -40,7 +40,7 @@ class TarOutput(ParquetOutput):
 
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Copy the tars, move the files to their place and write the summary."""
-        self._digest = digest_of(self.parts.parts)
+        self._digest = self.parts.digest
         return super().publish(summary)
 
     def write_more(self, summary: Summary) -> list[str]:
@@ -48,7 +48,7 @@ class TarOutput(ParquetOutput):
         del summary
         return write_tars(self.folder.work, self.job.table, self.parts.parts, self._digest, self.job.config)
 
-    def with_kept(self, written: list[str]) -> list[str]:
-        """Return all tars, and the counts of their samples."""
+    def complete(self, summary: Summary, written: list[str]) -> Summary:
+        """Return the summary with the names of all files of the results, those that stay as they were included."""
         del written
-        return self._names
+        return super().complete(summary, self._names)

@@ -51,7 +51,7 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         raise ConfigError(
             "input.text: lists of texts come from one column; give that column alone, without tasks and others"
         )
-    if config.output.in_input_order and (any(lists) or config.texts_in_columns):
+    if config.in_input_order and (any(lists) or config.texts_in_columns):
         key = "join" if config.output.join else "format"
         texts = f"column {config.text_columns[0]!r} holds lists" if any(lists) else "input.text names several columns"
         raise ConfigError(

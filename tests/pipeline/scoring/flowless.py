@@ -75,7 +75,7 @@ class Flow:
             100,
             self.part_rows,
             types=types,
-            keep_row_keys=config.output.in_input_order,
+            keep_row_keys=config.in_input_order,
         )
         parts = []
         for number, window in enumerate(reversed(windows)):
