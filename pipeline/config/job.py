@@ -124,11 +124,10 @@ class JobConfig(Section):
             raise ValueError(
                 f"output.format: {output.format!r}, but rank writes two tables of Parquet files: use `vilt rank`"
             )
-        for key in ("join", "file_bytes"):
-            if getattr(output, key) and output.format == "delta":
-                raise ValueError(
-                    f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
-                )
+        if output.join and output.format == "delta":
+            raise ValueError(
+                "output.join: is for output.format=parquet; a Delta table's log says what its files are: leave it out"
+            )
         for key in ("join", "file_bytes", "keep_image"):
             if getattr(output, key) and output.format == "webdataset":
                 raise ValueError(
