@@ -16,7 +16,6 @@ from pipeline.common.row_ids import key_type, keys_of, same_ids
 from pipeline.common.tasks import added_columns
 from pipeline.config.filter import DROPPED, KEPT, KEYS, NEGATIVE_SCORE, SCORES, FilterConfig
 from pipeline.filtering.copied_table import copy_table
-from pipeline.filtering.copying import write_counts
 from pipeline.filtering.duplicates import check_unique, drop_duplicates
 from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
@@ -24,6 +23,7 @@ from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
+from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import SCORE_COLUMNS, NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare

@@ -120,7 +120,7 @@ def score_rows(
             rows_per_file=None if config.output.keep_image else run.pool.rows_per_file,
             types=types,
             watch=watch,
-            keep_row_keys=config.output.join,
+            keep_row_keys=config.in_input_order,
         )
         write(run, done, sink, watch)
     return sink.parts

@@ -29,7 +29,7 @@ from pipeline.results.file_footer import ResultFile
 from pipeline.results.result_parts import StagedParts
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate
-from pipeline.scoring.parquet_output import ParquetOutput
+from pipeline.scoring.outputs import output_of
 from pipeline.storage.filesystem import STORAGE_ERRORS
 
 if TYPE_CHECKING:
@@ -93,8 +93,12 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     """
     from pipeline.scoring.prepare import prepared
 
+    if config.adds_to_input:
+        from pipeline.scoring.lance_output import pinned_to_job
+
+        config = pinned_to_job(config)
     with prepared(config) as job:
-        return run_job(job, ParquetOutput(job, retry_errors), log_every)
+        return run_job(job, output_of(job, retry_errors), log_every)
 
 
 def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:

@@ -127,6 +127,7 @@ def check_precision(config: JobConfig) -> None:
     """
     import torch
 
+    from vilt.inference.precision import resolve_precision
 
     try:
         resolve_precision(config.precision, torch.device("cpu"))

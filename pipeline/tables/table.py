@@ -52,6 +52,7 @@ class TableFiles:
         metadata: Keys and values of the files' footers, see `OpenedTable`.
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
+        members: What follows the keys in the names of the members of tars.
     """
 
     files: Sequence[OpenedFile]
@@ -65,6 +66,7 @@ class TableFiles:
     metadata: Mapping[str, str]
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
+    members: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -196,6 +198,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.unreadable,
         opened.metadata,
         listing.version,
+        members=opened.members,
     )
 
 
