@@ -29,6 +29,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
 from pipeline.storage.object_store import delta_options
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
+CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
 UNREADABLE = (DeltaError, ValueError, TypeError, OSError, pa.ArrowException)
 
 
@@ -157,7 +158,10 @@ class ResultTable:
                 self._change(actions, removes, Schema.from_arrow(schema), commit)
         except DeltaError as error:
             raise BusyError(f"{self.uri}: the commit was refused, {first_line(error)}; run it again") from None
-        return self._read_back(expected, rows + sum(add.rows for add in adds), before)
+        version = self._read_back(expected, rows + sum(add.rows for add in adds), before)
+        if len(adds) + len(removes) >= CHECKPOINT_ACTIONS:
+            self._checkpoint()
+        return version
 
     def restore(self, version: int, commit: Commit) -> int:
         """Make an earlier version the latest.
@@ -179,6 +183,12 @@ class ResultTable:
         """Remove the data files that no version of the last `days` days has."""
         assert self.table is not None
         self.table.vacuum(retention_hours=math.ceil(days * 24), dry_run=False, enforce_retention_duration=False)
+
+    def _checkpoint(self) -> None:
+        """Write the log's state as Parquet beside it, which readers take for an entry of very many lines of JSON."""
+        assert self.table is not None
+        with suppress(*UNREADABLE):  # the commit stands without it
+            self.table.create_checkpoint()
 
     def _replace(self, actions: list[AddAction], schema: Schema, commit: Commit) -> None:
         """Replace all data files, and the columns."""
