@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema, TableFeatures
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
@@ -25,8 +24,9 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
+from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.storage.object_store import delta_options
+from pipeline.storage.parquet_end import read_metadata
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
@@ -286,8 +286,8 @@ def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Col
         path: The file's path below it.
         finite: See `statistics_json`.
     """
-    metadata = pq.read_metadata(f"{root}/{path}", filesystem=arrow_filesystem(filesystem))
     size = filesystem.size(f"{root}/{path}")
+    metadata = read_metadata(filesystem, f"{root}/{path}", size)
     action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
     sources = [leaf.bounds for leaf in leaves(metadata) if leaf.path == (ROW_SOURCE, "file")]
     first, last = next((bounds for bounds in sources if bounds), (None, None))

@@ -32,6 +32,7 @@ LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADir
 LASTING_NUMBERS = (None, errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # None: pyarrow's OSError for damaged data has none
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 THREADS = 16  # that wait for the storage
+CONNECTIONS = 64  # of a process to s3://
 AT_ONCE = 1024  # items that wait for a thread, or for the caller
 RETRY_SECONDS = 120.0  # for which a transient error is retried
 LONGEST_PAUSE = 15.0  # seconds between two attempts
@@ -116,6 +117,9 @@ def storage_options(uri: str, storage: StorageConfig) -> dict[str, Any]:
         options["endpoint_url"] = storage.endpoint_url
     if storage.region is not None:
         options["client_kwargs"] = {"region_name": storage.region}
+    # Else ten connections carry all requests of a process, however many of its threads wait.
+    given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    options["config_kwargs"] = {"max_pool_connections": CONNECTIONS, **given}
     return {**options, "anon": True} if storage.anon else options
 
 
