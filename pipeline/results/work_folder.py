@@ -25,6 +25,7 @@ from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
 PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"  # see `pipeline.results.output_folder`
+RESULTS = "_results"  # folder of Parquet files with the results, beside tars that have them, too
 NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")

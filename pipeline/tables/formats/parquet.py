@@ -192,12 +192,21 @@ def joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        if held and (count + batch.num_rows > rows or size + batch.nbytes > BATCH_BYTES):
+        batch_bytes = _bytes_of(batch)
+        if held and (count + batch.num_rows > rows or size + batch_bytes > BATCH_BYTES):
             yield pa.Table.from_batches(held)
             held, count, size = [], 0, 0
-        held, count, size = [*held, batch], count + batch.num_rows, size + batch.nbytes
+        held, count, size = [*held, batch], count + batch.num_rows, size + batch_bytes
     if held:
         yield pa.Table.from_batches(held)
+
+
+def _bytes_of(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; if pyarrow cannot tell, as 22 cannot for views, those of all buffers behind it."""
+    try:
+        return int(batch.nbytes)
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return int(batch.get_total_buffer_size())
 
 
 def splits_of(groups: Iterable[RowGroup]) -> list[Split]:

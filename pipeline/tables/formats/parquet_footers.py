@@ -214,8 +214,6 @@ def _lookalike(path: str, filesystem: pa.fs.FileSystem) -> str | None:
 
 def _with_uuids(schema: pa.Schema, stored: pq.ParquetSchema) -> pa.Schema:
     """Return the schema with the type of UUIDs, which files that pyarrow did not write name in their own terms."""
-    if not hasattr(pa, "uuid"):  # before pyarrow 18
-        return schema
     leaves = map(stored.column, range(len(stored)))
     uuids = {leaf.path for leaf in leaves if leaf.logical_type.type == "UUID"}
     return pa.schema([field.with_type(pa.uuid()) if field.name in uuids else field for field in schema])
