@@ -277,16 +277,16 @@ def _data_files(table: DeltaTable) -> list[DataFile]:
     return [DataFile(*values) for values in zip(*columns, strict=True)]
 
 
-def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Collection[str] = ()) -> Added:
+def add_action(filesystem: AbstractFileSystem, root: str, path: str, size: int, finite: Collection[str] = ()) -> Added:
     """Return the data file at `path` below `root` for a commit, with the statistics of its footer.
 
     Args:
         filesystem: Where the table is.
         root: The table's folder.
         path: The file's path below it.
+        size: Its bytes.
         finite: See `statistics_json`.
     """
-    size = filesystem.size(f"{root}/{path}")
     metadata = read_metadata(filesystem, f"{root}/{path}", size)
     action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
     sources = [leaf.bounds for leaf in leaves(metadata) if leaf.path == (ROW_SOURCE, "file")]

@@ -13,6 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.storage.filesystem import (
+    CONNECTIONS,
     arrow_filesystem,
     in_threads,
     is_object_store,
@@ -97,7 +98,7 @@ class WorkFolder:
             written.name = name
             return written
 
-        return each(footer, names)
+        return list(in_threads(footer, names, CONNECTIONS))
 
 
 def refuse_delta(out: WorkFolder) -> None:

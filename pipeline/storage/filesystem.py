@@ -100,9 +100,9 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, STORAGE_ERRORS) and not isinstance(error, LASTING_ERRORS)
 
 
-def in_threads(do: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
-    """Yield `do(item)` of each item, in order, computed in `THREADS` threads, at most `AT_ONCE` items ahead."""
-    with ThreadPoolExecutor(THREADS) as pool:
+def in_threads(do: Callable[[S], T], items: Sequence[S], threads: int = THREADS) -> Iterator[T]:
+    """Yield `do(item)` of each item, in order, computed in some threads, at most `AT_ONCE` items ahead."""
+    with ThreadPoolExecutor(threads) as pool:
         for begin in range(0, len(items), AT_ONCE):
             yield from pool.map(do, items[begin : begin + AT_ONCE])
 

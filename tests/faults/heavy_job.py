@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
@@ -18,10 +19,14 @@ import ray
 
 from benchmarks.scale import PeakMemory
 from pipeline import JobConfig, run
+from pipeline.cluster.actor_pool import fit_pool
+from pipeline.cluster.nodes import running_nodes
 from pipeline.common.ray_compat import spilled_bytes
+from pipeline.planning.memory import bound_memory
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 
+IMAGE_BYTES = 60_000_000
 STORE_BYTES = 200_000_000
 READ_SECONDS = 0.5  # of the storage, for a window
 
@@ -61,7 +66,15 @@ def main(config_file: str) -> None:
     summary = run(JobConfig.load("score", config_file), log_every=5.0)
     memory.ended.set()
     peaks = {kind: round(peak) for kind, peak in memory.peak.items()}
-    said = {"rows": summary.rows_out, "pairs": summary.pairs, "rejected": summary.rejected, "seconds": summary.seconds}
+    config = JobConfig.load("score", config_file)
+    planned = asdict(bound_memory(config, fit_pool(config, running_nodes()), IMAGE_BYTES, IMAGE_BYTES))
+    said: dict[str, Any] = {
+        "planned": planned,
+        "rows": summary.rows_out,
+        "pairs": summary.pairs,
+        "rejected": summary.rejected,
+    }
+    said["seconds"] = summary.seconds
     print(json.dumps({**said, "peak_mib": peaks, "spilled": spilled_bytes()}))
     ray.shutdown()
 
