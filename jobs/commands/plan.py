@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from jobs.console.command import Outcome
 from jobs.reports.plan import plan_table, plan_values, to_png
 from pipeline import JobConfig
+from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import Task
 from pipeline.planning.plan import PlanRequest, make_plan
 from pipeline.storage.failures import as_config_error, as_storage_failure
 from pipeline.storage.filesystem import open_fsspec, write_whole
+
+# Keys of the job's file that no plan depends on.
+OF_WRITING = {f"output.{key}" for key in ("overwrite", "report", "retention_days", "retry_errors", "file_bytes")}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ def plan_file(
         ConfigError: If something in the config is wrong.
         StorageFailedError: If the storage fails.
     """
+    for override in overrides:
+        if (key := override.partition("=")[0]) in OF_WRITING:
+            raise ConfigError(f"{key}: given on the command line, but a plan writes nothing: leave it out")
     config = JobConfig.load(task, path, overrides)
     with as_storage_failure():
         plan = make_plan(config, request)
