@@ -213,6 +213,7 @@ def a_busy_machine(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
     with pytest.raises(RayFailedError, match="run the same command again"):
         session.start_local(1)
     session.start_local(1)

@@ -72,3 +72,8 @@ def added_columns(tasks: Sequence[Task], negatives: bool = False) -> list[str]:
     if negatives and "score" in tasks:
         made.insert(made.index("score") + 1, NEGATIVE_SCORES)
     return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, ERROR, DETAIL]
+
+
+def result_columns(tasks: Sequence[Task]) -> list[str]:
+    """Return the columns of the result of a row that is known by its place: what a job adds, but for the ids."""
+    return [name for name in added_columns(tasks) if name not in (ROW_ID, TEXT_INDEX)]

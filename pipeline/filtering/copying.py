@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +14,13 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
-from pipeline.storage.filesystem import arrow_filesystem, make_folder, write_whole
-from pipeline.tables.format import StoredRows, TableFormat
+from pipeline.results.copied_files import copy_file
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
+from pipeline.tables.format import StoredRows
 from pipeline.tables.table import TableFiles
 
 Ranges = Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]  # see `StoredRows`
@@ -118,13 +116,7 @@ def _copy_file(
         verdicts = selection.verdicts(begin, end)
         keep[verdicts.keys - row_key(number)] = True
         dropped.write(verdicts.dropped)
-    with filesystem.open(path, "wb") as target:
-        rows = table.format.copy_rows(opened.file, table.filesystem, lambda row: row < len(keep) and keep[row], target)
-    if rows != len(keep):
-        raise RowsLostError(
-            f"{opened.name}: has {rows} rows, of {len(keep)} that were counted: nothing was published; was the table "
-            "changed meanwhile? run the same command again"
-        )
+    copy_file(table, number, lambda row: row < len(keep) and keep[row], filesystem, path)
     return int(keep.sum())
 
 
@@ -189,19 +181,3 @@ def _windows(table: TableFiles, number: int) -> Ranges:
         for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
             yield first, window.num_rows, partial(list, [window.select(table.schema.names)])
             first += window.num_rows
-
-
-def write_counts(
-    format: TableFormat, kept: Mapping[str, int], filesystem: AbstractFileSystem, folder: str
-) -> list[str]:
-    """Write how many rows each file of kept rows has, if readers of the format look for it; return the files' names."""
-    if format.counts_name is None:
-        return []
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for path, rows in kept.items():
-        below, _, name = path.rpartition("/")
-        counts[below][name] = rows
-    names = {f"{below}/{format.counts_name}": rows for below, rows in counts.items()}
-    for path, rows_of in names.items():
-        write_whole(filesystem, f"{folder}/{path}", json.dumps(rows_of, indent=0).encode())
-    return list(names)

@@ -16,7 +16,6 @@ from pipeline.common.row_ids import key_type, keys_of, same_ids
 from pipeline.common.tasks import added_columns
 from pipeline.config.filter import DROPPED, KEPT, KEYS, NEGATIVE_SCORE, SCORES, FilterConfig
 from pipeline.filtering.copied_table import copy_table
-from pipeline.filtering.copying import write_counts
 from pipeline.filtering.duplicates import check_unique, drop_duplicates
 from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
@@ -24,13 +23,16 @@ from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
+from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import SCORE_COLUMNS, NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.column_checks import check_id
+from pipeline.tables.manifest import Manifest
+from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import TableFiles, open_files, read_columns, row_id_type, with_row_id
+from pipeline.tables.table import TableFiles, open_files, read_columns
 
 ID_ROWS = 2**17  # whose ids are read at a time
 SCORE = "score"  # the column of `output.scores`
@@ -83,7 +85,8 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
         identity = {**job.identity, "config": config.sha256 + job.identity["config"], **_keys(config)}
         return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
-    table = open_files(config.input, config.storage)
+    manifest = Manifest(config.output.path, config.storage, others=(config.scores,))
+    table = open_files(config.input, config.storage, manifest=manifest)
     _check_table(config, table)
     results = open_results(config.scores, "scores", config.storage)
     summary = _summary_of(config.scores, config)

@@ -1,4 +1,7 @@
-"""The checkpoints of a job, checked before anything starts: their families, heads, and lineage."""
+"""The checkpoints of a job, checked before any row is read: their families, heads, and lineage.
+
+Torch, which takes a second or two to import, is imported when weights are read: faults of configs are reported before.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,14 @@ import platform
 import re
 from dataclasses import dataclass
 
-import torch
-
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
-from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
-from vilt.inference.precision import resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
@@ -92,6 +91,8 @@ def check_models(config: JobConfig) -> Models:
     Raises:
         ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
+    from vilt.checkpoints import state_dict as checkpoint
+
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
@@ -124,6 +125,10 @@ def check_precision(config: JobConfig) -> None:
     Raises:
         ConfigError: It does not.
     """
+    import torch
+
+    from vilt.inference.precision import resolve_precision
+
     try:
         resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:

@@ -15,8 +15,8 @@ from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
 from pipeline.config.limits import LimitsConfig
 from pipeline.stages.text_values import text_values
+from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import decoded, is_list, is_text
-from pipeline.tables.table import with_row_id
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.grids import Grid
 

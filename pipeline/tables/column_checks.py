@@ -51,11 +51,12 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         raise ConfigError(
             "input.text: lists of texts come from one column; give that column alone, without tasks and others"
         )
-    if config.output.join and (any(lists) or config.texts_in_columns):
+    if config.in_input_order and (any(lists) or config.texts_in_columns):
+        key = "join" if config.output.join else "format"
         texts = f"column {config.text_columns[0]!r} holds lists" if any(lists) else "input.text names several columns"
         raise ConfigError(
-            f"output.join: {texts}, and each text is a row of results: the rows would not be those of the input; leave "
-            "the key out, and join by row_id"
+            f"output.{key}: {texts}, and each text is a row of results: the rows would not be those of the input; "
+            "leave the key out, and join by row_id"
         )
     return Columns(_columns_to_read(config, schema.names), any(lists))
 
