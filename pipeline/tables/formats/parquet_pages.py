@@ -44,14 +44,18 @@ def read_header(data: memoryview) -> PageHeader:
         ValueError: It is no header.
     """
     fields, end = _struct(data, 0, 0)
-    of_kind: dict[int, Any] = fields.get({DATA: 5, DICTIONARY: 7, DATA_V2: 8}.get(fields.get(1, -1), -1), {})
-    kind, size, stored = (fields.get(number) for number in (1, 2, 3))
-    if not (isinstance(kind, int) and isinstance(size, int) and isinstance(stored, int)) or size < 0 or stored < 0:
+    kind, size, stored = (_number(fields, number) for number in (1, 2, 3))
+    if min(kind, size, stored) < 0:
         raise ValueError("a page without a type and sizes")
-    values, encoding = of_kind.get(1, 0), of_kind.get(4 if kind == DATA_V2 else 2, 0)
+    of_kind = fields.get({DATA: 5, DICTIONARY: 7, DATA_V2: 8}.get(kind, -1))
+    if not isinstance(of_kind, dict):
+        if kind in (DATA, DICTIONARY, DATA_V2):
+            raise ValueError("a page that does not say what it holds")
+        of_kind = {1: 0}
+    values = _number(of_kind, 1)
     if values < 0:
         raise ValueError("a page with less than no value")
-    return PageHeader(kind, size, stored, values, encoding, end)
+    return PageHeader(kind, size, stored, values, _number(of_kind, 4 if kind == DATA_V2 else 2), end)
 
 
 @dataclass
@@ -88,6 +92,12 @@ class ChunkPages:
             if page.encoding == DELTA_BYTE_ARRAY:
                 self.repeated = max(self.repeated, page.size)
         return None
+
+
+def _number(fields: dict[int, Any], number: int) -> int:
+    """Return a field that is an int32; -1 if there is none."""
+    value = fields.get(number)
+    return value if isinstance(value, int) else -1
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

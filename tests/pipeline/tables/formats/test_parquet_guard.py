@@ -150,8 +150,12 @@ def test_a_value_that_others_begin_with(tmp_path: Path) -> None:
     path.write_bytes(parquet_file([page], 512, ZSTD, encodings=[DELTA_BYTE_ARRAY]))
     first = next(batches(path, 512))
     assert 8 * MIB < first.nbytes <= parquet.BATCH_BYTES
+    first = next(batches(path, 512, size=2**30))
+    assert 8 * MIB < first.nbytes <= parquet.BATCH_BYTES, "its header is read first"
+    path.write_bytes(parquet_file([Page(packed("zstd", SMALL), 7, 1), page], 513, ZSTD, encodings=[DELTA_BYTE_ARRAY]))
+    assert 8 * MIB < next(batches(path, 513)).nbytes <= parquet.BATCH_BYTES
     with pytest.raises(ConfigError, match="bytes that each of 512 rows may repeat"):
-        next(batches(path, 512, size=2**30))
+        next(batches(path, 513, size=2**30))
 
 
 def test_footers_that_point_beyond_the_file(tmp_path: Path) -> None:
