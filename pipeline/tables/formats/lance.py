@@ -7,8 +7,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import full_uri
+from pipeline.storage.filesystem import full_uri, in_threads
 from pipeline.storage.object_store import delta_options
+from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import as_text, conform, is_convertible, plain
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # pylance is an extra, and is loaded when there is a Lance da
     import lance
 
 SPLIT_ROWS = 2**14  # of a fragment, that are read together
+NUMBER = "__number"  # of a row in its fragment
 OFFSET = 2**32 - 1  # of a row address: the row's number in its fragment
 BLOB = b"lance-encoding:blob"
 
@@ -93,8 +96,6 @@ class LanceFormat(TableFormat):
         """Return the rows of the fragments, which their metadata count."""
         assert isinstance(listing, LanceListing)
         assert listing.source is not None
-        if options.filter is not None:
-            raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is {self.name}")
         unreadable = {}
         fields = []
         for column in listing.schema:
@@ -105,8 +106,15 @@ class LanceFormat(TableFormat):
             else:
                 kind = plain(column.type)
                 fields.append(pa.field(column.name, as_text(kind) if column.name in options.text_columns else kind))
-        opened = [OpenedFile(file, _splits(file, listing.rows[file.name])) for file in listing.files]
-        return OpenedTable(opened, pa.schema(fields), LanceReader(listing.source), unreadable=unreadable)
+        opened, schema = (
+            [OpenedFile(file, _splits(file, listing.rows[file.name])) for file in listing.files],
+            pa.schema(fields),
+        )
+        condition = None if options.filter is None else parse_filter(options.filter, schema)
+        reader = LanceReader(listing.source, condition)
+        if condition is not None:
+            opened = list(in_threads(partial(_passing, reader, schema, condition), opened))
+        return OpenedTable(opened, schema, reader, condition, unreadable)
 
     def copy_name(self, file: InputFile) -> str:
         """Return a name without folders."""
@@ -166,6 +174,14 @@ def _file(fragment: Any, uri: str) -> InputFile:
     return InputFile(uri, f"fragments/{fragment.fragment_id}", size, etag, gone)
 
 
+def _passing(reader: LanceReader, schema: pa.Schema, condition: Filter, opened: OpenedFile) -> OpenedFile:
+    """Return a fragment with the numbers of rows that the filter lets through."""
+    return OpenedFile(
+        opened.file,
+        [replace(split, rows=rows_passing(opened.file, split, reader, schema, condition)) for split in opened.splits],
+    )
+
+
 def fragment_id(file: InputFile) -> int:
     """Return the number of the fragment that a file is."""
     return int(file.name.rpartition("/")[2])
@@ -182,12 +198,33 @@ def _splits(file: InputFile, rows: int) -> list[Split]:
 
 @dataclass(frozen=True)
 class LanceReader:
-    """Reads rows of fragments."""
+    """Reads rows of fragments.
+
+    Attributes:
+        source: The version of the dataset.
+        filter: The rows to read; None: all. The columns that it needs are read first, and the others, as images are, of
+            the rows that it lets through alone.
+    """
 
     source: LanceSource
+    filter: Filter | None = None
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield the rows of a split; those that were deleted are null. See `pipeline.tables.format.TableReader`."""
+        """Yield the rows of a split; those that were deleted are null. See `pipeline.tables.format.TableReader`.
+
+        Rows that the filter leaves out are null, too, but for the columns that it needs.
+        """
+        first = [] if self.filter is None else [name for name in columns.names if name in self.filter.names]
+        if self.filter is None or len(first) == len(columns) or set(first) != set(self.filter.names):
+            yield from self._scan(file, split, columns, rows)
+            return
+        row = split.first_row
+        for table in self._scan(file, split, pa.schema([columns.field(name) for name in first]), rows):
+            yield self._with_rest(file, table, row, columns)
+            row += table.num_rows
+
+    def _scan(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
+        """Yield the rows of a split with all their columns."""
         deleted = file.deleted_rows
         end = split.first_row + split.all_rows
         skipped = split.first_row - len(deleted.between(0, split.first_row))
@@ -205,6 +242,25 @@ class LanceReader:
                 row = int(numbers[-1]) + 1
         if row < end:
             yield pa.table([pa.nulls(end - row, one.type) for one in columns], schema=columns)
+
+    def _with_rest(self, file: InputFile, table: pa.Table, row: int, columns: pa.Schema) -> pa.Table:
+        """Return rows with all columns. table: the columns of the filter; row: the number of its first row."""
+        assert self.filter is not None
+        numbers = np.arange(row, row + table.num_rows)
+        live = ~file.deleted_rows.contains(numbers)
+        numbered = table.append_column(NUMBER, pa.array(numbers)).filter(pa.array(live))
+        wanted = numbered.filter(self.filter.pyarrow())[NUMBER].to_numpy()
+        rest = pa.schema([column for column in columns if column.name not in table.column_names])
+        found = pa.table([pa.nulls(0, column.type) for column in rest], schema=rest)
+        if len(wanted):
+            before = file.deleted_rows.counts_between(np.zeros_like(wanted), wanted)  # which `take` does not count
+            taken = _dataset(self.source).get_fragment(fragment_id(file)).take(wanted - before, columns=rest.names)
+            found = conform(taken, rest, {}, file.name)
+        places = np.full(table.num_rows, -1, np.int64)
+        places[wanted - row] = np.arange(len(wanted))
+        found = found.take(pa.array(places, mask=places < 0))
+        held = dict(zip([*table.column_names, *rest.names], [*table.columns, *found.columns], strict=True))
+        return pa.table([held[name] for name in columns.names], schema=columns)
 
 
 def _in_place(table: pa.Table, numbers: np.ndarray, first: int) -> pa.Table:
