@@ -1,4 +1,4 @@
-"""Reindexing over a Delta table with a change data feed, which deltalake writes: rows that did not change are not read."""
+"""Reindexing over a Delta table with a change data feed, written by deltalake: only rows that changed are read."""
 
 from __future__ import annotations
 
