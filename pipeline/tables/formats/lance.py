@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from pipeline.common.columns import UNREAD
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
@@ -214,6 +215,9 @@ class LanceReader:
 
         Rows that the filter leaves out are null, too, but for the columns that it needs.
         """
+        if not columns.names:  # a table without columns does not say how many rows it has
+            yield pa.table({UNREAD: pa.nulls(split.all_rows)}).select([])
+            return
         first = [] if self.filter is None else [name for name in columns.names if name in self.filter.names]
         if self.filter is None or len(first) == len(columns) or set(first) != set(self.filter.names):
             yield from self._scan(file, split, columns, rows)

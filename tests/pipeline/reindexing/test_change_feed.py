@@ -66,7 +66,7 @@ def test_only_rows_that_the_feed_names_are_read(here: World, by_content: list[bo
     assert here.run()
     assert here.commit().input_version == "version 1"
     table = DeltaTable(here.folder / "table")
-    table.update({"caption": "'new'"}, "id = 3")
+    table.update({"caption": "'new'"}, predicate="id = 3")
     table.delete("id = 5 OR id = 9")
     write(here, rows(20, caption="added"))
     DeltaTable(here.folder / "table").optimize.compact()
@@ -86,7 +86,7 @@ def test_killed_before_each_step(here: World, world: Callable[[], World]) -> Non
         shutil.copytree(here.folder / "table", one.folder / "table")
         one.set_input(path=str(one.folder / "table"))
         one.run()
-        DeltaTable(one.folder / "table").update({"caption": "'new'"}, "id = 3")
+        DeltaTable(one.folder / "table").update({"caption": "'new'"}, predicate="id = 3")
         done = one.run(kill_at=step)
         one.run()
         check(one, {0: "a", 1: "a", 2: "a", 3: "new"})
@@ -127,7 +127,7 @@ def test_what_the_feed_says(here: World) -> None:
 
     write(here, rows(4))
     DeltaTable(folder).optimize.compact()
-    DeltaTable(folder).update({"caption": "'b'"}, "id = 2")
+    DeltaTable(folder).update({"caption": "'b'"}, predicate="id = 2")
     assert (changed(0, 1), changed(1, 2), changed(2, 3), changed(0, 3)) == ([4], [], [2], [2, 4])
     write_deltalake(folder, rows(5).append_column("more", pa.array(["x"])), mode="append", schema_mode="merge")
     assert changed(3, 4) == [5]
