@@ -19,7 +19,7 @@ from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.reporting.pictures import Access
+from pipeline.reporting.access import Access
 from pipeline.results import input_order
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
@@ -13,6 +13,7 @@ from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
+from pipeline.config.negatives import check_negatives
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
@@ -43,6 +44,11 @@ class JobConfig(Section):
         description="answers or classes that are kept of a row; of `rank` the best texts of an image, and images of a "
         "text",
     )
+    negatives: list[str] | None = Field(
+        None,
+        description="texts that `score` reads with each image as well, as [a watermark, an advertisement]; their "
+        "scores are the column negative_scores, which keep.beats of `vilt filter` compares",
+    )
     precision: Precision = Field("auto", description=PRECISION)
     decode: Literal["exact", "fast"] = Field("exact", description=DECODE)
     tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
@@ -51,6 +57,11 @@ class JobConfig(Section):
     batch: BatchConfig = BatchConfig()
     storage: StorageConfig = StorageConfig()
     ray: RayConfig = RayConfig()
+
+    @field_validator("negatives")
+    @classmethod
+    def _negatives_are_texts(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else check_negatives("negatives", value)
 
     @model_validator(mode="before")
     @classmethod
@@ -154,6 +165,8 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
+        if self.negatives and "score" not in self.tasks:
+            raise ValueError(f"negatives: only score reads them; the job is of {', '.join(self.tasks)}")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
             if isinstance(value, dict) and set(value) != set(self.tasks):
                 raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")
@@ -161,13 +174,21 @@ class JobConfig(Section):
 
     @model_validator(mode="after")
     def _columns_fit_the_tasks(self) -> Self:
-        if self.texts and self.texts.candidates and (self.texts.id is None or self.input.id is None):
-            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
+        if self.texts and self.texts.candidates:
+            self._ids_are_there(self.texts)
         if self.input.features_mask and not self.input.features:
             raise ValueError("input.features_mask: given without input.features, the column that it belongs to")
         if isinstance(self.input.image, list) and self.tasks != ["reason"]:
             raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
         return self
+
+    def _ids_are_there(self, texts: TextsConfig) -> None:
+        """Raise ValueError if candidates name rows by ids that no column holds."""
+        by_id = texts.candidates
+        images = isinstance(by_id, str) or (by_id is not None and by_id.images.path is not None)
+        of_texts = isinstance(by_id, str) or (by_id is not None and by_id.texts.path is not None)
+        if (images and self.input.id is None) or (of_texts and texts.id is None):
+            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
 
     @property
     def image_columns(self) -> list[str]:

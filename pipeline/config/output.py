@@ -43,7 +43,7 @@ class OutputConfig(Section):
         None,
         ge=0,
         description="bytes that a published Parquet file, or one of a Delta table, has about, or more: smaller files "
-        "are joined when the job is whole; 0: files stay as written; default: 64 MiB, or 0 with rows_per_file",
+        "are joined when the job is whole; 0: files stay as they were written; default: 64 MiB, 0 with rows_per_file",
     )
     join: bool = Field(
         False,

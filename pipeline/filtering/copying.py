@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -33,6 +34,37 @@ class CopiedFile(NamedTuple):
     dropped_name: str
     kept: int
     dropped: int
+
+
+@dataclass(frozen=True)
+class Copied:
+    """All files of a filter, by their names below the folder, and the rows of each."""
+
+    kept: dict[str, int]
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, files: Sequence[CopiedFile]) -> Copied:
+        """Return the files that were written one for each of the table."""
+        return cls({file.kept_name: file.kept for file in files}, {file.dropped_name: file.dropped for file in files})
+
+
+def copy_dropped(
+    table: TableFiles, numbers: Sequence[int], selection: Selection, filesystem: AbstractFileSystem, folder: str
+) -> tuple[str, int]:
+    """Write the list of the dropped rows of some files; return its name and its rows."""
+    file = table.files[numbers[0]].file
+    name = f"{DROPPED}/{table.format.copy_name(file).removesuffix('.parquet')}.parquet"
+    make_folder(filesystem, f"{folder}/{name}".rpartition("/")[0])
+    rows = 0
+    with GroupWriter(arrow_filesystem(filesystem), f"{folder}/{name}", selection.dropped_schema) as writer:
+        for number in numbers:
+            for first in range(0, table.files[number].rows, WINDOW_ROWS):
+                last = min(first + WINDOW_ROWS, table.files[number].rows)
+                dropped = selection.verdicts(row_key(number, first), row_key(number, last)).dropped
+                writer.write(dropped)
+                rows += dropped.num_rows
+    return name, rows
 
 
 def copy_files(

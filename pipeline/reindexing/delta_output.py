@@ -105,8 +105,8 @@ class DeltaOutput:
         self.again, self.staging.in_table = RowSet.of(keys[is_again]), RowSet.of(keys[~is_again])
         return None
 
-    def before_reading(self) -> None:
-        """Find the rows that have moved, which need not be read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Find the rows that have moved, which need not be read; return the job."""
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
@@ -116,6 +116,7 @@ class DeltaOutput:
             else:
                 self.moved = find_unchanged(self.job.table, self.job.config, known, outdated, changed)
             self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
+        return job
 
     def _changed_ids(self) -> pa.ChunkedArray | None:
         """Return the ids of the rows that differ from those that the table was made from, as the input's log says them.

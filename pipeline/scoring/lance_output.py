@@ -87,18 +87,13 @@ class LanceOutput(ParquetOutput):
         self.folder.work.write(BASE, noted)
         return None
 
-    def write_more(self, summary: Summary) -> list[str]:
+    def write_more(self, summary: Summary) -> tuple[Summary, list[str]]:
         """Write the results to the dataset and commit, unless an earlier run has."""
-        del summary
         version = self.target.committed(self._base, self._job)
         if version is None and self.parts.parts:
             version = self._commit()
         self._version = version or self._base
-        return []
-
-    def complete(self, summary: Summary, written: list[str]) -> Summary:
-        """Return the summary with the files of the results, and the version of the dataset."""
-        return replace(super().complete(summary, written), committed=f"Lance version {self._version}")
+        return replace(summary, committed=f"Lance version {self._version}"), []
 
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Commit, move the files to their place and write the summary."""

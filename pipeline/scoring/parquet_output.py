@@ -130,8 +130,9 @@ class ParquetOutput:
                     "output.overwrite=true to make them anew"
                 )
 
-    def before_reading(self) -> None:
-        """Do nothing: rows are read as they are."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Return the job: rows are read as they are."""
+        return job
 
     def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
@@ -152,7 +153,7 @@ class ParquetOutput:
             self.parts.put_in_input_order(self.job.table)
         elif output.least_file_bytes:
             self.parts.join_small(output.least_file_bytes)
-        more = self.write_more(summary)
+        summary, more = self.write_more(summary)
         truncated = summary.texts_truncated + self.texts_truncated
         summary = replace(self.complete(summary, more), texts_truncated=truncated)
         table, folder = self.job.table, self.folder
@@ -165,10 +166,13 @@ class ParquetOutput:
             folder.publish(asdict(summary), names)
         return summary, {}
 
-    def write_more(self, summary: Summary) -> list[str]:
-        """Write files that follow from the parts into the work folder; return their names, relative to it."""
-        del summary
-        return []
+    def write_more(self, summary: Summary) -> tuple[Summary, list[str]]:
+        """Write files that follow from the parts into the work folder.
+
+        Returns:
+            The summary with what they say, and the names of the files, relative to the work folder.
+        """
+        return summary, []
 
     def complete(self, summary: Summary, written: list[str]) -> Summary:
         """Return the summary with the names of all files of the results.

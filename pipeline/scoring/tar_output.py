@@ -43,10 +43,9 @@ class TarOutput(ParquetOutput):
         self._digest = self.parts.digest
         return super().publish(summary)
 
-    def write_more(self, summary: Summary) -> list[str]:
+    def write_more(self, summary: Summary) -> tuple[Summary, list[str]]:
         """Write the tars whose results are new into the work folder."""
-        del summary
-        return write_tars(self.folder.work, self.job.table, self.parts.parts, self._digest, self.job.config)
+        return summary, write_tars(self.folder.work, self.job.table, self.parts.parts, self._digest, self.job.config)
 
     def complete(self, summary: Summary, written: list[str]) -> Summary:
         """Return the summary with the names of all files of the results, those that stay as they were included."""

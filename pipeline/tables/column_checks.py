@@ -109,7 +109,7 @@ def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:
     """Return the user's columns, and those the job needs. Raises ConfigError if one has the name of an added column."""
     spec = config.input
     carried = list(names) if spec.columns is None else spec.columns
-    added = set(added_columns(config.tasks)) - ({ROW_ID} if spec.id == ROW_ID else set())
+    added = set(added_columns(config.tasks, bool(config.negatives))) - ({ROW_ID} if spec.id == ROW_ID else set())
     clash = [name for name in carried if name in added]
     if clash:
         raise ConfigError(
