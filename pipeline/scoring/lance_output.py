@@ -30,7 +30,8 @@ from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.output_rows import carried_names
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec
-from pipeline.tables.formats.lance import fragment_id, load_lance
+from pipeline.tables.formats.lance import load_lance
+from pipeline.tables.formats.lance_reader import fragment_id
 
 VERSION = "version"
 

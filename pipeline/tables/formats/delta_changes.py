@@ -13,6 +13,19 @@ from pipeline.storage.object_store import delta_options
 from pipeline.tables.schemas import plain
 
 KEY = "delta.enableChangeDataFeed"
+OPERATIONS = {  # that write a feed, or change no row; after others, as RESTORE, rows are compared by their content
+    "ADD COLUMN",
+    "ADD COLUMNS",
+    "DELETE",
+    "MERGE",
+    "OPTIMIZE",
+    "SET TBLPROPERTIES",
+    "STREAMING UPDATE",
+    "UPDATE",
+    "VACUUM END",
+    "VACUUM START",
+    "WRITE",
+}
 FEATURES = {"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}  # with others, what the feed holds is not relied on
 
 
@@ -46,6 +59,9 @@ def changed_ids(
             or any("delta.columnMapping.mode" in one.metadata().configuration for one in (before, now))
             or any(kinds[0].get(name) != kinds[1].get(name) for name in columns)
         ):
+            return None
+        done = {entry["version"]: entry["operation"] for entry in now.history()}
+        if any(done.get(version) not in OPERATIONS for version in range(since + 1, until + 1)):
             return None
         feed = now.load_cdf(starting_version=since + 1, ending_version=until, columns=[id_column])
         found = pa.table(feed.read_all())[id_column]

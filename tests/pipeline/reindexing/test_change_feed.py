@@ -133,3 +133,5 @@ def test_what_the_feed_says(here: World) -> None:
     assert changed(3, 4) == [5]
     assert changed(3, 4, "id", "more") is None, "a column that the job reads was not there before"
     assert changed(3, 9) is None, "there is no such version"
+    DeltaTable(folder).restore(1)
+    assert changed(4, 5) is None, "what a restored version changes, the feed need not say"
