@@ -93,10 +93,6 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     """
     from pipeline.scoring.prepare import prepared
 
-    if config.adds_to_input:
-        from pipeline.scoring.lance_output import pinned_to_job
-
-        config = pinned_to_job(config)
     with prepared(config) as job:
         return run_job(job, output_of(job, retry_errors), log_every)
 
