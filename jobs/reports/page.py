@@ -17,9 +17,10 @@ from pipeline.common.redaction import redacted_text
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
-from pipeline.reporting.pictures import Access, Picture, pictures_of
+from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.ranked import Ranked, look_at_ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile

@@ -49,6 +49,7 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
     ]
     limit = f"more than max_error_rate, {plan.max_error_rate:.0%}: the job would end with exit code 3"
     more = [("", limit)] if low > plan.max_error_rate else []
+    more += [("writes", plan.output)] if plan.output else []
     more += _sample_facts(plan)
     if plan.estimate is None:
         more.append(("model", "not timed: the job asks for GPUs, and this machine has none"))
@@ -79,6 +80,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
         "machines": {**asdict(plan.machines), "gpus": plan.pool.gpus * plan.pool.count},
         "estimate": plan.estimate and asdict(plan.estimate),
         **_rank_values(plan),
+        **({"writes": plan.output} if plan.output else {}),
         "output_bytes": plan.estimate and plan.output_bytes,
         "seed": seed,
         "cost": _cost(plan, price),

@@ -40,7 +40,7 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     if summary.batch_fill:
         tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
     tail.append(("model", f"{summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}"))
-    tail.append(("output", f"{summary.output} (Parquet files: {len(summary.files)})"))
+    tail.append(("output", f"{summary.output} ({_held(summary)})"))
     return stacked(
         [
             *([lines(NOTHING_TO_DO)] if summary.finished_before else []),
@@ -139,6 +139,13 @@ def filter_values(summary: FilterSummary, seconds: float | None = None) -> dict[
         **({"key_files": summary.key_files} if summary.key_files else {}),
         "lineage": summary.lineage,
     }
+
+
+def _held(summary: Summary) -> str:
+    """Return what holds the results of a job, as in "tar files: 3, Parquet files: 3"."""
+    tars, tables = (sum(name.endswith(end) for name in summary.files) for end in (".tar", ".parquet"))
+    committed = [summary.committed] if summary.committed else []
+    return ", ".join([*committed, *([f"tar files: {tars}"] if tars else []), f"Parquet files: {tables}"])
 
 
 def _kind(files: list[str]) -> str:

@@ -68,7 +68,7 @@ def starting_locally() -> Iterator[None]:
     waits three seconds for another Ray to end. Fallback: Ray starts with all of these, as it chooses.
     """
     with ExitStack() as stack:
-        patch = partial(_patched, stack)
+        patch = partial(replaced, stack)
         # Ray reads its variable when it is imported, and hands it on to its processes.
         patch("ray._private.ray_constants", CLUSTER_CONSTANT, lambda _: False)
         patch("ray._private.parameter", "RayParams", lambda params: partial(params, **LOCAL_PARAMETERS))
@@ -83,8 +83,15 @@ def _start_no_server(*_: object, **__: object) -> tuple[None, None]:
     return None, None
 
 
-def _patched(stack: ExitStack, module: str, name: str, change: Callable[[Any], Any]) -> None:
-    """Change a name of Ray until the stack is closed, if this release has it."""
+def replaced(stack: ExitStack, module: str, name: str, change: Callable[[Any], Any]) -> None:
+    """Change a name of Ray until the stack is closed, if this release has it.
+
+    Args:
+        stack: Restores what was there.
+        module: Name of the module.
+        name: The name in it.
+        change: What was there -> what is there.
+    """
     before = private(module, name)
     if before is not None:
         setattr(import_module(module), name, change(before))

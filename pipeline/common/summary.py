@@ -40,6 +40,7 @@ class Summary:
         finished_at: When the job finished, seconds since 1970; 0 if it is not known.
         candidates: Of a rank job whose candidates were found by vectors: `n` images of each text, and how many of the
             `best` images of `texts` texts that were read with all images are candidates, `found`.
+        committed: The version of the table that the results became, in words; "" if they are files alone.
     """
 
     tasks: list[Task]
@@ -68,3 +69,4 @@ class Summary:
     config: dict[str, Any] = field(default_factory=dict)
     finished_at: float = 0.0
     candidates: dict[str, int] = field(default_factory=dict)
+    committed: str = ""

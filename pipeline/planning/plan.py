@@ -16,6 +16,7 @@ from pipeline.planning.rank_sample import sample_pairs
 from pipeline.planning.sampling import draw_sample
 from pipeline.planning.trial import Trial, try_out
 from pipeline.scoring.dataflow import Run
+from pipeline.scoring.outputs import output_text
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.tables.table import InputTable
 
@@ -60,7 +61,8 @@ class Plan:
         machines: What it will run on.
         max_error_rate: The job's error budget.
         estimate: None if the model could not be timed here.
-        output_bytes: Size of the whole job's Parquet files.
+        output: What the job writes, in words, if it is not Parquet files alone.
+        output_bytes: Size of what the whole job writes: Parquet files, and copies of the input's files.
         pairs: Of a rank job, the pairs that it reads; None of another.
         texts: Of a rank job, how many texts each image of the sample was read with.
         at_sizes: Of a rank job, what it takes on so many actors.
@@ -73,6 +75,7 @@ class Plan:
     machines: Machines
     max_error_rate: float
     estimate: Estimate | None
+    output: str
     output_bytes: int
     pairs: int | None = None
     texts: int = 1
@@ -107,6 +110,7 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
     """
     if not job.table.rows:
         raise ConfigError(f"input.path: {job.config.input.path!r} has no rows that pass: there is nothing to plan")
+    output = output_text(job)
     rows, pairs, tried = request.sample, None, job
     if job.texts:
         pairs = sample_pairs(job.texts, job.table.rows, request.sample, request.seed)
@@ -123,6 +127,7 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
         trial.timings["model"] = trial.timings["model"].scaled(pairs.share)
     all_scores = pairs.share if pairs and pairs.texts.all_scores else 1.0
     found = _estimate(trial, job, machines, request) if with_model else None
+    copied = sum(one.file.size for one in job.table.files) if job.config.output.format == "webdataset" else 0
     return Plan(
         table=job.table,
         prepare_seconds=job.seconds,
@@ -131,7 +136,8 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
         machines=machines,
         max_error_rate=job.config.max_error_rate,
         estimate=found,
-        output_bytes=round(trial.output_bytes / trial.rows * job.table.rows * all_scores),
+        output=output,
+        output_bytes=round(trial.output_bytes / trial.rows * job.table.rows * all_scores) + copied,
         pairs=pairs.pairs if pairs else None,
         texts=texts,
         at_sizes={n: _estimate(trial, job, _of_actors(machines, n), request) for n in SIZES} if pairs and found else {},

@@ -19,19 +19,16 @@ from pipeline.ranking.nearest import find_nearest
 from pipeline.ranking.nearest_pairs import NearestPairs
 from pipeline.results.work_folder import write_parquet
 from pipeline.scoring.parquet_output import ParquetOutput
-from pipeline.scoring.prepare import PreparedJob, prepare
+from pipeline.scoring.prepare import PreparedJob, prepared
 from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.table import read_columns, row_id_type, with_row_id
+from pipeline.tables.row_id_column import row_id_type, with_row_id
+from pipeline.tables.table import read_columns
 
-IMAGES, TEXTS, CANDIDATES, PART = (
-    "images",
-    "texts",
-    "candidates",
-    "part-0.parquet",
-)  # folders of the results, and a file
+IMAGES, TEXTS, CANDIDATES = "images", "texts", "candidates"  # folders of the results
+PART = "part-0.parquet"
 MADE_OF = b"vilt.made_of"  # key in the footer of the candidates
 WINDOW_ROWS = 2**17  # whose ids are read at a time
 
@@ -41,8 +38,8 @@ def rank(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_E
 
     Resumes, and raises, as `pipeline.run`.
     """
-    job = prepare(config)
-    return run_job(job, RankOutput(job, retry_errors), log_every)
+    with prepared(config) as job:
+        return run_job(job, RankOutput(job, retry_errors), log_every)
 
 
 class RankOutput(ParquetOutput):

@@ -12,7 +12,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.input import CandidatesConfig, InputConfig, VectorsConfig
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
-from pipeline.tables.table import InputTable, TableFiles, open_files, row_id_type
+from pipeline.tables.row_id_column import row_id_type
+from pipeline.tables.table import InputTable, TableFiles, open_files
 from pipeline.tables.vectors import Vectors
 
 KEY = "texts.candidates"
