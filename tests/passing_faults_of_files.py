@@ -19,7 +19,7 @@ from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.reporting.pictures import Access
+from pipeline.reporting.access import Access
 from pipeline.results import input_order
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
@@ -101,6 +101,6 @@ CASES = {
         storage_away_for_a_first_look,
         storage_away_for_a_look_at_results,
     ],
-    "pipeline/filtering/copying.py _copy_file": [a_tar_that_grows_under_a_filter],
+    "pipeline/results/copied_files.py copy_file": [a_tar_that_grows_under_a_filter],
     "pipeline/results/input_order.py write": [a_row_is_lost_between_the_parts_and_the_order],
 }

@@ -14,9 +14,9 @@ from pipeline.common import uris
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import redacted
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
-from pipeline.reporting.pictures import Access
 from pipeline.storage.failures import as_storage_failure
 
 COMPARED = "_compared.html"

@@ -13,9 +13,10 @@ from jobs.reports.overview import quantile_names
 from jobs.reports.rendering import config_text, made_lines, render
 from pipeline.common.error_codes import REASONS
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import DENSITY_BINS, Comparison
 from pipeline.reporting.overview import Overview, lineage_lines
-from pipeline.reporting.pictures import Access, Picture, pictures_of
+from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.results.distribution import QUANTILES
 
 NAMES = ("A", "B")

@@ -11,14 +11,16 @@ from jobs.reports import figures
 from jobs.reports.figures import Drawn
 from jobs.reports.overview import quantile_names
 from jobs.reports.rendering import config_text, made_lines, render, write_page
+from jobs.reports.summary import candidates_line
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
-from pipeline.reporting.pictures import Access, Picture, pictures_of
+from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.ranked import Ranked, look_at_ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile
@@ -154,6 +156,8 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     else:
         named += [("pairs", f"{summary['pairs']:,}"), ("with a result", f"{summary['scored']:,}")]
         named.append(("rejected", f"{sum(view.rejected.values()):,}"))
+        if summary.get("candidates"):
+            named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):
             named.append(("texts cut", f"{truncated:,}"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none

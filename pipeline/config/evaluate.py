@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -14,6 +14,8 @@ from pipeline.config.job import MAX_ERROR_RATE, PRECISION, JobConfig, Precision
 from pipeline.config.limits import LimitsConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
+
+BENCHMARKS = ("retrieval", "vqa", "nlvr2")  # sections
 
 
 class BenchmarkConfig(Section):
@@ -93,7 +95,7 @@ class EvaluateConfig(Section):
 
     @model_validator(mode="after")
     def _benchmarks_are_whole(self) -> Self:
-        named = {name: getattr(self, name) for name in ("retrieval", "vqa", "nlvr2")}
+        named = {name: getattr(self, name) for name in BENCHMARKS}
         given = {name: section for name, section in named.items() if section is not None}
         if not given:
             raise ValueError(f"no benchmark: give a section {', '.join(named)}, or several")
@@ -128,14 +130,25 @@ class EvaluateConfig(Section):
         """
         return cls.checked(read_values(path, overrides), path)
 
-    def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
-        """Return the job that runs a model over a table. inputs: the keys of its section `input`."""
+    def job(
+        self, task: Task, model: str, output: str, texts: Mapping[str, Any] | None = None, **inputs: Any
+    ) -> JobConfig:
+        """Return the job that runs a model over a table.
+
+        Args:
+            task: What the job does.
+            model: Its checkpoint.
+            output: Its output folder.
+            texts: The keys of its section `texts`, if it ranks.
+            inputs: The keys of its section `input`.
+        """
         shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
         values = {
             "input": inputs,
             "model": model,
             "output": {"path": output, "overwrite": self.output.overwrite},
             "top_k": 1,
+            **({} if texts is None else {"texts": texts}),
             **self.model_dump(include=shared),
         }
         return JobConfig.parse(task, values)

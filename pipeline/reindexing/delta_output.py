@@ -28,6 +28,7 @@ from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_commit import Commit
 from pipeline.results.file_footer import ResultFile
+from pipeline.results.joined_files import join_small_files
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, file_numbers
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
@@ -101,13 +102,14 @@ class DeltaOutput:
         self.again, self.staging.in_table = RowSet.of(keys[is_again]), RowSet.of(keys[~is_again])
         return None
 
-    def before_reading(self) -> None:
-        """Find the rows that have moved, which need not be read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Find the rows that have moved, which need not be read; return the job."""
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
             self.moved = find_moved(self.job.table, self.job.config, known, outdated)
             self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
+        return job
 
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""
@@ -153,7 +155,7 @@ class DeltaOutput:
         return StagedResults(
             plan=self.plan,
             token=self.staging.token,
-            results=tuple(self.staging.parts),
+            results=tuple(self.staging.parts if as_before else self._of_good_size()),
             moved=len(self.moved),
             rewritten=() if as_before else self._rewrite(),
             columns=self.columns,
@@ -161,6 +163,13 @@ class DeltaOutput:
             failed=self.state.failed.within(self.plan.diff.unchanged.versions).updated(tried, failed),
             failed_as_before=as_before,
         )
+
+    def _of_good_size(self) -> list[ResultFile]:
+        """Return the files of results that the table will have: small ones are joined, and go after the commit."""
+        least_bytes = self.job.config.output.least_file_bytes
+        if not least_bytes or not self.staging.parts:
+            return self.staging.parts
+        return join_small_files(self.staging.work, self.staging.parts, least_bytes)
 
     def _failed_as_before(self) -> bool:
         """Return whether each row that was read has errors, the same as in the table."""

@@ -23,6 +23,7 @@ from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.tables.file_columns import files_named
 from pipeline.tables.format import Listing
 from pipeline.tables.table import InputTable, list_table, open_table
 
@@ -145,7 +146,7 @@ def _open(todo: ReindexPlan, request: Request) -> InputTable:
     """Open the files of which rows are read, if there are any."""
     names = {file.name for file in todo.read} | {file.name for file in todo.retry.files}
     listing = request.listing
-    listed = [file for file in listing.files if file.name in names]
+    listed = files_named(listing.files, names)
     table = open_table(request.config, replace(listing, files=listed or listing.files[:1]))
     return table if listed else replace(table, files=[])
 

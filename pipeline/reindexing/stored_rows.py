@@ -21,7 +21,8 @@ from pipeline.results.delta_values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.table import InputTable, read, with_row_id
+from pipeline.tables.row_id_column import with_row_id
+from pipeline.tables.table import InputTable, read
 
 CONTENT = [ROW_ID, "hash"]  # by which a row is found again: its id, and a hash of all that the job reads of it
 

@@ -186,9 +186,18 @@ class TableFolder:
         """Take from the list of unfinished work what is in the table; with `others`, all."""
         tokens = self.work.read(STAGING)
         if tokens and commit:
+            if commit.token in tokens.values():
+                self._remove_joined(commit.token)
             left = {} if others else {key: token for key, token in tokens.items() if token != commit.token}
             if left != tokens:
                 self.work.write(STAGING, left)
+
+    def _remove_joined(self, token: str) -> None:
+        """Remove the small files of a committed run that were joined to larger ones, which the table has."""
+        folder = WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{token}")
+        held = {file.path for file in self.table.files()}
+        small = (name for name in folder.names() if name.startswith("part-") and name.endswith(".parquet"))
+        folder.remove(name for name in small if f"{PARTS}/{token}/{name}" not in held)
 
     def _remove_lists(self, days: float) -> None:
         """Remove the lists of the input that only versions older than `days` days need."""

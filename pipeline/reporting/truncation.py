@@ -14,8 +14,9 @@ from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_id
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.overview import Overview
-from pipeline.reporting.pictures import Access, contents_of, key_of
+from pipeline.reporting.pictures import contents_of, key_of
 from pipeline.reporting.ranked import Ranked
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import STORAGE_ERRORS

@@ -1,6 +1,6 @@
 """Results are data, which a stranger may have written: check what they say before it is used.
 
-What may be opened never comes from them; see `pipeline.reporting.pictures.Access`.
+What may be opened never comes from them; see `pipeline.reporting.access.Access`.
 """
 
 from __future__ import annotations

@@ -12,11 +12,19 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.storage.filesystem import arrow_filesystem, in_threads, remove_folder, write_whole
+from pipeline.storage.filesystem import (
+    arrow_filesystem,
+    in_threads,
+    is_object_store,
+    remove_files,
+    remove_folder,
+    write_whole,
+)
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
 PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"  # see `pipeline.results.output_folder`
+RESULTS = "_results"  # folder of Parquet files with the results, beside tars that have them, too
 NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")
@@ -64,8 +72,12 @@ class WorkFolder:
         write_whole(self.filesystem, f"{self.path}/{name}", json.dumps(values).encode())
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files."""
-        each(lambda name: self.filesystem.rm_file(f"{self.path}/{name}"), names)
+        """Remove files, many with one request if the storage can."""
+        paths = [f"{self.path}/{name}" for name in names]
+        if is_object_store(self.filesystem):
+            remove_files(self.filesystem, paths)
+        else:
+            each(self.filesystem.rm_file, paths)
 
     def remove_all(self) -> None:
         """Remove the folder and all that is below it."""

@@ -17,7 +17,7 @@ from ray.data.datasource import Datasink
 from pipeline.cluster.actor_pool import Pool, fit_pool, plan_pool
 from pipeline.cluster.nodes import running_nodes
 from pipeline.cluster.path_checks import check_reach, local_paths, other_machines, with_absolute_models
-from pipeline.cluster.session import is_own_ray
+from pipeline.cluster.session import is_local_ray
 from pipeline.common.columns import ROW_HASH, without_hidden
 from pipeline.common.errors import ConfigError, TooManyErrorsError
 from pipeline.common.one_machine import without_cluster_actors
@@ -120,7 +120,7 @@ def score_rows(
             rows_per_file=None if config.output.keep_image else run.pool.rows_per_file,
             types=types,
             watch=watch,
-            keep_row_keys=config.output.join,
+            keep_row_keys=config.in_input_order,
         )
         write(run, done, sink, watch)
     return sink.parts
@@ -200,7 +200,7 @@ def data_context(keep_image: bool) -> Iterator[None]:
     context.actor_init_retry_on_errors = True
     context.target_max_block_size = BLOCK_BYTES_WITH_IMAGES if keep_image else BLOCK_BYTES
     try:
-        with without_cluster_actors() if is_own_ray() else nullcontext():
+        with without_cluster_actors() if is_local_ray() else nullcontext():
             yield
     finally:
         context.actor_init_retry_on_errors, context.target_max_block_size = saved

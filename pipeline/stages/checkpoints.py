@@ -17,10 +17,11 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
+from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
-from vilt.inference.preprocessor import ImagePreprocessor
+from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
 
@@ -111,6 +112,7 @@ def check_models(config: JobConfig) -> Models:
     for uri, preprocessor in zip(others, preprocessors[1:], strict=True):
         if preprocessor.settings() != preprocessors[0].settings():
             raise ConfigError(f"model: {uri!r} and {first!r} preprocess differently; give them jobs of their own")
+    _check_negatives(config, preprocessors[0])
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
@@ -173,6 +175,15 @@ def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
             raise ConfigError(f"model: {uri!r} has no head to {task}; it can {', '.join(can) or 'do nothing'}")
 
 
+def _check_negatives(config: JobConfig, preprocessor: AnyPreprocessor) -> None:
+    """Check that the model reads the whole of each text in `negatives`."""
+    if config.negatives:
+        _, _, cut = preprocessor.tokens(config.negatives)
+        for text, lost in zip(config.negatives, cut.tolist(), strict=True):
+            if lost:
+                raise ConfigError(f"negatives: {text!r} has more tokens than the model reads: shorten it")
+
+
 def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     def of_each(values: dict[str, str]) -> str:
         """Return the one value, or, with several checkpoints, each one's tasks and value."""
@@ -187,4 +198,5 @@ def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
         "vilt.weights_sha256": of_each(hashes),
         "vilt.config_sha256": config.sha256,
         "vilt.versions": json.dumps({"python": platform.python_version(), **versions}),
+        **({NEGATIVES: stored_negatives(config.negatives)} if config.negatives else {}),
     }

@@ -22,6 +22,7 @@ from pipeline.stages.output_rows import (
     TextColumns,
     carried_columns,
     expand_texts,
+    negatives_of,
     to_table,
     tokenize,
     without_unread,
@@ -102,8 +103,9 @@ class Preprocess:
         tokenize(rows, preprocessor)
         carried = carried_columns(part.rows, config)
         texts_of = TextColumns(config.text_columns, self.columns.text_is_list, config.texts_in_columns)
-        for bucketed in bucket(rows, self.tokens):
-            packed = pack(bucketed, images, preprocessor, config.limits)
+        negatives = negatives_of(preprocessor, config.negatives)
+        for bucketed in bucket(rows, self.tokens, negatives):
+            packed = pack(bucketed, images, preprocessor, config.limits, negatives)
             table = to_table(carried, bucketed, packed.pair_index, texts_of)
             input_rows = len({row.window_row for row in bucketed})
             share = input_rows / part.rows.num_rows

@@ -12,9 +12,8 @@ import pyarrow as pa
 import ray.data
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
+from pipeline.common.columns import ROW_HASH, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
@@ -53,6 +52,7 @@ class TableFiles:
         metadata: Keys and values of the files' footers, see `OpenedTable`.
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
+        members: What follows the keys in the names of the members of tars.
     """
 
     files: Sequence[OpenedFile]
@@ -66,6 +66,7 @@ class TableFiles:
     metadata: Mapping[str, str]
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
+    members: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -122,18 +123,21 @@ class InputTable(TableFiles):
     columns: Columns
 
 
-def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None) -> TableFiles:
+def open_files(
+    spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None, manifest: Manifest | None = None
+) -> TableFiles:
     """Find the files of a table and read what they say about themselves.
 
     Args:
         spec: The table.
         storage: How to reach it.
         columns: The columns that will be read; None: all.
+        manifest: What keeps what the files of a very large table say.
 
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    table = open_listed(list_table(spec, storage), _options(spec))
+    table = open_listed(list_table(spec, storage), replace(_options(spec), manifest=manifest))
     table.check_readable(columns)
     return table
 
@@ -194,6 +198,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.unreadable,
         opened.metadata,
         listing.version,
+        members=opened.members,
     )
 
 
@@ -297,20 +302,3 @@ def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> I
     for unread in table.unread(RowSet.none()):
         for rows in unread.read(plan):
             yield rows.drop_columns([UNREAD]) if UNREAD in rows.column_names else rows
-
-
-def row_id_type(schema: pa.Schema, id_column: str | None) -> pa.DataType:
-    """Return the type of the column `row_id` of a table with these columns, see `with_row_id`."""
-    return pa.int64() if id_column is None else id_type(schema.field(id_column).type)
-
-
-def with_row_id(rows: pa.Table, id_column: str | None) -> pa.Table:
-    """Return `rows` with the column `row_id`: the user's ids, in their type, or the 64 bits of the row hash, int64."""
-    if id_column is None:
-        ids = pa.chunked_array([chunk.view(pa.int64()) for chunk in rows[ROW_HASH].chunks], pa.int64())
-        return rows.drop_columns([ROW_HASH]).append_column(ROW_ID, ids)
-    rows = rows.drop_columns([ROW_HASH]) if ROW_HASH in rows.column_names else rows
-    ids = ids_of(rows[id_column])
-    if id_column == ROW_ID:
-        return rows.set_column(rows.column_names.index(ROW_ID), ROW_ID, ids)
-    return rows.append_column(ROW_ID, ids)

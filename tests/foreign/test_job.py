@@ -18,8 +18,8 @@ from jobs.reports.page import make_report
 from jobs.reports.summary import summary_table, summary_values
 from pipeline import JobConfig, run
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.overview import look_at
-from pipeline.reporting.pictures import Access
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 UIDS = ["d2f9a8c0b1e34f569788776655443300", "b", "b", None, "e", "f", None, "h"]

@@ -102,6 +102,10 @@ def rewritten_by_delta(folder: Path) -> None:
     Path(path.removeprefix("file://")).rename(folder / "alone.parquet")
 
 
+# DuckDB before 1.5 names the folder of null `y=NULL`, which is that of the text, too: all of `y` is text then.
+DUCKDB_NAMES_NULL = tuple(map(int, duckdb.__version__.split(".")[:2])) >= (1, 5)
+
+
 def partitioned_by_duckdb(folder: Path) -> None:
     """Let DuckDB name folders after values, null and `a=b` among them."""
     query = "SELECT 'a.png' AS image, 'a' AS text, y, k FROM (VALUES (5, 'c d'), (NULL, 'a=b')) AS t(y, k)"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
-from vilt.common.config_checks import MOST_LABELS, check_config
+from vilt.common.config_checks import check_config
+from vilt.common.config_values import PROBLEM_TYPES, attention_named, dtype_named, inverse_labels, numbered_labels
 from vilt.common.errors import CheckpointError, short
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
@@ -18,16 +19,8 @@ from vilt.common.storage import Folder, Source, as_folder
 if TYPE_CHECKING:
     import torch
 
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-ATTENTION = ("eager", "sdpa")  # what `attn_implementation` may name
 COMMON_DTYPES = frozenset({"float32", "float16", "bfloat16", "float64"})  # names that need no look into torch
 _NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
-
-
-def _numbered(count: int) -> dict[int, str]:
-    if not isinstance(count, int) or not 0 <= count <= MOST_LABELS:
-        raise ValueError(f"num_labels is {count!r:.100}; it is a number from 0 to {MOST_LABELS}")
-    return {i: f"LABEL_{i}" for i in range(count)}
 
 
 class Config:
@@ -112,10 +105,10 @@ class Config:
         self.tie_word_embeddings = tie_word_embeddings
         self.chunk_size_feed_forward = chunk_size_feed_forward
         self.architectures = architectures
-        self.id2label = _numbered(2 if num_labels is None else num_labels)
+        self.id2label = numbered_labels(2 if num_labels is None else num_labels)
         if id2label is not None:
             self.id2label = {int(index): label for index, label in id2label.items()}
-        self.label2id = dict(label2id) if label2id is not None else _inverse(self.id2label)
+        self.label2id = dict(label2id) if label2id is not None else inverse_labels(self.id2label)
         self.problem_type = problem_type
         self.pad_token_id = pad_token_id
         self._name_or_path = str(kwargs.pop("name_or_path", ""))
@@ -173,8 +166,8 @@ class Config:
     @num_labels.setter
     def num_labels(self, count: int) -> None:
         if count != len(self.id2label):
-            self.id2label = _numbered(count)
-            self.label2id = _inverse(self.id2label)
+            self.id2label = numbered_labels(count)
+            self.label2id = inverse_labels(self.id2label)
 
     @property
     def use_return_dict(self) -> bool:
@@ -229,7 +222,7 @@ class Config:
                 continue
             setattr(config, key, {int(k): v for k, v in value.items()} if key == "id2label" else value)
         if "id2label" in kwargs and "label2id" not in kwargs:
-            config.label2id = _inverse(config.id2label)
+            config.label2id = inverse_labels(config.id2label)
         return (config, unused) if return_unused_kwargs else config
 
     @classmethod
@@ -314,26 +307,3 @@ class Config:
         if push_to_hub:
             raise ValueError("push_to_hub: not offered here; write a folder and upload it with huggingface_hub")
         Folder(folder).write("config.json", self.to_json_string(use_diff=False))
-
-
-def attention_named(name: str | None) -> str | None:
-    """Return a known `attn_implementation`, or None. Raises ValueError for others."""
-    if name is not None and name not in ATTENTION:
-        raise ValueError(
-            f'Specified `attn_implementation="{name}"` is not supported; it is one of {", ".join(ATTENTION)}'
-        )
-    return name
-
-
-def dtype_named(name: str) -> torch.dtype:
-    """Return torch's dtype of this name. Raises ValueError when there is none."""
-    import torch
-
-    dtype = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"dtype {name!r} is no dtype of torch; name one such as float32, float16 or bfloat16")
-    return dtype
-
-
-def _inverse(labels: Mapping[int, str]) -> dict[str, int]:
-    return {label: index for index, label in labels.items()}

@@ -19,6 +19,7 @@ from torch import Tensor
 PACKED_LINEAR = "mkldnn._linear_pointwise"
 INT8_LINEAR = "onednn.qlinear_pointwise"
 SCALED_MM = "torch._scaled_mm"
+CPU_SCALED_MM = "torch._scaled_mm with a scale for each row, on the CPU"
 VARLEN = "torch.nn.attention.varlen.varlen_attn"
 GELU_IN_PLACE = "aten.gelu_"
 FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}  # as oneDNN's kernels name them
@@ -144,17 +145,17 @@ def scaled_mm(codes: Tensor, weight: Tensor, scale: Tensor, weight_scale: Tensor
     Returns:
         bfloat16 (rows, out).
     """
-    if available(SCALED_MM):
+    if available(SCALED_MM) and (codes.is_cuda or available(CPU_SCALED_MM)):
         out: Tensor = torch._scaled_mm(codes, weight, scale, weight_scale, bias, out_dtype=torch.bfloat16)
         return out
     product = (codes.float() @ weight.float()) * scale * weight_scale
     return (product if bias is None else product + bias.float()).bfloat16()
 
 
-def _try_scaled_mm() -> bool:
-    """Compare with floats, on the CPU, which knows the operation as well."""
+def _try_scaled_mm(scales: int = 1) -> bool:
+    """Compare with floats, on the CPU, where older releases know one scale alone."""
     codes = torch.linspace(-2, 2, 16 * 16).view(16, 16).to(torch.float8_e4m3fn)
-    ones = torch.ones(16, 1)
+    ones = torch.ones(scales, 1)
     out = torch._scaled_mm(codes, codes.t(), ones, ones.t(), None, out_dtype=torch.bfloat16)
     return torch.allclose(out.float(), codes.float() @ codes.float().t(), rtol=0.02, atol=0.1)
 
@@ -215,7 +216,7 @@ def cpu_features() -> frozenset[str]:
     """Return the names of the CPU's instruction sets that torch knows, "avx2", "avx512_vnni", "amx_int8" and so on."""
     if hasattr(torch.cpu, "get_capabilities"):
         return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
-    older = {"avx2": "_is_avx2_supported", "avx512_vnni": "_is_avx512_vnni_supported"}  # torch before 2.9
+    older = {"avx2": "_is_avx2_supported", "avx512_vnni": "_is_vnni_supported"}  # torch 2.9
     older |= {"avx512_bf16": "_is_avx512_bf16_supported"}
     return frozenset(name for name, ask in older.items() if getattr(torch.cpu, ask, lambda: False)())
 
@@ -224,6 +225,7 @@ TRIALS: dict[str, Callable[[], bool]] = {
     PACKED_LINEAR: _try_packed_linear,
     INT8_LINEAR: _try_int8_linear,
     SCALED_MM: _try_scaled_mm,
+    CPU_SCALED_MM: partial(_try_scaled_mm, 16),
     VARLEN: _try_varlen,
     GELU_IN_PLACE: _try_gelu_in_place,
 }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, TypeVar
 
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_layers, fitted, loaded, on_meta
@@ -29,6 +29,19 @@ from vilt.inference.passes import Passes
 from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 
+
+class PublishedModel(Protocol):
+    """A published model without a head."""
+
+    @property
+    def config(self) -> Config:
+        """Return its config."""
+        ...
+
+
+ModelT = TypeVar("ModelT", bound=PublishedModel, default=PublishedModel)
+ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
+PreprocessorT = TypeVar("PreprocessorT", bound=AnyPreprocessor, default=AnyPreprocessor)
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
 
 
@@ -47,7 +60,7 @@ class Tag(NamedTuple):
     score: float
 
 
-class Engine:
+class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
     """A checkpoint with every head that it holds, on a device in a precision.
 
     No padding and no masks: each pair's tokens are read exactly as if it were alone, so a result does not depend
@@ -72,9 +85,9 @@ class Engine:
 
     def __init__(
         self,
-        model: Any,
+        model: ModelT,
         heads: Mapping[str, nn.Module],
-        preprocessor: AnyPreprocessor,
+        preprocessor: PreprocessorT,
         device: str | torch.device | None = None,
         precision: str = "auto",
         weights_sha256: str = "",
@@ -82,8 +95,8 @@ class Engine:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = resolve_precision(precision, self.device)
-        self.config: Config = model.config
-        self.preprocessor: AnyPreprocessor = preprocessor
+        self.config = cast(ConfigT, model.config)
+        self.preprocessor = preprocessor
         self.weights_sha256 = weights_sha256
         dtype = PRECISIONS[self.precision]
         with torch.no_grad():
@@ -133,8 +146,8 @@ class Engine:
             ValueError: The checkpoint is of another family, or its weights do not fit its config.
         """
         folder = as_folder(source)
-        config = cls.config_class.from_pretrained(folder)
-        preprocessor = cls.preprocessor_class.from_pretrained(folder, config, tokenizer)
+        config: ConfigT = cls.config_class.from_pretrained(folder)
+        preprocessor = cast(PreprocessorT, cls.preprocessor_class.from_pretrained(folder, config, tokenizer))
         tensors, sha256 = checkpoint.read(folder, config.model_type)
         tensors = checkpoint.tied(tensors) if config.tie_word_embeddings else tensors
         check_layers(tensors, config, str(folder))
@@ -145,10 +158,10 @@ class Engine:
                 start = f"{spec.name}."
                 head_tensors = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
                 heads[task].load_state_dict({name: head_tensors[name] for name in heads[task].state_dict()})
-        return cls(model, heads, preprocessor, device, precision, sha256, gpu)
+        return cls(cast(ModelT, model), heads, preprocessor, device, precision, sha256, gpu)
 
     @classmethod
-    def check_tensors(cls, tensors: Mapping[str, Tensor], config: Any, source: str) -> None:
+    def check_tensors(cls, tensors: Mapping[str, Tensor], config: ConfigT, source: str) -> None:
         """Raise CheckpointError when tensors are not those of the model that a config describes; takes no memory.
 
         A family whose predictor has no `model_class` reads its checkpoints itself, and checks them then.
@@ -159,12 +172,12 @@ class Engine:
         fitted(lambda: cls.make_model(config, tensors), tensors, config.model_type, source)
 
     @classmethod
-    def make_model(cls, config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+    def make_model(cls, config: ConfigT, tensors: Mapping[str, Tensor]) -> nn.Module:
         """Make the published model without a head that a checkpoint of these tensors holds."""
         return cls.model_class(config, **cls.model_class.options_of(tensors))  # type: ignore[attr-defined]
 
     @classmethod
-    def heads_in(cls, tensors: Mapping[str, Tensor], config: Any) -> dict[str, nn.Module]:
+    def heads_in(cls, tensors: Mapping[str, Tensor], config: ConfigT) -> dict[str, nn.Module]:
         """Make the heads, by task, whose tensors a checkpoint holds in the shapes that its config gives them; unfilled.
 
         `embed`, which hands on vectors as they are, needs only a pooler.
@@ -182,18 +195,18 @@ class Engine:
         return found
 
     @classmethod
-    def may_have(cls, task: str, config: Any) -> bool:
+    def may_have(cls, task: str, config: ConfigT) -> bool:
         """Tell whether a config leaves room for a task's head."""
         del task, config
         return True
 
     @classmethod
-    def build(cls, model: Any) -> Backbone:
+    def build(cls, model: ModelT) -> Backbone:
         """Build the fast model from a published one."""
         raise NotImplementedError
 
     @staticmethod
-    def make_projection(model: Any, preprocessor: Any) -> nn.Module:
+    def make_projection(model: ModelT, preprocessor: PreprocessorT) -> nn.Module:
         """Make what maps the rows of images, as they are stored, to the model's width."""
         raise NotImplementedError
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vilt.common.configuration import Config, dtype_named
+from vilt.common.config_values import dtype_named
+from vilt.common.configuration import Config
 
 CONVERT = "convert the checkpoint with transformers first"
 QUANTIZE = "quantize the loaded model, or score with precision int8"

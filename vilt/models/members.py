@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vilt.common.configuration import attention_named
+from vilt.common.config_values import attention_named
 from vilt.models.attention import additive, head_masks
 from vilt.models.layers import Encoder, MaskedWordHead
 

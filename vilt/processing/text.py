@@ -13,7 +13,7 @@ from typing_extensions import Self
 from vilt.common.hub import split_options
 from vilt.common.storage import Folder, Source, as_folder
 from vilt.processing import vocabulary
-from vilt.processing.features import BatchEncoding, as_lists
+from vilt.processing.features import BatchEncoding
 from vilt.processing.padding import Lengths, pad_encodings, pad_values
 from vilt.processing.token_table import TokenTable
 from vilt.processing.vocabulary import LONGEST, SPECIAL_TOKENS, Settings
@@ -262,61 +262,6 @@ class ViltTokenizer(TokenTable):
         lengths = Lengths.of(padding, False, max_length, self.max_length, pad_to_multiple_of)
         side, mask = padding_side or self.padding_side, return_attention_mask is not False
         return pad_values(encoded_inputs, lengths, side, self.pad_token_id, mask, return_tensors)
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
-    ) -> list[int]:
-        """Return [CLS] A [SEP], or [CLS] A [SEP] B [SEP], as ids."""
-        second = [] if token_ids_1 is None else [*token_ids_1, self.sep_token_id]
-        return [self.cls_token_id, *token_ids_0, self.sep_token_id, *second]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
-    ) -> list[int]:
-        """Return 0 for each token of [CLS] A [SEP], 1 for each of B [SEP]."""
-        return [0] * (len(token_ids_0) + 2) + ([1] * (len(token_ids_1) + 1) if token_ids_1 is not None else [])
-
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: Sequence[int],
-        token_ids_1: Sequence[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """Return 1 for each special token of ids that have them.
-
-        Raises:
-            ValueError: The ids have none yet, which only the published tokenizer in Python takes.
-        """
-        if not already_has_special_tokens or token_ids_1 is not None:
-            raise ValueError("give one row of ids that has its special tokens, and already_has_special_tokens=True")
-        special = set(self.all_special_ids)
-        return [int(index in special) for index in token_ids_0]
-
-    # Ids to texts
-
-    def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str:
-        """Return the text of ids.
-
-        Args:
-            token_ids: One id, or several in a list, an array or a tensor.
-            skip_special_tokens: Whether to leave special tokens out.
-            clean_up_tokenization_spaces: Whether to drop blanks before punctuation, as the decoder of most files does
-                in any case.
-        """
-        ids = as_lists(token_ids)
-        ids = [ids] if isinstance(ids, int) else ids
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
-        if clean_up_tokenization_spaces:
-            for spaced in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
-                text = text.replace(spaced, spaced[1:])
-            text = text.replace(" ' ", "'")
-        return text
-
-    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **settings: Any) -> list[str]:
-        """Return the texts of several rows of ids; see `decode`."""
-        return [self.decode(row, skip_special_tokens, **settings) for row in sequences]
 
 
 def _beginning(text: str, most: int) -> str:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from vilt.processing.errors import EndsEarlyError, ImageError, too_slow
@@ -18,6 +19,7 @@ from vilt.processing.errors import EndsEarlyError, ImageError, too_slow
 ORDERS = {b"II": "<", b"MM": ">"}
 STRIPS = 100_000  # most strips or tiles
 NUMBERS = 3 << 16  # most of a palette
+PLAIN_YCBCR = int(PIL.__version__.partition(".")[0]) >= 13  # before, Pillow reads its three samples as four
 TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}  # of the numbers in tags
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 BITS, COMPRESSION, MEANING, STRIP_OFFSETS, STRIP_BYTES, SAMPLES = 258, 259, 262, 273, 279, 277
@@ -101,6 +103,8 @@ def check_samples(tags: Tags) -> None:
         _refuse(f"uncompressed planes of {bits[0]} bits")
     if meaning == YCBCR and not compressed and tags.get(SUBSAMPLING, (2, 2)) != (1, 1):
         _refuse("uncompressed YCbCr with fewer samples of colour than of brightness")
+    if meaning == YCBCR and not compressed and not PLAIN_YCBCR:
+        _refuse(f"uncompressed YCbCr, which Pillow {PIL.__version__} misreads and Pillow 13 reads")
     if meaning == SEPARATED and tags.get(INKS, (1,))[0] != 1:
         _refuse("inks that are not cyan, magenta, yellow and black")
     if meaning == INDEXED and 0 < max(tags.get(PALETTE, (0,))) < 256:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,11 +76,8 @@ class LanceFormat(TableFormat):
     ) -> Listing:
         """Return the fragments of one version."""
         uri = full_uri(filesystem, folder)
-        options = delta_options(uri, storage)
-        endpoint = options.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")
-        options |= {"AWS_ENDPOINT_URL": endpoint} if options and endpoint else {}
-        options = {key.lower(): value for key, value in options.items()}
-        dataset = _open(uri, spec, options)
+        options = storage_options(uri, storage)
+        dataset = open_dataset(uri, spec, options)
         source = LanceSource(uri, dataset.version, tuple(options.items()))
         files, rows = [], {}
         for fragment in dataset.get_fragments():
@@ -115,14 +113,18 @@ class LanceFormat(TableFormat):
         return f"{file.name.replace('/', '_')}.parquet"
 
 
-def _open(uri: str, spec: InputConfig, options: dict[str, str]) -> lance.LanceDataset:
-    try:
-        import lance
-    except ImportError as error:
-        raise ConfigError(
-            f"input.path: {uri!r} is a Lance dataset, for which pylance is missing ({first_line(error)}): "
-            "pip install '.[lance]'"
-        ) from None
+def open_dataset(uri: str, spec: InputConfig, options: dict[str, str]) -> lance.LanceDataset:
+    """Open the version of a dataset that `input` names.
+
+    Args:
+        uri: The dataset.
+        spec: The section of the config.
+        options: See `storage_options`.
+
+    Raises:
+        ConfigError: pylance is missing, or the dataset cannot be read.
+    """
+    lance = load_lance(f"input.path: {uri!r} is a Lance dataset")
     try:
         latest = lance.dataset(uri, storage_options=options)
         number = spec.version
@@ -164,6 +166,11 @@ def _file(fragment: Any, uri: str) -> InputFile:
     return InputFile(uri, f"fragments/{fragment.fragment_id}", size, etag, gone)
 
 
+def fragment_id(file: InputFile) -> int:
+    """Return the number of the fragment that a file is."""
+    return int(file.name.rpartition("/")[2])
+
+
 def _splits(file: InputFile, rows: int) -> list[Split]:
     deleted, out = file.deleted_rows, []
     for first in range(0, rows, SPLIT_ROWS):
@@ -186,7 +193,7 @@ class LanceReader:
         skipped = split.first_row - len(deleted.between(0, split.first_row))
         live = split.all_rows - len(deleted.between(split.first_row, end))
         row = split.first_row
-        fragment = _dataset(self.source).get_fragment(int(file.name.rpartition("/")[2]))
+        fragment = _dataset(self.source).get_fragment(fragment_id(file))
         if live:
             scanner = fragment.scanner(
                 columns=columns.names, batch_size=rows, limit=live, offset=skipped, with_row_address=True
@@ -209,6 +216,32 @@ def _in_place(table: pa.Table, numbers: np.ndarray, first: int) -> pa.Table:
     present[numbers - first] = True
     indices = np.cumsum(present) - 1
     return table.take(pa.array(indices, pa.int64(), mask=~present))
+
+
+def storage_options(uri: str, storage: StorageConfig) -> dict[str, str]:
+    """Return how pylance reaches a dataset."""
+    options = delta_options(uri, storage)
+    endpoint = options.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")
+    options |= {"AWS_ENDPOINT_URL": endpoint} if options and endpoint else {}
+    return {key.lower(): value for key, value in options.items()}
+
+
+def load_lance(what: str) -> ModuleType:
+    """Return the module `lance`, of an extra that is loaded when there is a Lance dataset.
+
+    Args:
+        what: What needs it, for the message, as in "output.format: 'lance'".
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        import lance
+    except ImportError as error:
+        raise ConfigError(
+            f"{what}, for which pylance is missing ({first_line(error)}): pip install '.[lance]'"
+        ) from None
+    return lance
 
 
 @lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
-from pipeline.tables.file_columns import ListedFiles, ListedPaths, listing_hash
+from pipeline.tables.file_columns import ListedFiles, ListedPaths
 from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
-from pipeline.tables.formats.footer_columns import FooterColumns, read_footer_columns
+from pipeline.tables.formats.footer_columns import count_passing_in_tasks, kept_footers
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
@@ -53,7 +54,7 @@ class ParquetFormat(TableFormat):
         The columns that folders name (`year=2026`) come last. Of a footer the sizes of its row groups stay in memory,
         and its schema, if no file before it has the same.
         """
-        if isinstance(listing.files, ListedFiles) and options.filter is None:
+        if isinstance(listing.files, ListedFiles):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
         footers = read_footers(files, filesystem, options.text_columns)
@@ -92,14 +93,9 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
     """
     files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
     assert isinstance(files, ListedFiles)
-    key = f"{listing_hash(files)} {sorted(options.text_columns)}"
-    footers = None if options.manifest is None else options.manifest.read(key, FooterColumns.from_table)
-    if footers is None or len(footers.head) != len(files):
-        with options.manifest.session() if options.manifest else nullcontext():
-            footers = read_footer_columns(files, filesystem, options.text_columns)
-        if options.manifest is not None:
-            options.manifest.write(key, footers.to_table())
-    heads, paths = [head.footer() for head in footers.heads], [head.file for head in footers.heads]
+    footers = kept_footers(files, filesystem, options.manifest)
+    heads = [head.footer(options.text_columns) for head in footers.heads]
+    paths = [head.file for head in footers.heads]
     timed = [number for number, head in enumerate(heads) if head.int96]
     unit = common_int96_unit([files[int(n)].path for n in np.flatnonzero(np.isin(footers.head, timed))], filesystem)
     schemas = [schema_with_unit(footer, unit) for footer in heads]
@@ -114,7 +110,13 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
     partitions = _partitions(listing, schema, unreadable)
     schema = pa.schema([*schema, *partitions.columns])
     reader = ParquetReader(filesystem, partitions, unit)
-    return OpenedTable(footers.opened(files), schema, reader, None, unreadable, shared_metadata(heads))
+    condition = None if options.filter is None else parse_filter(options.filter, schema)
+    opened = footers.opened(files)
+    if condition is not None:
+        count = partial(count_passing, reader=reader, schema=schema, condition=condition)
+        with options.manifest.session() if options.manifest else nullcontext():
+            opened = count_passing_in_tasks(opened, count)
+    return OpenedTable(opened, schema, reader, condition, unreadable, shared_metadata(heads))
 
 
 def _partitions(listing: Listing, schema: pa.Schema, unreadable: Mapping[str, str]) -> Partitions:
@@ -190,12 +192,21 @@ def joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        if held and (count + batch.num_rows > rows or size + batch.nbytes > BATCH_BYTES):
+        batch_bytes = _bytes_of(batch)
+        if held and (count + batch.num_rows > rows or size + batch_bytes > BATCH_BYTES):
             yield pa.Table.from_batches(held)
             held, count, size = [], 0, 0
-        held, count, size = [*held, batch], count + batch.num_rows, size + batch.nbytes
+        held, count, size = [*held, batch], count + batch.num_rows, size + batch_bytes
     if held:
         yield pa.Table.from_batches(held)
+
+
+def _bytes_of(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; if pyarrow cannot tell, as 22 cannot for views, those of all buffers behind it."""
+    try:
+        return int(batch.nbytes)
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return int(batch.get_total_buffer_size())
 
 
 def splits_of(groups: Iterable[RowGroup]) -> list[Split]:

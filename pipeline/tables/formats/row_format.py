@@ -34,11 +34,19 @@ OpenFile = Callable[[], IO[bytes]]
 
 @dataclass(frozen=True)
 class Scan:
-    """The columns of one file, how many rows it has, and, of JSON, which values the columns hold."""
+    """What one file holds.
+
+    Attributes:
+        schema: Its columns.
+        rows: How many rows it has.
+        json: Which values the columns of JSON hold.
+        members: What follows the keys in the names of a tar's members.
+    """
 
     schema: pa.Schema
     rows: int
     json: JsonColumns | None = None
+    members: frozenset[str] = frozenset()
 
 
 class RowFormat(TableFormat):
@@ -76,7 +84,9 @@ class RowFormat(TableFormat):
             OpenedFile(file, [Split(0, scan.rows, scan.rows, file.size)])
             for file, scan in zip(files, scans, strict=True)
         ]
-        return OpenedTable(opened, schema, RowReader(filesystem, self, options), unreadable=unreadable)
+        members = frozenset[str]().union(*(scan.members for scan in scans))
+        reader = RowReader(filesystem, self, options)
+        return OpenedTable(opened, schema, reader, unreadable=unreadable, members=members)
 
     def _scan(self, path: str, filesystem: AbstractFileSystem, options: OpenOptions) -> Scan:
         def file() -> IO[bytes]:

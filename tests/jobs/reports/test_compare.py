@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from jobs.console.tables import to_text
 from jobs.reports.compare import comparison_page, comparison_table, comparison_values
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import Comparison, compare
-from pipeline.reporting.pictures import Access
 from tests.conftest import png
 from tests.jobs.conftest import HOSTILE, thumbnails
 from tests.pipeline.reporting.outputs import write_output

@@ -14,8 +14,8 @@ from PIL import Image
 from jobs.reports.compare import comparison_page
 from jobs.reports.page import make_report
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
-from pipeline.reporting.pictures import Access
 from tests.jobs.conftest import thumbnails
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from pipeline.cluster.session import is_own_ray
+from pipeline.cluster.session import is_local_ray
 from pipeline.common import one_machine
 from pipeline.common.one_machine import NoStatistics, NoTracker, WholeMachine, without_cluster_actors
 from pipeline.common.ray_compat import private
@@ -67,11 +67,11 @@ def test_a_flow_gets_what_rays_own_coordinator_gives_it() -> None:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_ray_of_the_tests_is_a_jobs_own_and_has_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_own_ray()
+    assert is_local_ray()
     node = private("ray._private.worker", "_global_node")
     assert node.metrics_agent_port == -1, "nothing exports metrics"
     monkeypatch.setattr("pipeline.cluster.session._Own.address", "10.0.0.1:6379")
-    assert not is_own_ray(), "a cluster keeps all that Ray starts"
+    assert not is_local_ray(), "a cluster keeps all that Ray starts"
     assert ray.is_initialized()
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.overview import Overview
-from pipeline.reporting.pictures import SIDE, Access, Picture, pictures_of
+from pipeline.reporting.pictures import SIDE, Picture, pictures_of
 from pipeline.tables.table import open_files
 
 

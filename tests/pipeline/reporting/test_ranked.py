@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.overview import look_at
-from pipeline.reporting.pictures import Access, pictures_of
+from pipeline.reporting.pictures import pictures_of
 from pipeline.reporting.ranked import TEXTS_SHOWN, Ranked, look_at_ranked
 from pipeline.reporting.truncation import truncated_texts
 from tests.conftest import png

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.storage import StorageConfig
+from pipeline.reporting.access import Access
 from pipeline.reporting.overview import look_at
-from pipeline.reporting.pictures import Access
 from pipeline.reporting.ranked import Ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts, words_read
 from tests.pipeline.reporting.outputs import write_output

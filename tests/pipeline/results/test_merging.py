@@ -24,7 +24,7 @@ from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.common.errors import RowsLostError, TooManyErrorsError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.storage import StorageConfig
-from pipeline.reporting.pictures import Access
+from pipeline.reporting.access import Access
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.merging import merge
 from pipeline.results.reader import open_results, result_files

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.error_codes import Failure
-from pipeline.ranking.best_images import best_images
+from pipeline.ranking.best_images import best_images, best_pairs
 from pipeline.stages.ranker import Ranker
 from pipeline.stages.task_columns import BatchFeatures
 from pipeline.tables.rank_texts import Candidates, RankTexts
@@ -91,7 +91,7 @@ def test_no_best_image_is_missed(values: list[list[int]], top_k: int, data: st.D
         order = chosen_texts[np.argsort(-scores[image, chosen_texts], kind="stable")][:top_k]
         assert [row["text_id"] for row in best[0].as_py()] == (order + 50).tolist()
         files.append((pa.array([image]), candidates))
-    table = best_images(files, texts, np.zeros(many, bool), top_k, pa.int64())
+    table = best_images(best_pairs(files, top_k, pa.int64()), texts, np.zeros(many, bool), pa.int64())
     for j, row in enumerate(table["best_images"].to_pylist()):
         chosen_images = np.flatnonzero(wanted[:, j])
         expected = chosen_images[np.argsort(-scores[chosen_images, j], kind="stable")][:top_k]
@@ -129,7 +129,8 @@ def test_texts_that_cannot_be_read_are_not_scored() -> None:
     assert predictor.texts == ["a", "", "", " "]
     _, [best], _ = rank(ranker, 0, 1)
     assert [one["text_id"] for one in best] == [0]
-    table = best_images([], texts, np.array([True, False, False, False]), 1, pa.int64())
+    none = best_pairs([], 1, pa.int64())
+    table = best_images(none, texts, np.array([True, False, False, False]), pa.int64())
     assert table["text"].to_pylist() == ["a", None, None, " "]
     assert table["text_truncated"].to_pylist() == [True, None, None, None]
     assert table["error"].to_pylist() == [None, "text_null", "text_invalid", "text_empty"]

@@ -35,14 +35,15 @@ def without(request: pytest.FixtureRequest) -> Iterator[None]:
     compat.varlen_kernel.cache_clear()
 
 
-SINCE = {compat.SCALED_MM: (2, 9), compat.VARLEN: (2, 10)}  # releases of torch; the others are in all that are allowed
+# Releases of torch that are known to have them; the others are in all that are allowed.
+SINCE = {compat.CPU_SCALED_MM: (2, 13), compat.VARLEN: (2, 10)}
 
 
 @pytest.mark.parametrize("name", compat.TRIALS)
 def test_the_installed_torch_has_it(name: str) -> None:
     release = tuple(map(int, torch.__version__.split(".")[:2]))
     if release < SINCE.get(name, (0, 0)):
-        pytest.skip(f"came with torch {'.'.join(map(str, SINCE[name]))}; before that the fallback computes it")
+        pytest.skip(f"torch {'.'.join(map(str, SINCE[name]))} has it; before that the fallback computes it")
     if name == compat.PACKED_LINEAR and not torch.backends.mkldnn.is_available():
         pytest.skip("this build of torch has no oneDNN")
     assert compat.available(name), (
@@ -161,6 +162,6 @@ def test_cpu_features_of_newer_and_older_releases(monkeypatch: pytest.MonkeyPatc
     assert ask() == {"avx2"}
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_vnni_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     assert ask() == {"avx2", "avx512_bf16"}

@@ -29,15 +29,13 @@ Images = ImageInput | Sequence[ImageInput]
 Texts = str | Sequence[str]
 
 
-class Predictor(Engine):
+class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
     """A ViLT checkpoint with every head that it holds. See `Engine`.
 
     Images are pictures, encoded bytes or uint8 arrays. In the methods that take images and texts, one image alone is
     paired with every text, and one text alone with every image; an image that cannot be read raises `ImageError`.
     """
 
-    config: ViltConfig
-    preprocessor: Preprocessor
     config_class = ViltConfig
     model_class = ViltModel
     preprocessor_class = Preprocessor

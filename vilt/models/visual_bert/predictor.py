@@ -23,14 +23,12 @@ def _classifier(config: VisualBertConfig) -> nn.Linear:
     return nn.Linear(config.hidden_size, config.num_labels)
 
 
-class VisualBertPredictor(Engine):
+class VisualBertPredictor(Engine[VisualBertModel, VisualBertConfig, RegionPreprocessor]):
     """A VisualBERT checkpoint with every head that it holds. See `Engine`.
 
     features: of each text its regions', float (regions, config.visual_embedding_dim); of how many regions may differ.
     """
 
-    config: VisualBertConfig
-    preprocessor: RegionPreprocessor
     config_class = VisualBertConfig
     model_class = VisualBertModel
     preprocessor_class = RegionPreprocessor

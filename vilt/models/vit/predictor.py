@@ -26,14 +26,12 @@ def class_scores(logits: np.ndarray, config: ViTConfig) -> np.ndarray:
     return sigmoid(logits) if config.problem_type == "multi_label_classification" else softmax(logits)
 
 
-class ViTPredictor(Engine):
+class ViTPredictor(Engine[ViTModel, ViTConfig, ViTPreprocessor]):
     """A ViT checkpoint with every head that it holds. See `Engine`.
 
     Images are pictures, encoded bytes or uint8 arrays, one or several; one that cannot be read raises `ImageError`.
     """
 
-    config: ViTConfig
-    preprocessor: ViTPreprocessor
     config_class = ViTConfig
     model_class = ViTModel
     preprocessor_class = ViTPreprocessor

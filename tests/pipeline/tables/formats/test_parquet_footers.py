@@ -59,6 +59,7 @@ def test_equal_schemas_are_held_once(tmp_path: Path) -> None:
     assert len({id(footer.schema) for footer in footers}) == 1
 
 
+@pytest.mark.skipif(pa.__version__.startswith("22."), reason="pyarrow 22 writes no list views")
 def test_columns_that_cannot_be_converted(tmp_path: Path) -> None:
     kind = pa.list_view(pa.list_(pa.int8()))
     file = put(tmp_path, "a", pa.table({"n": [1], "v": pa.array([[[1]]], kind)}))
