@@ -15,6 +15,9 @@ pip_install = $(PIP) --constraint constraints.txt --editable .$(2)
 endif
 install = @{ $(pip_install); } || { echo "not installed: pip says why above; if no package index can be reached, name a mirror in PIP_INDEX_URL, and run make again" >&2; exit 1; }
 
+# A run of the tests starts hundreds of processes: each would compile the project for a second where this is set.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test coverage oldest faults fuzz lint lock parity peers quality bench clean
 
 demo: .venv/run

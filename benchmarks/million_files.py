@@ -25,13 +25,13 @@ from pipeline.tables.datasource import TableSource
 from pipeline.tables.formats.footer_columns import IN_FLIGHT
 from pipeline.tables.table import list_table, open_table, read_plan
 
-REQUESTS = 3  # of a footer: what there is, its size, its end
+REQUESTS = 1  # of a footer: its end; the listing says its size
 
 
-def measure(files: int, workers: int, seconds: float, out: str) -> None:
+def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> None:
     """List, open and plan in this process, and print what that took as a part of a row of the table."""
     slow_store.register(files, seconds)
-    values = {"input": {"path": "slow://table", "id": "id"}, "model": "zoo://scenes", "output": {"path": out}}
+    values = {"input": {"path": f"slow://{layout}", "id": "id"}, "model": "zoo://scenes", "output": {"path": out}}
     config = JobConfig.parse("score", values)
     start_local(workers)
     before, begin = peak(), time.perf_counter()
@@ -51,7 +51,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main(sizes: list[int], workers: int, seconds: float) -> None:
+def main(sizes: list[int], workers: int, seconds: float, layout: str) -> None:
     """Print the table."""
     print(f"{machine.describe()}; {seconds * 1000:.0f} ms a request, {workers} workers x {IN_FLIGHT} in flight\n")
     print(
@@ -63,6 +63,7 @@ def main(sizes: list[int], workers: int, seconds: float) -> None:
             for run, requests in (("first", REQUESTS * files), ("resumed", 0)):
                 print(f"| {files:,} | {run} | {requests * seconds / workers / IN_FLIGHT:.1f} |", end="", flush=True)
                 command = [sys.executable, "-m", "benchmarks.million_files", "--measure", str(files), "--out", out]
+                command += ["--layout", layout]
                 subprocess.run([*command, "--workers", str(workers), "--seconds", str(seconds)], check=True)
 
 
@@ -71,10 +72,11 @@ if __name__ == "__main__":
     parser.add_argument("--files", type=int, nargs="+", default=[1_000, 20_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=0.03, help="of a request")
+    parser.add_argument("--layout", choices=["table", "flat"], default="table", help="folders of a thousand, or one")
     parser.add_argument("--measure", type=int, help="this size alone, in this process")
     parser.add_argument("--out", default="", help="folder of the manifest")
     given = parser.parse_args()
     if given.measure:
-        measure(given.measure, given.workers, given.seconds, given.out)
+        measure(given.measure, given.workers, given.seconds, given.out, given.layout)
     else:
-        main(given.files, given.workers, given.seconds)
+        main(given.files, given.workers, given.seconds, given.layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ def content() -> bytes:
 
 
 class SlowStore(AbstractFileSystem):
-    """`slow://table/0123/0123-00456.parquet`: `files` files in folders of a thousand, which nothing holds."""
+    """A store of `files` files that nothing holds.
+
+    `slow://table/0123/0123-00456.parquet` in folders of a thousand, and `slow://flat/flat-000123456.parquet` in one.
+    """
 
     protocol = "slow"
     cachable = False
@@ -52,6 +56,25 @@ class SlowStore(AbstractFileSystem):
     def _folder(self, name: str) -> dict[str, Any]:
         return {"name": name, "size": 0, "type": "directory"}
 
+    def call_s3(self, method: str, **said: Any) -> dict[str, Any]:
+        """List a page, as s3fs does: one request."""
+        assert method == "list_objects_v2"
+        self._wait()
+        if said["Bucket"] == "flat":
+            begin = int(said.get("ContinuationToken", 0))
+            end = min(begin + NAMES_PER_LISTING, self.files)
+            names = [f"flat/flat-{number:09d}.parquet" for number in range(begin, end)]
+            more = {"IsTruncated": end < self.files, "NextContinuationToken": str(end)}
+            return {"Contents": [self._object(name) for name in names], **more}
+        if said["Prefix"]:
+            return {"Contents": [self._object(name) for name in self._names(int(said["Prefix"].strip("/")))]}
+        folders = -(-self.files // NAMES_PER_LISTING)
+        return {"CommonPrefixes": [{"Prefix": f"{folder:04d}/"} for folder in range(folders)]}
+
+    def _object(self, name: str) -> dict[str, Any]:
+        info = self._info(name)
+        return {"Key": name.partition("/")[2], "Size": info["size"], "ETag": info["ETag"]}
+
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder: a request for each thousand names."""
         del kwargs
@@ -75,9 +98,15 @@ class SlowStore(AbstractFileSystem):
         path = self._strip_protocol(path).strip("/")
         if path.endswith(".parquet"):
             return self._info(path)
-        if path == "table" or (path.count("/") == 1 and path.rpartition("/")[2].isdigit()):
+        if path in ("table", "flat") or (path.count("/") == 1 and path.rpartition("/")[2].isdigit()):
             return self._folder(path)
         raise FileNotFoundError(path)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Return a range of a file: one request."""
+        del path, kwargs
+        self._wait()
+        return self.data[start:end]
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         """Open a file: a request for its size, and one for each read."""
@@ -113,14 +142,19 @@ class SlowBucket(LocalFileSystem):
         return SlowBucket, (self.seconds,)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        """Copy an object."""
+        """Copy an object; here by a link, so that the time is the store's and not this machine's disk's."""
+        del kwargs
         time.sleep(2 * self.seconds)
-        super().cp_file(path1, path2, **kwargs)
+        os.link(path1, path2)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Remove objects."""
         time.sleep(self.seconds)
-        super().rm(path, recursive, maxdepth)
+        if isinstance(path, list) and not recursive:
+            for one in path:
+                os.unlink(one)
+        else:
+            super().rm(path, recursive, maxdepth)
 
     def rm_file(self, path: str) -> None:
         """Remove an object."""

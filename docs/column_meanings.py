@@ -15,6 +15,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "before the model read it; not written by jobs that read images alone",
     ),
     "score": ("float32", "the retrieval logit; higher fits better"),
+    "negative_scores": (
+        "list<float>",
+        "the retrieval logits of the texts in `negatives` with the row's image, in their order; only if there are such",
+    ),
     "answer": ("string", "the best answer"),
     "answer_score": ("float32", "the score of `answer`: a sigmoid (ViLT), a probability (VisualBERT)"),
     "answers": ("list<struct<answer: string, score: float>>", "the best `top_k` answers, best first"),

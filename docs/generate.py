@@ -77,7 +77,7 @@ def configs() -> str:
 def columns() -> str:
     """Return the page of the output columns."""
     rows = []
-    for name in dict.fromkeys(added_columns(list(TASKS))):
+    for name in dict.fromkeys(added_columns(list(TASKS), negatives=True)):
         by = [f"`{task}`" for task, spec in TASKS.items() if name in spec.columns] or ["every task"]
         kind, meaning = COLUMNS[name]
         rows.append((f"`{name}`", f"`{kind}`", ", ".join(by), meaning))
@@ -216,20 +216,26 @@ def _config(model: type[BaseModel], title: str, seen: set[type[BaseModel]]) -> I
     """Yield the lines of a whole file: its top level, then those of its sections that no earlier file has."""
     yield from ("", f"## {title}", "")
     yield from _keys(model)
-    for name, field in model.model_fields.items():
-        section = _section(field)
+    yield from _sections(model, "", seen)
+
+
+def _sections(model: type[BaseModel], above: str, seen: set[type[BaseModel]]) -> Iterator[str]:
+    """Yield the lines of the sections below a model, each followed by those within it; above: its name and a dot."""
+    for key, field in model.model_fields.items():
+        section, name = _section(field), f"{above}{key}"
         if section and section in seen:
             yield from ("", f"Section `{name}`: as above.")
         elif section:
             seen.add(section)
             yield from ("", f"### {name}", "", _sentence((section.__doc__ or "").replace("``", "`")), "")
             yield from _keys(section)
+            yield from _sections(section, f"{name}.", seen)
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
     rows = []
     for name, field in model.model_fields.items():
-        kind = "section" if _section(field) else _kind(field.annotation, field)
+        kind = _kind(field.annotation, field)
         meaning = field.description or (
             _sentence((_section(field).__doc__ or "").split(".")[0]) if _section(field) else ""
         )
@@ -265,7 +271,7 @@ def _kind(kind: Any, field: FieldInfo | None = None) -> str:
     elif origin is dict:
         name = "keys and values" if args[1] is Any else f"{_kind(args[1])} for each task"
     else:
-        name = names[kind]
+        name = names.get(kind, "section")
     signs = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     bounds = [
         f"{signs[key]} {getattr(part, key):g}"

@@ -262,7 +262,7 @@ def plan(
     config: ConfigFile,
     overrides: Overrides = None,
     task: Annotated[str | None, typer.Option(help="score, answer, ...; default: what the file says")] = None,
-    sample: Annotated[int, typer.Option(min=1, help="rows to read and time")] = 1000,
+    sample: Annotated[int, typer.Option(min=1, help="rows to read and time; of rank and evaluate: pairs")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
     actors: Annotated[int | None, typer.Option(min=1, help="of the cluster to plan for; default: this machine")] = None,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each actor")] = None,

@@ -32,6 +32,7 @@ from pipeline.common.row_ranges import RowSet
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.filter import FilterConfig
 from pipeline.evaluation.output import Output
+from pipeline.filtering import copied_table
 from pipeline.filtering import filter_table as filters
 from pipeline.filtering.selection import Selection
 from pipeline.reindexing.table_folder import TableFolder
@@ -174,7 +175,7 @@ def filter_config(folder: Path) -> FilterConfig:
 def no_space_for_a_filter(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del small_world
     config = filter_config(tmp_path)
-    once(monkeypatch, filters, "copy_files", AWAY)
+    once(monkeypatch, copied_table, "copy_files", AWAY)
     with pytest.raises(
         StorageFailedError, match=r"the storage failed: .*copied files are kept: run the same command to resume"
     ):
@@ -212,6 +213,7 @@ def a_busy_machine(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
     with pytest.raises(RayFailedError, match="run the same command again"):
         session.start_local(1)
     session.start_local(1)
@@ -292,7 +294,7 @@ CASES: dict[str, list[Case]] = {
     "pipeline/results/staging.py audit": [a_part_of_a_table_is_gone],
     "pipeline/results/result_parts.py audit": [a_part_of_a_job_is_gone],
     "pipeline/filtering/filter_table.py run_filter": [no_space_for_a_filter],
-    "pipeline/filtering/filter_table.py _check_rows": [a_table_that_changes_under_a_filter],
+    "pipeline/filtering/copied_table.py _check_rows": [a_table_that_changes_under_a_filter],
     "pipeline/cluster/session.py _init_local": [a_busy_machine],
     "jobs/commands/evaluate.py evaluate": [storage_away_for_an_evaluation],
     "jobs/console/command.py end_with_error": [an_unexpected_error],

@@ -101,6 +101,6 @@ CASES = {
         storage_away_for_a_first_look,
         storage_away_for_a_look_at_results,
     ],
-    "pipeline/filtering/copying.py _copy_file": [a_tar_that_grows_under_a_filter],
+    "pipeline/results/copied_files.py copy_file": [a_tar_that_grows_under_a_filter],
     "pipeline/results/input_order.py write": [a_row_is_lost_between_the_parts_and_the_order],
 }

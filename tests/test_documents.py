@@ -28,6 +28,8 @@ def test_the_reference_lists_every_reason_and_column() -> None:
     ("name", "task"),
     [
         ("score", "score"),
+        ("tars", "score"),
+        ("lance", "score"),
         ("answer", "answer"),
         ("classify", "classify"),
         ("embed", "embed"),

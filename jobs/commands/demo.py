@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from jobs.demo.table import CAPTIONS, write_table
 from jobs.reports.summary import summary_table, summary_values
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.cluster.session import ray_session
+from pipeline.common.meanwhile import meanwhile
 from pipeline.common.tasks import Task
 
 MODEL = "zoo://scenes"
@@ -52,15 +54,24 @@ def run_demo(folder: str, rows: int) -> Outcome:
     What was drawn and scored is printed on the way; the answers are the outcome.
     """
     table = f"{folder}/table/scenes.parquet"
-    write_table(table, rows)
-    what = f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}"
-    print(visible(what), end="\n\n", flush=True)
-    with ray_session():
+    with ExitStack() as stack:
+        with meanwhile(lambda: _draw(table, rows)):
+            stack.enter_context(ray_session())
         scored = _run("score", "captions", table, folder)
         print_result(stacked([lines("vilt score"), summary_table(scored), *_scores(scored), lines("")]))
         answered = _run("answer", "question", table, folder)
         text = stacked([lines("vilt answer"), summary_table(answered), *_answers(answered)])
     return Outcome(text, {"score": summary_values(scored), "answer": summary_values(answered)})
+
+
+def _draw(table: str, rows: int) -> None:
+    """Write the table, and import torch, which takes a second or two."""
+    write_table(table, rows)
+    what = f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}"
+    print(visible(what), end="\n\n", flush=True)
+    import torch
+
+    assert torch
 
 
 def _run(task: Task, text: str, table: str, folder: str) -> Summary:

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 
 from jobs.console.command import Outcome
 from jobs.reports.plan import plan_table, plan_values, to_png
-from pipeline import JobConfig
+from pipeline import ConfigError, JobConfig
 from pipeline.common.tasks import Task
-from pipeline.planning.plan import PlanRequest, make_plan
+from pipeline.config.base import read_values
+from pipeline.config.evaluate import BENCHMARKS, EvaluateConfig
+from pipeline.evaluation.output import Output
+from pipeline.evaluation.retrieval import Retrieval
+from pipeline.planning.plan import PlanRequest, make_plan, plan_job
+from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.failures import as_config_error, as_storage_failure
 from pipeline.storage.filesystem import open_fsspec, write_whole
+
+# Keys of the job's file that no plan depends on.
+OF_WRITING = {f"output.{key}" for key in ("overwrite", "report", "retention_days", "retry_errors", "file_bytes")}
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,24 @@ class Options:
     out: str | None = None
 
 
+def _retrieval(config: EvaluateConfig, path: str) -> PreparedJob:
+    """Return the job of the benchmark that takes hours; the others read each question once.
+
+    Raises:
+        ConfigError: The file has no section `retrieval` with a model, or it is wrong.
+    """
+    if config.retrieval is None or config.retrieval.model is None:
+        raise ConfigError(
+            f"{path}: retrieval.model: missing; of a file of `vilt evaluate` the section retrieval is planned, whose "
+            "model reads every text with every image"
+        )
+    return Retrieval(config, Output(config.output.path, config.storage)).prepare()
+
+
 def plan_file(
     task: Task | None, path: str, overrides: Sequence[str], request: PlanRequest, options: Options
 ) -> Outcome:
-    """Plan the job that a YAML file describes.
+    """Plan the job that a YAML file describes; of a file of `vilt evaluate` the section `retrieval`.
 
     Args:
         task: What the job does; None if the file says it.
@@ -43,9 +65,17 @@ def plan_file(
         ConfigError: If something in the config is wrong.
         StorageFailedError: If the storage fails.
     """
-    config = JobConfig.load(task, path, overrides)
+    for override in overrides:
+        if (key := override.partition("=")[0]) in OF_WRITING:
+            raise ConfigError(f"{key}: given on the command line, but a plan writes nothing: leave it out")
+    values = read_values(path, overrides)
+    benchmark = task is None and any(name in values for name in BENCHMARKS)
+    config = EvaluateConfig.checked(values, path) if benchmark else JobConfig.parse(task, values, path)
     with as_storage_failure():
-        plan = make_plan(config, request)
+        if isinstance(config, EvaluateConfig):
+            plan = plan_job(_retrieval(config, path), request)
+        else:
+            plan = make_plan(config, request)
     if options.out is not None:
         filesystem, target = open_fsspec(options.out, "--out", config.storage)
         with as_config_error(options.out, "--out"):  # whose folder is not made, as one may be misspelt

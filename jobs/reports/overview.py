@@ -10,6 +10,7 @@ import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.tables import columns, counts, facts, lines, stacked
+from jobs.reports.summary import candidates_line
 from pipeline.common.columns import DETAIL, ROW_SOURCE
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
@@ -44,7 +45,7 @@ def overview_values(view: Overview) -> dict[str, Any]:
     """Return an output as JSON values; without rows."""
     summary, scores = view.summary, view.scores
     quantiles = scores and dict(zip(map(str, QUANTILES), scores.quantiles, strict=True))
-    names = ("tasks", "rows_in", "pairs", "scored", "texts_truncated", "kept", "keep", "lineage")
+    names = ("tasks", "rows_in", "pairs", "scored", "candidates", "texts_truncated", "kept", "keep", "lineage")
     return {
         "output": view.uri,
         **{name: summary[name] for name in names if name in summary},
@@ -71,6 +72,8 @@ def _head(view: Overview) -> RenderableType:
         named.append(("keep", ", ".join(f"{key}: {value}" for key, value in summary["keep"].items())))
     else:
         named.append(("pairs", f"{summary['pairs']:,}, {summary['scored']:,} with a result"))
+        if summary.get("candidates"):
+            named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):  # outputs of earlier releases do not say
             named.append(("truncated", f"{truncated:,} texts have more tokens than the model reads"))
     title = lines(f"{view.uri}: {', '.join(summary['tasks'])}")

@@ -11,6 +11,7 @@ from jobs.reports import figures
 from jobs.reports.figures import Drawn
 from jobs.reports.overview import quantile_names
 from jobs.reports.rendering import config_text, made_lines, render, write_page
+from jobs.reports.summary import candidates_line
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.config.filter import FilterConfig
@@ -24,6 +25,7 @@ from pipeline.reporting.ranked import Ranked, look_at_ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
@@ -36,15 +38,27 @@ RANKED_TITLES = {
 MOST_GRIDS = 12
 
 
-def report_after(config: JobConfig | FilterConfig) -> None:
-    """Write the report of a job that has just finished; a failure is printed and never fails the job.
+def report_after(config: JobConfig | FilterConfig, finished_before: bool = False) -> None:
+    """Write the report of a job that has finished; a failure is printed and never fails the job.
 
     Args:
         config: The job's own config, which says what may be opened: its input and its checkpoints.
+        finished_before: Whether an earlier run has finished it: then only a report that is missing is written.
     """
+    if finished_before and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
+        return
     spec = config.input
     models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
     _try_report(config.output.path, config.storage, Access((spec.path, *spec.allow), spec.allow_private, models))
+
+
+def _exists(uri: str, storage: StorageConfig) -> bool:
+    """Return whether there is a file; if the storage does not say, too."""
+    try:
+        filesystem, path = open_fsspec(uri, "output.path", storage)
+        return bool(filesystem.exists(path))
+    except STORAGE_ERRORS:
+        return True
 
 
 def report_of_output(uri: str) -> None:
@@ -155,6 +169,8 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
     else:
         named += [("pairs", f"{summary['pairs']:,}"), ("with a result", f"{summary['scored']:,}")]
         named.append(("rejected", f"{sum(view.rejected.values()):,}"))
+        if summary.get("candidates"):
+            named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):
             named.append(("texts cut", f"{truncated:,}"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none

@@ -38,14 +38,18 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
     low, high = _wilson(wrong, trial.pairs)
     pieces = sum(len(one.splits) for one in table.files)
     pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
+    if plan.pairs is not None:
+        pairs = f", each with {plan.texts:,} texts,"
     opened = f"{table.rows:,} rows in {len(table.files):,} files, {_size(size)}; opened in {plan.prepare_seconds:.1f} s"
     head = [
         ("table", opened),
         ("sample", f"{trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}"),
+        *([] if plan.pairs is None else [("pairs", f"{plan.pairs:,}")]),
         ("rejected", f"{wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})"),
     ]
     limit = f"more than max_error_rate, {plan.max_error_rate:.0%}: the job would end with exit code 3"
     more = [("", limit)] if low > plan.max_error_rate else []
+    more += [("writes", plan.output)] if plan.output else []
     more += _sample_facts(plan)
     if plan.estimate is None:
         more.append(("model", "not timed: the job asks for GPUs, and this machine has none"))
@@ -73,12 +77,23 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
             "seconds_per_row": {stage: one.per_row for stage, one in trial.timings.items()},
             "precision": trial.precision,
         },
+        "memory": asdict(plan.memory),
         "machines": {**asdict(plan.machines), "gpus": plan.pool.gpus * plan.pool.count},
         "estimate": plan.estimate and asdict(plan.estimate),
+        **_rank_values(plan),
+        **({"writes": plan.output} if plan.output else {}),
         "output_bytes": plan.estimate and plan.output_bytes,
         "seed": seed,
         "cost": _cost(plan, price),
     }
+
+
+def _rank_values(plan: Plan) -> dict[str, Any]:
+    """Return what a plan says of a rank job alone."""
+    if plan.pairs is None:
+        return {}
+    sizes = {str(actors): found.seconds for actors, found in plan.at_sizes.items()}
+    return {"pairs": plan.pairs, "pairs_per_second": plan.pairs_per_second, "seconds_of_actors": sizes}
 
 
 def _sample_facts(plan: Plan) -> Facts:
@@ -93,6 +108,14 @@ def _sample_facts(plan: Plan) -> Facts:
             ("tokens", f"{_range(trial.tokens, lambda n: f'{n:,.0f}')} per pair"),
             ("batches", f"{trial.batch_fill:.0%} full, of {plan.pool.tokens:,} tokens"),
         ]
+    memory = plan.memory
+    found.append(
+        (
+            "memory",
+            f"at most about {_size(memory.read_task)} a read task, {_size(memory.actor)} an actor, "
+            f"{_size(memory.write_task)} a write task, {_size(memory.object_store)} in Ray's object stores",
+        )
+    )
     for stage, one in trial.timings.items():
         how = {"decoding": " on one core", "model": f" on {_actor(plan)}, {trial.precision}"}.get(stage, "")
         found.append((stage, f"{1000 * one.per_row:.2f} ms per row{how}"))
@@ -116,6 +139,7 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         ),
         ("time", f"{span}, of which {_duration(found.start)} to start"),
     ]
+    out += _size_facts(plan, unit)
     if machines.threads > here:
         note = f"the model was timed on the {here} cores of this machine; an actor would have {machines.threads}"
         out.append(("note", note))
@@ -123,6 +147,18 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         value, low, high = (f"{cost[name]:,.3g}" for name in ("value", "low", "high"))
         out.append(("cost", f"{value} ({low} to {high}) at {price:g} per hour and actor"))
     return [*out, ("output", _size(plan.output_bytes))]
+
+
+def _size_facts(plan: Plan, unit: str) -> Facts:
+    """Return how long a rank job takes on some numbers of actors."""
+    if not plan.at_sizes:
+        return []
+    rate = f"{plan.pairs_per_second:,.1f} pairs/s of one {unit}, as measured here"
+    times = [
+        f"{count:,} {unit}{'s' if count > 1 else ''}: {_duration(found.seconds)}"
+        for count, found in plan.at_sizes.items()
+    ]
+    return [("rate", rate), ("at sizes", "; ".join(times))]
 
 
 def _actor(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -31,13 +32,15 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     if summary.resumed_rows and not summary.finished_before:
         head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
     head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
+    if summary.candidates:
+        head.append(("candidates", candidates_line(summary.candidates)))
     if summary.texts_truncated:
         head.append(("truncated", f"{summary.texts_truncated:,} texts have more tokens than the model reads"))
     tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
     if summary.batch_fill:
         tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
     tail.append(("model", f"{summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}"))
-    tail.append(("output", f"{summary.output} (Parquet files: {len(summary.files)})"))
+    tail.append(("output", f"{summary.output} ({_held(summary)})"))
     return stacked(
         [
             *([lines(NOTHING_TO_DO)] if summary.finished_before else []),
@@ -45,6 +48,18 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
             *rejected_table(summary.rejected),
             facts(tail),
         ]
+    )
+
+
+def candidates_line(found: Mapping[str, int]) -> str:
+    """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
+    nearest = f"{found['n']:,} nearest images of each text"
+    if not found["texts"]:
+        return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
+    share = found["found"] / found["best"] if found["best"] else 0.0
+    return (
+        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {found['best']:,} best images of {found['texts']:,} "
+        "texts that were read with all images"
     )
 
 
@@ -69,6 +84,7 @@ def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, 
         "pairs": summary.pairs,
         "scored": summary.scored,
         "rejected": summary.rejected,
+        **({"candidates": summary.candidates} if summary.candidates else {}),
         "texts_truncated": summary.texts_truncated,
         "resumed_rows": summary.rows_in if idle else summary.resumed_rows,
         "seconds": 0.0 if idle else summary.seconds,
@@ -123,6 +139,13 @@ def filter_values(summary: FilterSummary, seconds: float | None = None) -> dict[
         **({"key_files": summary.key_files} if summary.key_files else {}),
         "lineage": summary.lineage,
     }
+
+
+def _held(summary: Summary) -> str:
+    """Return what holds the results of a job, as in "tar files: 3, Parquet files: 3"."""
+    tars, tables = (sum(name.endswith(end) for name in summary.files) for end in (".tar", ".parquet"))
+    committed = [summary.committed] if summary.committed else []
+    return ", ".join([*committed, *([f"tar files: {tars}"] if tars else []), f"Parquet files: {tables}"])
 
 
 def _kind(files: list[str]) -> str:

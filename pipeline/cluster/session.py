@@ -13,6 +13,7 @@ import ray
 from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
+from pipeline.common.one_machine import without_dashboard_agent
 from pipeline.common.ray_compat import starting_locally
 
 logger = logging.getLogger(__name__)
@@ -55,14 +56,15 @@ def start_local(cores: int | None = None) -> None:
     """
     cores = cores or (os.cpu_count() or 1) + 1
     for attempt in Retrying(stop=stop_after_attempt(START_ATTEMPTS), before_sleep=_warn, reraise=True):
-        with attempt, starting_locally():
-            _init_local(cores)
+        with attempt, starting_locally(), without_dashboard_agent():
+            _Started.address = _init_local(cores)
 
 
-def _init_local(cores: int) -> None:
-    """Start a Ray, or raise RayFailedError, within the 30 s that Ray gives itself."""
+def _init_local(cores: int) -> str:
+    """Start a Ray and return its address, or raise RayFailedError, within the 30 s that Ray gives itself."""
     try:
         ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+        return str(ray.get_runtime_context().gcs_address)
     except Exception as error:  # a node that does not start in time is a plain Exception
         ray.shutdown()
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
@@ -75,6 +77,17 @@ def _init_local(cores: int) -> None:
 def _warn(state: RetryCallState) -> None:
     assert state.outcome
     logger.warning("%s; trying again", str(state.outcome.exception()).partition(";")[0])
+
+
+class _Started:
+    """The Ray that this process has started last, by its address."""
+
+    address: str | None = None
+
+
+def is_local_ray() -> bool:
+    """Return whether the running Ray is one that `start_local` started: one machine, one job at a time."""
+    return ray.is_initialized() and ray.get_runtime_context().gcs_address == _Started.address
 
 
 @contextmanager

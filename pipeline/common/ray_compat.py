@@ -43,6 +43,24 @@ def autoscaler_limits() -> dict[str, float]:
     return dict(limits() or {}) if limits else {}
 
 
+def spilled_bytes() -> int:
+    """Return how many bytes the running Ray has moved from its object stores to disk since it started.
+
+    Fallback: 0, so that nobody is told.
+    """
+    import ray
+
+    state_of = private("ray._private.internal_api", "get_state_from_address")
+    reply_of = private("ray._private.internal_api", "get_memory_info_reply")
+    if not (state_of and reply_of):
+        return 0
+    try:
+        reply = reply_of(state_of(ray.get_runtime_context().gcs_address))
+    except Exception:  # of gRPC, when a node is busy or gone; the next look tells
+        return 0
+    return int(reply.store_stats.spilled_bytes_total)
+
+
 def kill_actor(actor_id: str) -> None:
     """End the actor with this id, hexadecimal, of which no handle is held.
 
@@ -68,7 +86,7 @@ def starting_locally() -> Iterator[None]:
     waits three seconds for another Ray to end. Fallback: Ray starts with all of these, as it chooses.
     """
     with ExitStack() as stack:
-        patch = partial(_patched, stack)
+        patch = partial(replaced, stack)
         # Ray reads its variable when it is imported, and hands it on to its processes.
         patch("ray._private.ray_constants", CLUSTER_CONSTANT, lambda _: False)
         patch("ray._private.parameter", "RayParams", lambda params: partial(params, **LOCAL_PARAMETERS))
@@ -83,8 +101,15 @@ def _start_no_server(*_: object, **__: object) -> tuple[None, None]:
     return None, None
 
 
-def _patched(stack: ExitStack, module: str, name: str, change: Callable[[Any], Any]) -> None:
-    """Change a name of Ray until the stack is closed, if this release has it."""
+def replaced(stack: ExitStack, module: str, name: str, change: Callable[[Any], Any]) -> None:
+    """Change a name of Ray until the stack is closed, if this release has it.
+
+    Args:
+        stack: Restores what was there.
+        module: Name of the module.
+        name: The name in it.
+        change: What was there -> what is there.
+    """
     before = private(module, name)
     if before is not None:
         setattr(import_module(module), name, change(before))

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
@@ -148,7 +149,7 @@ def _yaml_fault(error: yaml.YAMLError) -> str:
 
 def _one_line(root: type[BaseModel], error: ValidationError) -> str:
     """Return the first fault, as "input.imge: unknown key; did you mean 'image'? ..."."""
-    faults = error.errors()
+    faults = _of_sections(error.errors())
     key = _key(root, faults[0]["loc"])
     same = [fault for fault in faults if _key(root, fault["loc"]) == key]  # one for each type that it may have
     fault = max(same, key=lambda fault: len(fault["loc"]))  # of the type that the value comes closest to
@@ -168,14 +169,28 @@ def _one_line(root: type[BaseModel], error: ValidationError) -> str:
     return f"{path}: {value} is wrong; {wanted}{more}"
 
 
+def _of_sections(faults: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the faults without those that say that keys and values are no text, if they may be a section as well."""
+    texts = [fault for fault in faults if fault["loc"][-1:] == ("str",) and isinstance(fault["input"], Mapping)]
+    deeper = {tuple(fault["loc"][:depth]) for fault in faults for depth in range(len(fault["loc"]) - 1)}
+    return [fault for fault in faults if fault not in texts or fault["loc"][:-1] not in deeper]
+
+
 def _key(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     """Return the config key of a fault's location, without what follows within its value."""
-    parts = [str(part) for part in location]
-    for depth in range(len(parts)):
-        field = _section_of(root, parts[: depth + 1]).model_fields.get(parts[depth])
-        if field is None or not _sections_in(field.annotation):
-            return parts[: depth + 1]
-    return parts
+    key, section = [], root
+    types: set[str] = set()  # what pydantic calls the types that the value may have
+    for part in map(str, location):
+        if part in types:
+            types = set()
+            continue
+        key.append(part)
+        field = section.model_fields.get(part)
+        inner = _sections_in(field.annotation) if field else []
+        if field is None or not inner:
+            break
+        section, types = inner[0], {getattr(kind, "__name__", "") for kind in get_args(field.annotation)}
+    return key
 
 
 def _sections_in(kind: Any) -> list[type[BaseModel]]:

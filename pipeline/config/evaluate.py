@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -14,6 +14,8 @@ from pipeline.config.job import MAX_ERROR_RATE, PRECISION, JobConfig, Precision
 from pipeline.config.limits import LimitsConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
+
+BENCHMARKS = ("retrieval", "vqa", "nlvr2")  # sections
 
 
 class BenchmarkConfig(Section):
@@ -93,7 +95,7 @@ class EvaluateConfig(Section):
 
     @model_validator(mode="after")
     def _benchmarks_are_whole(self) -> Self:
-        named = {name: getattr(self, name) for name in ("retrieval", "vqa", "nlvr2")}
+        named = {name: getattr(self, name) for name in BENCHMARKS}
         given = {name: section for name, section in named.items() if section is not None}
         if not given:
             raise ValueError(f"no benchmark: give a section {', '.join(named)}, or several")
@@ -130,9 +132,23 @@ class EvaluateConfig(Section):
 
     def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
         """Return the job that runs a model over a table. inputs: the keys of its section `input`."""
+        return self._job(task, model, output, {"input": inputs})
+
+    def rank_job(self, model: str, output: str, texts: Mapping[str, Any], **inputs: Any) -> JobConfig:
+        """Return the job that reads texts with images.
+
+        Args:
+            model: The checkpoint.
+            output: The output folder.
+            texts: The keys of the section `texts`.
+            inputs: The keys of the section `input`.
+        """
+        return self._job("rank", model, output, {"input": inputs, "texts": texts})
+
+    def _job(self, task: Task, model: str, output: str, tables: Mapping[str, Any]) -> JobConfig:
         shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
         values = {
-            "input": inputs,
+            **tables,
             "model": model,
             "output": {"path": output, "overwrite": self.output.overwrite},
             "top_k": 1,

@@ -11,12 +11,30 @@ from typing_extensions import Self
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig
 from pipeline.config.job import JobConfig
+from pipeline.config.negatives import check_negatives
 from pipeline.config.resources import RayConfig
 from pipeline.config.storage import StorageConfig
 
 KEPT, DROPPED, SCORES, KEYS = "kept", "dropped", "scores", "keys"  # folders below the output
-_CONDITIONS = ("where", "min_score", "top", "answer", "unique")
+NEGATIVE_SCORE = "negative_score"  # column of the kept and the dropped rows: the highest score of the texts to beat
+Sort = Literal["score", "row_id"]
+_CONDITIONS = ("where", "min_score", "beats", "top", "answer", "unique")
 _FILTER_KEYS = ("input", "output", "storage", "ray")  # keys that `run` takes from the sections of the filter
+
+
+class BeatsConfig(Section):
+    """Texts that a row's own text must beat."""
+
+    texts: list[str] = Field(
+        description="texts that are read with each image, as [a watermark, an advertisement]; a row is kept if its "
+        "own score is at least the highest of theirs and the margin"
+    )
+    margin: float = Field(0.0, allow_inf_nan=False, description="how much higher the own score must be, in logits")
+
+    @field_validator("texts")
+    @classmethod
+    def _texts_are_texts(cls, value: list[str]) -> list[str]:
+        return check_negatives("keep.beats.texts", value)
 
 
 class KeepConfig(Section):
@@ -24,6 +42,9 @@ class KeepConfig(Section):
 
     where: str | None = Field(None, description="SQL condition on the columns of the results, as DuckDB evaluates it")
     min_score: float | None = Field(None, allow_inf_nan=False, description="lowest score that is kept")
+    beats: BeatsConfig | None = Field(
+        None, description="texts that the own text must beat by a margin: {texts: [a watermark], margin: 1.0}"
+    )
     top: float | None = Field(
         None, gt=0, le=1, description="share of the rows with a score that is kept, best first, rounded half up"
     )
@@ -70,6 +91,12 @@ class FilterOutput(Section):
     scores: bool = Field(
         False,
         description="add the columns row_id and score, which decided, to the kept rows; for tars they cannot be added",
+    )
+    sort: Sort | None = Field(
+        None,
+        description="put the kept rows of all files in one order, in files of about 64 MiB: `score`, highest first, "
+        "and of equal scores the smallest row_id first; or `row_id`; not for tars; default: the order and files of "
+        "the table",
     )
     keys: str | None = Field(
         None,
@@ -126,10 +153,26 @@ class FilterConfig(Section):
                 raise ValueError(f"run.{name}: the filter's own section {name!r} counts; leave it out here")
         if self.run is not None:
             try:
-                self.scoring_job(overwrite=False)
+                job = self.scoring_job(overwrite=False)
             except ValueError as error:
                 raise ValueError(str(error).replace("run: ", "run.", 1)) from None
+            self._check_negatives(job)
         return self
+
+    def _check_negatives(self, job: JobConfig) -> None:
+        """Check that the job scores the texts that are to be beaten."""
+        if self.keep.beats is None:
+            return
+        if "score" not in job.tasks:
+            raise ValueError(
+                f"keep.beats: compares scores, but run is of {', '.join(job.tasks)}: use task: score, or leave it out"
+            )
+        for text in self.keep.beats.texts:
+            if text not in (job.negatives or ()):
+                raise ValueError(
+                    f"keep.beats.texts: {text!r} is not among run.negatives, the texts that are scored: add it there, "
+                    "or leave run.negatives out"
+                )
 
     @model_validator(mode="after")
     def _folders_differ(self) -> Self:
@@ -152,6 +195,7 @@ class FilterConfig(Section):
             ConfigError: It is not one.
         """
         values = {
+            **self._negatives(),
             **(self.run or {}),
             "input": self.input.model_dump(exclude_unset=True),
             "output": {"path": f"{self.output.path.rstrip('/')}/{SCORES}", "overwrite": overwrite},
@@ -159,6 +203,13 @@ class FilterConfig(Section):
             "ray": self.ray.model_dump(),
         }
         return JobConfig.parse(None, values, "run")
+
+    def _negatives(self) -> dict[str, Any]:
+        """Return the key `negatives` of the scoring job, if it scores and there are texts to beat."""
+        tasks = (self.run or {}).get("tasks", [(self.run or {}).get("task")])
+        if self.keep.beats is None or not isinstance(tasks, list) or "score" not in tasks:
+            return {}
+        return {"negatives": self.keep.beats.texts}
 
     @property
     def sha256(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -102,7 +102,7 @@ class InputConfig(Section):
     )
     filter: str | None = Field(
         None,
-        description="rows to take of a Parquet table, in SQL as in keep.where: "
+        description="rows to take of a Parquet, Delta, Iceberg, Lance or Arrow table, in SQL as in keep.where: "
         "source = 'coco' AND day >= DATE '2026-01-31'; "
         "columns are compared with numbers, texts, dates and times by =, <>, <, <=, >, >=, BETWEEN, IN, LIKE, IS NULL, "
         "joined by AND, OR, NOT; default: all rows",
@@ -116,6 +116,11 @@ class InputConfig(Section):
         None,
         pattern=r"^[!-~][ -~]{0,199}$",
         description="address or URL that http(s) hosts are told in the header User-Agent, so that they can reach you",
+    )
+    robots: bool = Field(
+        True,
+        description="leave images alone whose hosts say `noai` or `noimageai` in the header X-Robots-Tag; hosts that a "
+        "prefix in `allow` names are read all the same",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 
@@ -247,6 +252,40 @@ class InputConfig(Section):
         return self
 
 
+class VectorsConfig(Section):
+    """Vectors of images or of texts, from any model: a column of lists of floats."""
+
+    path: str | None = Field(None, description="table of the vectors; default: the table of the images or texts itself")
+    id: str | None = Field(
+        None, description="with path: its column of ids; default: as the images' or texts' own column is called"
+    )
+    vector: str = Field("embedding", description="column of lists of floats, all of one length")
+
+    @model_validator(mode="after")
+    def _id_is_of_a_path(self) -> Self:
+        if self.id is not None and self.path is None:
+            raise ValueError(
+                f"texts.candidates: id: {self.id!r}, but without path the vectors stand in the rows themselves: leave "
+                "it out"
+            )
+        return self
+
+
+class CandidatesConfig(Section):
+    """A first stage: the images whose vectors are nearest to a text's are the only ones that it is read with."""
+
+    n: int = Field(100, ge=1, description="nearest images of each text")
+    images: VectorsConfig = VectorsConfig()
+    texts: VectorsConfig = VectorsConfig()
+    metric: Literal["cosine", "dot"] = Field("cosine", description="how near two vectors are")
+    recall_texts: int | None = Field(
+        None,
+        ge=0,
+        description="texts that are read with all images, too, to measure how many of the best are candidates; "
+        "default: 20, or as many as add a tenth of the pairs",
+    )
+
+
 class TextsConfig(Section):
     """The texts that `rank` reads with every image."""
 
@@ -254,6 +293,8 @@ class TextsConfig(Section):
     text: str = Field("text", description="column of texts")
     id: str | None = Field(None, description="integer column that names a text; default: its number in the table")
     format: str | None = Field(None, description="table format; default: what the file names' extensions say")
-    candidates: str | None = Field(
-        None, description="table of the pairs to read, text_id and image_id; default: every text with every image"
+    candidates: str | CandidatesConfig | None = Field(
+        None,
+        description="table of the pairs to read, text_id and image_id; or the images nearest to each text by vectors: "
+        "{n: 100, images: {vector: clip}, texts: {vector: clip}}; default: every text with every image",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
@@ -13,6 +13,7 @@ from pipeline.common.tasks import TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
+from pipeline.config.negatives import check_negatives
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
@@ -43,6 +44,11 @@ class JobConfig(Section):
         description="answers or classes that are kept of a row; of `rank` the best texts of an image, and images of a "
         "text",
     )
+    negatives: list[str] | None = Field(
+        None,
+        description="texts that `score` reads with each image as well, as [a watermark, an advertisement]; their "
+        "scores are the column negative_scores, which keep.beats of `vilt filter` compares",
+    )
     precision: Precision = Field("auto", description=PRECISION)
     decode: Literal["exact", "fast"] = Field("exact", description=DECODE)
     tokenizer: str | None = Field(None, description="folder of a tokenizer; default: the checkpoint's own")
@@ -51,6 +57,11 @@ class JobConfig(Section):
     batch: BatchConfig = BatchConfig()
     storage: StorageConfig = StorageConfig()
     ray: RayConfig = RayConfig()
+
+    @field_validator("negatives")
+    @classmethod
+    def _negatives_are_texts(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else check_negatives("negatives", value)
 
     @model_validator(mode="before")
     @classmethod
@@ -71,13 +82,15 @@ class JobConfig(Section):
     def _output_fits(self) -> Self:
         output = self.output
         within = f"{output.path.rstrip('/')}/".startswith(f"{self.input.path.rstrip('/')}/")
-        if within and self.input.files is None:
+        if within and self.input.files is None and not self.adds_to_input:
             raise ValueError(
                 f"output.path: {output.path!r} is in the input's folder {self.input.path!r}, where the next run "
                 "would read it: choose another"
             )
         if output.retention_days is not None and output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if output.allow_empty and output.format != "delta":
+            raise ValueError("output.allow_empty: a table of results follows its input with output.format=delta only")
         if output.rows_per_file is not None and output.keep_image:
             raise ValueError(
                 f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "
@@ -87,6 +100,28 @@ class JobConfig(Section):
             raise ValueError(
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
+            )
+        if self.input.shard is not None and output.format == "lance":
+            raise ValueError(
+                "input.shard: given with output.format=lance, a table that one run at a time may change: leave "
+                "output.format out, and make the shards' Parquet files one result with `vilt merge`"
+            )
+        for key in ("join", *(("keep_image", "file_bytes") if self.adds_to_input else ())):
+            if getattr(output, key) and output.format == "lance":
+                raise ValueError(
+                    f"output.{key}: is for output.format=parquet; a Lance table has its own rows and files"
+                )
+        if self.adds_to_input and self.input.filter is not None:
+            raise ValueError(
+                "input.filter: given with results that become columns of the table itself, of which every row has a "
+                "value: leave it out, or choose another output.path"
+            )
+        if output.member is not None and output.format != "webdataset":
+            raise ValueError("output.member: names a member of tars, and is for output.format=webdataset only")
+        if self.input.shard is not None and output.format == "webdataset":
+            raise ValueError(
+                "input.shard: given with output.format=webdataset: leave it out, and give each run its own tars, as in "
+                "input.path=s3://b/{00000..00099}.tar, and its own output.path"
             )
         if self.input.shard is not None and output.format == "delta":
             raise ValueError(
@@ -98,12 +133,19 @@ class JobConfig(Section):
                 "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
                 "on a cluster"
             )
-        if "rank" in self.tasks and output.format == "delta":
-            raise ValueError("output.format: 'delta', but rank writes two tables of Parquet files: use `vilt rank`")
-        for key in ("join", "file_bytes"):
-            if getattr(output, key) and output.format == "delta":
+        if "rank" in self.tasks and output.format != "parquet":
+            raise ValueError(
+                f"output.format: {output.format!r}, but rank writes two tables of Parquet files: use `vilt rank`"
+            )
+        if output.join and output.format == "delta":
+            raise ValueError(
+                "output.join: is for output.format=parquet; a Delta table's log says what its files are: leave it out"
+            )
+        for key in ("join", "file_bytes", "keep_image"):
+            if getattr(output, key) and output.format == "webdataset":
                 raise ValueError(
-                    f"output.{key}: is for output.format=parquet; a Delta table's log says what its files are"
+                    f"output.{key}: is for output.format=parquet; results in tars have the samples, pictures and files "
+                    "of the input: leave it out"
                 )
         if output.join and "rank" in self.tasks:
             raise ValueError("output.join: true, but rank writes two tables of its own: leave the key out")
@@ -125,6 +167,12 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
+        if "top_k" in self.model_fields_set and not {"answer", "classify", "rank"} & {*self.tasks}:
+            raise ValueError(
+                f"top_k: {self.top_k}, but {', '.join(self.tasks)} keeps no list of the best: leave it out"
+            )
+        if self.negatives and "score" not in self.tasks:
+            raise ValueError(f"negatives: only score reads them; the job is of {', '.join(self.tasks)}")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
             if isinstance(value, dict) and set(value) != set(self.tasks):
                 raise ValueError(f"{key}: names {', '.join(value)}; the tasks are {', '.join(self.tasks)}")
@@ -132,13 +180,21 @@ class JobConfig(Section):
 
     @model_validator(mode="after")
     def _columns_fit_the_tasks(self) -> Self:
-        if self.texts and self.texts.candidates and (self.texts.id is None or self.input.id is None):
-            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
+        if self.texts and self.texts.candidates:
+            self._ids_are_there(self.texts)
         if self.input.features_mask and not self.input.features:
             raise ValueError("input.features_mask: given without input.features, the column that it belongs to")
         if isinstance(self.input.image, list) and self.tasks != ["reason"]:
             raise ValueError(f"input.image: {self.input.image} are several columns; {self.tasks[0]} reads one image")
         return self
+
+    def _ids_are_there(self, texts: TextsConfig) -> None:
+        """Raise ValueError if candidates name rows by ids that no column holds."""
+        by_id = texts.candidates
+        images = isinstance(by_id, str) or (by_id is not None and by_id.images.path is not None)
+        of_texts = isinstance(by_id, str) or (by_id is not None and by_id.texts.path is not None)
+        if (images and self.input.id is None) or (of_texts and texts.id is None):
+            raise ValueError("texts.candidates: names texts and images by their ids; set texts.id and input.id")
 
     @property
     def image_columns(self) -> list[str]:
@@ -176,6 +232,16 @@ class JobConfig(Section):
         for task in self.tasks:
             found.setdefault(self.model[task] if isinstance(self.model, dict) else self.model, []).append(task)
         return found
+
+    @property
+    def adds_to_input(self) -> bool:
+        """Return whether the results become columns of the input table itself, a Lance dataset."""
+        return self.output.format == "lance" and self.output.path.rstrip("/") == self.input.path.rstrip("/")
+
+    @property
+    def in_input_order(self) -> bool:
+        """Return whether results have the order and the files of the input."""
+        return self.output.join or self.output.format == "webdataset" or self.adds_to_input
 
     @property
     def sha256(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,8 +20,27 @@ from pipeline.tables.table import read_columns as read_table_columns
 BATCH_ROWS = 2**16  # of results, held at a time
 
 
+def first_columns(path: str, key: str, storage: StorageConfig) -> list[str]:
+    """Return the names of the columns of a Parquet file, or of the first one in a folder; none in a table with a log.
+
+    Raises:
+        ConfigError: The files cannot be read.
+    """
+    filesystem, where = open_fsspec(path, key, storage)
+    with _as_config_error(path, key):
+        if not filesystem.isfile(where) and marked_at(filesystem, where.rstrip("/")):
+            return []
+        file = _parquet_files(filesystem, where, key)[0]
+        return pq.read_schema(file, filesystem=arrow_filesystem(filesystem)).names
+
+
 def read_columns(
-    path: str, key: str, needed: Sequence[str], storage: StorageConfig, optional: Sequence[str] = ()
+    path: str,
+    key: str,
+    needed: Sequence[str],
+    storage: StorageConfig,
+    optional: Sequence[str] = (),
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[pa.Table]:
     """Yield columns of a Parquet file, of all Parquet files in a folder, or of a table with a log, some rows at a time.
 
@@ -30,21 +50,29 @@ def read_columns(
         needed: Columns that every file has.
         storage: How to reach s3://.
         optional: Columns of strings that are null if a file lacks them.
+        batch_rows: Most rows at a time.
 
     Raises:
         ConfigError: The files cannot be read, or lack a needed column.
     """
     filesystem, where = open_fsspec(path, key, storage)
     arrow = arrow_filesystem(filesystem)
-    try:
+    with _as_config_error(path, key):
         if not filesystem.isfile(where) and marked_at(filesystem, where.rstrip("/")):
             yield from _read_logged(path, key, needed, storage, optional)
             return
         for file in _parquet_files(filesystem, where, key):
             with pq.ParquetFile(file, filesystem=arrow) as opened:
                 columns = _present(opened.schema_arrow.names, needed, optional, f"{key}: {file!r}")
-                for batch in opened.iter_batches(BATCH_ROWS, columns=columns):
+                for batch in opened.iter_batches(batch_rows, columns=columns):
                     yield _with_nulls(pa.Table.from_batches([batch]), [*needed, *optional])
+
+
+@contextmanager
+def _as_config_error(path: str, key: str) -> Iterator[None]:
+    """While it is open, raise what reading raises as a ConfigError that names the key."""
+    try:
+        yield
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{key}: {path!r} holds what is not Parquet: {first_line(error)}") from None
     except STORAGE_ERRORS as error:

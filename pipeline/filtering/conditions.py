@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.common.columns import ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
-from pipeline.config.filter import KeepConfig
+from pipeline.config.filter import NEGATIVE_SCORE, KeepConfig
+from pipeline.filtering.beats import NegativeScores, find_negatives
 from pipeline.filtering.database import SqlNames, literal, without_kind
 from pipeline.results.reader import SCORE_COLUMNS, Results
 from pipeline.tables.schemas import require_column
@@ -28,12 +29,14 @@ class Conditions:
         names: The columns of the results, as SQL names them.
         score: The column that is compared; None if there is none.
         score_type: DuckDB's type of the score.
+        negatives: The scores of the texts of keep.beats.
     """
 
     keep: KeepConfig
     names: SqlNames
     score: str | None
     score_type: str
+    negatives: NegativeScores | None = None
 
     def rows_sql(self, results: str) -> str:
         """Return SQL that makes one row of all results of a row of the table.
@@ -46,13 +49,16 @@ class Conditions:
         """
         whole = "FILTER (WHERE error IS NULL)"
         # Structs compare by their first fields: the score, and of equal scores the first text.
-        values = "'score': score, 'passes': passes, 'answers': answers, 'part': part"
+        negative = "'negative': negative, 'strongest': strongest"
+        values = f"'score': score, 'passes': passes, 'answers': answers, 'part': part, 'lead': lead, {negative}"
         order = "'order': coalesce(score, '-infinity')"
         chosen = {
             "best": f"max({{{order}, 'text': -text, {values}}}) {whole}",
             "worst": f"min({{{order}, 'text': text, {values}}}) {whole}",
             "mean": f"""{{'score': list_avg(list(score ORDER BY score) {whole})::{self.score_type}, 'part': min(part),
-                          'passes': bool_and(passes) {whole}, 'answers': bool_and(answers) {whole}}}""",
+                          'passes': bool_and(passes) {whole}, 'answers': bool_and(answers) {whole},
+                          'lead': list_avg(list(lead ORDER BY lead) {whole}),
+                          'negative': max(negative) {whole}, 'strongest': min(strongest) {whole}}}""",
         }[self.keep.texts]
         return f"""
             SELECT row_id, count(*) AS results, max(text) + 1 AS texts, {chosen} AS chosen,
@@ -68,22 +74,27 @@ class Conditions:
         answers = "true"
         if self.keep.answer is not None:
             answers = f"{column(ANSWER)}::VARCHAR IN ({', '.join(map(literal, self.keep.answer))})"
+        lead, negative, strongest = self.negatives.sql(self.names) if self.negatives else ("NULL::DOUBLE",) * 3
         row_id = _key_sql(column(ROW_ID), self.names.schema.field(ROW_ID).type)
         text = f"coalesce({column(TEXT_INDEX)}, 0)" if TEXT_INDEX in self.names.schema.names else "0"
         return f"""
             SELECT {row_id} AS row_id, {column(ERROR)} AS error, {score} AS score, {text} AS text,
                    coalesce(({self.keep.where or "true"}\n), false) AS passes, coalesce({answers}, false) AS answers,
-                   {column(self.keep.by) if self.keep.by else "NULL"} AS part
+                   {column(self.keep.by) if self.keep.by else "NULL"} AS part,
+                   {lead} AS lead, {negative} AS negative, {strongest} AS strongest
             FROM {self.names.relation(results)}"""
 
     def verdicts_sql(self, rows: str) -> str:
         """Return SQL that gives each row of the table its key, row_id, score, and the first reason to drop it.
 
+        With keep.beats it gives the highest score of the texts to beat, too.
+
         Args:
             rows: The name of the table that `rows_sql` makes, joined with the keys.
         """
+        negative = f"negative AS {NEGATIVE_SCORE}," if self.negatives else ""
         return f"""
-            SELECT row_key, row_id, score, CASE {" ".join(self._reasons())} END AS reason
+            SELECT row_key, row_id, score, {negative} CASE {" ".join(self._reasons())} END AS reason
             FROM (SELECT row_key, row_id, failed, error, unnest(chosen),
                          row_number() OVER (
                              PARTITION BY chosen.part ORDER BY chosen.score DESC NULLS LAST, row_id) AS rank,
@@ -103,6 +114,8 @@ class Conditions:
         if keep.min_score is not None:
             lowest = f"{keep.min_score!r}::{self.score_type}"
             reasons.append(f"WHEN score < {lowest} THEN 'score below {keep.min_score:g}'")
+        if self.negatives is not None:
+            reasons += self.negatives.reasons()
         if keep.top is not None:
             share = Fraction(repr(keep.top))
             most = f"(scored * {2 * share.numerator}::HUGEINT + {share.denominator}) // {2 * share.denominator}"
@@ -137,7 +150,8 @@ def check_conditions(database: duckdb.DuckDBPyConnection, keep: KeepConfig, resu
     if keep.where is not None:
         _check_where(database, keep.where, names)
     score = keep.score or results.score_column
-    return Conditions(keep, names, score, _score_type(keep, results, score))
+    negatives = None if keep.beats is None else find_negatives(keep.beats, results)
+    return Conditions(keep, names, score, _score_type(keep, results, score), negatives)
 
 
 def _check_answer(results: Results) -> None:

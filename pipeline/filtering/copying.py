@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -15,13 +14,13 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import DROPPED, KEPT
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
-from pipeline.storage.filesystem import arrow_filesystem, make_folder, write_whole
-from pipeline.tables.format import StoredRows, TableFormat
+from pipeline.results.copied_files import copy_file
+from pipeline.storage.filesystem import arrow_filesystem, make_folder
+from pipeline.tables.format import StoredRows
 from pipeline.tables.table import TableFiles
 
 Ranges = Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]  # see `StoredRows`
@@ -35,6 +34,37 @@ class CopiedFile(NamedTuple):
     dropped_name: str
     kept: int
     dropped: int
+
+
+@dataclass(frozen=True)
+class Copied:
+    """All files of a filter, by their names below the folder, and the rows of each."""
+
+    kept: dict[str, int]
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, files: Sequence[CopiedFile]) -> Copied:
+        """Return the files that were written one for each of the table."""
+        return cls({file.kept_name: file.kept for file in files}, {file.dropped_name: file.dropped for file in files})
+
+
+def copy_dropped(
+    table: TableFiles, numbers: Sequence[int], selection: Selection, filesystem: AbstractFileSystem, folder: str
+) -> tuple[str, int]:
+    """Write the list of the dropped rows of some files; return its name and its rows."""
+    file = table.files[numbers[0]].file
+    name = f"{DROPPED}/{table.format.copy_name(file).removesuffix('.parquet')}.parquet"
+    make_folder(filesystem, f"{folder}/{name}".rpartition("/")[0])
+    rows = 0
+    with GroupWriter(arrow_filesystem(filesystem), f"{folder}/{name}", selection.dropped_schema) as writer:
+        for number in numbers:
+            for first in range(0, table.files[number].rows, WINDOW_ROWS):
+                last = min(first + WINDOW_ROWS, table.files[number].rows)
+                dropped = selection.verdicts(row_key(number, first), row_key(number, last)).dropped
+                writer.write(dropped)
+                rows += dropped.num_rows
+    return name, rows
 
 
 def copy_files(
@@ -86,13 +116,7 @@ def _copy_file(
         verdicts = selection.verdicts(begin, end)
         keep[verdicts.keys - row_key(number)] = True
         dropped.write(verdicts.dropped)
-    with filesystem.open(path, "wb") as target:
-        rows = table.format.copy_rows(opened.file, table.filesystem, lambda row: row < len(keep) and keep[row], target)
-    if rows != len(keep):
-        raise RowsLostError(
-            f"{opened.name}: has {rows} rows, of {len(keep)} that were counted: nothing was published; was the table "
-            "changed meanwhile? run the same command again"
-        )
+    copy_file(table, number, lambda row: row < len(keep) and keep[row], filesystem, path)
     return int(keep.sum())
 
 
@@ -157,19 +181,3 @@ def _windows(table: TableFiles, number: int) -> Ranges:
         for window in table.reader.read(opened.file, split, table.schema, WINDOW_ROWS):
             yield first, window.num_rows, partial(list, [window.select(table.schema.names)])
             first += window.num_rows
-
-
-def write_counts(
-    format: TableFormat, copied: Sequence[CopiedFile], filesystem: AbstractFileSystem, folder: str
-) -> list[str]:
-    """Write how many rows each copied file holds, if readers of the format look for it; return the files' names."""
-    if format.counts_name is None:
-        return []
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for file in copied:
-        below, _, name = file.kept_name.rpartition("/")
-        counts[below][name] = file.kept
-    names = {f"{below}/{format.counts_name}": rows for below, rows in counts.items()}
-    for path, rows in names.items():
-        write_whole(filesystem, f"{folder}/{path}", json.dumps(rows, indent=0).encode())
-    return list(names)

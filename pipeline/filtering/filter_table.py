@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +13,9 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import key_type, keys_of, same_ids
-from pipeline.config.filter import DROPPED, KEPT, KEYS, SCORES, FilterConfig
-from pipeline.filtering.copying import CopiedFile, copy_files, write_counts
+from pipeline.common.tasks import added_columns
+from pipeline.config.filter import DROPPED, KEPT, KEYS, NEGATIVE_SCORE, SCORES, FilterConfig
+from pipeline.filtering.copied_table import copy_table
 from pipeline.filtering.duplicates import check_unique, drop_duplicates
 from pipeline.filtering.key_lists import write_keys
 from pipeline.filtering.same_input import check_same_input
@@ -24,20 +23,19 @@ from pipeline.filtering.scoring_job import score
 from pipeline.filtering.selection import Selection
 from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
+from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
-from pipeline.results.work_folder import WorkFolder
+from pipeline.results.reader import SCORE_COLUMNS, NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, patiently
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.column_checks import check_id
+from pipeline.tables.manifest import Manifest
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import TableFiles, open_files, read_columns
 
 ID_ROWS = 2**17  # whose ids are read at a time
-COPIERS = 4  # files that are copied at the same time
 SCORE = "score"  # the column of `output.scores`
-COPIED = "copied"  # folder of the unfinished filter: a small file for each group of files that is copied
 SCORED_COLUMNS = ("image", "text", "features", "features_mask", "allow")  # of the section `input`
 
 
@@ -83,14 +81,17 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
     if config.run is not None:
         job = prepare(config.scoring_job(overwrite=False))
         _check_table(config, job.table)
+        _check_sort(config, any(name in SCORE_COLUMNS for name in added_columns(job.config.tasks)))
         identity = {**job.identity, "config": config.sha256 + job.identity["config"], **_keys(config)}
         return PreparedFilter(config, job.table, job, None, identity, job.config.input.stored())
     assert config.scores is not None
-    table = open_files(config.input, config.storage)
+    manifest = Manifest(config.output.path, config.storage, others=(config.scores,))
+    table = open_files(config.input, config.storage, manifest=manifest)
     _check_table(config, table)
     results = open_results(config.scores, "scores", config.storage)
     summary = _summary_of(config.scores, config)
     _check_ids(config, table, results)
+    _check_sort(config, results.score_column is not None)
     check_same_input(config, table, results, summary)
     identity = {"scores": results.fingerprint, "config": config.sha256, "input": table.fingerprint, **_keys(config)}
     return PreparedFilter(config, table, None, results, identity, summary.get("input", {}))
@@ -99,6 +100,7 @@ def prepare_filter(config: FilterConfig) -> PreparedFilter:
 def _keys(config: FilterConfig) -> dict[str, str]:
     """Return the part of the identity that says what there is beside the kept rows."""
     keys = {} if config.output.keys is None else {"output.keys": config.output.keys}
+    keys |= {} if config.output.sort is None else {"output.sort": config.output.sort}
     return {**keys, "output.scores": "true"} if config.output.scores else keys
 
 
@@ -137,14 +139,27 @@ def _check_table(config: FilterConfig, table: TableFiles) -> None:
         check_unique(table.schema, config.keep.unique)
     if config.output.keys is not None:
         require_column(table.schema, "output.keys", config.output.keys)
+    if config.output.sort is not None and table.format.copies_files:
+        raise ConfigError(
+            f"output.sort: {config.output.sort}, but {config.input.path!r} is {table.format.name}, whose files are "
+            "copied byte for byte, in their order; leave the key out"
+        )
     if config.output.scores:
         _check_scores_fit(config, table)
     for name, why in table.unreadable.items():
         raise ConfigError(f"input.path: column {name!r} of {config.input.path!r} cannot be copied: {why}")
 
 
+def _check_sort(config: FilterConfig, has_scores: bool) -> None:
+    if config.output.sort == "score" and not has_scores and config.keep.score is None:
+        raise ConfigError(
+            f"output.sort: score, but the results have none of the columns {', '.join(SCORE_COLUMNS)}: name one in "
+            "keep.score, or sort by row_id"
+        )
+
+
 def _check_scores_fit(config: FilterConfig, table: TableFiles) -> None:
-    """Check that the kept rows can have the columns row_id and score.
+    """Check that the kept rows can have the columns row_id and score, and, with keep.beats, negative_score.
 
     Raises:
         ConfigError: They cannot.
@@ -154,8 +169,9 @@ def _check_scores_fit(config: FilterConfig, table: TableFiles) -> None:
             f"output.scores: true, but {config.input.path!r} is {table.format.name}, whose files are copied byte "
             "for byte; leave the key out and join the scores by row_id"
         )
+    added = (ROW_ID, SCORE, *([] if config.keep.beats is None else [NEGATIVE_SCORE]))
     for name in table.schema.names:
-        if name.lower() in (ROW_ID, SCORE) and not (name == ROW_ID and config.input.id == ROW_ID):
+        if name.lower() in added and not (name == ROW_ID and config.input.id == ROW_ID):
             raise ConfigError(
                 f"output.scores: true, but the table has a column {name!r}, a name that the filter would add; leave "
                 "the key out and join the scores by row_id"
@@ -182,14 +198,13 @@ def _select_and_copy(prepared: PreparedFilter, folder: OutputFolder) -> tuple[Fi
         selection.decide(config.keep, results)
         if config.keep.unique is not None:
             drop_duplicates(table, config.keep.unique, selection)
-        copied = _copy(table, selection, folder, config.output.scores)
-        _check_rows(table, copied)
-        counts = write_counts(table.format, copied, folder.filesystem, folder.work.path)
+        copied = copy_table(config, table, selection, folder)
+        counts = write_counts(table.format, copied.kept, folder.filesystem, folder.work.path)
         keys = [] if config.output.keys is None else write_keys(table, config.output.keys, selection, folder)
-        summary = summarise(config, table, results, selection, copied)
+        summary = summarise(config, table, results, selection, copied.kept)
     scored = {key: value for key, value in prepared.scored_input.items() if key in SCORED_COLUMNS}
     summary = replace(summary, input={**scored, **summary.input}, identity=prepared.identity, key_files=keys)
-    files = [*(name for file in copied for name in file[:2]), *counts, *keys]
+    files = [*copied.kept, *copied.dropped, *counts, *keys]
     return replace(summary, seconds=round(time.monotonic() - started, 3)), files
 
 
@@ -234,48 +249,6 @@ def _score(prepared: PreparedFilter) -> Results:
     assert prepared.job is not None
     score(prepared.job, prepared.config.output.overwrite)
     return open_results(prepared.job.config.output.path, f"output.path/{SCORES}", prepared.config.storage)
-
-
-def _copy(table: TableFiles, selection: Selection, folder: OutputFolder, with_scores: bool) -> list[CopiedFile]:
-    """Copy the kept rows of all files, some files at a time, with retries; files that a stopped run copied are kept."""
-    done = WorkFolder(folder.filesystem, f"{folder.work.path}/{COPIED}")
-    names = done.names()
-    make_folder(folder.filesystem, done.path)
-
-    def attempt(numbers: Sequence[int]) -> Iterator[CopiedFile]:
-        yield copy_files(table, numbers, selection, folder.filesystem, folder.work.path, with_scores)
-
-    def copy(numbers: Sequence[int]) -> CopiedFile:
-        marker = f"{numbers[0]:08d}.json"
-        if marker in names and (copied := done.read(marker)):
-            return CopiedFile(**copied)
-        found = next(iter(patiently(partial(attempt, numbers), table.files[numbers[0]].name)))
-        done.write(marker, found._asdict())
-        return found
-
-    with ThreadPoolExecutor(COPIERS) as pool:
-        return list(pool.map(copy, _groups(table)))
-
-
-def _groups(table: TableFiles) -> list[range]:
-    """Return the numbers of the files whose rows are copied to one file."""
-    count, step = len(table.files), table.format.copied_together
-    return [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-
-
-def _check_rows(table: TableFiles, copied: Sequence[CopiedFile]) -> None:
-    """Check that each row of each file was written once.
-
-    Raises:
-        RowsLostError: Not so.
-    """
-    for group, out in zip(_groups(table), copied, strict=True):
-        rows, name = sum(table.files[number].rows for number in group), table.files[group[0]].name
-        if rows != out.kept + out.dropped:
-            raise RowsLostError(
-                f"{name}: {rows} rows in, {out.kept} kept and {out.dropped} dropped: nothing was published; "
-                "was the table changed meanwhile? run the same command again"
-            )
 
 
 def _emit_started(prepared: PreparedFilter) -> None:

@@ -28,8 +28,8 @@ class Verdicts(NamedTuple):
 
     Attributes:
         keys: The keys of the rows that are kept, int64 (n,).
-        kept: The same rows as row_id, score (double).
-        dropped: The other rows as row_id, score, reason.
+        kept: The same rows as row_id, score (double), and, with keep.beats, negative_score (double).
+        dropped: The other rows as row_id, score, negative_score with keep.beats, reason.
     """
 
     keys: npt.NDArray[np.int64]
@@ -41,7 +41,8 @@ class Selection:
     """A temporary database with the rows of a table and the decision on each. A context manager.
 
     Call `add_rows`, then `decide`; then read what was decided, which lies in the table `verdict`, a row each:
-    row_key int64; row_id, a key of `pipeline.common.row_ids`; score; reason string, null if the row is kept.
+    row_key int64; row_id, a key of `pipeline.common.row_ids`; score; with keep.beats negative_score, the highest score
+    of the texts to beat; reason string, null if the row is kept.
 
     Attributes:
         id_type: The type of the table's row ids.
@@ -116,15 +117,33 @@ class Selection:
 
         May be called from several threads.
         """
-        query = "SELECT row_key, row_id, score, reason FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
+        query = "FROM verdict WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
         with self.database.cursor() as cursor:
             found = cursor.sql(query, params=[begin, end]).to_arrow_table()
         found = found.set_column(1, ROW_ID, from_keys(found[ROW_ID], self.id_type))
         kept, dropped = found.filter(found["reason"].is_null()), found.filter(found["reason"].is_valid())
-        score = kept["score"].cast(pa.float64(), safe=False)
-        return Verdicts(
-            kept["row_key"].to_numpy(), kept.select([ROW_ID]).append_column("score", score), dropped.drop(["row_key"])
+        scores = kept.drop(["row_key", "reason"])
+        for name in scores.column_names[1:]:
+            score = scores[name].cast(pa.float64(), safe=False)
+            scores = scores.set_column(scores.column_names.index(name), name, score)
+        return Verdicts(kept["row_key"].to_numpy(), scores, dropped.drop(["row_key"]))
+
+    def order_kept(self, order: str) -> None:
+        """Make the table `ordered`: the row_key of each kept row, and its position, from 0.
+
+        Args:
+            order: Columns of `verdict`, as ORDER BY has them.
+        """
+        self.database.execute(
+            f"CREATE OR REPLACE TABLE ordered AS SELECT row_key, row_number() OVER (ORDER BY {order}) - 1 AS position "
+            "FROM verdict WHERE reason IS NULL ORDER BY row_key"
         )
+
+    def positions(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """Return the numbers, int64 (n,), of the kept rows from key `begin` up to, not including, `end`."""
+        query = "SELECT position FROM ordered WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
+        found: npt.NDArray[np.int64] = self.database.sql(query, params=[begin, end]).to_arrow_table()[0].to_numpy()
+        return found
 
     def kept(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return bool (n,): which of these keys of rows, int64 (n,), in ascending order, are kept."""

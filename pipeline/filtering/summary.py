@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,7 +12,6 @@ from pipeline.common.redaction import redacted
 from pipeline.common.row_ids import shown_key
 from pipeline.common.row_ranges import ROW_BITS
 from pipeline.config.filter import FilterConfig
-from pipeline.filtering.copying import CopiedFile
 from pipeline.filtering.selection import Selection
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.reader import Results
@@ -75,15 +74,23 @@ def summarise(
     table: TableFiles,
     results: Results,
     selection: Selection,
-    copied: Sequence[CopiedFile],
+    kept: Mapping[str, int],
 ) -> FilterSummary:
-    """Return the summary of a filter whose files are copied, but for its seconds, identity and scored columns."""
+    """Return the summary of a filter whose files are copied, but for its seconds, identity and scored columns.
+
+    Args:
+        config: The filter.
+        table: The table.
+        results: The scores.
+        selection: What was decided.
+        kept: The files of kept rows, by their names below the output, and the rows of each.
+    """
     lowest = selection.lowest_kept()
     scores = distribution(selection.database, "(SELECT *, reason IS NULL AS kept FROM verdict)")
     return FilterSummary(
         output=redacted(config.output.path),
         rows_in=table.rows,
-        kept=sum(file.kept for file in copied),
+        kept=sum(kept.values()),
         dropped=selection.counts(),
         keep=config.keep.model_dump(exclude_defaults=True),
         score=config.keep.score or results.score_column,
@@ -93,7 +100,7 @@ def summarise(
         examples=_examples(table, selection, scores, lowest),
         input=config.input.stored(),
         seconds=0.0,
-        files=[file.kept_name for file in copied],
+        files=list(kept),
         lineage=results.lineage,
         identity={},
         command=command(),

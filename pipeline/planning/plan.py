@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.actor_pool import Pool, fit_pool, one_machine
 from pipeline.cluster.nodes import Nodes, running_nodes
@@ -13,11 +12,16 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig
 from pipeline.planning.estimate import Estimate, Machines, estimate
+from pipeline.planning.memory import Memory, bound_memory
+from pipeline.planning.rank_sample import sample_pairs
 from pipeline.planning.sampling import draw_sample
 from pipeline.planning.trial import Trial, try_out
 from pipeline.scoring.dataflow import Run
-from pipeline.scoring.prepare import prepare
+from pipeline.scoring.outputs import output_text
+from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.tables.table import InputTable
+
+SIZES = (1, 8, 64)  # actors, that a rank job is estimated for
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class PlanRequest:
     Without actors, gpus and cores_per_actor they are the Ray that the job would run on.
 
     Attributes:
-        sample: Rows to read.
+        sample: Rows to read; of a rank job about so many pairs.
         seed: The seed of the sample.
         actors: Actors of the cluster to plan for.
         gpus: GPUs of an actor.
@@ -55,23 +59,36 @@ class Plan:
         prepare_seconds: Time to open the table and the checkpoints.
         trial: What the sample showed.
         pool: The actors of the job.
+        memory: The most that its processes should hold.
         machines: What it will run on.
         max_error_rate: The job's error budget.
         estimate: None if the model could not be timed here.
+        output: What the job writes, in words, if it is not Parquet files alone.
+        output_bytes: Size of what the whole job writes: Parquet files, and copies of the input's files.
+        pairs: Of a rank job, the pairs that it reads; None of another.
+        texts: Of a rank job, how many texts each image of the sample was read with.
+        at_sizes: Of a rank job, what it takes on so many actors.
     """
 
     table: InputTable
     prepare_seconds: float
     trial: Trial
     pool: Pool
+    memory: Memory
     machines: Machines
     max_error_rate: float
     estimate: Estimate | None
+    output: str
+    output_bytes: int
+    pairs: int | None = None
+    texts: int = 1
+    at_sizes: dict[int, Estimate] = field(default_factory=dict)
 
     @property
-    def output_bytes(self) -> int:
-        """Return the size of the whole job's Parquet files."""
-        return round(self.trial.output_bytes / self.trial.rows * self.table.rows)
+    def pairs_per_second(self) -> float:
+        """Return how many pairs a second one actor reads in a rank job; 0 if the model was not timed."""
+        model = self.trial.timings.get("model")
+        return self.pairs / self.table.rows / model.per_row if self.pairs and model and model.per_row else 0.0
 
 
 def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
@@ -85,23 +102,67 @@ def make_plan(config: JobConfig, request: PlanRequest) -> Plan:
         ConfigError: The config is wrong, the table is empty, or the actors do not fit.
         OSError: The table cannot be read.
     """
-    started = time.perf_counter()
-    job = prepare(config)
-    prepare_seconds = time.perf_counter() - started
+    return plan_job(prepare(config), request)
+
+
+def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
+    """Run a sample of a prepared job through its flow, and estimate the whole job; raises as `make_plan`.
+
+    A rank job is sampled by pairs: each image of the sample is read with some of the texts, and the time of the model
+    is that of as many pairs as an image has in the job.
+    """
     if not job.table.rows:
         raise ConfigError(f"input.path: {job.config.input.path!r} has no rows that pass: there is nothing to plan")
-    texts = len(job.texts.ids) if job.texts else 1
-    sample = draw_sample(job.table, request.sample, request.seed)
+    output = output_text(job)
+    rows, pairs, tried = request.sample, None, job
+    if job.texts:
+        pairs = sample_pairs(job.texts, job.table.rows, request.sample, request.seed)
+        rows, tried = pairs.images, replace(job, texts=pairs.texts)
+    texts = len(pairs.texts.ids) if pairs else 1
+    sample = draw_sample(job.table, rows, request.seed)
     with ray_session(job.config.ray.address):
         nodes = running_nodes()
         pool, machines = _machines(job.config, request, nodes, texts)
         with_model = pool.gpus <= max(node.gpus for node in nodes.now)
-        run = Run(job, _pool_here(pool, nodes, request.names_machines), f"plan-{os.getpid()}")
+        run = Run(tried, _pool_here(pool, nodes, request.names_machines), f"plan-{os.getpid()}")
         trial = try_out(run, sample, with_model)
-    found = None
-    if with_model:
-        found = estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
-    return Plan(job.table, prepare_seconds, trial, pool, machines, job.config.max_error_rate, found)
+    if pairs and with_model:
+        trial.timings["model"] = trial.timings["model"].scaled(pairs.share)
+    all_scores = pairs.share if pairs and pairs.texts.all_scores else 1.0
+    found = _estimate(trial, job, machines, request) if with_model else None
+    copied = sum(one.file.size for one in job.table.files) if job.config.output.format == "webdataset" else 0
+    return Plan(
+        table=job.table,
+        prepare_seconds=job.seconds,
+        trial=trial,
+        pool=pool,
+        memory=_memory(job, pool, trial),
+        machines=machines,
+        max_error_rate=job.config.max_error_rate,
+        estimate=found,
+        output=output,
+        output_bytes=round(trial.output_bytes / trial.rows * job.table.rows * all_scores) + copied,
+        pairs=pairs.pairs if pairs else None,
+        texts=texts,
+        at_sizes={n: _estimate(trial, job, _of_actors(machines, n), request) for n in SIZES} if pairs and found else {},
+    )
+
+
+def _estimate(trial: Trial, job: PreparedJob, machines: Machines, request: PlanRequest) -> Estimate:
+    return estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
+
+
+def _memory(job: PreparedJob, pool: Pool, trial: Trial) -> Memory:
+    images = trial.image_bytes
+    mean, largest = (float(images.mean()), int(images.max())) if len(images) else (0.0, 0)
+    return bound_memory(job.config, pool, mean, largest)
+
+
+def _of_actors(machines: Machines, actors: int) -> Machines:
+    """Return machines of the same kind with so many actors."""
+    factor = actors / machines.actors
+    slots, cores = max(1, round(machines.slots * factor)), max(1, round(machines.cores * factor))
+    return Machines(actors, machines.threads, slots, cores)
 
 
 def _machines(config: JobConfig, request: PlanRequest, nodes: Nodes, texts: int) -> tuple[Pool, Machines]:

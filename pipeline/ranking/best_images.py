@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +12,14 @@ from pipeline.common.columns import DETAIL, ERROR, TEXT_TRUNCATED
 from pipeline.common.row_ids import from_keys, key_type, keys_of, order_of
 from pipeline.tables.rank_texts import RankTexts
 
+MERGED_PAIRS = 2**21  # that are put together before the best of them are chosen
 
-class _Best(NamedTuple):
+
+class BestPairs(NamedTuple):
     """Scored pairs, sorted by text, best first.
 
     Attributes:
-        text: int64 (n,), the index of the text.
+        text: int64 (n,), the number of the text.
         score: float32 (n,).
         image: (n,), the key of the image's row id; see `pipeline.common.row_ids`.
     """
@@ -26,43 +28,63 @@ class _Best(NamedTuple):
     score: np.ndarray
     image: pa.Array
 
-    def merged(self, other: _Best, top_k: int) -> _Best:
-        """Return the best `top_k` of each text in both; of equal scores the smallest row_id comes first."""
-        text, score = np.concatenate((self.text, other.text)), np.concatenate((self.score, other.score))
-        image = pa.concat_arrays((self.image, other.image))
+    @classmethod
+    def of_all(cls, parts: Sequence[BestPairs], top_k: int) -> BestPairs:
+        """Return the best `top_k` of each text in all; of equal scores the smallest row_id comes first."""
+        text, score = np.concatenate([part.text for part in parts]), np.concatenate([part.score for part in parts])
+        image = pa.concat_arrays([part.image for part in parts])
         order = np.lexsort((order_of(image).to_numpy(), -score, text))
         ordered = text[order]
         chosen = order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < top_k]
-        return _Best(text[chosen], score[chosen], image.take(pa.array(chosen)))
+        return cls(text[chosen], score[chosen], image.take(pa.array(chosen)))
+
+    def images_of(self, text: int) -> pa.Array:
+        """Return the keys of a text's best images, best first."""
+        begin, end = np.searchsorted(self.text, (text, text + 1))
+        return self.image[begin:end]
+
+    def below(self, count: int) -> BestPairs:
+        """Return the pairs of the texts with a number below `count`."""
+        end = int(np.searchsorted(self.text, count))
+        return BestPairs(self.text[:end], self.score[:end], self.image[:end])
 
 
-def best_images(
-    files: Iterable[tuple[pa.Array, pa.ListArray]],
-    texts: RankTexts,
-    truncated: np.ndarray,
-    top_k: int,
-    id_type: pa.DataType,
-) -> pa.Table:
-    """Return one row for each text with its best images.
+def best_pairs(files: Iterable[tuple[pa.Array, pa.ListArray]], top_k: int, id_type: pa.DataType) -> BestPairs:
+    """Return the best images of each text.
 
     Args:
         files: For each file of results the row ids, and the column `candidates`.
+        top_k: How many images to keep for each text.
+        id_type: The type of the row ids.
+    """
+    parts = [BestPairs(np.empty(0, np.int64), np.empty(0, np.float32), pa.array([], key_type(id_type)))]
+    waiting = 0
+    for row_ids, candidates in files:
+        pairs = candidates.flatten()
+        counts = candidates.value_lengths().fill_null(0).to_numpy()
+        text, score = pairs.field("text").to_numpy().astype(np.int64), pairs.field("score").to_numpy()
+        images = keys_of(row_ids).take(pa.array(np.repeat(np.arange(len(row_ids)), counts)))
+        parts.append(BestPairs(text, score, images))
+        waiting += len(text)
+        if waiting > MERGED_PAIRS:
+            parts, waiting = [BestPairs.of_all(parts, top_k)], 0
+    return BestPairs.of_all(parts, top_k)
+
+
+def best_images(best: BestPairs, texts: RankTexts, truncated: np.ndarray, id_type: pa.DataType) -> pa.Table:
+    """Return one row for each text with its best images.
+
+    Args:
+        best: The best images of each text; those of numbers that no text has are left out.
         texts: The texts of the job.
         truncated: bool (texts,), which have more tokens than the model reads.
-        top_k: How many images to keep for each text.
         id_type: The type of the row ids.
 
     Returns:
         Columns text_id, text, `best_images` (best first; of equal scores the smallest row_id first), text_truncated,
         error, error_detail.
     """
-    best = _Best(np.empty(0, np.int64), np.empty(0, np.float32), pa.array([], key_type(id_type)))
-    for row_ids, candidates in files:
-        pairs = candidates.flatten()
-        counts = candidates.value_lengths().fill_null(0).to_numpy()
-        text, score = pairs.field("text").to_numpy().astype(np.int64), pairs.field("score").to_numpy()
-        images = keys_of(row_ids).take(pa.array(np.repeat(np.arange(len(row_ids)), counts)))
-        best = best.merged(_Best(text, score, images), top_k)
+    best = best.below(len(texts.ids))
     counts = np.bincount(best.text, minlength=len(texts.ids))
     offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
     images = pa.StructArray.from_arrays(

@@ -45,7 +45,7 @@ def commit(
         BusyError: Another program has changed the table meanwhile.
         RowsLostError: The files hold other rows than were written; nothing was committed.
     """
-    finite = added_columns(job.config.tasks)
+    finite = added_columns(job.config.tasks, bool(job.config.negatives))
     results = folder.adds([f"{staged.token}/{part.name}" for part in staged.results], finite)
     rewritten = folder.adds([file.path for file in staged.rewritten if file.path is not None], finite)
     total = staged.total
@@ -64,6 +64,7 @@ def commit(
         input=job.config.input.stored(),
         command=command(),
         config=job.config.stored(),
+        input_version=job.table.version,
     )
     folder.lock.check()
     gone = {file.path for file in removed}

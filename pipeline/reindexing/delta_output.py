@@ -23,18 +23,22 @@ from pipeline.reindexing.plan import ReindexPlan, TableState
 from pipeline.reindexing.retries import InputRow
 from pipeline.reindexing.rewriting import Rewrite, Rewritten, rewrite
 from pipeline.reindexing.staged_results import StagedResults
-from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, stored_rows
+from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, find_unchanged, stored_rows
 from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_commit import Commit
 from pipeline.results.file_footer import ResultFile
+from pipeline.results.joined_files import join_small_files
 from pipeline.results.row_source import FileVersion
 from pipeline.results.staging import Staging, file_numbers
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole
+from pipeline.tables.formats.delta_changes import changed_ids
 from pipeline.tables.table import InputTable
+
+VERSIONS = ("version", "timestamp")  # keys of `input` that say which version of a table is read
 
 
 @dataclass
@@ -101,13 +105,34 @@ class DeltaOutput:
         self.again, self.staging.in_table = RowSet.of(keys[is_again]), RowSet.of(keys[~is_again])
         return None
 
-    def before_reading(self) -> None:
-        """Find the rows that have moved, which need not be read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Find the rows that have moved, which need not be read; return the job."""
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
-            self.moved = find_moved(self.job.table, self.job.config, known, outdated)
+            changed = self._changed_ids()
+            if changed is None:
+                self.moved = find_moved(self.job.table, self.job.config, known, outdated)
+            else:
+                self.moved = find_unchanged(self.job.table, self.job.config, known, outdated, changed)
             self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
+        return job
+
+    def _changed_ids(self) -> pa.ChunkedArray | None:
+        """Return the ids of the rows that differ from those that the table was made from, as the input's log says them.
+
+        None if it does not say, and rows are to be compared by their content.
+        """
+        spec, latest, table = self.job.config.input, self.state.latest, self.job.table
+        if table.format.name != "delta" or spec.id is None or latest is None or not latest.input_version:
+            return None
+        now, then = ({k: v for k, v in one.items() if k not in VERSIONS} for one in (spec.stored(), latest.input))
+        if now != then:
+            return None
+        since, until = (int(version.rpartition(" ")[2]) for version in (latest.input_version, table.version))
+        if since >= until:
+            return None
+        return changed_ids(table.base, self.job.config.storage, since, until, spec.id, table.columns.names)
 
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""
@@ -153,7 +178,7 @@ class DeltaOutput:
         return StagedResults(
             plan=self.plan,
             token=self.staging.token,
-            results=tuple(self.staging.parts),
+            results=tuple(self.staging.parts if as_before else self._of_good_size()),
             moved=len(self.moved),
             rewritten=() if as_before else self._rewrite(),
             columns=self.columns,
@@ -161,6 +186,13 @@ class DeltaOutput:
             failed=self.state.failed.within(self.plan.diff.unchanged.versions).updated(tried, failed),
             failed_as_before=as_before,
         )
+
+    def _of_good_size(self) -> list[ResultFile]:
+        """Return the files of results that the table will have: small ones are joined, and go after the commit."""
+        least_bytes = self.job.config.output.least_file_bytes
+        if not least_bytes or not self.staging.parts:
+            return self.staging.parts
+        return join_small_files(self.staging.work, self.staging.parts, least_bytes)
 
     def _failed_as_before(self) -> bool:
         """Return whether each row that was read has errors, the same as in the table."""

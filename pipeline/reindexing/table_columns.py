@@ -41,7 +41,7 @@ def carried_columns(table: InputTable, config: JobConfig) -> pa.Schema:
     lists = config.text_columns if table.columns.text_is_list else []
     names = carried_names(_read(table), config)
     kinds = [(name, pa.string() if name in lists else table.schema.field(name).type) for name in names]
-    added = [name for name in added_columns(config.tasks) if name not in names]
+    added = [name for name in added_columns(config.tasks, bool(config.negatives)) if name not in names]
     return delta_schema(pa.schema(kinds), (*added, ROW_SOURCE), null=pa.null())
 
 

@@ -32,8 +32,8 @@ from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
-from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
+from pipeline.results.work_folder import DELTA_LOG, WorkFolder
+from pipeline.storage.filesystem import CONNECTIONS, STORAGE_ERRORS, in_threads, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
@@ -123,7 +123,17 @@ class TableFolder:
 
     def adds(self, paths: Sequence[str], finite: Sequence[str]) -> list[Added]:
         """Return data files for a commit; paths: below PARTS. finite: see `add_action`."""
-        return each(lambda path: add_action(self.filesystem, self.root, f"{PARTS}/{path}", finite), paths)
+        below = {path.rpartition("/")[0] for path in paths}
+        sizes = {
+            f"{folder}/{name}": size
+            for folder in below
+            for name, size in WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{folder}").sizes().items()
+        }
+
+        def add(path: str) -> Added:
+            return add_action(self.filesystem, self.root, f"{PARTS}/{path}", sizes.get(path, 0), finite)
+
+        return list(in_threads(add, paths, CONNECTIONS))
 
     def write_lists(
         self, commit: Commit, snapshot: InputSnapshot, failed: FailedRows, files: Sequence[DataFile]
@@ -186,9 +196,18 @@ class TableFolder:
         """Take from the list of unfinished work what is in the table; with `others`, all."""
         tokens = self.work.read(STAGING)
         if tokens and commit:
+            if commit.token in tokens.values():
+                self._remove_joined(commit.token)
             left = {} if others else {key: token for key, token in tokens.items() if token != commit.token}
             if left != tokens:
                 self.work.write(STAGING, left)
+
+    def _remove_joined(self, token: str) -> None:
+        """Remove the small files of a committed run that were joined to larger ones, which the table has."""
+        folder = WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{token}")
+        held = {file.path for file in self.table.files()}
+        small = (name for name in folder.names() if name.startswith("part-") and name.endswith(".parquet"))
+        folder.remove(name for name in small if f"{PARTS}/{token}/{name}" not in held)
 
     def _remove_lists(self, days: float) -> None:
         """Remove the lists of the input that only versions older than `days` days need."""

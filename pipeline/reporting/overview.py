@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_SOURCE, TEXT_TRUNCATED
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import key_type, keys_of, shown_key
-from pipeline.config.filter import DROPPED, KEPT
+from pipeline.config.filter import DROPPED, KEPT, NEGATIVE_SCORE
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.groups import Groups, groups_of
@@ -192,8 +192,12 @@ def _look_at_filter(view: Overview, folder: str, storage: StorageConfig, databas
     dropped = open_files(InputConfig(path=f"{folder}/{DROPPED}", format="parquet"), storage)
     view.id_type = dropped.schema.field(ROW_ID).type
     values = [Value(ROW_ID, ROW_ID, key_type(view.id_type), keys_of), Value("score", "score", pa.float64())]
+    detail = "'score ' || printf('%.4g', score)"
+    if NEGATIVE_SCORE in dropped.schema.names:
+        values.append(Value(NEGATIVE_SCORE, NEGATIVE_SCORE, pa.float64()))
+        detail += f" || coalesce(printf(', best of the texts to beat %.4g', {NEGATIVE_SCORE}), '')"
     load_rows(database, "loaded", dropped, [*values, text_value("reason", "reason")])
-    view.failures = _failures(database, "reason", "'score ' || printf('%.4g', score)", view)
+    view.failures = _failures(database, "reason", detail, view)
 
 
 def _failures(

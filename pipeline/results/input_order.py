@@ -54,14 +54,14 @@ def check_file_names(table: TableFiles) -> None:
             f"output.join: a table of the format {table.format.name} has a file for each row: leave the key out"
         )
     for opened in table.files:
-        if any(part.startswith(("_", ".")) for part in _name_of(table, opened).split("/")):
+        if any(part.startswith(("_", ".")) for part in result_name(table, opened).split("/")):
             raise ConfigError(
                 f"output.join: a file of the name {opened.name!r} would be hidden among the results; rename it, or "
                 "leave the key out"
             )
 
 
-def _name_of(table: TableFiles, opened: OpenedFile) -> str:
+def result_name(table: TableFiles, opened: OpenedFile) -> str:
     """Return the name of the file of results of a file of the input."""
     name = table.format.copy_name(opened.file)
     return name if name.endswith(".parquet") else f"{name}.parquet"
@@ -134,7 +134,7 @@ class _Writer:
             parts: The parts that hold its rows.
             counts: Counts that are not of rows, which the file's footer is to have.
         """
-        opened, name = self.table.files[number], _name_of(self.table, self.table.files[number])
+        opened, name = self.table.files[number], result_name(self.table, self.table.files[number])
         path, keys, retryable = f"{self.folder.path}/{name}", list[RowSet](), list[RowSet]()
         rows, truncated, errors = 0, 0, Counter[str]()
         make_folder(self.folder.filesystem, path.rpartition("/")[0])

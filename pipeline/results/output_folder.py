@@ -20,11 +20,13 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.moving import move_files
 from pipeline.results.shards import refuse_shards
-from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, refuse_delta
+from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
+from pipeline.tables.side_files import SIZES
 
 PUBLISH, LOCK = "publish.json", "lock.json"
+BASE = "base.json"  # in the work folder: what an output in which results are committed was when the job began
 VERSION = "version"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 RESULT_ENDS = (".parquet", ".tar", ".npy", "sizes.json")  # of files in the folders of results
@@ -42,6 +44,8 @@ class OutputFolder:
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
         written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
         work: The folder of the unfinished job.
+        ends: Ends of the names of results directly in `path`.
+        targets: Files, relative to `path`, that the job is known to write: those that are there are earlier results.
         replaced: Files of earlier results, relative to `path`, that publishing removes.
         nested: Files of earlier results that have the folders of the input's files.
     """
@@ -54,9 +58,11 @@ class OutputFolder:
         folders: tuple[str, ...] = ("",),
         version: str = "",
         written: str = "",
+        ends: tuple[str, ...] = (".parquet",),
+        targets: Iterable[str] = (),
     ) -> None:
         """Describe a folder; nothing is read or written before it is entered."""
-        self.written = written
+        self.written, self.ends, self.targets = written, ends, frozenset(targets)
         self.filesystem, self.path, self.identity = filesystem, path.rstrip("/"), identity
         self.folders, self.version = folders, version
         self.out = WorkFolder(filesystem, self.path)
@@ -79,7 +85,7 @@ class OutputFolder:
         """Release the lock, and remove what the next run has no use for."""
         self.lock.__exit__(*exception)
         with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
-            if set(self.work.files()) <= {JOB, *LOCKS}:  # nothing was written
+            if set(self.work.files()) <= {JOB, BASE, *LOCKS}:  # nothing was written
                 self.work.remove_all()
 
     @property
@@ -135,10 +141,17 @@ class OutputFolder:
 
     def results(self) -> list[str]:
         """Return the files of earlier results, relative to the folder; in `folders` below it at any depth."""
-        names = [name for name in self._names("") if name.endswith(".parquet")] if "" in self.folders else []
+        names = [name for name in self._names("") if name.endswith(self.ends)] if "" in self.folders else []
         for folder in self.folders:
             names += [f"{folder}/{name}" for name in self._names(folder) if folder and name.endswith(RESULT_ENDS)]
-        return sorted({*names, *self.nested})
+        return sorted({*names, *self.nested, *self._targets_there()})
+
+    def _targets_there(self) -> set[str]:
+        """Return the files that are there, of those that the job is known to write."""
+        folders = sorted({name.rpartition("/")[0] for name in self.targets})
+        held = each(lambda folder: WorkFolder(self.filesystem, f"{self.path}/{folder}".rstrip("/")).names(), folders)
+        there = (f"{folder}/{name}".lstrip("/") for folder, some in zip(folders, held, strict=True) for name in some)
+        return set(self.targets.intersection(there))
 
     def publish(self, summary: dict[str, Any], files: Iterable[str]) -> None:
         """Replace earlier results by files of the work folder, and write the summary.
@@ -224,8 +237,20 @@ def _kinds(results: list[str]) -> str:
 
 
 def nested_results(summary: dict[str, Any]) -> list[str]:
-    """Return the files that a summary names in folders of the input's own, as results in the input's files have."""
+    """Return the files of results that a summary names and that `OutputFolder.results` would not find by their names.
+
+    These lie in folders of the input's own, as results in the input's files do; or they are tars.
+    """
     if summary.get("tasks") in (["filter"], ["rank"]):
         return []
-    names = [name for name in summary.get("files", []) if isinstance(name, str) and "/" in name]
-    return [name for name in names if name.endswith(".parquet") and not {"", ".", ".."} & set(name.split("/"))]
+    names = [name for name in summary.get("files", []) if isinstance(name, str) and ("/" in name or _is_of_tars(name))]
+    return [
+        name
+        for name in names
+        if (name.endswith(".parquet") or _is_of_tars(name)) and not {"", ".", ".."} & set(name.split("/"))
+    ]
+
+
+def _is_of_tars(name: str) -> bool:
+    """Return whether a file of results is a tar, or says how many samples tars hold."""
+    return name.lower().endswith(".tar") or name.rpartition("/")[2] == SIZES

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
@@ -27,10 +26,11 @@ from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
-from pipeline.results.work_folder import SUMMARY, WorkFolder, each
+from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.format import Listing, OpenOptions
-from pipeline.tables.input_file import InputFile
+from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
@@ -110,7 +110,7 @@ def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
         tasks: Those that the footer or the summary names. If None, the names of the columns decide.
         schema: The columns of results.
     """
-    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks]))
+    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks], negatives=True))
     return [name for name in schema.names if name in made]
 
 
@@ -140,7 +140,7 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
-        infos = _images_of_rank(filesystem, path)
+        infos = _files_in(filesystem, f"{path.rstrip('/')}/images")
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -149,11 +149,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     paths = sorted(infos)
     check_links(filesystem, path, paths, f"{key}: {uri!r}")
     versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
-    arrow = arrow_filesystem(filesystem)
 
     def footer(file: str) -> tuple[pa.Schema, dict[str, str]]:
         try:
-            metadata = pq.read_metadata(file, filesystem=arrow)
+            metadata = read_metadata(filesystem, file, infos[file]["size"])
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}
@@ -181,6 +180,7 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
     try:
         summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
         nested = nested_results(summary) if isinstance(summary, dict) else []
+        nested = [name for name in nested if _is_result(name)]
     except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
         return {}
     paths = [f"{path.rstrip('/')}/{name}" for name in nested]
@@ -197,10 +197,10 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
     return {infos[file]["name"]: infos[file] for file in paths}
 
 
-def _images_of_rank(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
-    """Return the files of the table of images in the output of a rank job; none if it is not one."""
+def _files_in(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any]:
+    """Return the files of results in a folder, as a rank job's table of images is; none if it does not exist."""
     try:
-        found = filesystem.ls(f"{path.rstrip('/')}/images", detail=True)
+        found = filesystem.ls(folder, detail=True)
     except FileNotFoundError:
         return {}
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
@@ -216,12 +216,21 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     table = ResultTable(uri, storage)
     filesystem, path = open_fsspec(uri, "OUT", storage)
     if not table.exists:
-        images = _images_of_rank(filesystem, path)
+        folder = f"{path.rstrip('/')}/{RESULTS}"
+        if filesystem.exists(folder):  # beside tars, or in a Lance dataset
+            infos = {name: info for name, info in filesystem.find(folder, detail=True).items() if _is_result(name)}
+            return _open_parquet(uri, filesystem, folder, [listed_file(folder, *one) for one in infos.items()])
+        images = _files_in(filesystem, f"{path.rstrip('/')}/images")
         return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
     found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
-    found.sort(key=lambda file: file.name)
-    check_links(filesystem, path, [file.path for file in found], f"OUT: {uri!r}")
-    listing = Listing(filesystem, found, path.rstrip("/"), format_named("parquet"), [file.path for file in found])
+    return _open_parquet(uri, filesystem, path.rstrip("/"), found)
+
+
+def _open_parquet(uri: str, filesystem: AbstractFileSystem, folder: str, files: Sequence[InputFile]) -> TableFiles:
+    """Return Parquet files below a folder as a table to read."""
+    found = sorted(files, key=lambda file: file.name)
+    check_links(filesystem, folder, [file.path for file in found], f"OUT: {uri!r}")
+    listing = Listing(filesystem, found, folder, format_named("parquet"), [file.path for file in found])
     return open_listed(listing, OpenOptions())
 
 

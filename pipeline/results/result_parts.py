@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Protocol
 
 from fsspec import AbstractFileSystem
@@ -71,6 +73,11 @@ class ResultParts:
         """Return the rows of the input that need not be read again."""
         return done_rows(self.all())
 
+    @property
+    def digest(self) -> str:
+        """Return a hash of which new part files there are: their names say run and task, and they are written once."""
+        return hashlib.sha256(json.dumps(sorted((part.name, part.at) for part in self.parts)).encode()).hexdigest()
+
     def all(self) -> list[ResultFile]:
         """Return every file that the results will have."""
         return [*self.kept, *self.parts]
@@ -94,10 +101,11 @@ class ResultParts:
     def keep_finished(self) -> bool:
         """Keep finished results but for the rows whose error may pass; return whether there are such rows."""
         folder = WorkFolder(self.filesystem, f"{self.output.path}/{self.subfolder}".rstrip("/"))
+        found = [name for name in self.output.results() if name.endswith(".parquet")]
         if self.in_input_order:
-            results = self.output.results()
+            results = [name.removeprefix(self._below("")) for name in found if name.startswith(self._below(""))]
         else:
-            results = [name.rpartition("/")[2] for name in self.output.results() if name == self._below(name)]
+            results = [name.rpartition("/")[2] for name in found if name == self._below(name)]
         replaced, removed = {part.replaces for part in self.parts}, []
         for written in folder.parts(results):
             if written.name not in replaced and not len(written.retryable):
@@ -123,7 +131,8 @@ class ResultParts:
         """Write the parts anew, in the order and the files of the input; see `write_in_input_order`."""
         from pipeline.results.input_order import write_in_input_order  # with all table formats, and Ray Data
 
-        self.parts = write_in_input_order(self.work, self.parts, self.output.work, table, done_rows(self.kept))
+        to = WorkFolder(self.filesystem, f"{self.output.work.path}/{self.subfolder}".rstrip("/"))
+        self.parts = write_in_input_order(self.work, self.parts, to, table, done_rows(self.kept))
 
     def audit(self, rows: int) -> None:
         """Check that the files hold all `rows` rows of the input, each once.
@@ -141,7 +150,5 @@ class ResultParts:
 
     def _below(self, name: str) -> str:
         """Return a file's path relative to the output folder."""
-        if self.in_input_order:
-            return name
-        name = name.rpartition("/")[2]
+        name = name if self.in_input_order else name.rpartition("/")[2]
         return f"{self.subfolder}/{name}" if self.subfolder else name

@@ -12,11 +12,21 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.storage.filesystem import arrow_filesystem, in_threads, remove_folder, write_whole
+from pipeline.storage.filesystem import (
+    CONNECTIONS,
+    arrow_filesystem,
+    in_threads,
+    is_object_store,
+    remove_files,
+    remove_folder,
+    write_whole,
+)
+from pipeline.storage.parquet_end import read_metadata
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
 PROGRESS, SUMMARY, JOB = "_progress", "_summary.json", "job.json"  # see `pipeline.results.output_folder`
+RESULTS = "_results"  # folder of Parquet files with the results, beside tars that have them, too
 NOT_KEPT = {FOOTER.encode(), b"ARROW:schema"}  # of a footer: what the writer of the file adds itself
 A = TypeVar("A")
 B = TypeVar("B")
@@ -64,8 +74,12 @@ class WorkFolder:
         write_whole(self.filesystem, f"{self.path}/{name}", json.dumps(values).encode())
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files."""
-        each(lambda name: self.filesystem.rm_file(f"{self.path}/{name}"), names)
+        """Remove files, many with one request if the storage can."""
+        paths = [f"{self.path}/{name}" for name in names]
+        if is_object_store(self.filesystem):
+            remove_files(self.filesystem, paths)
+        else:
+            each(self.filesystem.rm_file, paths)
 
     def remove_all(self) -> None:
         """Remove the folder and all that is below it."""
@@ -73,15 +87,18 @@ class WorkFolder:
 
     def parts(self, names: Iterable[str]) -> list[ResultFile]:
         """Return what these files of results hold, by their footers."""
-        arrow = arrow_filesystem(self.filesystem)
+        names = list(names)
+        sizes = self.sizes() if len(names) > 1 else {}
 
         def footer(name: str) -> ResultFile:
-            metadata = pq.read_metadata(f"{self.path}/{name}", filesystem=arrow).metadata
+            path = f"{self.path}/{name}"
+            size = sizes[name] if name in sizes else self.filesystem.size(path)
+            metadata = read_metadata(self.filesystem, path, size).metadata
             written = ResultFile.from_json(metadata[FOOTER.encode()])
             written.name = name
             return written
 
-        return each(footer, names)
+        return list(in_threads(footer, names, CONNECTIONS))
 
 
 def refuse_delta(out: WorkFolder) -> None:

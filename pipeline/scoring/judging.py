@@ -19,13 +19,14 @@ from pipeline.results.result_parts import StagedParts
 from pipeline.storage.filesystem import arrow_filesystem
 
 
-def check_error_rate(total: ResultFile, max_error_rate: float, staged: StagedParts) -> None:
-    """Check that no more pairs are rejected than may be.
+def check_error_rate(total: ResultFile, max_error_rate: float, staged: StagedParts, rows: str = "pairs") -> None:
+    """Check that no more rows are rejected than may be.
 
     Args:
         total: The counts of all files of the job.
         max_error_rate: The share that may be.
         staged: The files of this run and of those that were stopped, for examples.
+        rows: What a row is: a pair, or an image of a rank job.
 
     Raises:
         TooManyErrorsError: More are rejected; nothing is published.
@@ -33,7 +34,7 @@ def check_error_rate(total: ResultFile, max_error_rate: float, staged: StagedPar
     if over_budget(total, max_error_rate):
         reason, _ = total.errors.most_common(1)[0]
         examples = list(_examples(staged, reason))
-        raise TooManyErrorsError(verdict_line(f"{total.rows:,} pairs", total.errors, max_error_rate, examples))
+        raise TooManyErrorsError(verdict_line(f"{total.rows:,} {rows}", total.errors, max_error_rate, examples))
 
 
 def over_budget(total: ResultFile, max_error_rate: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class ParquetOutput:
     """
 
     types: Mapping[str, pa.DataType] | None = None
+    ends: tuple[str, ...] = (".parquet",)  # of the names of results directly in the output folder
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class ParquetOutput:
         retry_errors: bool = False,
         subfolder: str = "",
         folders: tuple[str, ...] = ("",),
+        targets: Iterable[str] = (),
     ) -> None:
         """Describe the output.
 
@@ -53,6 +55,7 @@ class ParquetOutput:
             retry_errors: Repeat the rows of finished results whose error may pass.
             subfolder: Below the output folder, for the part files.
             folders: All folders below the output folder that hold results.
+            targets: Files, relative to the output folder, that the job is known to write beside the part files.
 
         Raises:
             ConfigError: The path is not one that a storage opens.
@@ -60,12 +63,14 @@ class ParquetOutput:
         self.job, self.retry_errors = job, retry_errors
         filesystem, path = open_fsspec(job.config.output.path, "output.path", job.config.storage)
         version, written = job.table.version, written_sha256(job.config)
-        self.folder = OutputFolder(filesystem, path, job.identity, folders, version=version, written=written)
-        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.output.join)
-        if job.config.output.join:
-            from pipeline.results.input_order import check_file_names
+        targets = list(targets)
+        if job.config.in_input_order:
+            from pipeline.results.input_order import check_file_names, result_name
 
             check_file_names(job.table)
+            targets += [f"{subfolder}/{result_name(job.table, file)}".lstrip("/") for file in job.table.files]
+        self.folder = OutputFolder(filesystem, path, job.identity, folders, version, written, self.ends, targets)
+        self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.in_input_order)
         self.texts_truncated = 0
 
     def __enter__(self) -> Self:
@@ -94,10 +99,27 @@ class ParquetOutput:
         if not finished:
             return None
         self._check_written(finished)
+        self._check_error_rate(finished)
         return replace(Summary(**finished), finished_before=True)
 
+    def _check_error_rate(self, finished: dict[str, Any]) -> None:
+        """Check that finished results keep the `max_error_rate` that the config gives.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        config = self.job.config
+        rejected = sum(finished["rejected"].values())
+        rows = rejected + finished["scored"]
+        if "max_error_rate" in config.model_fields_set and rejected > config.max_error_rate * rows:
+            raise ConfigError(
+                f"max_error_rate: {config.max_error_rate:g}, but {rejected:,} of {rows:,} results in "
+                f"{config.output.path!r}, which are finished, are rejected; they stay as they are: leave the key out, "
+                "or try those again that may pass with --retry-errors"
+            )
+
     def _check_written(self, finished: dict[str, Any]) -> None:
-        """Check that finished results were not made with the other value of `output.keep_image` or `output.join`.
+        """Check that finished results were not made with another value of a key of `output` that changes them.
 
         Raises:
             ConfigError: They were.
@@ -115,9 +137,19 @@ class ParquetOutput:
                     f"output.{name}: {now}, but the results in {config.output.path!r} were made with {before}; choose "
                     "another folder, or set output.overwrite=true to make them anew"
                 )
+        stored = finished.get("config", {}).get("output", {})
+        for name in ("format", "member"):
+            before = stored.get(name, type(config.output).model_fields[name].default)
+            if before != getattr(config.output, name):
+                raise ConfigError(
+                    f"output.{name}: {getattr(config.output, name) or 'not set'}, but the results in "
+                    f"{config.output.path!r} were made with {before or 'the default'}; choose another folder, or set "
+                    "output.overwrite=true to make them anew"
+                )
 
-    def before_reading(self) -> None:
-        """Do nothing: rows are read as they are."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Return the job: rows are read as they are."""
+        return job
 
     def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
@@ -134,13 +166,13 @@ class ParquetOutput:
     def publish(self, summary: Summary) -> tuple[Summary, dict[str, Any]]:
         """Move the files to their place and write the summary."""
         output = self.job.config.output
-        if output.join:
+        if self.job.config.in_input_order:
             self.parts.put_in_input_order(self.job.table)
         elif output.least_file_bytes:
             self.parts.join_small(output.least_file_bytes)
-        more = self.write_more(summary)
+        summary, more = self.write_more(summary)
         truncated = summary.texts_truncated + self.texts_truncated
-        summary = replace(summary, files=[*self.parts.names(), *more], texts_truncated=truncated)
+        summary = replace(self.complete(summary, more), texts_truncated=truncated)
         table, folder = self.job.table, self.folder
         files = InputFiles.of(table.fingerprint, table.read_files, table.version)
         files.write(folder.filesystem, folder.path)
@@ -151,7 +183,19 @@ class ParquetOutput:
             folder.publish(asdict(summary), names)
         return summary, {}
 
-    def write_more(self, summary: Summary) -> list[str]:
-        """Write files that follow from the parts into the work folder; return their names, relative to it."""
-        del summary
-        return []
+    def write_more(self, summary: Summary) -> tuple[Summary, list[str]]:
+        """Write files that follow from the parts into the work folder.
+
+        Returns:
+            The summary with what they say, and the names of the files, relative to the work folder.
+        """
+        return summary, []
+
+    def complete(self, summary: Summary, written: list[str]) -> Summary:
+        """Return the summary with the names of all files of the results.
+
+        Args:
+            summary: The summary.
+            written: The files that `write_more` has written.
+        """
+        return replace(summary, files=[*self.parts.names(), *written])

@@ -1,13 +1,19 @@
-"""Prepare a job: open, hash and check its table, checkpoints and texts, each once, before anything starts."""
+"""Prepare a job: open, hash and check its table, checkpoints and texts, each once, before any row is read."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from pipeline.cluster.session import ray_session
+from pipeline.common.meanwhile import Background
 from pipeline.config.job import JobConfig
+from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.sharding import with_shard
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
@@ -23,6 +29,7 @@ class PreparedJob:
         models: The checkpoints.
         texts: The texts of a rank job.
         seconds: How long preparing took.
+        start_seconds: How long Ray took to start, if it was started meanwhile.
     """
 
     config: JobConfig
@@ -30,6 +37,7 @@ class PreparedJob:
     models: Models
     texts: RankTexts | None = None
     seconds: float = 0.0
+    start_seconds: float = 0.0
 
     @property
     def identity(self) -> dict[str, str]:
@@ -44,15 +52,63 @@ class PreparedJob:
         return {**identity, "texts": self.texts.fingerprint} if self.texts else identity
 
 
-def prepare(config: JobConfig) -> PreparedJob:
+def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) -> PreparedJob:
     """Open, hash and check everything that a job reads.
+
+    Args:
+        config: The job.
+        meanwhile: What to do while checkpoints are read, which comes last and takes longest.
 
     Raises:
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
     started = time.monotonic()
+    if config.adds_to_input:
+        from pipeline.scoring.lance_output import pinned_to_job  # which imports this module
+
+        config = pinned_to_job(config)
     config = fit_inputs(with_shard(config))
     table = open_table(config)
-    models = check_models(config)
+    models, start_seconds = _models(config, meanwhile)
     texts = read_texts(config, table) if config.texts else None
-    return PreparedJob(config, table, models, texts, time.monotonic() - started)
+    return PreparedJob(config, table, models, texts, time.monotonic() - started - start_seconds, start_seconds)
+
+
+@contextmanager
+def prepared(config: JobConfig) -> Iterator[PreparedJob]:
+    """Provide the prepared job; a Ray of its own starts while checkpoints are read, and ends when the context does.
+
+    Ray is not started early where the output has a summary: there may be nothing left to do.
+
+    Raises:
+        ConfigError: See `prepare`.
+        RayFailedError: Ray did not start.
+    """
+    with ExitStack() as stack:
+
+        def start_ray() -> None:
+            stack.enter_context(ray_session(config.ray.address))
+
+        yield prepare(config, None if _may_be_done(config) else start_ray)
+
+
+def _may_be_done(config: JobConfig) -> bool:
+    """Return whether results are there that the job would not replace; True as well if the storage does not tell."""
+    if config.output.overwrite:
+        return False
+    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    try:
+        return bool(filesystem.exists(f"{path}/{SUMMARY}"))
+    except STORAGE_ERRORS:
+        return True
+
+
+def _models(config: JobConfig, meanwhile: Callable[[], object] | None) -> tuple[Models, float]:
+    """Return the checkpoints, and the seconds that were spent on what is done meanwhile, until both were done."""
+    if meanwhile is None:
+        return check_models(config), 0.0
+    reading = Background(lambda: check_models(config))
+    started = time.monotonic()
+    meanwhile()
+    seconds = time.monotonic() - started
+    return reading.result(), seconds

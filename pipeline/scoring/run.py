@@ -29,7 +29,7 @@ from pipeline.results.file_footer import ResultFile
 from pipeline.results.result_parts import StagedParts
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate
-from pipeline.scoring.parquet_output import ParquetOutput
+from pipeline.scoring.outputs import output_of
 from pipeline.storage.filesystem import STORAGE_ERRORS
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class JobOutput(Protocol):
     def begin(self) -> Summary | None:
         """Find out where the job stands; return the summary if there is nothing left to do."""
 
-    def before_reading(self) -> None:
-        """Do what must be done on the running Ray before rows are read."""
+    def before_reading(self, job: PreparedJob) -> PreparedJob:
+        """Do what must be done on the running Ray before rows are read; return the job with what it has found."""
 
     def files(self) -> list[ResultFile]:
         """Return every part file that the results will have."""
@@ -91,10 +91,10 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
         TooManyErrorsError: More rows are rejected than `max_error_rate` allows; nothing was published.
         RowsLostError: Rows in and rows out differ; nothing was published.
     """
-    from pipeline.scoring.prepare import prepare
+    from pipeline.scoring.prepare import prepared
 
-    job = prepare(config)
-    return run_job(job, ParquetOutput(job, retry_errors), log_every)
+    with prepared(config) as job:
+        return run_job(job, output_of(job, retry_errors), log_every)
 
 
 def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:
@@ -151,13 +151,14 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
 
         started = time.monotonic()
         with ray_session(job.config.ray.address):
-            parts["start"], started = time.monotonic() - started, time.monotonic()
-            output.before_reading()
+            parts["start"], started = job.start_seconds + time.monotonic() - started, time.monotonic()
+            job = output.before_reading(job)
             if len(output.staged.done) < job.table.rows:
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
             seconds = time.monotonic() - started
     output.audit()
-    check_error_rate(output.judged(), job.config.max_error_rate, output.staged)
+    rows = "images" if job.texts else "pairs"
+    check_error_rate(output.judged(), job.config.max_error_rate, output.staged, rows)
     parts["rows"] = seconds
     summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
     return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ class PackedRows(NamedTuple):
 
     Attributes:
         pairs: The pairs, as the model reads them.
-        pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
+        pair_index: int64 (rows, text columns and negatives), the first pair of each text; -1 if the text has none.
     """
 
     pairs: Pairs
@@ -50,22 +51,31 @@ def measure_images(
         row.image_tokens = sum(grid.patches + preprocessor.rows.cls for grid in row.grids)
 
 
-def bucket(rows: list[OutputRow], token_budget: int) -> list[list[OutputRow]]:
+def bucket(rows: list[OutputRow], token_budget: int, negatives: Sequence[np.ndarray] = ()) -> list[list[OutputRow]]:
     """Sort rows by patch grid and split them into micro-batches of at most `token_budget` tokens.
 
     The output rows of one window row stay together, even if they alone exceed the budget. Rows that have failed come
     last.
+
+    Args:
+        rows: The rows of a window, those of one window row in turn.
+        token_budget: Most tokens of a micro-batch.
+        negatives: int64 token ids of each text that is read once with each image of a micro-batch.
     """
     micro_batches: list[list[OutputRow]] = []
-    total = 0
+    total, images = 0, list[int]()
     same_window_row = (list(group) for _, group in groupby(rows, attrgetter("window_row")))
     for group in sorted(same_window_row, key=_sort_key):
         tokens = sum(row.tokens for row in group)
-        if not micro_batches or total + tokens > token_budget:
+        first = next((row for row in group if not row.failure), None)
+        more = first.tokens_with(negatives) if first else 0
+        shared = bool(first and first.images == images)
+        if not micro_batches or total + tokens + (0 if shared else more) > token_budget:
             micro_batches.append([])
-            total = 0
+            total, shared = 0, False
         micro_batches[-1] += group
-        total += tokens
+        total += tokens + (0 if shared else more)
+        images = first.images if first else []
     return micro_batches
 
 
@@ -77,14 +87,27 @@ def _sort_key(group: list[OutputRow]) -> tuple[Any, ...]:
     return first.grids[0].patches, first.grids, first.images, sum(row.tokens for row in group)
 
 
-def pack(rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, limits: LimitsConfig) -> PackedRows:
+def pack(
+    rows: list[OutputRow],
+    images: list[bytes],
+    preprocessor: AnyPreprocessor,
+    limits: LimitsConfig,
+    negatives: Sequence[np.ndarray] = (),
+) -> PackedRows:
     """Decode the images of a micro-batch, each once, and build the pairs of the rows whose images are whole.
 
     Rows whose images turn out to be broken get their failure.
+
+    Args:
+        rows: The rows of the micro-batch.
+        images: The distinct encoded images of the window.
+        preprocessor: What the model preprocesses with.
+        limits: What an image may cost.
+        negatives: int64 token ids of each text that is read once with each image.
     """
     patches = _decode(rows, images, preprocessor, limits)
     _fail_broken(rows, patches)
-    return _build_pairs(rows, patches, preprocessor)
+    return _build_pairs(rows, patches, preprocessor, negatives)
 
 
 def _decode(
@@ -108,26 +131,36 @@ def _fail_broken(rows: list[OutputRow], patches: dict[int, np.ndarray | Failure]
 
 
 def _build_pairs(
-    rows: list[OutputRow], patches: dict[int, np.ndarray | Failure], preprocessor: AnyPreprocessor
+    rows: list[OutputRow],
+    patches: dict[int, np.ndarray | Failure],
+    preprocessor: AnyPreprocessor,
+    negatives: Sequence[np.ndarray],
 ) -> PackedRows:
     image_slots: dict[tuple[int, int], int] = {}  # (image, modality) -> its index among the images of the pairs
     grids: list[Grid] = []
     token_ids: list[np.ndarray] = []
     image_index: list[int] = []
     pair_index: list[list[int]] = []
+
+    def first_pair(row: OutputRow, ids: np.ndarray | None) -> int:
+        """Add the pairs of a text and the images of a row; return the number of the first, or -1."""
+        if ids is None or row.failure:
+            return -1
+        first = len(image_index)
+        for modality, (image, grid) in enumerate(zip(row.images, row.grids, strict=True), 1):
+            if (image, modality) not in image_slots:
+                grids.append(grid)
+            token_ids.append(ids)
+            image_index.append(image_slots.setdefault((image, modality), len(image_slots)))
+        return first
+
+    of_images: dict[tuple[int, ...], list[int]] = {(): [-1] * len(negatives)}  # images -> first pairs of negatives
     for row in rows:
-        first_pairs: list[int] = []
-        for ids in row.token_ids:
-            if ids is None or row.failure:
-                first_pairs.append(-1)
-                continue
-            first_pairs.append(len(image_index))
-            for modality, (image, grid) in enumerate(zip(row.images, row.grids, strict=True), 1):
-                if (image, modality) not in image_slots:
-                    grids.append(grid)
-                token_ids.append(ids)
-                image_index.append(image_slots.setdefault((image, modality), len(image_slots)))
-        pair_index.append(first_pairs)
+        pairs_of_row = [first_pair(row, ids) for ids in row.token_ids]
+        key = () if row.failure else tuple(row.images)
+        if key not in of_images:
+            of_images[key] = [first_pair(row, ids) for ids in negatives]
+        pair_index.append([*pairs_of_row, *of_images[key]])
     layout = preprocessor.rows
     pairs = Pairs(
         token_ids=np.concatenate([np.empty(0, np.int64), *token_ids]),

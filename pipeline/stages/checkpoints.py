@@ -1,4 +1,7 @@
-"""The checkpoints of a job, checked before anything starts: their families, heads, and lineage."""
+"""The checkpoints of a job, checked before any row is read: their families, heads, and lineage.
+
+Torch, which takes a second or two to import, is imported when weights are read: faults of configs are reported before.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,15 @@ import platform
 import re
 from dataclasses import dataclass
 
-import torch
-
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
+from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
-from vilt.checkpoints import state_dict as checkpoint
 from vilt.common.configuration import Config
 from vilt.common.storage import ZOO
-from vilt.inference.precision import resolve_precision
-from vilt.inference.preprocessor import ImagePreprocessor
+from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
 
@@ -91,6 +91,8 @@ def check_models(config: JobConfig) -> Models:
     Raises:
         ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
+    from vilt.checkpoints import state_dict as checkpoint
+
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
@@ -110,6 +112,7 @@ def check_models(config: JobConfig) -> Models:
     for uri, preprocessor in zip(others, preprocessors[1:], strict=True):
         if preprocessor.settings() != preprocessors[0].settings():
             raise ConfigError(f"model: {uri!r} and {first!r} preprocess differently; give them jobs of their own")
+    _check_negatives(config, preprocessors[0])
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
@@ -122,6 +125,10 @@ def check_precision(config: JobConfig) -> None:
     Raises:
         ConfigError: It does not.
     """
+    import torch
+
+    from vilt.inference.precision import resolve_precision
+
     try:
         resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:
@@ -168,6 +175,15 @@ def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:
             raise ConfigError(f"model: {uri!r} has no head to {task}; it can {', '.join(can) or 'do nothing'}")
 
 
+def _check_negatives(config: JobConfig, preprocessor: AnyPreprocessor) -> None:
+    """Check that the model reads the whole of each text in `negatives`."""
+    if config.negatives:
+        _, _, cut = preprocessor.tokens(config.negatives)
+        for text, lost in zip(config.negatives, cut.tolist(), strict=True):
+            if lost:
+                raise ConfigError(f"negatives: {text!r} has more tokens than the model reads: shorten it")
+
+
 def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
     def of_each(values: dict[str, str]) -> str:
         """Return the one value, or, with several checkpoints, each one's tasks and value."""
@@ -182,4 +198,5 @@ def _lineage(config: JobConfig, hashes: dict[str, str]) -> dict[str, str]:
         "vilt.weights_sha256": of_each(hashes),
         "vilt.config_sha256": config.sha256,
         "vilt.versions": json.dumps({"python": platform.python_version(), **versions}),
+        **({NEGATIVES: stored_negatives(config.negatives)} if config.negatives else {}),
     }

@@ -55,8 +55,11 @@ class OutputRow:
     @property
     def tokens(self) -> int:
         """Return how many tokens the model will read for the row's pairs."""
-        lengths = [len(ids) for ids in self.token_ids if ids is not None]
-        return sum(lengths) * len(self.grids) + len(lengths) * self.image_tokens
+        return self.tokens_with([ids for ids in self.token_ids if ids is not None])
+
+    def tokens_with(self, texts: Sequence[np.ndarray]) -> int:
+        """Return how many tokens the model will read of these texts, as int64 ids, with the row's images."""
+        return sum(map(len, texts)) * len(self.grids) + len(texts) * self.image_tokens
 
     @property
     def reported_failure(self) -> Failure | None:
@@ -163,6 +166,14 @@ def tokenize(rows: list[OutputRow], preprocessor: AnyPreprocessor) -> None:
         row.truncated = any(lost for _, _, lost in own) if any(text for text, _, _ in own) else None
 
 
+def negatives_of(preprocessor: AnyPreprocessor, texts: Sequence[str] | None) -> list[np.ndarray]:
+    """Return the int64 token ids of each text that is read with every image; none if there are no such texts."""
+    if not texts:
+        return []
+    ids, lengths, _ = preprocessor.tokens(list(texts))
+    return np.split(ids, np.cumsum(lengths)[:-1])
+
+
 def carried_columns(window: pa.Table, config: JobConfig) -> pa.Table:
     """Return the window's columns that go on to the output, and `row_id`; see `carried_names`."""
     rows = with_row_id(window, config.input.id)
@@ -195,7 +206,7 @@ def to_table(carried: pa.Table, rows: list[OutputRow], pair_index: np.ndarray, t
     Args:
         carried: The window's carried columns.
         rows: The output rows of the micro-batch.
-        pair_index: int64 (rows, text columns), the first pair of each text; -1 if the text has none.
+        pair_index: int64 (rows, text columns and negatives), the first pair of each text; -1 if the text has none.
         texts_of: Where the texts come from.
     """
     list_column = texts_of.names[0] if texts_of.are_lists else None

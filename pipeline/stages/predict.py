@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import ray
 import torch
 
-from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID
+from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, PAIR, ROW_ID
 from pipeline.common.error_codes import Failure
 from pipeline.common.tasks import TASKS, Task, added_columns
 from pipeline.config.job import JobConfig
@@ -21,7 +22,7 @@ from pipeline.monitoring.stage_timing import Watch
 from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.ranker import Ranker
-from pipeline.stages.task_columns import COLUMNS_OF, BatchFeatures, TaskColumns
+from pipeline.stages.task_columns import COLUMNS_OF, BatchFeatures, TaskColumns, negative_scores
 from pipeline.storage.filesystem import model_folder
 from vilt.inference.engine import Engine
 from vilt.models.registry import open_predictor
@@ -79,9 +80,13 @@ class PredictActor:
             features = BatchFeatures(self.predictors[uri], batch.pairs, config.top_k, row_ids)
             for task in tasks:
                 pair_index = rows[f"{PAIR}{self._text_column(task)}"].to_numpy()
-                rows = _with_results(rows, task, self.columns_of[task], features, pair_index)
+                rows = _with_results(rows, TASKS[task].columns, self.columns_of[task], features, pair_index)
+            if "score" in tasks and config.negatives:
+                first = len(config.text_columns)
+                columns = [rows[f"{PAIR}{first + i}"].to_numpy() for i in range(len(config.negatives))]
+                rows = _with_results(rows, (NEGATIVE_SCORES,), negative_scores, features, np.stack(columns, axis=1))
         stats = self._stats(batch, features.predictor, began, time.monotonic() - started)
-        added = [name for name in added_columns(config.tasks) if name in rows.column_names]
+        added = [name for name in added_columns(config.tasks, bool(config.negatives)) if name in rows.column_names]
         carried = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
         rows = rows.select([*carried, *added])
         if self.reporter:
@@ -114,23 +119,23 @@ def _pair_row_ids(batch: MicroBatch) -> pa.Array:
 
 
 def _with_results(
-    rows: pa.Table, task: Task, columns_of: TaskColumns, features: BatchFeatures, pair_index: np.ndarray
+    rows: pa.Table, names: Sequence[str], columns_of: TaskColumns, features: BatchFeatures, pair_index: np.ndarray
 ) -> pa.Table:
-    """Return `rows` with a task's columns.
+    """Return `rows` with the columns of a task.
 
     Args:
         rows: The rows of a micro-batch.
-        task: The task.
-        columns_of: What computes its columns.
+        names: The names of the columns.
+        columns_of: What computes them.
         features: What the task reads.
-        pair_index: int64 (rows,), the first pair of each row; -1 if it has none.
+        pair_index: int64 (rows,) or (rows, texts), the first pair of each row's text; -1 if it has none.
     """
-    has_pair = np.flatnonzero(pair_index >= 0)
+    has_pair = np.flatnonzero((pair_index.reshape(len(pair_index), -1) >= 0).all(axis=1))
     finite, columns = columns_of(features, pair_index[has_pair])
     result_of_row = np.full(len(pair_index), -1)
     result_of_row[has_pair[finite]] = np.flatnonzero(finite)
     indices = pa.array(result_of_row, mask=result_of_row < 0)
-    for name, column in zip(TASKS[task].columns, columns, strict=True):
+    for name, column in zip(names, columns, strict=True):
         rows = rows.append_column(name, column.take(indices))
     return rows if finite.all() else _fail(rows, has_pair[~finite], NOT_FINITE)
 

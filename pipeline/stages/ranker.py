@@ -3,6 +3,11 @@
 The matrix of texts and images is never held. Of an image's scores its best texts are kept; and an image is a candidate
 of a text if its score is not below the k-th best that this actor has seen for the text. So each of the k best images
 of a text in the whole table is a candidate, whichever actors and runs read them: fewer than k images are better.
+
+Texts of `RankTexts.exact` stand twice in the tables of an actor: with their candidates, and once more, after all texts,
+with every image. The second ones have no part in an image's best texts.
+
+For an evaluation (`RankTexts.all_scores`) all scores of an image are kept, in the order of the texts: 12 bytes a pair.
 """
 
 from __future__ import annotations
@@ -47,9 +52,11 @@ class Ranker:
         """
         self.predictor, self.texts, self.top_k = predictor, texts, top_k
         self.count_pairs = count_pairs or (lambda _: None)
-        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens(texts.strings)
-        self.readable = texts.readable
-        self.best_seen = np.full((len(texts.ids), top_k), -np.inf, np.float32)  # of each text, ascending
+        strings = texts.strings
+        strings += [strings[i] for i in texts.exact]
+        self.token_ids, self.lengths, _ = predictor.preprocessor.tokens(strings)
+        self.readable, self.exact = texts.readable, np.arange(len(texts.ids), len(strings))
+        self.best_seen = np.full((len(strings), top_k), -np.inf, np.float32)  # of each text, ascending
         self.pairs = self.tokens = 0
 
     def __call__(self, batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
@@ -70,17 +77,18 @@ class Ranker:
         scores_of_image = np.split(scores, np.cumsum(counts)[:-1])[: len(counts)]
         for texts, values in zip(texts_of_image, scores_of_image, strict=True):
             finite.append(bool(np.isfinite(values).all()))
-            best.append(np.lexsort((texts, -values))[: self.top_k])  # best first; of equal ones the first in the table
+            best.append(self._best(texts, values))
             candidates.append(self._candidates(texts, values) if finite[-1] else [])
         best_texts = self._best_texts(best, texts_of_image, scores_of_image)
         return np.array(finite, dtype=bool), [best_texts, pa.array(candidates, CANDIDATES)]
 
     def _texts_of(self, images: pa.Array) -> list[np.ndarray]:
-        """Return the indices of the texts that each image is scored against, int64, ascending."""
+        """Return the numbers of the texts that each image is scored against, int64, ascending."""
         if self.texts.candidates is None:
             return [self.readable] * len(images)
         found = self.texts.candidates.of(images)
-        return [np.intersect1d(texts, self.readable, assume_unique=True) for texts in found]
+        chosen = [np.intersect1d(texts, self.readable, assume_unique=True) for texts in found]
+        return [np.concatenate((texts, self.exact)) for texts in chosen] if len(self.exact) else chosen
 
     def _scores(self, pairs: Pairs, text_index: np.ndarray, image_index: np.ndarray) -> np.ndarray:
         """Return the scores of pairs (text, image), float32 (n,), and count them as they are made."""
@@ -94,6 +102,13 @@ class Ranker:
         self.count_pairs(uncounted)
         return np.concatenate(parts)
 
+    def _best(self, texts: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return which texts are kept, best first, of equal ones the first in the table; int64."""
+        if self.texts.all_scores:
+            return np.arange(len(texts))
+        own = int(np.searchsorted(texts, len(self.texts.ids)))
+        return np.lexsort((texts[:own], -scores[:own]))[: self.top_k]
+
     def _best_texts(self, best: list[np.ndarray], texts: list[np.ndarray], scores: list[np.ndarray]) -> pa.ListArray:
         """Return the column `best_texts`; of each image which texts are the best, its texts, and their scores."""
         chosen = [np.empty(0, np.int64), *(some[order] for some, order in zip(texts, best, strict=True))]
@@ -105,6 +120,8 @@ class Ranker:
 
     def _candidates(self, texts: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
         """Return the texts among whose best images this one may be."""
+        if self.texts.all_scores:  # they are in `best_texts` already
+            return []
         good = scores >= self.best_seen[texts, 0]
         texts, scores = texts[good], scores[good]
         self.best_seen[texts, 0] = scores  # in place of the least of them

@@ -62,6 +62,18 @@ def score(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
     return np.isfinite(logits), [pa.array(logits, pa.float32())]
 
 
+def negative_scores(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
+    """Return `negative_scores`: the retrieval logits of texts that are not the row's own.
+
+    Args:
+        batch: What is read.
+        pair_index: int64 (rows, texts).
+    """
+    logits = batch.logits("score", pair_index.ravel())[:, 0].reshape(pair_index.shape)
+    offsets = pa.array(np.arange(len(pair_index) + 1) * pair_index.shape[1], pa.int32())
+    return _all_finite(logits), [pa.ListArray.from_arrays(offsets, pa.array(logits.ravel(), pa.float32()))]
+
+
 def answer(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
     """Return `answer`, `answer_score`: the best answer and its score; `answers`: the best `top_k`."""
     return _best(batch, "answer", batch.logits("answer", pair_index), batch.top_k, RANKED)

@@ -37,7 +37,7 @@ class RunLock:
 
     def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
         self.filesystem, self.path, self.token = filesystem, path, uuid.uuid4().hex
-        self._stopped = threading.Event()
+        self._stopped, self._beat_failed = threading.Event(), False
 
     def __enter__(self) -> RunLock:
         self._acquire()
@@ -48,11 +48,14 @@ class RunLock:
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
         self._thread.join(DEAD_SECONDS)
+        in_trouble = self._beat_failed or self._thread.is_alive()
         for _ in range(5):  # a heartbeat that a storage in trouble has taken late can bring the file back
             with contextlib.suppress(*STORAGE_ERRORS):
                 if self._holder().get("token") != self.token:
                     return
                 self.filesystem.rm_file(self.path)
+                if not in_trouble:
+                    return
             time.sleep(0.2)
 
     def check(self) -> None:
@@ -130,11 +133,13 @@ class RunLock:
         beat = 0
         while not self._stopped.wait(BEAT_SECONDS):
             beat += 1
-            with contextlib.suppress(*STORAGE_ERRORS):  # `check` decides in the end
+            try:
                 if self._holder().get("token") != self.token:
                     return
                 if not self._stopped.is_set():
                     self._write(beat)
+            except STORAGE_ERRORS:  # `check` decides in the end
+                self._beat_failed = True
 
 
 def _describe(holder: dict[str, Any]) -> str:

@@ -51,11 +51,12 @@ def check_columns(schema: pa.Schema, config: JobConfig) -> Columns:
         raise ConfigError(
             "input.text: lists of texts come from one column; give that column alone, without tasks and others"
         )
-    if config.output.join and (any(lists) or config.texts_in_columns):
+    if config.in_input_order and (any(lists) or config.texts_in_columns):
+        key = "join" if config.output.join else "format"
         texts = f"column {config.text_columns[0]!r} holds lists" if any(lists) else "input.text names several columns"
         raise ConfigError(
-            f"output.join: {texts}, and each text is a row of results: the rows would not be those of the input; leave "
-            "the key out, and join by row_id"
+            f"output.{key}: {texts}, and each text is a row of results: the rows would not be those of the input; "
+            "leave the key out, and join by row_id"
         )
     return Columns(_columns_to_read(config, schema.names), any(lists))
 
@@ -108,7 +109,7 @@ def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:
     """Return the user's columns, and those the job needs. Raises ConfigError if one has the name of an added column."""
     spec = config.input
     carried = list(names) if spec.columns is None else spec.columns
-    added = set(added_columns(config.tasks)) - ({ROW_ID} if spec.id == ROW_ID else set())
+    added = set(added_columns(config.tasks, bool(config.negatives))) - ({ROW_ID} if spec.id == ROW_ID else set())
     clash = [name for name in carried if name in added]
     if clash:
         raise ConfigError(

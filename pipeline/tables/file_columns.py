@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any, overload
@@ -230,6 +230,14 @@ class UnreadSplits(ManySplits):
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to a read task with its own files alone, and there as objects."""
         return list, (list(self),)
+
+
+def files_named(files: Sequence[InputFile], names: Collection[str]) -> Sequence[InputFile]:
+    """Return the files with these names; of very many as columns, if they were listed so."""
+    if isinstance(files, ListedFiles) and len(names) >= MANY_FILES:
+        mask = pa.array((file.name in names for file in files), pa.bool_())
+        return ListedFiles(files.folder, files.columns.filter(mask))
+    return [file for file in files if file.name in names]
 
 
 def listing_hash(files: Iterable[InputFile]) -> str:

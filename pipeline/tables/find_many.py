@@ -1,8 +1,8 @@
-"""List a folder of very many files folder by folder, and keep columns of them, not what fsspec tells of each."""
+"""List a folder of very many files by folders and pages, and keep columns of them, not what fsspec tells of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import in_threads
+from pipeline.storage.pages import has_pages, list_pages
 from pipeline.tables.file_columns import MANY_FILES, ListedFiles
 from pipeline.tables.input_file import etag_of
 
@@ -17,23 +18,45 @@ MANY_FOLDERS = 16  # from which on a folder is listed by its folders
 
 
 def find_below(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | ListedFiles:
-    """Return all files below a folder, as `fsspec.find` does; as columns if there are very many in many folders."""
-    top = {info["name"]: info for info in filesystem.ls(folder, detail=True) if info["name"].rstrip("/") != folder}
-    folders = sorted(name for name, info in top.items() if info["type"] == "directory")
-
-    def listed(below: str) -> pa.Table:
-        found = filesystem.find(below, detail=True)
-        filesystem.invalidate_cache()  # which holds what was found for ever
-        return _columns(found)
-
+    """Return all files below a folder, as `fsspec.find` does; as columns if there are very many."""
     try:
-        if len(folders) >= MANY_FOLDERS:
-            files = _in_order(folder, pa.concat_tables([_columns(top), *in_threads(listed, folders)]))
+        files = _by_pages(filesystem, folder) if has_pages(filesystem) else _by_folders(filesystem, folder)
+        if files is not None:
             return files if len(files) >= MANY_FILES else as_found(files)
     except UnicodeEncodeError:  # of a name that is not UTF-8: the message that names the file is that of `listed_file`
         pass
     found: dict[str, Any] = filesystem.find(folder, detail=True)
     return found
+
+
+def _by_pages(filesystem: AbstractFileSystem, folder: str) -> ListedFiles:
+    """List a folder page by page, and the folders in it at the same time."""
+    parts, folders = list[pa.Table](), list[str]()
+    for page in list_pages(filesystem, folder, deep=False):
+        parts.append(_columns(page.files))
+        folders += page.folders
+
+    def listed(below: str) -> pa.Table:
+        return pa.concat_tables(_columns(page.files) for page in list_pages(filesystem, below, deep=True))
+
+    return _in_order(folder, pa.concat_tables([*parts, *in_threads(listed, folders)]))
+
+
+def _by_folders(filesystem: AbstractFileSystem, folder: str) -> ListedFiles | None:
+    """List the folders in a folder at the same time; return None if there are few."""
+    top = [info for info in filesystem.ls(folder, detail=True) if info["name"].rstrip("/") != folder]
+    folders = sorted(info["name"] for info in top if info["type"] == "directory")
+    if len(folders) < MANY_FOLDERS and len(top) < MANY_FILES:
+        return None
+
+    def listed(below: str) -> pa.Table:
+        found = filesystem.find(below, detail=True)
+        filesystem.invalidate_cache()  # which holds what was found for ever
+        return _columns(found.values())
+
+    columns = _columns(top)
+    del top
+    return _in_order(folder, pa.concat_tables([columns, *in_threads(listed, folders)]))
 
 
 def _in_order(folder: str, columns: pa.Table) -> ListedFiles:
@@ -43,12 +66,12 @@ def _in_order(folder: str, columns: pa.Table) -> ListedFiles:
     return ListedFiles(folder, columns)
 
 
-def _columns(found: Mapping[str, Any]) -> pa.Table:
-    text, infos = pa.large_string(), {path: info for path, info in found.items() if info["type"] != "directory"}
+def _columns(found: Iterable[Mapping[str, Any]]) -> pa.Table:
+    text, infos = pa.large_string(), [info for info in found if info["type"] != "directory"]
     columns = {
-        "path": pa.array(list(infos), text),
-        "size": pa.array([info["size"] for info in infos.values()], pa.int64()),
-        "etag": pa.array([etag_of(info) for info in infos.values()], text),
+        "path": pa.array([info["name"] for info in infos], text),
+        "size": pa.array([info["size"] for info in infos], pa.int64()),
+        "etag": pa.array([etag_of(info) for info in infos], text),
     }
     return pa.table(columns).sort_by("path")
 

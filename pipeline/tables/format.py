@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -25,6 +25,9 @@ from pipeline.tables.filter_expression import Filter
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from pipeline.tables.formats.tar_copy import AddedMember
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
@@ -151,6 +154,7 @@ class OpenedTable:
             runs without them.
         metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
             files share.
+        members: What follows the keys in the names of the members of tars.
     """
 
     files: Sequence[OpenedFile]
@@ -159,6 +163,7 @@ class OpenedTable:
     filter: Filter | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    members: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -270,7 +275,12 @@ class TableFormat(ABC):
         return file.name if self.copies_files or file.name.endswith(".parquet") else f"{file.name}.parquet"
 
     def copy_rows(
-        self, file: InputFile, filesystem: AbstractFileSystem, keep: Callable[[int], bool], target: IO[bytes]
+        self,
+        file: InputFile,
+        filesystem: AbstractFileSystem,
+        keep: Callable[[int], bool],
+        target: IO[bytes],
+        added: AddedMember | None = None,
     ) -> int:
         """Copy some rows of a file as they are, for formats with `copies_files`.
 
@@ -279,6 +289,7 @@ class TableFormat(ABC):
             filesystem: Where it is.
             keep: Number of a row -> whether to copy it.
             target: The file to write.
+            added: What each row that is copied gets beside what it has.
 
         Returns:
             How many rows the file has.
@@ -286,7 +297,7 @@ class TableFormat(ABC):
         Raises:
             ConfigError: The file is damaged, or cannot be copied right.
         """
-        raise NotImplementedError(f"{self.name}: {file.name} {filesystem.protocol} {keep} {target}")
+        raise NotImplementedError(f"{self.name}: {file.name} {filesystem.protocol} {keep} {target} {added}")
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows] | None:
         """Open a file whose rows can be copied as it stores them; return None if rows are copied as they are read."""

@@ -1,7 +1,7 @@
 """`OUT/_manifest`: what the footers of a very large table say, as columns of one Parquet file.
 
-A run that resumes, and `vilt plan` with the same output, read it and open no file of the table. It is only ever taken
-for the listing and options that it was made from, which its key says; it may be removed at any time.
+A run that resumes, `vilt plan` with the same output, and `vilt filter` with its scores, read it and open no file of the
+table. It is only ever taken for the listing that it was made from, which its key says; it may be removed at any time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
 
 MANIFEST = "_manifest"
 KEY = b"vilt.key"
-VERSION = 1  # raised when footers are read otherwise
+VERSION = 2  # raised when footers are read otherwise
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -32,24 +32,30 @@ class Manifest:
     """The manifest beside an output.
 
     Attributes:
-        output: URI of the output folder.
+        output: URI of the output folder, in which it is written.
         storage: How to reach it.
         address: The Ray cluster on which footers are read if there is no manifest yet; None: one that ends here.
+        others: URIs of output folders of other jobs over the same table, whose manifests are taken as well.
     """
 
     output: str
     storage: StorageConfig
     address: str | None = None
+    others: tuple[str, ...] = ()
 
     def read(self, key: str, decode: Callable[[pa.Table], T]) -> T | None:
         """Return what was kept for a key; None if there is nothing, or something else.
 
         Args:
-            key: The listing and the options.
+            key: The listing.
             decode: Makes a value of the table; it raises ValueError or KeyError if the table is damaged.
         """
+        kept = (self._read_at(output, key, decode) for output in (self.output, *self.others))
+        return next((one for one in kept if one is not None), None)
+
+    def _read_at(self, output: str, key: str, decode: Callable[[pa.Table], T]) -> T | None:
         try:
-            filesystem, path = open_fsspec(self.output, "output.path", self.storage)
+            filesystem, path = open_fsspec(output, "output.path", self.storage)
             filesystem.invalidate_cache()
             data = filesystem.cat_file(f"{path.rstrip('/')}/{MANIFEST}")
             if pq.read_schema(pa.BufferReader(data)).metadata.get(KEY) != self._stored(key):

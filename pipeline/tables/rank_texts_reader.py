@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,10 +11,11 @@ import pyarrow.compute as pc
 from pipeline.common.error_codes import values_or_failures
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, id_type, ids_of, key_type, keys_of, shown_id
-from pipeline.config.input import InputConfig
+from pipeline.config.input import CandidatesConfig, InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.column_checks import require_ids
+from pipeline.tables.first_stage import open_first_stage
 from pipeline.tables.id_checks import count_repeated
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column
@@ -39,16 +42,17 @@ def read_texts(config: JobConfig, images: InputTable) -> RankTexts:
         first = shown_id(from_keys(twice.field("values"), ids.type)[0])
         raise ConfigError(f"texts.id: {spec.id!r} names several texts with {first}; ids are unique")
     texts = values_or_failures(table[spec.text], "text_invalid")
-    candidates = _read_candidates(config, ids, images) if spec.candidates else None
+    if isinstance(spec.candidates, CandidatesConfig):
+        found = RankTexts(ids, texts, None)
+        return replace(found, first_stage=open_first_stage(config, images, ids, found.readable))
+    candidates = _read_candidates(config, spec.candidates, ids, images) if spec.candidates else None
     return RankTexts(ids, texts, candidates)
 
 
-def _read_candidates(config: JobConfig, text_ids: pa.Array, images: InputTable) -> Candidates:
-    assert config.texts is not None
-    assert config.texts.candidates is not None
+def _read_candidates(config: JobConfig, path: str, text_ids: pa.Array, images: InputTable) -> Candidates:
     assert config.input.id is not None
     key, columns = "texts.candidates", ["text_id", "image_id"]
-    table = _read(config, InputConfig(path=config.texts.candidates), key, columns)
+    table = _read(config, InputConfig(path=path), key, columns)
     image_type = id_type(images.schema.field(config.input.id).type)
     text, image = (
         _keys(table, name, key, kind) for name, kind in zip(columns, (text_ids.type, image_type), strict=True)
@@ -56,12 +60,8 @@ def _read_candidates(config: JobConfig, text_ids: pa.Array, images: InputTable) 
     ids = [_ids(rows, config.input.id, "input.id") for rows in read_columns(images, [config.input.id], WINDOW)]
     _check_known(text, keys_of(text_ids), "text_id")
     _check_known(image, pa.concat_arrays(map(keys_of, ids)), "image_id")
-    distinct = pc.unique(image)
-    distinct = distinct.take(pc.sort_indices(distinct))
-    numbers = pc.index_in(image, distinct), pc.index_in(text, keys_of(text_ids))
-    pairs = np.unique(np.stack([one.to_numpy().astype(np.int64) for one in numbers], 1), axis=0)
-    begins = np.searchsorted(pairs[:, 0], np.arange(len(distinct) + 1)).astype(np.int64)
-    return Candidates(distinct, begins, np.ascontiguousarray(pairs[:, 1]), count_repeated(ids, image_type))
+    found = Candidates.of_pairs(image, pc.index_in(text, keys_of(text_ids)).to_numpy().astype(np.int64))
+    return replace(found, id_counts=count_repeated(ids, image_type))
 
 
 def _check_known(ids: pa.Array, known: pa.Array, column: str) -> None:

@@ -52,6 +52,7 @@ class TableFiles:
         metadata: Keys and values of the files' footers, see `OpenedTable`.
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
+        members: What follows the keys in the names of the members of tars.
     """
 
     files: Sequence[OpenedFile]
@@ -65,6 +66,7 @@ class TableFiles:
     metadata: Mapping[str, str]
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
+    members: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -121,18 +123,21 @@ class InputTable(TableFiles):
     columns: Columns
 
 
-def open_files(spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None) -> TableFiles:
+def open_files(
+    spec: InputConfig, storage: StorageConfig, columns: Sequence[str] | None = None, manifest: Manifest | None = None
+) -> TableFiles:
     """Find the files of a table and read what they say about themselves.
 
     Args:
         spec: The table.
         storage: How to reach it.
         columns: The columns that will be read; None: all.
+        manifest: What keeps what the files of a very large table say.
 
     Raises:
         ConfigError: There are none, or they are damaged, or do not fit together.
     """
-    table = open_listed(list_table(spec, storage), _options(spec))
+    table = open_listed(list_table(spec, storage), replace(_options(spec), manifest=manifest))
     table.check_readable(columns)
     return table
 
@@ -193,6 +198,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.unreadable,
         opened.metadata,
         listing.version,
+        members=opened.members,
     )
 
 

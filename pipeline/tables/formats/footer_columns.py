@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs
-import ray
-import ray.exceptions
 
-from pipeline.common.errors import ConfigError, first_line
-from pipeline.tables.file_columns import ListedFiles, OpenedFiles
-from pipeline.tables.formats.parquet_footers import Footer, read_footer
+from pipeline.cluster.tasks import in_tasks
+from pipeline.tables.file_columns import ListedFiles, OpenedFiles, listing_hash
+from pipeline.tables.format import OpenedFile, Split
+from pipeline.tables.formats.parquet_footers import Footer, RowGroup, read_footer, with_texts
+from pipeline.tables.input_file import InputFile
+from pipeline.tables.manifest import Manifest
 
 HEADS = "vilt.heads"  # key of a manifest's metadata
 FILES_PER_TASK = 2_000
 IN_FLIGHT = 64  # requests of a task at a time
-TASKS_PER_CORE = 2  # that wait or run, so that none of the cluster's cores waits for the driver
+Chunk = tuple[list[str], list[int]]  # paths of files, and their sizes
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Head:
         said = json.dumps([self.int96, named, self.metadata]).encode()
         return bytes(self.schema.serialize()) + said
 
-    def footer(self) -> Footer:
-        """Return a footer without row groups."""
-        return Footer(self.schema, [], self.int96, self.unreadable, self.metadata)
+    def footer(self, texts: Collection[str] = ()) -> Footer:
+        """Return a footer without row groups. texts: columns that hold texts, and may be stored as binary."""
+        return Footer(with_texts(self.schema, texts), [], self.int96, self.unreadable, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,17 @@ class FooterColumns:
         counts = rows.value_lengths().to_numpy().astype(np.int32)
         return cls(heads, table["head"].to_numpy(), counts, rows.flatten().to_numpy(), sizes.flatten().to_numpy())
 
+    def footers(self) -> list[Footer]:
+        """Return the footer of each file; files of one head share its schema."""
+        heads, offsets = [head.footer() for head in self.heads], np.append(0, np.cumsum(self.counts)).tolist()
+        rows, sizes = self.rows.tolist(), self.sizes.tolist()
+        return [
+            heads[head]._replace(
+                groups=[RowGroup(n, rows[at], sizes[at]) for n, at in enumerate(range(*offsets[file : file + 2]))]
+            )
+            for file, head in enumerate(self.head.tolist())
+        ]
+
     def opened(self, files: ListedFiles) -> OpenedFiles:
         """Return the files with a split for each row group."""
         offsets = np.append(0, np.cumsum(self.counts, dtype=np.int64))
@@ -150,47 +162,65 @@ class FooterColumns:
         return OpenedFiles(files, offsets, {**columns, "row_group": numbers})
 
 
-def read_footer_columns(files: ListedFiles, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> FooterColumns:
+def read_footer_columns(files: ListedFiles, filesystem: pa.fs.FileSystem) -> FooterColumns:
     """Read the footers of very many files, on the running Ray if there is one.
 
     Args:
         files: The files.
         filesystem: Where they are.
-        texts: Columns that hold texts, and may be stored as binary.
 
     Raises:
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
     """
-    chunks = (list(files[begin : begin + FILES_PER_TASK].paths()) for begin in range(0, len(files), FILES_PER_TASK))
-    texts = tuple(texts)
-    if not ray.is_initialized():
-        return FooterColumns.joined([_read_chunk(paths, filesystem, texts) for paths in chunks])
-    return FooterColumns.joined(list(_in_tasks(chunks, filesystem, texts)))
+    chunks = (_paths_and_sizes(files[begin : begin + FILES_PER_TASK]) for begin in range(0, len(files), FILES_PER_TASK))
+    return FooterColumns.joined(list(in_tasks(partial(_read_chunk, filesystem), chunks)))
 
 
-def _in_tasks(
-    chunks: Iterator[list[str]], filesystem: pa.fs.FileSystem, texts: tuple[str, ...]
-) -> Iterator[FooterColumns]:
-    """Yield the columns of each chunk, in order, read by at most so many tasks at a time as the cluster has use for."""
-    most = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    remote: Any = ray.remote(num_cpus=1)(_read_chunk)
-    waiting: list[Any] = []
-    try:
-        for paths in chunks:
-            waiting.append(remote.remote(paths, filesystem, texts))
-            if len(waiting) >= most:
-                yield ray.get(waiting.pop(0))
-        while waiting:
-            yield ray.get(waiting.pop(0))
-    except ray.exceptions.RayTaskError as error:
-        for task in waiting:
-            ray.cancel(task)
-        if isinstance(error.cause, ConfigError):
-            raise ConfigError(first_line(error.cause)) from None
-        raise
+def kept_footers(files: ListedFiles, filesystem: pa.fs.FileSystem, manifest: Manifest | None) -> FooterColumns:
+    """Return the footers of very many files: of the manifest, or read now and kept in it.
+
+    Args:
+        files: The files.
+        filesystem: Where they are.
+        manifest: What keeps them; None: nothing does.
+
+    Raises:
+        ConfigError: See `read_footer_columns`.
+    """
+    if manifest is None:
+        return read_footer_columns(files, filesystem)
+    key = listing_hash(files)
+    footers = manifest.read(key, FooterColumns.from_table)
+    if footers is None or len(footers.head) != len(files):
+        with manifest.session():
+            footers = read_footer_columns(files, filesystem)
+        manifest.write(key, footers.to_table())
+    return footers
 
 
-def _read_chunk(paths: list[str], filesystem: pa.fs.FileSystem, texts: tuple[str, ...]) -> FooterColumns:
+def count_passing_in_tasks(opened: OpenedFiles, count: Callable[[InputFile, list[Split]], list[Split]]) -> OpenedFiles:
+    """Return files with the numbers of rows that a filter lets through, counted on the running Ray if there is one.
+
+    Args:
+        opened: The files with all their rows.
+        count: A file and its splits -> the splits with these numbers.
+    """
+    chunks = (opened[begin : begin + FILES_PER_TASK] for begin in range(0, len(opened), FILES_PER_TASK))
+    rows = np.concatenate(list(in_tasks(partial(_count_chunk, count), chunks)))
+    return OpenedFiles(opened.files, opened.offsets, {**opened.splits, "rows": rows})
+
+
+def _count_chunk(count: Callable[[InputFile, list[Split]], list[Split]], files: list[OpenedFile]) -> np.ndarray:
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        footers = list(pool.map(lambda path: read_footer(path, filesystem, texts), paths))
-    return FooterColumns.of(paths, footers)
+        counted = list(pool.map(lambda one: count(one.file, one.splits), files))
+    return np.array([split.rows for splits in counted for split in splits], np.int64)
+
+
+def _paths_and_sizes(files: ListedFiles) -> Chunk:
+    return list(files.paths()), files.sizes.tolist()
+
+
+def _read_chunk(filesystem: pa.fs.FileSystem, chunk: Chunk) -> FooterColumns:
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        footers = list(pool.map(lambda path, size: read_footer(path, filesystem, (), size), *chunk))
+    return FooterColumns.of(chunk[0], footers)

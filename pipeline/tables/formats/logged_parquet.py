@@ -16,13 +16,16 @@ import pyarrow as pa
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
+from pipeline.tables.file_columns import MANY_FILES, ListedFiles
 from pipeline.tables.filter_expression import parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.formats.footer_columns import kept_footers
 from pipeline.tables.formats.logged_columns import Matching, as_named, stored_columns
 from pipeline.tables.formats.parquet import ParquetReader, count_passing, joined, splits_of
-from pipeline.tables.formats.parquet_footers import common_int96_unit, read_footers, schema_with_unit
+from pipeline.tables.formats.parquet_footers import Footer, common_int96_unit, read_footers, schema_with_unit
 from pipeline.tables.formats.partitions import Partitions
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.manifest import Manifest
 from pipeline.tables.schemas import as_text, conform, plain
 
 
@@ -107,7 +110,7 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     filesystem = arrow_filesystem(listing.filesystem)
     files = [_logged(file) for file in listing.files]
     try:
-        footers = read_footers(files, filesystem, ())
+        footers = _footers(listing, filesystem, options.manifest)
         timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
         unit = common_int96_unit(timed, filesystem)
     except ConfigError as error:
@@ -142,6 +145,14 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
         return OpenedFile(file, found)
 
     return OpenedTable(list(in_threads(splits, range(len(files)))), schema, reader, condition, unreadable)
+
+
+def _footers(listing: LoggedListing, filesystem: pa.fs.FileSystem, manifest: Manifest | None) -> Sequence[Footer]:
+    """Return the footers of the files; of very many they are read in tasks, and kept."""
+    if len(listing.files) < MANY_FILES:
+        return read_footers(listing.files, filesystem, ())
+    said = zip(*((file.path, file.size, file.etag) for file in listing.files), strict=True)
+    return kept_footers(ListedFiles.of(listing.folder, *said), filesystem, manifest).footers()
 
 
 def without_rows(file: LoggedFile, deleted: RowSet) -> LoggedFile:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
-from pipeline.tables.file_columns import ListedFiles, ListedPaths, listing_hash
+from pipeline.tables.file_columns import ListedFiles, ListedPaths
 from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
-from pipeline.tables.formats.footer_columns import FooterColumns, read_footer_columns
+from pipeline.tables.formats.footer_columns import count_passing_in_tasks, kept_footers
 from pipeline.tables.formats.parquet_footers import (
     RowGroup,
     columns_outside,
@@ -29,13 +29,14 @@ from pipeline.tables.formats.parquet_footers import (
     schema_with_unit,
     shared_metadata,
 )
-from pipeline.tables.formats.parquet_sizes import rows_within
+from pipeline.tables.formats.parquet_guard import open_guarded
+from pipeline.tables.formats.parquet_sizes import rows_within, stored_bytes
 from pipeline.tables.formats.partitions import Partitions, find_partitions
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.formats.stored_parquet import stored_parquet
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import conform, unify_readable
 
-COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
 STREAM_BYTES = 2**23  # of each column of a larger row group, fetched at a time
 
@@ -53,7 +54,7 @@ class ParquetFormat(TableFormat):
         The columns that folders name (`year=2026`) come last. Of a footer the sizes of its row groups stay in memory,
         and its schema, if no file before it has the same.
         """
-        if isinstance(listing.files, ListedFiles) and options.filter is None:
+        if isinstance(listing.files, ListedFiles):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
         footers = read_footers(files, filesystem, options.text_columns)
@@ -92,14 +93,9 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
     """
     files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
     assert isinstance(files, ListedFiles)
-    key = f"{listing_hash(files)} {sorted(options.text_columns)}"
-    footers = None if options.manifest is None else options.manifest.read(key, FooterColumns.from_table)
-    if footers is None or len(footers.head) != len(files):
-        with options.manifest.session() if options.manifest else nullcontext():
-            footers = read_footer_columns(files, filesystem, options.text_columns)
-        if options.manifest is not None:
-            options.manifest.write(key, footers.to_table())
-    heads, paths = [head.footer() for head in footers.heads], [head.file for head in footers.heads]
+    footers = kept_footers(files, filesystem, options.manifest)
+    heads = [head.footer(options.text_columns) for head in footers.heads]
+    paths = [head.file for head in footers.heads]
     timed = [number for number, head in enumerate(heads) if head.int96]
     unit = common_int96_unit([files[int(n)].path for n in np.flatnonzero(np.isin(footers.head, timed))], filesystem)
     schemas = [schema_with_unit(footer, unit) for footer in heads]
@@ -114,7 +110,13 @@ def open_many(listing: Listing, options: OpenOptions) -> OpenedTable:
     partitions = _partitions(listing, schema, unreadable)
     schema = pa.schema([*schema, *partitions.columns])
     reader = ParquetReader(filesystem, partitions, unit)
-    return OpenedTable(footers.opened(files), schema, reader, None, unreadable, shared_metadata(heads))
+    condition = None if options.filter is None else parse_filter(options.filter, schema)
+    opened = footers.opened(files)
+    if condition is not None:
+        count = partial(count_passing, reader=reader, schema=schema, condition=condition)
+        with options.manifest.session() if options.manifest else nullcontext():
+            opened = count_passing_in_tasks(opened, count)
+    return OpenedTable(opened, schema, reader, condition, unreadable, shared_metadata(heads))
 
 
 def _partitions(listing: Listing, schema: pa.Schema, unreadable: Mapping[str, str]) -> Partitions:
@@ -157,18 +159,18 @@ class ParquetReader:
         They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
         """
         given, large = 0, split.size > BATCH_BYTES
-        with (
-            self.filesystem.open_input_file(file.path) as source,
-            pq.ParquetFile(
-                source,
-                pre_buffer=not large,  # would hold the columns of the whole row group
-                buffer_size=STREAM_BYTES if large else 0,
-                coerce_int96_timestamp_unit=self.int96_unit,
-            ) as opened,
-        ):
+        with open_guarded(
+            file.path,
+            self.filesystem,
+            buffer_size=STREAM_BYTES if large else 0,
+            coerce_int96_timestamp_unit=self.int96_unit,
+        ) as (opened, guard):
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
-            rows = rows_within(opened, split.row_group, set(names), BATCH_BYTES, rows, source)
+            group = opened.metadata.row_group(split.row_group)
+            whole = not large and stored_bytes(group, names) <= 2 * BATCH_BYTES
+            pages = guard.watch(opened.metadata, split.row_group, set(names), whole)
+            rows = guard.rows = rows_within(group, set(names), pages, BATCH_BYTES, rows)
             while given < split.all_rows:
                 seen = 0
                 try:
@@ -232,20 +234,6 @@ def count_passing(
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
     return [
-        replace(split, rows=_count(file, split, reader, schema, condition) if split.row_group in groups else 0)
+        replace(split, rows=rows_passing(file, split, reader, schema, condition) if split.row_group in groups else 0)
         for split in splits
     ]
-
-
-def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> int:
-    """Return how many rows of a split the filter lets through; only its columns are read."""
-    columns = pa.schema([schema.field(name) for name in condition.columns()])
-    passes, deleted, row, count = condition.pyarrow(), file.deleted_rows, split.first_row, 0
-    try:
-        for table in reader.read(file, split, columns, COUNT_ROWS):
-            live = ~deleted.contains(np.arange(row, row + table.num_rows))
-            row += table.num_rows
-            count += (table if live.all() else table.filter(pa.array(live))).filter(passes).num_rows
-        return count
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.storage.parquet_end import fsspec_of, metadata_at_end
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
 from pipeline.tables.input_file import InputFile
@@ -21,6 +23,7 @@ from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import as_text, is_convertible, levels, plain
 
 MAX_LEVELS = 50  # Arrow's IPC carries columns of 64
+SCHEMAS_KEPT = 256  # of footers
 
 
 class RowGroup(NamedTuple):
@@ -63,7 +66,7 @@ def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts
     schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
     known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     footers = []
-    for footer in in_threads(lambda file: read_footer(file.path, filesystem, texts), files):
+    for footer in in_threads(lambda file: read_footer(file.path, filesystem, texts, file.size), files):
         metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
         key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
         footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
@@ -146,13 +149,13 @@ def fields_that_can_fail(found: pa.Schema, schema: pa.Schema) -> list[pa.Field]:
     return [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
 
 
-def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str]) -> Footer:
-    """Read the footer of one file; see `read_footers`."""
+def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str], size: int) -> Footer:
+    """Read the footer of one file; see `read_footers`. size: its bytes, as they were listed."""
     try:
-        fragment = asked_again(lambda: _complete(path, filesystem), path)
-        metadata = _metadata(fragment.metadata.metadata or {})
-        groups = [RowGroup(group.id, group.num_rows, group.total_byte_size) for group in fragment.row_groups]
-        schema = fragment.physical_schema.remove_metadata()
+        found = _listed(path, filesystem, size) or asked_again(lambda: _complete(path, filesystem), path)
+        metadata = _metadata(found.metadata or {})
+        groups = [_row_group(number, found.row_group(number)) for number in range(found.num_row_groups)]
+        schema = found.schema.to_arrow_schema().remove_metadata()
     except pa.ArrowNotImplementedError as error:
         raise ConfigError(
             f"input.path: {path!r} has a column of a type that is not read: {first_line(error)}; write it as another, "
@@ -163,21 +166,40 @@ def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str])
         raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {fault}") from None
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
+    if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
+        schema = _with_uuids(schema, found.schema)
+    read, reasons = _as_read(schema.serialize().to_pybytes(), tuple(texts))
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
-    if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
-        schema = _with_uuids(schema, fragment.metadata.schema)
-    odd = {f.name: f"it is {f.type} in {path!r}" for f in schema if not is_convertible(f.type)}
-    odd |= {
-        f.name: f"it has more than {MAX_LEVELS} lists and structs within each other in {path!r}"
-        for f in schema
-        if levels(f.type) > MAX_LEVELS
-    }
-    fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
-    schema = pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in fields])
+    odd = {name: f"{reason} in {path!r}" for name, reason in reasons.items()}
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
-    return Footer(schema, groups, tuple(int96_columns(fragment.metadata)) if has_times else (), odd, metadata)
+    return Footer(read, groups, tuple(int96_columns(found)) if has_times else (), odd, metadata)
+
+
+def _row_group(number: int, group: pq.RowGroupMetaData) -> RowGroup:
+    return RowGroup(number, group.num_rows, group.total_byte_size)
+
+
+@lru_cache(SCHEMAS_KEPT)  # files of a table mostly have the same
+def _as_read(stored: bytes, texts: tuple[str, ...]) -> tuple[pa.Schema, dict[str, str]]:
+    """Return the columns of a file, of the types as which they are read, and those that are not -> why.
+
+    Args:
+        stored: The schema of the file, serialized: schemas that differ in the ids of fields alone are equal.
+        texts: Columns that hold texts.
+    """
+    schema = pa.ipc.read_schema(pa.py_buffer(stored))
+    odd = {f.name: f"it is {f.type}" for f in schema if not is_convertible(f.type)}
+    deep = f"it has more than {MAX_LEVELS} lists and structs within each other"
+    odd |= {f.name: deep for f in schema if levels(f.type) > MAX_LEVELS}
+    fields = [field.with_type(plain(field.type)) for field in schema if field.name not in odd]
+    return with_texts(pa.schema(fields), texts), odd
+
+
+def with_texts(schema: pa.Schema, texts: Collection[str]) -> pa.Schema:
+    """Return a schema with strings in the columns of texts, also if they are stored as binary."""
+    return pa.schema([f.with_type(as_text(f.type)) if f.name in texts else f for f in schema])
 
 
 def _lookalike(path: str, filesystem: pa.fs.FileSystem) -> str | None:
@@ -219,11 +241,17 @@ def _without_row_numbers(text: str) -> str:
     return json.dumps(values)
 
 
-def _complete(path: str, filesystem: pa.fs.FileSystem) -> ds.ParquetFileFragment:
+def _listed(path: str, filesystem: pa.fs.FileSystem, size: int) -> pq.FileMetaData | None:
+    """Read the footer of a file with one request; None if pyarrow's own filesystem has it, or it is to be asked."""
+    held = fsspec_of(filesystem)
+    return None if held is None else metadata_at_end(held, path, size)
+
+
+def _complete(path: str, filesystem: pa.fs.FileSystem) -> pq.FileMetaData:
     """Read the footer of a file."""
     fragment = ds.ParquetFileFormat().make_fragment(path, filesystem)
     fragment.ensure_complete_metadata()
-    return fragment
+    return fragment.metadata
 
 
 def _in_unit(kind: pa.DataType, unit: str) -> pa.DataType:

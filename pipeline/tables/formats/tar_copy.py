@@ -1,18 +1,37 @@
-"""Copy samples from one tar to another, byte for byte."""
+"""Copy samples from one tar to another, byte for byte; or with a member more."""
 
 from __future__ import annotations
 
 import copy
+import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO
 
-from pipeline.tables.formats.tar import archives, entries, open_member
+from pipeline.tables.formats.tar import Entry, archives, entries, open_member
 
 COPY_BYTES = 2**22  # at a time
+JSON = "json"  # the member whose fields are a sample's columns
 
 
-def copy_samples(source: IO[bytes], target: IO[bytes], keep: Callable[[int], bool]) -> int:
+@dataclass(frozen=True)
+class AddedMember:
+    """A JSON object that every sample that is copied gets.
+
+    Attributes:
+        name: What follows the key of the sample in the member's name, as in "score.json". If it is "json", the fields
+            go to the end of the sample's own `.json`, whose text stays as it is.
+        values: The object of each sample, in order; a sample beyond the last one gets none.
+    """
+
+    name: str
+    values: Iterator[str]
+
+
+def copy_samples(
+    source: IO[bytes], target: IO[bytes], keep: Callable[[int], bool], added: AddedMember | None = None
+) -> int:
     """Copy some samples of a tar with all their members, and the entries that belong to no sample, as folders do.
 
     Headers and contents are copied as they are. A link becomes the file that it leads to, whose own sample may be left
@@ -22,6 +41,7 @@ def copy_samples(source: IO[bytes], target: IO[bytes], keep: Callable[[int], boo
         source: The tar.
         target: The file to write.
         keep: Number of a sample, from 0 on -> whether to copy it.
+        added: What each sample that is copied gets, as its last member.
 
     Returns:
         How many samples the tar has.
@@ -32,23 +52,90 @@ def copy_samples(source: IO[bytes], target: IO[bytes], keep: Callable[[int], boo
     """
     samples = written = 0
     had_headers = False
+    adder = _Adder(added, target)
     for begin, tar in archives(source):
         if had_headers:
             raise ValueError("joined tars with global headers cannot become one tar")
         end = begin
         for entry in entries(tar):
             member, after = entry.member, tar.offset
+            if entry.begins:
+                written += adder.end_sample()
+                samples += 1
+                if keep(samples - 1):
+                    adder.begin_sample(entry)
             written += _copy(source, target, end, member.offset)  # headers for all entries
-            samples += entry.begins
             if entry.key is None or keep(samples - 1):
-                if member.isfile() or entry.key is None:
+                if adder.replaces(entry):
+                    written += adder.merge(tar, entry)
+                elif member.isfile() or entry.key is None:
                     written += _copy(source, target, member.offset, after)
                 else:
                     written += _write_linked(tar, member, target)
             end = after
+        written += adder.end_sample()
         had_headers = bool(tar.pax_headers)
     finish(target, written)
     return samples
+
+
+class _Adder:
+    """Writes what samples get that are copied to a tar."""
+
+    def __init__(self, added: AddedMember | None, target: IO[bytes]) -> None:
+        self._added, self._target = added, target
+        self._first: Entry | None = None  # of the sample that is being copied, whose object is not written yet
+        self._values = ""
+
+    def begin_sample(self, first: Entry) -> None:
+        """Take the object of a sample that is copied. first: its first member."""
+        if self._added is not None and (values := next(self._added.values, None)) is not None:
+            self._first, self._values = first, values
+
+    def replaces(self, entry: Entry) -> bool:
+        """Return whether a member is the one whose end the object's fields go to."""
+        return self._first is not None and entry.extension == JSON and self._name == JSON
+
+    def merge(self, tar: tarfile.TarFile, entry: Entry) -> int:
+        """Write the sample's own JSON with the object's fields; return how many bytes were written."""
+        with open_member(tar, entry.member) as content:
+            text = content.read()
+        self._first = None
+        return self._write(entry.member, entry.member.name, merged_json(text, self._values))
+
+    def end_sample(self) -> int:
+        """Write the object, unless that is done; return how many bytes were written."""
+        if self._first is None:
+            return 0
+        member = self._first.member
+        base = member.name.rpartition("/")[2]
+        stem = member.name[: len(member.name) - len(base)] + base.partition(".")[0]
+        self._first = None
+        return self._write(member, f"{stem}.{self._name}", self._values.encode())
+
+    def _write(self, like: tarfile.TarInfo, name: str, content: bytes) -> int:
+        header = _header_like(like, name)
+        header.mtime = int(header.mtime)  # a part of a second needs a header of its own
+        return write_member(self._target, header, content)
+
+    @property
+    def _name(self) -> str:
+        assert self._added is not None
+        return self._added.name
+
+
+def merged_json(text: bytes, values: str) -> bytes:
+    """Return the JSON object `text`, as it is, with the fields of the object `values` at its end.
+
+    Raises:
+        ValueError: It is no object.
+    """
+    own = text.decode(json.detect_encoding(text)).strip()
+    if not (own.startswith("{") and own.endswith("}")):
+        raise ValueError("a .json is no object")
+    own, fields = own[:-1].rstrip(), values[1:-1]
+    separator = ", " if own != "{" and fields else ""
+    return f"{own}{separator}{fields}}}".encode()
 
 
 def write_member(target: IO[bytes], header: tarfile.TarInfo, content: bytes) -> int:
@@ -87,7 +174,12 @@ def _copy(source: IO[bytes], target: IO[bytes], begin: int, end: int) -> int:
 
 def _write_linked(tar: tarfile.TarFile, link: tarfile.TarInfo, target: IO[bytes]) -> int:
     """Write the file that a link leads to under the link's name."""
-    header = copy.copy(link)
-    header.type, header.linkname, header.pax_headers = tarfile.REGTYPE, "", {}
     with open_member(tar, link) as content:
-        return write_member(target, header, content.read())
+        return write_member(target, _header_like(link, link.name), content.read())
+
+
+def _header_like(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
+    """Return the header of a file with the owner, mode and time of a member."""
+    header = copy.copy(member)
+    header.name, header.type, header.linkname, header.pax_headers = name, tarfile.REGTYPE, "", {}
+    return header

@@ -19,7 +19,7 @@ from pipeline.tables.formats.json_types import JsonColumn, JsonColumns, Row, to_
 from pipeline.tables.formats.jsonl import unify_json
 from pipeline.tables.formats.row_format import UNREAD_TYPE, OpenFile, RowFormat, Scan
 from pipeline.tables.formats.tar import Sample, read_samples, scan_samples
-from pipeline.tables.formats.tar_copy import copy_samples
+from pipeline.tables.formats.tar_copy import AddedMember, copy_samples
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.side_files import SIZES
 from vilt.common.json_text import NestedTooDeeplyError, read_json
@@ -39,12 +39,13 @@ class WebDatasetFormat(RowFormat):
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read headers, texts and JSON, but no images. See `RowFormat`."""
-        columns, rows, texts = JsonColumns(), 0, False
+        columns, rows, texts, members = JsonColumns(), 0, False, set[str]()
         with file() as opened:
             for samples in _batches(scan_samples(opened, options.row_bytes)):
                 columns.add_rows([(f"{sample.key}.json", fields) for sample, fields in _fields(samples, options)])
                 rows += len(samples)
                 texts = texts or any(sample.text is not None for sample in samples)
+                members.update(*(sample.extensions for sample in samples))
         first = JsonColumns(
             {name: JsonColumn(kind) for name, kind in (("__key__", pa.string()), ("image", pa.binary()))}
         )
@@ -55,7 +56,7 @@ class WebDatasetFormat(RowFormat):
                 first.columns["text"].add(found.type, 0, 0, "text in .json, beside .txt")
         for name, column in columns.columns.items():
             first.columns.setdefault(name, column)
-        return Scan(first.schema, rows, first)
+        return Scan(first.schema, rows, first, frozenset(members))
 
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
         """Join the columns of all files."""
@@ -81,12 +82,17 @@ class WebDatasetFormat(RowFormat):
             yield pa.table(values)
 
     def copy_rows(
-        self, file: InputFile, filesystem: AbstractFileSystem, keep: Callable[[int], bool], target: IO[bytes]
+        self,
+        file: InputFile,
+        filesystem: AbstractFileSystem,
+        keep: Callable[[int], bool],
+        target: IO[bytes],
+        added: AddedMember | None = None,
     ) -> int:
         """Copy samples with all their members, byte for byte. See `TableFormat`."""
         with filesystem.open(file.path, "rb") as source:
             try:
-                return copy_samples(source, target, keep)
+                return copy_samples(source, target, keep, added)
             except (ValueError, tarfile.TarError) as error:
                 raise ConfigError(f"input.path: {file.name} cannot be copied: {error}") from None
 

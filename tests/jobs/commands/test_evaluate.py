@@ -64,51 +64,73 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
     return out
 
 
-def test_images_that_come_later(tmp_path: Path) -> None:
-    """Too many are missing: nothing is measured, and the next run tries those again."""
-    path, images = drawn.karpathy(tmp_path, 6)
-    file = tmp_path / "images" / "val2014" / "3.jpg"
-    data = file.read_bytes()
-    file.unlink()
-    section = {"model": "zoo://scenes", "annotations": path, "images": images}
-    for _ in range(2):
-        with pytest.raises(
-            TooManyErrorsError, match=r"1 of .* images were rejected, more than 5.0%; 1 with image_missing"
-        ):
-            measured(tmp_path / "out", retrieval=section, max_error_rate=0.05)
-    assert not (tmp_path / "out" / "evaluation.json").exists()
-    file.write_bytes(data)
-    assert measured(tmp_path / "out", retrieval=section, max_error_rate=0.05)[0]["retrieval"]["rejected"] == {}
-
-
-def test_retrieval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("pipeline.evaluation.retrieval.IMAGES_PER_FILE", 5)
+@pytest.mark.usefixtures("ray_cluster")
+def test_retrieval_on_s3(tmp_path: Path, s3_server: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Too many images are missing: nothing is measured; the same command then scores only what was missing."""
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("retrieval")
     path, images = drawn.karpathy(tmp_path, 12)
-    (tmp_path / "images" / "val2014" / "3.jpg").write_bytes(b"<html>")
-    section = {"model": "zoo://scenes", "annotations": path, "images": images}
-    found, text = measured(tmp_path / "out", retrieval=section)
-    assert values_of(found["retrieval"]) == pytest.approx(recalls(path, images, broken=2))
+    folder = tmp_path / "images" / "val2014"
+    (folder / "3.jpg").write_bytes(b"<html>")
+    s3.put(str(tmp_path), "retrieval/data", recursive=True)
+    s3.rm_file("retrieval/data/images/val2014/5.jpg")
+    data = "s3://retrieval/data"
+    section = {"model": "zoo://scenes", "annotations": f"{data}/dataset.json", "images": f"{data}/images/"}
+
+    def evaluated(**sections: Any) -> tuple[dict[str, Any], str]:
+        shared = {"precision": "float32", "max_error_rate": 0.1, "bootstrap": {"resamples": 200}}
+        outcome = evaluate(EvaluateConfig.checked({"output": {"path": "s3://retrieval/out"}, **shared, **sections}))
+        text, found = to_text(outcome.text), json.loads(s3.cat_file("retrieval/out/evaluation.json"))["benchmarks"]
+        assert isinstance(outcome.values, dict)
+        assert outcome.values["benchmarks"] == found
+        assert "written     s3://retrieval/out/evaluation.json" in text
+        return found, text
+
+    with pytest.raises(TooManyErrorsError, match=r"2 of 12 images were rejected, more than 10.0%; 1 with image_"):
+        evaluated(retrieval=section)
+    assert not s3.exists("retrieval/out/evaluation.json")
+
+    s3.put_file(str(folder / "5.jpg"), "retrieval/data/images/val2014/5.jpg")
+    caplog.set_level("INFO", "pipeline")
+    found, text = evaluated(retrieval=section)
+    [done] = [record for record in caplog.records if getattr(record, "event", "") == "job_finished"][:1]
+    assert done.fields["resumed_rows"] == 11, "only what was missing is scored again"  # type: ignore[attr-defined]
+    assert values_of(found["retrieval"]) == recalls(path, images, broken=2), "to the bit"
     assert 0.5 < found["retrieval"]["metrics"]["image to text recall@1"]["value"] < 1
     assert found["retrieval"]["rejected"] == {"image_unsupported": 1}
+    assert found["retrieval"]["lineage"]["vilt.model"] == "zoo://scenes"
     assert "image_unsupported: no known image format" in text
-    parts = sorted((tmp_path / "out" / "retrieval" / "scores").iterdir())
-    assert [part.name for part in parts] == [f"part-{first:07d}.parquet" for first in (0, 5, 10)]
+    assert evaluated(retrieval=section) == (found, text), "nothing runs again"
 
-    parts[1].unlink()
-    caplog.set_level("INFO", "pipeline")
-    again, _ = measured(tmp_path / "out", retrieval=section)
-    assert values_of(again["retrieval"]) == pytest.approx(values_of(found["retrieval"]))
-    steps = [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "progress"]
-    assert steps == ["retrieval: 10 of 12 images"], "only what was missing is scored again"
+    with pytest.raises(ConfigError, match=r"already holds .* files; choose another folder, or set output"):
+        evaluated(retrieval={**section, "split": "train"})
 
-    with pytest.raises(ConfigError, match="holds scores of another split_sha256; choose another folder, or set output"):
-        measured(tmp_path / "out", retrieval={**section, "split": "train"})
-
-    scores = pq.read_table(tmp_path / "out" / "retrieval" / "scores").select(["sentid", "score", "imgid"])
-    pq.write_table(scores, tmp_path / "scores.parquet")
-    results = {"annotations": path, "results": str(tmp_path / "scores.parquet")}
+    written = str(tmp_path / "written")
+    s3.get("retrieval/out/retrieval/scores", written, recursive=True)
+    results = {"annotations": path, "results": written}
     given, _ = measured(tmp_path / "given", retrieval=results)
-    assert values_of(given["retrieval"]) == values_of(again["retrieval"])
+    assert given["retrieval"]["metrics"] == found["retrieval"]["metrics"]
+    assert given["retrieval"]["rejected"] == {"image_unsupported": 1}
+
+    results["results"] = str(tmp_path / "scores.parquet")
+    rows = pq.read_table(written, columns=["imgid", "best_texts"]).to_pylist()
+    every = {key for row in rows for key in ([one["text_id"] for one in row["best_texts"] or []])}
+    assert all(row["best_texts"] is None or len(row["best_texts"]) == len(every) for row in rows)
+    scores = pa.table(
+        {
+            "sentid": [key for _ in rows for key in sorted(every)],
+            "score": [
+                score
+                for row in rows
+                for score in ([one["score"] for one in row["best_texts"] or []] or [None] * len(every))
+            ],
+            "imgid": [row["imgid"] for row in rows for _ in every],
+        }
+    )
+    pq.write_table(scores, tmp_path / "scores.parquet")
+    given, _ = measured(tmp_path / "given", retrieval=results)
+    assert given["retrieval"]["metrics"] == found["retrieval"]["metrics"]
     for table, message in (
         (
             scores.slice(1),
@@ -204,39 +226,30 @@ def test_nlvr2(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_on_s3(tmp_path: Path, s3_server: str) -> None:
+def test_vqa_on_s3(tmp_path: Path, s3_server: str) -> None:
     assert s3_server
     s3 = s3fs.S3FileSystem()
     s3.mkdir("benchmarks")
     drawn.vqa(tmp_path / "vqa", 6)
-    drawn.karpathy(tmp_path / "karpathy", 6)
     s3.put(str(tmp_path / "vqa"), "benchmarks/vqa", recursive=True)
-    s3.put(str(tmp_path / "karpathy"), "benchmarks/karpathy", recursive=True)
 
-    def sections(base: str) -> dict[str, Any]:
-        vqa, karpathy = f"{base}/vqa", f"{base}/karpathy"
-        asked = {"questions": f"{vqa}/questions.json", "annotations": f"{vqa}/annotations.json"}
-        return {
-            "vqa": {"model": "zoo://scenes", "images": f"{vqa}/val2014", **asked},
-            "retrieval": {
-                "model": "zoo://scenes",
-                "images": f"{karpathy}/images/",
-                "annotations": f"{karpathy}/dataset.json",
-            },
-        }
+    def vqa(base: str) -> dict[str, Any]:
+        asked = {"questions": f"{base}/vqa/questions.json", "annotations": f"{base}/vqa/annotations.json"}
+        return {"model": "zoo://scenes", "images": f"{base}/vqa/val2014", **asked}
 
     values = {
         "output": {"path": "s3://benchmarks/out"},
         "precision": "float32",
         "max_error_rate": 1,
         "bootstrap": {"resamples": 200},
+        "vqa": vqa("s3://benchmarks"),
     }
-    text = to_text(evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")})).text)
+    text = to_text(evaluate(EvaluateConfig.checked(values)).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
-    local, _ = measured(tmp_path / "out", **sections(str(tmp_path)))
-    assert {name: values_of(one) for name, one in remote.items()} == {n: values_of(one) for n, one in local.items()}
-    again = evaluate(EvaluateConfig.checked({**values, **sections("s3://benchmarks")}))
+    local, _ = measured(tmp_path / "out", vqa=vqa(str(tmp_path)))
+    assert values_of(remote["vqa"]) == values_of(local["vqa"])
+    again = evaluate(EvaluateConfig.checked(values))
     assert to_text(again.text) == text
 
 

@@ -16,6 +16,7 @@ from jobs.cli import app
 from pipeline import JobConfig
 from pipeline.planning.plan import Plan, PlanRequest, make_plan
 from tests.conftest import png
+from tests.pipeline.evaluation import drawn
 from vilt import Predictor
 
 ELSEWHERE = ["--actors", "4", "--cores-per-actor", "4"]
@@ -143,11 +144,36 @@ def test_gpus_that_are_not_here(job_file: str, monkeypatch: pytest.MonkeyPatch) 
     assert "to plan for other machines, ask for their actors, GPUs and cores" in text
 
 
+def test_the_retrieval_of_an_evaluation(tmp_path: Path) -> None:
+    path, images = drawn.karpathy(tmp_path, 4)
+    section = {"model": "zoo://scenes", "annotations": path, "images": images}
+    values = {"retrieval": section, "output": {"path": str(tmp_path / "out")}, "precision": "float32"}
+    (tmp_path / "evaluate.yaml").write_text(yaml.safe_dump(values))
+    code, text = vilt_plan(str(tmp_path / "evaluate.yaml"), "--json", *ELSEWHERE)
+    assert code == 0, text
+    found = json.loads(text)
+    test = [image for image in json.loads(Path(path).read_text())["images"] if image["split"] == "test"]
+    assert found["pairs"] == 4 * sum(len(image["sentences"]) for image in test)
+    model = found["sample"]["seconds_per_row"]["model"]
+    assert found["pairs_per_second"] == pytest.approx(found["pairs"] / 4 / model)
+    one, eight, many = (found["seconds_of_actors"][str(actors)] for actors in (1, 8, 64))
+    assert many <= eight <= one
+    code, text = vilt_plan(
+        str(tmp_path / "evaluate.yaml"), "retrieval=", "vqa.model=x", "vqa.questions=q", "vqa.images=i"
+    )
+    assert code == 2
+    assert "retrieval.model: missing; of a file of `vilt evaluate` the section retrieval is planned" in text
+
+
 def test_mistakes_are_one_line(job_file: str) -> None:
     for words, message in (
         ([], f"{job_file}: tasks: missing; add `task: score` to the file"),
         (["--task", "score", "input.image=picture"], "input.image: the table has no column 'picture'"),
         (["--task", "fly"], f"{job_file}: tasks: "),
+        (
+            ["--task", "score", "output.report=false"],
+            "output.report: given on the command line, but a plan writes nothing",
+        ),
         (["--task", "score", "input.filter=id < 0"], "input.path: '"),
         (["--task", "score", "--out", "/nowhere/p.png", *ELSEWHERE], "--out: cannot write '/nowhere/p.png'"),
     ):

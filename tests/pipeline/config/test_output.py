@@ -24,7 +24,10 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"format": "csv"}, "output.format: 'csv' is wrong; input should be 'parquet' or 'delta'"),
+        (
+            {"format": "csv"},
+            "output.format: 'csv' is wrong; input should be 'parquet', 'delta', 'webdataset' or 'lance'",
+        ),
         ({"rows_per_file": 0}, "output.rows_per_file: 0 is wrong; input should be greater than or equal to 1"),
         (
             {"retention_days": -1, "format": "delta"},
@@ -39,6 +42,23 @@ def test_defaults() -> None:
         (
             {"rows_per_file": 5, "keep_image": True},
             "output.rows_per_file: 5, but with output.keep_image bytes decide when a file is written: leave one out",
+        ),
+        (
+            {"member": "score.json"},
+            "output.member: names a member of tars, and is for output.format=webdataset only",
+        ),
+        (
+            {"format": "webdataset", "member": "Score.json"},
+            "output.member: 'Score.json' is no end of a JSON member's name; write json, or lower-case letters, digits, "
+            "_ and - before .json, as in score.json",
+        ),
+        *(
+            (
+                {"format": "webdataset", key: value},
+                f"output.{key}: is for output.format=parquet; results in tars have the samples, pictures and files of "
+                "the input: leave it out",
+            )
+            for key, value in (("join", True), ("keep_image", True), ("file_bytes", 1))
         ),
         (
             {"path": "s3://b/in/"},

@@ -210,7 +210,7 @@ def test_score_and_filter_on_s3(s3_server: str, scene_rows: Callable[[int], Rows
         pq.write_table(pa.Table.from_pylist(rows[12 * i : 12 * i + 12]), f"filtered/table/{i}.parquet", filesystem=s3)
     values = {
         "input": {"path": "s3://filtered/table/", "text": "caption"},
-        "run": {"task": "score", "model": "zoo://scenes", "precision": "float32"},
+        "run": {"task": "score", "model": "zoo://scenes", "precision": "float32", "negatives": ["a red star", "a cat"]},
         "keep": {"top": 0.25, "by": "source"},
         "output": {"path": "s3://filtered/out/"},
     }
@@ -232,5 +232,8 @@ def test_score_and_filter_on_s3(s3_server: str, scene_rows: Callable[[int], Rows
     values["output"]["overwrite"] = True  # type: ignore[index]
     before = s3.find("filtered/out/scores")
     assert filter_table(FilterConfig.checked(values)).kept == 23
+    values["keep"] = {"beats": {"texts": ["a red star"], "margin": 0.5}}
+    leads = {row["id"]: row["score"] - row["negative_scores"][0] for row in scored if row["error"] is None}
+    assert filter_table(FilterConfig.checked(values)).kept == sum(lead >= 0.5 for lead in leads.values()) > 0
     s3.invalidate_cache()
     assert s3.find("filtered/out/scores") == before, "scores of the same model and table are not made anew"

@@ -31,12 +31,8 @@ class Web(BaseHTTPRequestHandler):
             web.most[host] = max(web.most[host], web.now[host])
             web.agents.add(self.headers["User-Agent"])
             web.seen[self.path, host].append(time.monotonic())
-        try:
-            time.sleep(0.01)
-            self.answer(self.path.split("/")[1], len(web.seen[self.path, host]))
-        finally:
-            with web.lock:
-                web.now[host] -= 1
+        time.sleep(0.01)
+        self.answer(self.path.split("/")[1], len(web.seen[self.path, host]))
 
     def answer(self, kind: str, times: int) -> None:
         if kind == "silent":
@@ -47,6 +43,8 @@ class Web(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "1" if kind == "busy" else "3600")
         self.send_header("Content-Length", "7")
         self.end_headers()
+        with self.server.lock:  # before the last byte, at which the client may ask again
+            self.server.now[self.headers["Host"]] -= 1
         self.wfile.write(b"picture")
 
     def log_message(self, *_: Any) -> None:

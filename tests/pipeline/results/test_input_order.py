@@ -207,7 +207,10 @@ def test_lists_of_texts_are_refused(tmp_path: Path) -> None:
     [
         ({"format": "delta"}, r"output\.join: is for output\.format=parquet"),
         ({"file_bytes": 5}, r"output\.file_bytes: with output\.join there is one file for each of the input"),
-        ({"join": False, "format": "delta", "file_bytes": 5}, r"output\.file_bytes: is for output\.format=parquet"),
+        (
+            {"join": False, "format": "webdataset", "file_bytes": 5},
+            r"output\.file_bytes: is for output\.format=parquet",
+        ),
     ],
 )
 def test_outputs_that_do_not_fit_together(output: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline import JobConfig
 from pipeline.common.columns import UNREAD
 from pipeline.stages.micro_batch import MicroBatch
+from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.formats.row_format import UNREAD_TYPE
@@ -98,3 +99,35 @@ def test_rows_that_were_not_read_leave_once_with_their_reason() -> None:
     assert len(rows) == len(found)
     assert found == {0: None, 1: "row_too_deep", 2: None}
     assert not any(UNREAD in batch.rows.column_names for batch in batches)
+
+
+def test_negatives_are_read_once_with_each_image(scene_rows: Callable[[int], list[dict[str, Any]]]) -> None:
+    """Their scores are those of the same texts as a row's own, and all texts of an image have them."""
+    texts = ["a red star", "a watermark"]
+    scenes = scene_rows(5)
+    scenes[2]["image"] = b"<html>"
+    captions = [[row["caption"], None, row["question"]] for row in scenes]
+    rows = [
+        {"id": row["id"], "image": row["image"], "texts": texts_} for row, texts_ in zip(scenes, captions, strict=True)
+    ]
+    rows.append({**rows[0], "id": 99})  # another row of the same image
+    batches = batches_of(rows, 100_000, negatives=texts)
+    assert [len(batch.pairs) for batch in batches] == [5 * 2 + 4 * 2]
+    assert len(batches_of(rows, 300, negatives=texts)) > len(batches_of(rows, 300)), "they count as tokens"
+    config = JobConfig.parse(
+        "score",
+        {"input": {"path": "t"}, "model": "zoo://scenes", "output": {"path": "o"}, "negatives": texts},
+    )
+    found = pa.concat_tables([PredictActor(config, 1)(batch.to_arrow()) for batch in batches])
+    assert found.column_names[-5:] == ["score", "negative_scores", "error", "error_detail", "__stats"]
+    plain = config.model_copy(update={"negatives": None})
+    alone = [{**row, "texts": texts} for row in rows]
+    expected = pa.concat_tables([PredictActor(plain, 1)(batch.to_arrow()) for batch in batches_of(alone, 100_000)])
+    scores = {(row["row_id"], row["text_index"]): row["score"] for row in expected.to_pylist()}
+    for row in found.to_pylist():
+        if row["error"] is None:
+            of_texts = [scores[row["row_id"], i] for i in range(2)]
+            assert row["negative_scores"] == pytest.approx(of_texts, abs=1e-4)
+        else:
+            assert row["negative_scores"] is None
+    assert found["error"].null_count == 10

@@ -23,7 +23,7 @@ from pipeline.tables.datasource import TableSource
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash
 from pipeline.tables.formats import footer_columns
 from pipeline.tables.manifest import MANIFEST, Manifest
-from pipeline.tables.table import InputTable, open_table, read_columns, read_plan
+from pipeline.tables.table import InputTable, open_files, open_table, read_columns, read_plan
 
 FOLDERS = 20
 
@@ -45,9 +45,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def opened(folder: Path, out: Path, **keys: Any) -> InputTable:
+def job_config(folder: Path, out: Path, **keys: Any) -> JobConfig:
     values = {"input": {"path": str(folder), **keys}, "model": "zoo://scenes", "output": {"path": str(out)}}
-    return open_table(JobConfig.parse("score", values))
+    return JobConfig.parse("score", values)
+
+
+def opened(folder: Path, out: Path, **keys: Any) -> InputTable:
+    return open_table(job_config(folder, out, **keys))
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_a_manifest_spares_the_footers(
         raise AssertionError("a footer was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tables.formats.parquet.read_footer_columns", never)
+        patch.setattr("pipeline.tables.formats.footer_columns.read_footer_columns", never)
         again = opened(table, tmp_path)
         assert list(again.files) == list(first.files)
         assert (again.schema, again.metadata, again.unreadable) == (first.schema, first.metadata, first.unreadable)
@@ -146,6 +150,35 @@ def test_other_tables_of_many_files_are_read_as_before(tmp_path: Path, many: Non
     pq.write_table(pa.table({"image": [b"x"], "text": ["t"]}), tmp_path / "t" / "3" / "1.parquet")
     with pytest.raises(ConfigError, match="holds files of several formats"):
         opened(tmp_path / "t", tmp_path / "out")
+
+
+def test_the_same_rows_pass_a_filter(table: Path, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    del many
+    columns = opened(table, tmp_path, filter="n > 30 OR day = 2")
+    monkeypatch.setattr(find_many, "MANY_FILES", 1000)
+    objects = opened(table, tmp_path, filter="n > 30 OR day = 2")
+    assert isinstance(columns.files, OpenedFiles)
+    assert isinstance(objects.files, list)
+    assert list(columns.files) == list(objects.files)
+    assert 0 < columns.rows == objects.rows < opened(table, tmp_path).rows
+    assert rows_of(columns) == rows_of(objects)
+
+
+def test_another_job_over_the_table_takes_its_manifest(
+    table: Path, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts that are stored as bytes are bytes to a filter, and strings to a job that names them."""
+    del many
+    for number in range(FOLDERS):
+        (tmp_path / "t" / str(number)).mkdir(parents=True)
+        pq.write_table(pa.table({"image": [b"x"], "text": [b"t"]}), tmp_path / "t" / str(number) / "0.parquet")
+    job = opened(tmp_path / "t", tmp_path / "scores")
+    monkeypatch.setattr(footer_columns, "read_footer_columns", None)
+    manifest = Manifest(str(tmp_path / "kept"), job_config(table, tmp_path).storage, others=(str(tmp_path / "scores"),))
+    spec = job_config(tmp_path / "t", tmp_path / "kept").input
+    kept = open_files(spec, job_config(table, tmp_path).storage, manifest=manifest)
+    assert (job.schema.field("text").type, kept.schema.field("text").type) == (pa.string(), pa.binary())
+    assert list(kept.files) == list(job.files)
 
 
 def test_a_filter_and_a_shard_of_many_files(table: Path, tmp_path: Path, many: None) -> None:

@@ -1,0 +1,107 @@
+"""Samples that are copied with a member more, or with more in their JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from pipeline.tables.formats.tar_copy import AddedMember, copy_samples, merged_json
+from tests.pipeline.tables.formats.test_tar import pack, scan
+
+
+def copied(data: bytes, name: str, count: int, keep: set[int] | None = None) -> bytes:
+    target = io.BytesIO()
+    values = iter(f'{{"score": {i}}}' for i in range(count))
+    samples = copy_samples(io.BytesIO(data), target, lambda i: keep is None or i in keep, AddedMember(name, values))
+    assert samples == len(scan(data))
+    return target.getvalue()
+
+
+def held(data: bytes) -> list[tuple[str, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return [(one.name, tar.extractfile(one).read()) for one in tar]  # type: ignore[union-attr]
+
+
+def test_each_sample_gets_a_member_at_its_end() -> None:
+    members = [("a/1.jpg", b"x"), ("a/1.json", b"{}"), ("a/2.JPG", b"y"), ("./b/3.seg.png", b"z"), ("b/3.jpg", b"z")]
+    found = held(copied(pack(members), "score.json", 3))
+    assert found == [
+        *members[:2],
+        ("a/1.score.json", b'{"score": 0}'),
+        members[2],
+        ("a/2.score.json", b'{"score": 1}'),
+        *members[3:],
+        ("./b/3.score.json", b'{"score": 2}'),
+    ]
+    data = copied(pack(members), "score.json", 3)
+    assert [sorted(one.extensions) for one in scan(data)] == [
+        ["jpg", "json", "score.json"],
+        ["jpg", "score.json"],
+        ["jpg", "score.json", "seg.png"],
+    ]
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        header = tar.getmember("a/1.score.json")
+        assert (header.mode, header.mtime) == (tar.getmember("a/1.jpg").mode, tar.getmember("a/1.jpg").mtime)
+
+
+def test_the_fields_go_to_the_end_of_the_samples_json() -> None:
+    members = [("1.json", b'{"n": 1.50, "n2": 1e400}\n'), ("1.jpg", b"x"), ("2.jpg", b"y"), ("3.jpg", b"z")]
+    found = held(copied(pack([*members, ("3.json", b"{ }")]), "json", 3))
+    assert found == [
+        ("1.json", b'{"n": 1.50, "n2": 1e400, "score": 0}'),
+        *members[1:3],
+        ("2.json", b'{"score": 1}'),
+        members[3],
+        ("3.json", b'{"score": 2}'),
+    ]
+
+
+def test_archives_that_were_joined_links_and_samples_that_are_left_out() -> None:
+    first = pack([("1.json", b'{"a": 1}'), ("1.jpg", b"x")], l_json="1.json")
+    found = held(copied(first + pack([("3.jpg", b"z"), ("4.jpg", b"w")]), "json", 4, keep={0, 1, 3}))
+    assert found == [
+        ("1.json", b'{"a": 1, "score": 0}'),
+        ("1.jpg", b"x"),
+        ("l.json", b'{"a": 1, "score": 1}'),
+        ("4.jpg", b"w"),
+        ("4.json", b'{"score": 2}'),
+    ]
+
+
+def test_names_that_are_long_or_no_utf_8() -> None:
+    buffer = io.BytesIO()
+    names = ["d" * 150 + "/x.jpg", b"\xff\xfe.jpg".decode(errors="surrogateescape")]
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+    found = held(copied(buffer.getvalue(), "score.json", 2))
+    assert [name for name, _ in found] == [one for name in names for one in (name, name.replace(".jpg", ".score.json"))]
+
+
+def test_samples_without_a_result_stay_as_they_are() -> None:
+    members = [("1.jpg", b"x"), ("2.jpg", b"y")]
+    assert held(copied(pack(members), "score.json", 0)) == members
+
+
+@pytest.mark.parametrize(
+    ("text", "merged"),
+    [
+        (b'{"a": {}}', '{"a": {}, "score": 1}'),
+        (b" {} \n", '{"score": 1}'),
+        ('{"a": "ü"}'.encode("utf-16"), '{"a": "ü", "score": 1}'),
+        ('{"a": "{"}'.encode("utf-8-sig"), '{"a": "{", "score": 1}'),
+    ],
+)
+def test_merged_json(text: bytes, merged: str) -> None:
+    assert merged_json(text, '{"score": 1}').decode() == merged
+    assert json.loads(merged)["score"] == 1
+
+
+def test_json_that_is_no_object() -> None:
+    with pytest.raises(ValueError, match=r"a \.json is no object"):
+        merged_json(b"[1]", '{"score": 1}')
