@@ -99,8 +99,8 @@ def parsed(command: list[str]) -> JobConfig:
     words = typer.main.get_command(app).commands[command[1]]  # type: ignore[attr-defined]
     given = words.make_context(command[1], list(command[2:])).params
     assert given["as_json"]
-    assert given["overrides"] == [SHARDS]
-    return JobConfig.load("score", str(DEPLOY.parent / "score.yaml"), given["overrides"])
+    assert list(given["overrides"]) == [SHARDS]  # a tuple in typer 0.19
+    return JobConfig.load("score", str(DEPLOY.parent / "score.yaml"), list(given["overrides"]))
 
 
 def test_indexed_job() -> None:
