@@ -167,6 +167,10 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
+        if "top_k" in self.model_fields_set and not {"answer", "classify", "rank"} & {*self.tasks}:
+            raise ValueError(
+                f"top_k: {self.top_k}, but {', '.join(self.tasks)} keeps no list of the best: leave it out"
+            )
         if self.negatives and "score" not in self.tasks:
             raise ValueError(f"negatives: only score reads them; the job is of {', '.join(self.tasks)}")
         for key, value in (("model", self.model), ("input.text", self.input.text)):
