@@ -102,7 +102,7 @@ class InputConfig(Section):
     )
     filter: str | None = Field(
         None,
-        description="rows to take of a Parquet table, in SQL as in keep.where: "
+        description="rows to take of a Parquet, Delta, Iceberg, Lance or Arrow table, in SQL as in keep.where: "
         "source = 'coco' AND day >= DATE '2026-01-31'; "
         "columns are compared with numbers, texts, dates and times by =, <>, <, <=, >, >=, BETWEEN, IN, LIKE, IS NULL, "
         "joined by AND, OR, NOT; default: all rows",

@@ -89,6 +89,8 @@ class JobConfig(Section):
             )
         if output.retention_days is not None and output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if output.allow_empty and output.format != "delta":
+            raise ValueError("output.allow_empty: a table of results follows its input with output.format=delta only")
         if output.rows_per_file is not None and output.keep_image:
             raise ValueError(
                 f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "

@@ -3,7 +3,7 @@
 - OUT: the dataset. If it is the input, its next version has the columns of the results; else it has the rows that
   Parquet files of results would have
 - OUT/_results/...parquet: the same results, from which `vilt show`, `report` and `filter` read
-- OUT/_progress/lance.json: the version of OUT when the unfinished job began
+- OUT/_progress/base.json: the version of OUT when the unfinished job began
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from pipeline.config.job import JobConfig
 from pipeline.results.input_files import InputFiles
 from pipeline.results.input_order import result_name
 from pipeline.results.lance_results import NEEDS, LanceTarget, ResultsWriter
+from pipeline.results.output_folder import BASE
 from pipeline.results.work_folder import PROGRESS, RESULTS, SUMMARY, WorkFolder
 from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.output_rows import carried_names
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec
-from pipeline.tables.formats.lance import fragment_id, load_lance
+from pipeline.tables.formats.lance import load_lance
+from pipeline.tables.formats.lance_reader import fragment_id
 
-BASE = "lance.json"
 VERSION = "version"
 
 

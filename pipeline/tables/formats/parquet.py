@@ -32,11 +32,11 @@ from pipeline.tables.formats.parquet_footers import (
 from pipeline.tables.formats.parquet_guard import open_guarded
 from pipeline.tables.formats.parquet_sizes import rows_within, stored_bytes
 from pipeline.tables.formats.partitions import Partitions, find_partitions
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.formats.stored_parquet import stored_parquet
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import conform, unify_readable
 
-COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
 STREAM_BYTES = 2**23  # of each column of a larger row group, fetched at a time
 
@@ -234,20 +234,6 @@ def count_passing(
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
     return [
-        replace(split, rows=_count(file, split, reader, schema, condition) if split.row_group in groups else 0)
+        replace(split, rows=rows_passing(file, split, reader, schema, condition) if split.row_group in groups else 0)
         for split in splits
     ]
-
-
-def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> int:
-    """Return how many rows of a split the filter lets through; only its columns are read."""
-    columns = pa.schema([schema.field(name) for name in condition.columns()])
-    passes, deleted, row, count = condition.pyarrow(), file.deleted_rows, split.first_row, 0
-    try:
-        for table in reader.read(file, split, columns, COUNT_ROWS):
-            live = ~deleted.contains(np.arange(row, row + table.num_rows))
-            row += table.num_rows
-            count += (table if live.all() else table.filter(pa.array(live))).filter(passes).num_rows
-        return count
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None
