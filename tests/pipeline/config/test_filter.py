@@ -29,8 +29,11 @@ def test_answers_are_words(answer: Any, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        ({}, "keep: holds no condition; give one or several of where, min_score, top, answer, unique"),
-        ({"texts": "mean"}, "keep: holds no condition; give one or several of where, min_score, top, answer, unique"),
+        ({}, "keep: holds no condition; give one or several of where, min_score, beats, top, answer, unique"),
+        (
+            {"texts": "mean"},
+            "keep: holds no condition; give one or several of where, min_score, beats, top, answer, unique",
+        ),
         ({"answer": []}, "keep.answer: an empty list keeps nothing; name the answers to keep"),
         ({"by": "x", "min_score": 1}, "keep.by: given without keep.top, the share to keep of each group"),
         ({"top": 1.5}, "top: 1.5 is wrong; input should be less than or equal to 1"),

@@ -91,7 +91,7 @@ def test_names_that_sql_cannot_tell_apart(tmp_path: Path) -> None:
         ({"top": 0.5, "by": "sourc"}, "keep.by: the table has no column 'sourc'; did you mean 'source'"),
         ({"top": 0.5, "score": "answer"}, "keep.score: column 'answer' is string, not a number"),
         ({"by": "source", "min_score": 1}, "config: keep.by: given without keep.top"),
-        ({}, "config: keep: holds no condition; give one or several of where, min_score, top, answer"),
+        ({}, "config: keep: holds no condition; give one or several of where, min_score, beats, top, answer"),
         ({"top": 0}, "config: top: 0 is wrong; input should be greater than 0"),
     ],
 )
