@@ -117,6 +117,11 @@ class InputConfig(Section):
         pattern=r"^[!-~][ -~]{0,199}$",
         description="address or URL that http(s) hosts are told in the header User-Agent, so that they can reach you",
     )
+    robots: bool = Field(
+        True,
+        description="leave images alone whose hosts say `noai` or `noimageai` in the header X-Robots-Tag; hosts that a "
+        "prefix in `allow` names are read all the same",
+    )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 
     @model_validator(mode="before")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
@@ -29,6 +28,7 @@ from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.format import Listing, OpenOptions
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
@@ -149,11 +149,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     paths = sorted(infos)
     check_links(filesystem, path, paths, f"{key}: {uri!r}")
     versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
-    arrow = arrow_filesystem(filesystem)
 
     def footer(file: str) -> tuple[pa.Schema, dict[str, str]]:
         try:
-            metadata = pq.read_metadata(file, filesystem=arrow)
+            metadata = read_metadata(filesystem, file, infos[file]["size"])
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}

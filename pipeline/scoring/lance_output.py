@@ -107,7 +107,9 @@ class LanceOutput(ParquetOutput):
         work, table, parts = self.folder.work, self.job.table, sorted(self.parts.parts, key=lambda part: part.name)
         results = f"{work.path}/{RESULTS}"
         schema = pq.read_schema(f"{results}/{parts[0].name}", filesystem=arrow_filesystem(work.filesystem))
-        names = result_columns(self.job.config.tasks) if self.in_place else schema.names
+        names = (
+            result_columns(self.job.config.tasks, bool(self.job.config.negatives)) if self.in_place else schema.names
+        )
         columns = pa.schema([(name, schema.field(name).type) for name in names if name in schema.names])
         writer = ResultsWriter(work, self._job, self._digest, columns)
         self.folder.lock.check()
@@ -159,7 +161,7 @@ def pinned_to_job(config: JobConfig) -> JobConfig:
     if version is not None:
         return config.model_copy(update={"input": spec.model_copy(update={"version": version})})
     held = set(target.columns())
-    clash = [name for name in result_columns(config.tasks) if name in held]
+    clash = [name for name in result_columns(config.tasks, bool(config.negatives)) if name in held]
     if clash:
         raise ConfigError(
             f"output.path: version {target.latest()} of {target.uri!r} has a column {clash[0]!r}, a name that the job "

@@ -120,7 +120,8 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
                 from pipeline.tables.id_checks import warn_about_ids
 
                 started = time.monotonic()
-                warn_about_ids(job.table, job.config.input.id)
+                chosen = job.texts.candidates if job.texts else None
+                warn_about_ids(job.table, job.config.input.id, chosen.id_counts if chosen else None)
                 job = replace(job, seconds=job.seconds + time.monotonic() - started)
             summary, fields = output.publish(_score_and_audit(job, output, log_every))
             return emit_finished(summary, **fields)
