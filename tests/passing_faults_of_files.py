@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from jobs.commands import calibrate, report, show
 from jobs.console.command import Outcome
+from pipeline import run
 from pipeline.common.errors import RowsLostError, StorageFailedError
 from pipeline.common.row_ranges import row_key
 from pipeline.config.filter import FilterConfig
@@ -31,6 +32,9 @@ from tests.pipeline.filtering.test_filter_tars import write_shards
 from tests.pipeline.reindexing.world import World
 from tests.pipeline.reporting.outputs import write_output
 from tests.pipeline.results.test_input_order import write_input, write_parts
+from tests.pipeline.scoring.flowless import without_ray
+from tests.pipeline.scoring.test_tar_output import config as tar_job
+from tests.pipeline.scoring.test_tar_output import write_tars
 
 
 def a_tar_that_grows_under_a_filter(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,6 +53,22 @@ def a_tar_that_grows_under_a_filter(small_world: World, monkeypatch: pytest.Monk
     with pytest.raises(RowsLostError, match=r"of 7 that were counted: .*run the same command again"):
         filter_table(config)
     assert filter_table(config).rows_in == 21
+
+
+def a_tar_that_grows_under_a_job(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    del small_world
+    flow, job = without_ray(monkeypatch), tar_job(str(write_tars(tmp_path)), f"{tmp_path}/out")
+    copy, failed = WebDatasetFormat.copy_rows, list[bool]()
+
+    def more(self: WebDatasetFormat, *args: Any) -> int:
+        rows = copy(self, *args)
+        failed.append(True)
+        return rows + (len(failed) == 1)
+
+    monkeypatch.setattr(WebDatasetFormat, "copy_rows", more)
+    with pytest.raises(RowsLostError, match=r"that were counted: .*run the same command again"):
+        run(job)
+    assert (run(job).rows_out, len(flow.read)) == (15, 15)
 
 
 def a_row_is_lost_between_the_parts_and_the_order(
@@ -101,6 +121,6 @@ CASES = {
         storage_away_for_a_first_look,
         storage_away_for_a_look_at_results,
     ],
-    "pipeline/results/copied_files.py copy_file": [a_tar_that_grows_under_a_filter],
+    "pipeline/results/copied_files.py copy_file": [a_tar_that_grows_under_a_filter, a_tar_that_grows_under_a_job],
     "pipeline/results/input_order.py write": [a_row_is_lost_between_the_parts_and_the_order],
 }
