@@ -27,6 +27,20 @@ def test_modules_are_light(module: str, spared: set[str]) -> None:
     assert not spared & set(done.stdout.split())
 
 
+def test_a_config_that_names_its_dtype_needs_no_torch() -> None:
+    """As all that transformers has written do: every process that reads a table reads the config."""
+    code = """
+import sys
+from vilt import ViltConfig
+config = ViltConfig(torch_dtype="torch.float16")
+assert config.to_dict()["dtype"] == "float16"
+assert "torch" not in sys.modules
+import torch
+assert config.dtype is config.torch_dtype is torch.float16
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("package", [vilt, pipeline])
 def test_every_public_name_is_there(package: object) -> None:
     for name in package.__all__:  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from vilt.common.storage import Folder, Source, as_folder
 if TYPE_CHECKING:
     import torch
 
+COMMON_DTYPES = frozenset({"float32", "float16", "bfloat16", "float64"})  # names that need no look into torch
 _NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
 
 
@@ -119,11 +120,7 @@ class Config:
             setattr(self, key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "torch_dtype":
-            name = "dtype"
-        if name == "dtype" and isinstance(value, str):
-            value = dtype_named(value)
-        super().__setattr__(name, value)
+        super().__setattr__("dtype" if name == "torch_dtype" else name, value)
 
     if not TYPE_CHECKING:  # a type checker sees the attributes that classes set, and no others
 
@@ -142,6 +139,24 @@ class Config:
 
     def __iter__(self) -> Iterator[str]:
         yield from self.__dict__
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Return the dtype of the stored weights; None when the config does not tell.
+
+        It may be set by its name. Torch is imported when it is asked for: all published configs name one, and readers
+        of tables need none.
+        """
+        value = self.__dict__["dtype"]
+        if isinstance(value, str):
+            value = self.__dict__["dtype"] = dtype_named(value)
+        return value
+
+    @dtype.setter
+    def dtype(self, value: str | torch.dtype | None) -> None:
+        if isinstance(value, str) and value.removeprefix("torch.") not in COMMON_DTYPES:
+            value = dtype_named(value)
+        self.__dict__["dtype"] = value
 
     @property
     def num_labels(self) -> int:
@@ -257,7 +272,8 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return all keys with values that JSON can hold."""
         values = {key: value for key, value in copy.deepcopy(self.__dict__).items() if key not in _NOT_WRITTEN}
-        values["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        dtype = self.__dict__["dtype"]
+        values["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
         return {**values, "model_type": self.model_type}
 
     def to_diff_dict(self) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from vilt.common.configuration import MOST_LABELS, Config, dtype_named
+from vilt.common.config_checks import MOST_LABELS
+from vilt.common.config_values import dtype_named
+from vilt.common.configuration import Config
 from vilt.common.patch_config import both, check_heads
 
 

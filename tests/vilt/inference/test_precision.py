@@ -1,6 +1,8 @@
 """The precision that a device computes with; what would be slow is said."""
 
 import logging
+import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ AVX2 = frozenset({"avx2"})
 @pytest.fixture(autouse=True)
 def _asked_anew() -> None:
     precision._say_that_it_is_emulated.cache_clear()
+    precision._say_that_it_is_slow.cache_clear()
 
 
 def test_bfloat16_that_is_emulated_is_one_line(
@@ -34,8 +37,47 @@ def test_bfloat16_that_is_native_says_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(compat, "cpu_features", lambda: AVX2 | {"avx512_bf16"})
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
     assert resolve_precision("bfloat16", CPU) == resolve_precision("auto", CPU) == "bfloat16"
     assert not caplog.records
+
+
+def test_auto_believes_a_measurement_more_than_what_a_cpu_says(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compat, "cpu_features", lambda: AVX2 | {"avx512_bf16"})
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: False)
+    assert resolve_precision("auto", CPU) == "float32"
+    assert not caplog.records
+    assert [resolve_precision("bfloat16", CPU) for _ in range(3)] == ["bfloat16"] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "precision 'bfloat16' is slower than 'float32' on this CPU, as measured; 'auto' takes 'float32' here"
+    ]
+    monkeypatch.setattr(compat, "cpu_features", lambda: AVX2)
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pytest.fail("nothing to measure"))
+    assert resolve_precision("auto", CPU) == "float32"
+
+
+def test_what_pays_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With layers in place of the kernels that keep a core busy as long as they would."""
+
+    def busy(layer: torch.nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
+        pause = seconds[layer.weight.dtype]
+
+        def run(rows: torch.Tensor) -> torch.Tensor:
+            until = time.thread_time() + pause
+            while time.thread_time() < until:
+                pass
+            return rows
+
+        return run
+
+    monkeypatch.setattr(precision.linear, "packed", busy)
+    for ours, plain, pays in ((0.001, 0.01, True), (0.01, 0.001, False)):
+        seconds = {torch.bfloat16: ours, torch.float32: plain}
+        precision.bfloat16_pays.cache_clear()
+        assert precision.bfloat16_pays() is pays
+    precision.bfloat16_pays.cache_clear()
 
 
 def test_int8_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
