@@ -39,7 +39,7 @@ def job_values(folder: Path, **keys: Any) -> dict[str, Any]:
     }
 
 
-def run_script(script: Path, values: dict[str, Any], folder: Path, *words: str) -> list[str]:
+def run_script(script: Path, values: dict[str, Any], folder: Path, *words: str, seconds: float = 400) -> list[str]:
     """Run `script CONFIG WORDS` with these values as its config; the lines that it prints."""
     (folder / "job.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, str(script), str(folder / "job.yaml"), *words]
@@ -47,7 +47,7 @@ def run_script(script: Path, values: dict[str, Any], folder: Path, *words: str) 
     environment["PYTHONPATH"] = str(ROOT)
     with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:  # a short path: Ray has sockets below it
         environment["RAY_TMPDIR"] = own
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()
 

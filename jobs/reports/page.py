@@ -173,6 +173,8 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
             named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):
             named.append(("texts cut", f"{truncated:,}"))
+        if repeated := summary.get("repeated_rows"):
+            named.append(("scored again", f"{repeated:,} rows, of actors or nodes that were lost"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none
             named.append(("pairs per second", f"{summary['pairs_per_second']:,.1f}"))
         if summary.get("batch_fill"):  # a rank job has none

@@ -31,6 +31,8 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
     head = [("rows in", f"{summary.rows_in:,}{pairs}"), (done, f"{summary.scored:,}")]
     if summary.resumed_rows and not summary.finished_before:
         head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
+    if summary.repeated_rows and not summary.finished_before:
+        head.append(("repeated", f"{summary.repeated_rows:,} rows were scored again: actors or nodes were lost"))
     head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
     if summary.candidates:
         head.append(("candidates", candidates_line(summary.candidates)))
@@ -86,6 +88,7 @@ def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, 
         "rejected": summary.rejected,
         **({"candidates": summary.candidates} if summary.candidates else {}),
         "texts_truncated": summary.texts_truncated,
+        "repeated_rows": 0 if idle else summary.repeated_rows,
         "resumed_rows": summary.rows_in if idle else summary.resumed_rows,
         "seconds": 0.0 if idle else summary.seconds,
         "pairs_per_second": 0.0 if idle else summary.pairs_per_second,

@@ -38,6 +38,7 @@ class Summary:
         command: The command of the run that finished the job, without secrets; "" if a program has called the pipeline.
         config: The keys of the config that are set, without secrets.
         finished_at: When the job finished, seconds since 1970; 0 if it is not known.
+        repeated_rows: Rows that were scored again in that run, since an actor or a node was lost.
         candidates: Of a rank job whose candidates were found by vectors: `n` images of each text, and how many of the
             `best` images of `texts` texts that were read with all images are candidates, `found`.
         committed: The version of the table that the results became, in words; "" if they are files alone.
@@ -68,5 +69,6 @@ class Summary:
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     finished_at: float = 0.0
+    repeated_rows: int = 0
     candidates: dict[str, int] = field(default_factory=dict)
     committed: str = ""

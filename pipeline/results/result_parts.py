@@ -29,6 +29,7 @@ class StagedParts(Protocol):
     filesystem: AbstractFileSystem
     folder: str
     parts: list[ResultFile]
+    repeated_rows: int
 
     @property
     def uri(self) -> str:
@@ -45,6 +46,7 @@ class ResultParts:
     Attributes:
         parts: Whole files of this job in the work folder.
         kept: Files of finished results that stay, when their errors are retried.
+        repeated_rows: Rows that were scored again in this run.
     """
 
     def __init__(self, output: OutputFolder, subfolder: str = "", in_input_order: bool = False) -> None:
@@ -62,6 +64,7 @@ class ResultParts:
         self.folder = self.work.path
         self.parts: list[ResultFile] = []
         self.kept: list[ResultFile] = []
+        self.repeated_rows = 0
 
     @property
     def uri(self) -> str:

@@ -40,6 +40,7 @@ class Staging:
         self.token = folder.rpartition("/")[2]
         self.work = WorkFolder(filesystem, folder)
         self.parts: list[ResultFile] = []
+        self.repeated_rows = 0
         self.in_table = RowSet.none()
 
     @property

@@ -28,7 +28,7 @@ from pipeline.monitoring.events import emit_started
 from pipeline.monitoring.metrics import Meter
 from pipeline.monitoring.progress_reporter import Goal, reported, without_echoes
 from pipeline.monitoring.stage_timing import Watch
-from pipeline.results.file_footer import ResultFile
+from pipeline.results.file_footer import ResultFile, done_rows
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring.prepare import PreparedJob
@@ -122,7 +122,21 @@ def score_rows(
             keep_row_keys=config.in_input_order,
         )
         write(run, done, sink, watch)
+        staged.repeated_rows += _repeated(watch, len(done) + len(done_rows(sink.parts)))
     return sink.parts
+
+
+def _repeated(watch: Watch, rows: int) -> int:
+    """Return how many rows actors have scored beyond those of the job, as many again after nodes or actors were lost.
+
+    Args:
+        watch: Of the run.
+        rows: Rows that the job has done.
+    """
+    try:
+        return max(0, ray.get(watch.monitor.counts.remote()).rows - rows)
+    except ray.exceptions.RayError:  # the monitor is lost, which the job need not be
+        return 0
 
 
 def write(run: Run, done: RowSet, sink: Datasink, watch: Watch) -> None:

@@ -161,7 +161,13 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
     check_error_rate(output.judged(), job.config.max_error_rate, output.staged, rows)
     parts["rows"] = seconds
     summary = _summarise(job, ResultFile.total(output.files()), before, len(output.staged.done), seconds)
-    return replace(summary, resumed_rows=resumed, parts={part: round(took, 3) for part, took in parts.items()})
+    repeated = output.staged.repeated_rows
+    return replace(
+        summary,
+        repeated_rows=repeated,
+        resumed_rows=resumed,
+        parts={part: round(took, 3) for part, took in parts.items()},
+    )
 
 
 def _summarise(job: PreparedJob, total: ResultFile, before: ResultFile, rows_out: int, seconds: float) -> Summary:

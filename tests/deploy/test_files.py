@@ -20,6 +20,7 @@ from croniter import croniter
 from ray.autoscaler._private.util import fillout_defaults, validate_config
 
 from jobs.cli import app
+from jobs.console.exit_codes import BAD_CONFIG, TOO_MANY_ERRORS
 from pipeline import JobConfig
 from pipeline.config.shard import resolve_shard
 
@@ -70,7 +71,7 @@ def kuberay(resource: dict[str, Any]) -> list[dict[str, Any]]:
     schema = {"definitions": {**KUBERAY["definitions"], **pod}, "$ref": f"#/definitions/{resource['kind']}"}
     jsonschema.validate(resource, schema)
     job = resource["spec"].get("jobTemplate", resource["spec"])
-    cluster = job["rayClusterSpec"]
+    cluster = job.get("rayClusterSpec", job)
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for group in groups:
         spec = group["template"]["spec"]
@@ -88,6 +89,22 @@ def test_kuberay(name: str) -> None:
     assert croniter.is_valid(resource["spec"].get("schedule", "@daily"))
     with pytest.raises(jsonschema.ValidationError):
         kuberay({**resource, "spec": {**resource["spec"], "entrypont": "vilt"}})
+
+
+def test_a_cluster_of_spot_nodes_whose_head_may_die() -> None:
+    cluster, job = yaml.safe_load_all((DEPLOY / "spot.yaml").read_text())
+    _, *workers = kuberay(cluster)
+    assert "redisAddress" in cluster["spec"]["gcsFaultToleranceOptions"]
+    assert all("nodeSelector" in group["template"]["spec"] for group in workers)
+    kubernetes_validate.validate(job, KUBERNETES, strict=True)
+    pod = job["spec"]["template"]["spec"]
+    [driver] = pod["containers"]
+    assert f"--address={cluster['metadata']['name']}-head-svc:6379 --num-cpus=0" in driver["command"][-1]
+    assert "nodeSelector" not in pod, "no spot node"
+    final = {BAD_CONFIG.code, TOO_MANY_ERRORS.code}
+    assert set(job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]) == final
+    with pytest.raises(jsonschema.ValidationError):
+        kuberay({**cluster, "spec": {**cluster["spec"], "gcsFaultToleranceOptions": {"redisAdress": "redis:6379"}}})
 
 
 SHARDS = "input.shard=auto/1000"
