@@ -3,7 +3,7 @@
 It needs the extra `bench`. The encoder reads 8 sequences of 205 tokens. Of the peers it is transformers' encoder alone,
 exported; ours is the whole model, embeddings and head included. Each runs as its documentation advises for one request
 at a time: ONNX Runtime with all optimizations, its dynamic int8 with 8-bit weights and a scale a channel, OpenVINO with
-the hint LATENCY. Rows take turns; the least time of several runs. A whole job is a process of its own, from start to end.
+the hint LATENCY. Rows take turns; the least time of several runs. A job is a process, from start to end.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SEQUENCES, TOKENS, WIDTH = 8, 205, 768
 RAY_DATA = """
 import sys, ray
 from benchmarks.job import Published
+ray.init(num_cpus=3, include_dashboard=False)
 rows = ray.data.read_parquet(sys.argv[1]).repartition(target_num_rows_per_block=8)
 actors = ray.data.ActorPoolStrategy(size=1)
 rows.map_batches(Published, fn_constructor_args=(sys.argv[2],), batch_size=8, compute=actors, num_cpus=2).write_parquet(
