@@ -2,9 +2,8 @@
 
 Reading, preprocessing and the model are stubs that take no time; the flow is the job's own: its read tasks, its
 options of Ray Data, its pool of actors, a sink that writes nothing. Bare Ray Data has a source, a pool and a sink of
-the same sizes: once with the job's block size, so that each micro-batch is a block of its own, and once with Ray Data's
-own, where many small micro-batches share a block. Time counts from the first micro-batch that any actor takes to the
-last.
+the same sizes. In the last columns several micro-batches share a block (`batch.block_bytes`). Time counts from the
+first micro-batch that any actor takes to the last.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ from pipeline.scoring import dataflow
 from pipeline.tables.table import open_table, read
 
 WINDOW_ROWS, PER_WINDOW = 128, 8  # micro-batches of a window
-PAYLOAD = b"x" * 100_000  # of a micro-batch: more than `dataflow.BLOCK_BYTES`
+PAYLOAD = b"x" * 100_000  # of a micro-batch: more than `batch.block_bytes` by default
 WINDOWS_PER_TASK = 4
 ROWS_PER_FILE = 200
 
@@ -104,20 +102,23 @@ def of_windows(windows: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield from micro_batches(PER_WINDOW)
 
 
-def job_flow(config: JobConfig, pool: Pool) -> float:
-    """Return micro-batches a second of the job's flow."""
+def job_flow(config: JobConfig, pool: Pool, together: int = 1) -> float:
+    """Return micro-batches a second of the job's flow. together: how many go to an actor in one block."""
+    if together > 1:
+        batch = config.batch.model_copy(update={"block_bytes": together * len(PAYLOAD)})
+        config = config.model_copy(update={"batch": batch})
     table, sink = open_table(config), Times()
-    with dataflow.data_context(keep_image=False):
+    with dataflow.data_context(config):
         dataset = read(table, config, RowSet.none(), of_windows)
         dataflow.predict(dataset, config, pool).write_datasink(sink, ray_remote_args={"num_cpus": 0})
     assert sink.count == table.rows // WINDOW_ROWS * PER_WINDOW
     return sink.rate
 
 
-def bare_flow(tasks: int, per_task: int, actors: int, as_blocks: bool) -> float:
-    """Return micro-batches a second of Ray Data alone. as_blocks: with the job's block size."""
+def bare_flow(config: JobConfig, tasks: int, per_task: int, actors: int) -> float:
+    """Return micro-batches a second of Ray Data alone, with the job's block size."""
     sink = Times()
-    with dataflow.data_context(keep_image=False) if as_blocks else nullcontext():
+    with dataflow.data_context(config):
         dataset = ray.data.read_datasource(Bare(tasks, per_task), override_num_blocks=tasks)
         pool = ray.data.ActorPoolStrategy(size=actors)
         results = dataset.map_batches(
@@ -127,7 +128,7 @@ def bare_flow(tasks: int, per_task: int, actors: int, as_blocks: bool) -> float:
     return sink.rate
 
 
-def main(tasks: int, actors: int, turns: int) -> None:
+def main(tasks: int, actors: int, turns: int, together: list[int]) -> None:
     """Print the table."""
     rows = tasks * WINDOWS_PER_TASK * WINDOW_ROWS
     per_task = WINDOWS_PER_TASK * PER_WINDOW
@@ -145,13 +146,16 @@ def main(tasks: int, actors: int, turns: int) -> None:
         start_local(actors + 2)
         pool = Pool(count=actors, cpus=1, gpus=0, tokens=0, rows_per_file=ROWS_PER_FILE)
         print(f"{machine.describe()}; {actors} actors, {tasks} read tasks of {per_task} micro-batches\n")
-        print("| turn | the job's flow, micro-batches/s | bare, a block each | share | bare, Ray Data's blocks |")
-        print("| --- | --- | --- | --- | --- |", flush=True)
+        print("| turn | the job's flow, micro-batches/s | bare Ray Data | share |", end="")
+        print("".join(f" {count} a block |" for count in together))
+        print("| --- | --- | --- | --- |" + " --- |" * len(together), flush=True)
         for turn in range(turns):
             with patch.object(dataflow, "PredictActor", Stub):
                 ours = job_flow(config, pool)
-            blocks, own = (bare_flow(tasks, per_task, actors, as_blocks) for as_blocks in (True, False))
-            print(f"| {turn + 1} | {ours:.0f} | {blocks:.0f} | {ours / blocks:.2f} | {own:.0f} |", flush=True)
+                bare = bare_flow(config, tasks, per_task, actors)
+                more = [job_flow(config, pool, count) for count in together]
+            print(f"| {turn + 1} | {ours:.0f} | {bare:.0f} | {ours / bare:.2f} |", end="")
+            print("".join(f" {rate:.0f} |" for rate in more), flush=True)
         ray.shutdown()
 
 
@@ -159,6 +163,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--actors", type=int, default=4)
+    parser.add_argument("--together", type=int, nargs="*", default=[8, 32], help="micro-batches of a block")
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
-    main(given.tasks, given.actors, given.turns)
+    main(given.tasks, given.actors, given.turns, given.together)

@@ -3,7 +3,8 @@
 It needs the extra `bench`. The encoder reads 8 sequences of 205 tokens. Of the peers it is transformers' encoder alone,
 exported; ours is the whole model, embeddings and head included. Each runs as its documentation advises for one request
 at a time: ONNX Runtime with all optimizations, its dynamic int8 with 8-bit weights and a scale a channel, OpenVINO with
-the hint LATENCY. Rows take turns; the least time of several runs. A job is a process, from start to end.
+the hint LATENCY. Rows take turns; the least time of several runs. A whole job is a process of its own, from start to
+end.
 """
 
 from __future__ import annotations

@@ -24,16 +24,16 @@ from benchmarks import machine
 from benchmarks.scale import write_table
 from pipeline import JobConfig, run
 from pipeline.common.columns import PAIR, ROW_ID
+from pipeline.config.resources import BLOCK_BYTES
 from pipeline.stages.batch_stats import BatchStats
 from vilt.inference.pairs import ImageRows
-
-SECONDS_PER_PAIR = 0.2
 
 
 class Stub:
     """An actor without a model. Leaves a file with the begin and the end of each of its micro-batches."""
 
     def __init__(self, config: JobConfig, **_: Any) -> None:
+        self.seconds = float(Path(config.output.path).with_name("seconds_per_pair").read_text())
         self.log = Path(config.output.path).with_name("log") / f"{time.time_ns()}"
 
     def __call__(self, batches: pa.Table) -> pa.Table:
@@ -42,7 +42,7 @@ class Stub:
         begin, out = time.time(), []
         for batch in MicroBatch.from_arrow(batches, ImageRows(3 * 32 * 32)):
             rows, pairs = batch.rows, len(batch.pairs)
-            time.sleep(SECONDS_PER_PAIR * pairs)
+            time.sleep(self.seconds * pairs)
             rows = rows.drop_columns([name for name in rows.column_names if name.startswith(PAIR)])
             rows = rows.append_column("score", pc.cast(rows[ROW_ID], pa.float32(), safe=False))
             stats = BatchStats(pairs=pairs, precision="none", device="stub")
@@ -53,15 +53,18 @@ class Stub:
         return pa.concat_tables(out)
 
 
-def measure(table: str, folder: Path, actors: int) -> tuple[int, float, float]:
+def measure(
+    table: str, folder: Path, actors: int, seconds_per_pair: float, block_bytes: int
+) -> tuple[int, float, float]:
     """Run the job: pairs, seconds from the first micro-batch to the last, and of these the part at full strength."""
     (folder / "log").mkdir(parents=True)
+    (folder / "seconds_per_pair").write_text(str(seconds_per_pair))
     values = {
         "input": {"path": table},
         "model": "zoo://scenes",
         "output": {"path": str(folder / "out"), "rows_per_file": 500},
         "actors": {"count": actors, "cpus": 1},
-        "batch": {"window_rows": 128, "tokens": 512},
+        "batch": {"window_rows": 128, "tokens": 512, "block_bytes": block_bytes},
     }
     run(JobConfig.parse("score", values))
     batches = [
@@ -76,21 +79,22 @@ def measure(table: str, folder: Path, actors: int) -> tuple[int, float, float]:
     return int(sum(pairs for _, _, pairs in batches)), end - begin, strong
 
 
-def main(actors: list[int], seconds: float, decoders: int) -> None:
+def main(actors: list[int], seconds: float, decoders: int, each: float, block_bytes: int) -> None:
     folder = Path(tempfile.mkdtemp())
-    print(f"{machine.describe()}; a pair takes {SECONDS_PER_PAIR * 1000:.0f} ms, decoding has {decoders} cores\n")
+    print(f"{machine.describe()}; a pair takes {each * 1000:.0f} ms, decoding has {decoders} cores, ", end="")
+    print(f"blocks have {block_bytes:,} bytes\n")
     print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |")
     import_module("pipeline.scoring.dataflow").PredictActor = Stub  # type: ignore[attr-defined]
     for count in actors:
         table = str(folder / f"table{count}")
-        write_table(table, round(count * seconds / SECONDS_PER_PAIR))
+        write_table(table, round(count * seconds / each))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": count + decoders})
         ray.init(address=cluster.address, logging_level="warning")
-        pairs, taken, strong = measure(table, folder / str(count), count)
+        pairs, taken, strong = measure(table, folder / str(count), count, each, block_bytes)
         ray.shutdown()
         cluster.shutdown()
-        ideal = count / SECONDS_PER_PAIR
+        ideal = count / each
         rate = pairs / taken
         print(
             f"| {count} | {pairs:,} | {rate:.1f} | {rate / ideal:.2f} | {strong:.1f} | {strong / ideal:.2f} |",
@@ -103,5 +107,7 @@ if __name__ == "__main__":
     parser.add_argument("--actors", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=40.0, help="of work for each actor")
     parser.add_argument("--decoders", type=int, default=2, help="cores for reading and decoding")
+    parser.add_argument("--pair", type=float, default=0.2, help="seconds that a pair takes")
+    parser.add_argument("--block-bytes", type=int, default=BLOCK_BYTES, help="batch.block_bytes")
     given = parser.parse_args()
-    main(given.actors, given.seconds, given.decoders)
+    main(given.actors, given.seconds, given.decoders, given.pair, given.block_bytes)

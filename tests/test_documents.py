@@ -29,6 +29,7 @@ def test_the_reference_lists_every_reason_and_column() -> None:
     [
         ("score", "score"),
         ("tars", "score"),
+        ("lance", "score"),
         ("answer", "answer"),
         ("classify", "classify"),
         ("embed", "embed"),

@@ -48,10 +48,10 @@ def run_file(
         summary = rank(config, retry_errors, every)
     else:
         summary = run(config, retry_errors, every)
-    if config.output.report and not summary.finished_before:
+    if config.output.report:
         from jobs.reports.page import report_after
 
-        report_after(config)
+        report_after(config, summary.finished_before)
     return outcome_of(summary, time.monotonic() - started)
 
 

@@ -24,8 +24,8 @@ def filter_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
     started = time.monotonic()
     config = FilterConfig.load(path, overrides)
     summary = filter_table(config)
-    if config.output.report and not summary.finished_before:
-        report_after(config)
+    if config.output.report:
+        report_after(config, summary.finished_before)
     status = NOTHING_TO_DO if summary.finished_before else DONE.status
     seconds = time.monotonic() - started
     return Outcome(filter_summary_table(summary, seconds), filter_values(summary, seconds), status)

@@ -18,6 +18,9 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.failures import as_config_error, as_storage_failure
 from pipeline.storage.filesystem import open_fsspec, write_whole
 
+# Keys of the job's file that no plan depends on.
+OF_WRITING = {f"output.{key}" for key in ("overwrite", "report", "retention_days", "retry_errors", "file_bytes")}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -62,6 +65,9 @@ def plan_file(
         ConfigError: If something in the config is wrong.
         StorageFailedError: If the storage fails.
     """
+    for override in overrides:
+        if (key := override.partition("=")[0]) in OF_WRITING:
+            raise ConfigError(f"{key}: given on the command line, but a plan writes nothing: leave it out")
     values = read_values(path, overrides)
     benchmark = task is None and any(name in values for name in BENCHMARKS)
     config = EvaluateConfig.checked(values, path) if benchmark else JobConfig.parse(task, values, path)

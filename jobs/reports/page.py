@@ -25,6 +25,7 @@ from pipeline.reporting.ranked import Ranked, look_at_ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
@@ -37,15 +38,27 @@ RANKED_TITLES = {
 MOST_GRIDS = 12
 
 
-def report_after(config: JobConfig | FilterConfig) -> None:
-    """Write the report of a job that has just finished; a failure is printed and never fails the job.
+def report_after(config: JobConfig | FilterConfig, finished_before: bool = False) -> None:
+    """Write the report of a job that has finished; a failure is printed and never fails the job.
 
     Args:
         config: The job's own config, which says what may be opened: its input and its checkpoints.
+        finished_before: Whether an earlier run has finished it: then only a report that is missing is written.
     """
+    if finished_before and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
+        return
     spec = config.input
     models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
     _try_report(config.output.path, config.storage, Access((spec.path, *spec.allow), spec.allow_private, models))
+
+
+def _exists(uri: str, storage: StorageConfig) -> bool:
+    """Return whether there is a file; if the storage does not say, too."""
+    try:
+        filesystem, path = open_fsspec(uri, "output.path", storage)
+        return bool(filesystem.exists(path))
+    except STORAGE_ERRORS:
+        return True
 
 
 def report_of_output(uri: str) -> None:

@@ -77,6 +77,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
             "seconds_per_row": {stage: one.per_row for stage, one in trial.timings.items()},
             "precision": trial.precision,
         },
+        "memory": asdict(plan.memory),
         "machines": {**asdict(plan.machines), "gpus": plan.pool.gpus * plan.pool.count},
         "estimate": plan.estimate and asdict(plan.estimate),
         **_rank_values(plan),
@@ -107,6 +108,14 @@ def _sample_facts(plan: Plan) -> Facts:
             ("tokens", f"{_range(trial.tokens, lambda n: f'{n:,.0f}')} per pair"),
             ("batches", f"{trial.batch_fill:.0%} full, of {plan.pool.tokens:,} tokens"),
         ]
+    memory = plan.memory
+    found.append(
+        (
+            "memory",
+            f"at most about {_size(memory.read_task)} a read task, {_size(memory.actor)} an actor, "
+            f"{_size(memory.write_task)} a write task, {_size(memory.object_store)} in Ray's object stores",
+        )
+    )
     for stage, one in trial.timings.items():
         how = {"decoding": " on one core", "model": f" on {_actor(plan)}, {trial.precision}"}.get(stage, "")
         found.append((stage, f"{1000 * one.per_row:.2f} ms per row{how}"))

@@ -67,9 +67,10 @@ def _init_local(cores: int) -> str:
         return str(ray.get_runtime_context().gcs_address)
     except Exception as error:  # a node that does not start in time is a plain Exception
         ray.shutdown()
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
         raise RayFailedError(
             f"ray: it did not start on this machine: {first_line(error).rstrip('.')}; the machine may be busy: run the "
-            "same command again. Ray's own logs are in /tmp/ray/session_latest/logs"
+            f"same command again. Ray's own logs are in {folder.rstrip('/')}/ray/session_latest/logs"
         ) from error
 
 

@@ -13,6 +13,7 @@ REASONS = {
     "image_null": "the image column is null",
     "image_missing": "the URI points to nothing",
     "image_forbidden": "the storage refused to give the image",
+    "image_opted_out": "the host says noai or noimageai in X-Robots-Tag: it is not for AI (input.robots)",
     "image_fetch_failed": "the storage or the network failed in another way, each time it was asked",
     "fetch_throttled": "the storage asked to slow down, each time it was asked",
     "fetch_timeout": "the image did not arrive within limits.fetch_seconds",

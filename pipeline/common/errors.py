@@ -12,6 +12,10 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
+class NoFilesError(ConfigError):
+    """There is no file at the path of the input: all may have been deleted, or the path is misspelt."""
+
+
 class BusyError(RuntimeError):
     """Another run is at work on the output."""
 

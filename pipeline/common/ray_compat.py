@@ -43,6 +43,24 @@ def autoscaler_limits() -> dict[str, float]:
     return dict(limits() or {}) if limits else {}
 
 
+def spilled_bytes() -> int:
+    """Return how many bytes the running Ray has moved from its object stores to disk since it started.
+
+    Fallback: 0, so that nobody is told.
+    """
+    import ray
+
+    state_of = private("ray._private.internal_api", "get_state_from_address")
+    reply_of = private("ray._private.internal_api", "get_memory_info_reply")
+    if not (state_of and reply_of):
+        return 0
+    try:
+        reply = reply_of(state_of(ray.get_runtime_context().gcs_address))
+    except Exception:  # of gRPC, when a node is busy or gone; the next look tells
+        return 0
+    return int(reply.store_stats.spilled_bytes_total)
+
+
 def kill_actor(actor_id: str) -> None:
     """End the actor with this id, hexadecimal, of which no handle is held.
 

@@ -74,6 +74,6 @@ def added_columns(tasks: Sequence[Task], negatives: bool = False) -> list[str]:
     return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, ERROR, DETAIL]
 
 
-def result_columns(tasks: Sequence[Task]) -> list[str]:
+def result_columns(tasks: Sequence[Task], negatives: bool = False) -> list[str]:
     """Return the columns of the result of a row that is known by its place: what a job adds, but for the ids."""
-    return [name for name in added_columns(tasks) if name not in (ROW_ID, TEXT_INDEX)]
+    return [name for name in added_columns(tasks, negatives) if name not in (ROW_ID, TEXT_INDEX)]

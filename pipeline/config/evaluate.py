@@ -130,25 +130,28 @@ class EvaluateConfig(Section):
         """
         return cls.checked(read_values(path, overrides), path)
 
-    def job(
-        self, task: Task, model: str, output: str, texts: Mapping[str, Any] | None = None, **inputs: Any
-    ) -> JobConfig:
-        """Return the job that runs a model over a table.
+    def job(self, task: Task, model: str, output: str, **inputs: Any) -> JobConfig:
+        """Return the job that runs a model over a table. inputs: the keys of its section `input`."""
+        return self._job(task, model, output, {"input": inputs})
+
+    def rank_job(self, model: str, output: str, texts: Mapping[str, Any], **inputs: Any) -> JobConfig:
+        """Return the job that reads texts with images.
 
         Args:
-            task: What the job does.
-            model: Its checkpoint.
-            output: Its output folder.
-            texts: The keys of its section `texts`, if it ranks.
-            inputs: The keys of its section `input`.
+            model: The checkpoint.
+            output: The output folder.
+            texts: The keys of the section `texts`.
+            inputs: The keys of the section `input`.
         """
+        return self._job("rank", model, output, {"input": inputs, "texts": texts})
+
+    def _job(self, task: Task, model: str, output: str, tables: Mapping[str, Any]) -> JobConfig:
         shared = {"max_error_rate", "precision", "actors", "limits", "batch", "storage", "ray"}
         values = {
-            "input": inputs,
+            **tables,
             "model": model,
             "output": {"path": output, "overwrite": self.output.overwrite},
             "top_k": 1,
-            **({} if texts is None else {"texts": texts}),
             **self.model_dump(include=shared),
         }
         return JobConfig.parse(task, values)

@@ -102,7 +102,7 @@ class InputConfig(Section):
     )
     filter: str | None = Field(
         None,
-        description="rows to take of a Parquet table, in SQL as in keep.where: "
+        description="rows to take of a Parquet, Delta, Iceberg, Lance or Arrow table, in SQL as in keep.where: "
         "source = 'coco' AND day >= DATE '2026-01-31'; "
         "columns are compared with numbers, texts, dates and times by =, <>, <, <=, >, >=, BETWEEN, IN, LIKE, IS NULL, "
         "joined by AND, OR, NOT; default: all rows",
@@ -116,6 +116,11 @@ class InputConfig(Section):
         None,
         pattern=r"^[!-~][ -~]{0,199}$",
         description="address or URL that http(s) hosts are told in the header User-Agent, so that they can reach you",
+    )
+    robots: bool = Field(
+        True,
+        description="leave images alone whose hosts say `noai` or `noimageai` in the header X-Robots-Tag; hosts that a "
+        "prefix in `allow` names are read all the same",
     )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 

@@ -89,6 +89,8 @@ class JobConfig(Section):
             )
         if output.retention_days is not None and output.format != "delta":
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
+        if output.allow_empty and output.format != "delta":
+            raise ValueError("output.allow_empty: a table of results follows its input with output.format=delta only")
         if output.rows_per_file is not None and output.keep_image:
             raise ValueError(
                 f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "
@@ -165,6 +167,10 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
+        if "top_k" in self.model_fields_set and not {"answer", "classify", "rank"} & {*self.tasks}:
+            raise ValueError(
+                f"top_k: {self.top_k}, but {', '.join(self.tasks)} keeps no list of the best: leave it out"
+            )
         if self.negatives and "score" not in self.tasks:
             raise ValueError(f"negatives: only score reads them; the job is of {', '.join(self.tasks)}")
         for key, value in (("model", self.model), ("input.text", self.input.text)):

@@ -33,6 +33,9 @@ class OutputConfig(Section):
         ge=0,
         description="how many later runs try a row of a Delta table again whose error may be transient; default: 10",
     )
+    allow_empty: bool = Field(
+        False, description="let `vilt reindex` empty a Delta table when all files of its input were deleted"
+    )
     rows_per_file: int | None = Field(
         None,
         ge=1,

@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from pipeline.config.base import Section
 
+BLOCK_BYTES = 2**16  # less than a micro-batch has, so that each is on its way as soon as it is made
 WINDOW_BYTES = 2**29  # more than Arrow's 32-bit offsets hold would fail later
 
 
@@ -50,6 +51,13 @@ class BatchConfig(Section):
     )
     tokens: int | None = Field(
         None, ge=256, description="tokens of a micro-batch, of texts and patches; default: 16384, with GPUs 65536"
+    )
+    block_bytes: int = Field(
+        BLOCK_BYTES,
+        ge=1,
+        le=2**30,
+        description="bytes of micro-batches that go to an actor together: smaller ones wait for each other, and one "
+        "driver then serves more actors; default: each goes on its own",
     )
 
 

@@ -55,8 +55,7 @@ class Retrieval:
         folder = absolute(section.images, "retrieval.images", storage)
         images = pa.table({"imgid": self.split.imgids, "image": [f"{folder}/{name}" for name in self.split.images]})
         texts = pa.table({"sentid": self.split.sentids, "text": self.split.texts})
-        config = self.config.job(
-            "rank",
+        config = self.config.rank_job(
             section.model,
             f"{self.output.uri}/{FOLDER}",
             texts={"path": self.output.write_table("retrieval/texts", texts), "id": "sentid"},

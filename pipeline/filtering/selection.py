@@ -142,7 +142,7 @@ class Selection:
     def positions(self, begin: int, end: int) -> npt.NDArray[np.int64]:
         """Return the numbers, int64 (n,), of the kept rows from key `begin` up to, not including, `end`."""
         query = "SELECT position FROM ordered WHERE row_key >= ? AND row_key < ? ORDER BY row_key"
-        found: npt.NDArray[np.int64] = self.database.execute(query, [begin, end]).fetchnumpy()["position"]
+        found: npt.NDArray[np.int64] = self.database.sql(query, params=[begin, end]).to_arrow_table()[0].to_numpy()
         return found
 
     def kept(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -108,6 +108,10 @@ class Fetcher:
         # on fsspec's own loop, to which its asynchronous filesystems are bound
         return dict(zip(uris, fsspec.asyn.sync(fsspec.asyn.get_loop(), self._fetch_all, uris, budget), strict=True))
 
+    def _is_named(self, url: str) -> bool:
+        """Return whether a prefix of the config names the place of a URL, not just every public host."""
+        return normal(url).startswith(tuple(self.allowed))
+
     def _image_or_uri(self, cell: str) -> Fetched | str:
         inline = decode_inline(cell, self.max_bytes)
         if inline is not None:
@@ -129,11 +133,12 @@ class Fetcher:
             spec.allow_private,
             hosts=self.hosts,
             agent=user_agent(spec.contact),
+            heeds_robots=lambda url: spec.robots and not self._is_named(url),
         )
         async with client as web:
 
             async def fetch(uri: str) -> Fetched | None:
-                host_gate = nullcontext() if uri.startswith(tuple(self.allowed)) else gates[host_of(uri)]
+                host_gate = nullcontext() if self._is_named(uri) else gates[host_of(uri)]
                 async with host_gate, gate:
                     if not budget.begins(uri):
                         return None

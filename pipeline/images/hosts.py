@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 PER_HOST = 4  # requests at once to a host that no prefix names
 DOWN_AFTER = 3  # URLs of a host in a row that could not be reached
 DOWN_SECONDS = 60.0  # how long it is then thought to be down
+TOOL = "vilt-pipeline"  # as hosts know it
 MOST_HOSTS = 100_000  # that are remembered
 
 
@@ -76,7 +77,7 @@ def user_agent(contact: str | None) -> str:
     Args:
         contact: An address or URL, as in `input.contact`.
     """
-    return f"vilt-pipeline/{version('vilt-pipeline')}" + (f" (+{contact})" if contact else "")
+    return f"{TOOL}/{version('vilt-pipeline')}" + (f" (+{contact})" if contact else "")
 
 
 def _seconds(retry_after: str | None) -> float | None:

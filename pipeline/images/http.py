@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 from urllib.parse import urljoin
@@ -22,9 +22,11 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.uris import WEB, scheme
 from pipeline.images.addresses import is_public
 from pipeline.images.budget import Claim
-from pipeline.images.hosts import Hosts
+from pipeline.images.hosts import TOOL, Hosts
 
 REDIRECTS = 5
+OPT_OUTS = ("noai", "noimageai")
+WITH_VALUES = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # directives, not agents
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # and not "try again"
 _STATUS = {404: "image_missing", 410: "image_missing", 401: "image_forbidden", 403: "image_forbidden"}
 _STATUS |= {451: "image_forbidden", 429: "fetch_throttled", 503: "fetch_throttled"}
@@ -40,6 +42,7 @@ class WebClient:
         allow_private: Whether addresses may be private.
         hosts: Learns which hosts ask for a pause.
         agent: The header User-Agent.
+        heeds_robots: Whether what the header X-Robots-Tag says of a URL counts.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class WebClient:
         *,
         hosts: Hosts,
         agent: str,
+        heeds_robots: Callable[[str], bool],
     ) -> None:
+        self.heeds_robots = heeds_robots
         self.resolve, self.max_bytes, self.at_once, self.allow_private = resolve, max_bytes, at_once, allow_private
         self.hosts, self.agent = hosts, agent
 
@@ -90,6 +95,9 @@ class WebClient:
                     if answer.status in (429, 503):
                         self.hosts.asked_to_wait(url, answer.headers.get("Retry-After"))
                     if answer.status not in (301, 302, 303, 307, 308):
+                        tags = answer.headers.getall("X-Robots-Tag", []) if self.heeds_robots(url) else []
+                        if answer.status == 200 and (directive := opted_out(tags)):
+                            return Failure("image_opted_out", f"X-Robots-Tag: {directive} (input.robots)")
                         return await self._body(answer, claim)
                     location = urljoin(url, answer.headers.get("Location", ""))
             except aiohttp.ClientConnectorError as error:
@@ -126,6 +134,23 @@ class WebClient:
         if not (self.allow_private or is_public(host)):
             raise OSError(errno.EPERM, f"{host} is not a public address (input.allow_private)")
         return socket.socket(family, kind, protocol)
+
+
+def opted_out(tags: Iterable[str]) -> str | None:
+    """Return the directive that asks not to use an image for AI; None if there is none.
+
+    Args:
+        tags: The headers X-Robots-Tag: directives, separated by commas, for all agents or after the name of one.
+    """
+    for tag in tags:
+        agent, colon, rest = tag.lower().partition(":")
+        has_agent = colon and "," not in agent and agent.strip() not in WITH_VALUES
+        if has_agent and agent.strip() != TOOL:
+            continue
+        for directive in (rest if has_agent else tag.lower()).split(","):
+            if directive.strip() in OPT_OUTS:
+                return directive.strip()
+    return None
 
 
 def too_large(max_bytes: int) -> Failure:

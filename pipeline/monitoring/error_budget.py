@@ -19,7 +19,7 @@ from pipeline.common.columns import DETAIL, ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import TooManyErrorsError
 from pipeline.common.ray_compat import kill_actor
 from pipeline.common.row_ids import shown_id
-from pipeline.monitoring.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, TOKENS
+from pipeline.monitoring.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, STAGE_SECONDS, TOKENS
 from pipeline.monitoring.stage_timing import Watch
 
 JUDGED_FROM_PAIRS = 1000
@@ -72,8 +72,21 @@ class RunMonitor:
         """Return the ids of the actors that have joined."""
         return self.actors
 
-    def add(self, rows: int, pairs: int, failed: list[tuple[str, str, str]]) -> bool:
-        """Count rows, pairs, and those that failed: (row_id, error code, detail). Return whether there are too many."""
+    def add(
+        self, rows: int, pairs: int, failed: list[tuple[str, str, str]], seconds: Mapping[str, float] | None = None
+    ) -> bool:
+        """Count what a micro-batch has; one call for all, since one actor counts for the whole cluster.
+
+        Args:
+            rows: Rows of the input that are done.
+            pairs: Pairs.
+            failed: (row_id, error code, detail) of the pairs that failed.
+            seconds: Seconds at stages.
+
+        Returns:
+            Whether too many failed.
+        """
+        self.add_seconds(seconds or {})
         self.rows += rows
         self.pairs += pairs
         for row_id, reason, detail in failed:
@@ -158,7 +171,7 @@ class Reporter:
         rows = results.num_rows
         if TEXT_INDEX in results.column_names:  # the second and later texts of a row are the same row
             rows -= pc.sum(pc.greater(results[TEXT_INDEX], 0)).as_py() or 0
-        self.last_report = self.monitor.add.remote(rows, results.num_rows, reasons)
+        self.last_report = self.monitor.add.remote(rows, results.num_rows, reasons, {"model": seconds})
         self._count(rows, results.num_rows, Counter(reason for _, reason, _ in reasons))
         self._measure(pairs, tokens, seconds)
 
@@ -169,9 +182,9 @@ class Reporter:
             meter.add(PAIRS, count, outcome=reason)
 
     def _measure(self, pairs: int, tokens: int, seconds: float) -> None:
-        self.watch.spent(model=seconds)
+        meter = self.watch.meter
+        meter.add(STAGE_SECONDS, seconds, stage="model")
         if pairs:
-            meter = self.watch.meter
             meter.add(MODEL_PAIRS, pairs)
             meter.add(TOKENS, tokens)
             meter.observe(BATCH_SECONDS, seconds)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import ray
 import ray.exceptions
 
-from pipeline.common.ray_compat import ECHOING_LOGGERS
+from pipeline.common.ray_compat import ECHOING_LOGGERS, spilled_bytes
 from pipeline.monitoring.error_budget import Counts
 from pipeline.monitoring.events import emit
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
@@ -83,6 +83,8 @@ class ProgressReporter:
         """Report on a run; see `reported`."""
         self.watch, self.goal, self.log_every, self.emits_progress = watch, goal, log_every, emits_progress
         self.reasons_seen: set[str] = set()
+        self.spilled_before = spilled_bytes()
+        self.spilled_said = False
 
     def run(self, ended: threading.Event) -> None:
         """Report until `ended`, or until the job's Ray is gone: the job itself reports what is wrong."""
@@ -98,8 +100,10 @@ class ProgressReporter:
                 if now - last_at > self.log_every - tick / 2:
                     if self.emits_progress:
                         self._emit_progress(first, counts, now - started, interval)
+                    self._emit_spilled()
                     last, last_at = counts, now
             self._emit_rejected(self._counts())
+            self._emit_spilled()
 
     def _counts(self) -> Counts:
         counts: Counts = ray.get(self.watch.monitor.counts.remote())
@@ -120,6 +124,20 @@ class ProgressReporter:
         for reason, example in new.items():
             text = f"rejected with {reason}, as {example}"
             emit("rejected", text, reason=reason, pairs=counts.errors[reason], example=example)
+
+    def _emit_spilled(self) -> None:
+        """Emit a warning, once, if the object stores of the cluster are too small for the job."""
+        spilled = spilled_bytes() - self.spilled_before
+        if spilled > 0 and not self.spilled_said:
+            self.spilled_said = True
+            emit(
+                "warning",
+                f"ray: {spilled / 2**20:,.0f} MiB were spilled from the object store to disk, which takes time and "
+                "space there: give Ray a larger one (--object-store-memory), or set batch.tokens or "
+                "batch.block_bytes lower",
+                logging.WARNING,
+                spilled_bytes=spilled,
+            )
 
     def _emit_progress(self, first: Counts, counts: Counts, seconds: float, interval: Interval) -> None:
         """Emit `progress`. first: the counts at the start of the run, `seconds` ago."""

@@ -12,6 +12,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig
 from pipeline.planning.estimate import Estimate, Machines, estimate
+from pipeline.planning.memory import Memory, bound_memory
 from pipeline.planning.rank_sample import sample_pairs
 from pipeline.planning.sampling import draw_sample
 from pipeline.planning.trial import Trial, try_out
@@ -58,6 +59,7 @@ class Plan:
         prepare_seconds: Time to open the table and the checkpoints.
         trial: What the sample showed.
         pool: The actors of the job.
+        memory: The most that its processes should hold.
         machines: What it will run on.
         max_error_rate: The job's error budget.
         estimate: None if the model could not be timed here.
@@ -72,6 +74,7 @@ class Plan:
     prepare_seconds: float
     trial: Trial
     pool: Pool
+    memory: Memory
     machines: Machines
     max_error_rate: float
     estimate: Estimate | None
@@ -133,6 +136,7 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
         prepare_seconds=job.seconds,
         trial=trial,
         pool=pool,
+        memory=_memory(job, pool, trial),
         machines=machines,
         max_error_rate=job.config.max_error_rate,
         estimate=found,
@@ -146,6 +150,12 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
 
 def _estimate(trial: Trial, job: PreparedJob, machines: Machines, request: PlanRequest) -> Estimate:
     return estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
+
+
+def _memory(job: PreparedJob, pool: Pool, trial: Trial) -> Memory:
+    images = trial.image_bytes
+    mean, largest = (float(images.mean()), int(images.max())) if len(images) else (0.0, 0)
+    return bound_memory(job.config, pool, mean, largest)
 
 
 def _of_actors(machines: Machines, actors: int) -> Machines:

@@ -145,7 +145,7 @@ def try_out(run: Run, sample: Sample, with_model: bool = True) -> Trial:
     watch = Watch(monitor, Meter("plan", run.run_id))
     started = time.time()
     try:
-        with quiet(), without_echoes(), data_context(keep_image=False):
+        with quiet(), without_echoes(), data_context(run.job.config):
             micro_batches = read_micro_batches(run, sample.others, watch)
             if with_model:
                 sink = MeasuringSink(run.pool.rows_per_file)

@@ -64,6 +64,7 @@ def commit(
         input=job.config.input.stored(),
         command=command(),
         config=job.config.stored(),
+        input_version=job.table.version,
     )
     folder.lock.check()
     gone = {file.path for file in removed}

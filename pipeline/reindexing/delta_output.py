@@ -23,7 +23,7 @@ from pipeline.reindexing.plan import ReindexPlan, TableState
 from pipeline.reindexing.retries import InputRow
 from pipeline.reindexing.rewriting import Rewrite, Rewritten, rewrite
 from pipeline.reindexing.staged_results import StagedResults
-from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, stored_rows
+from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, find_unchanged, stored_rows
 from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
 from pipeline.results.delta_commit import Commit
@@ -35,7 +35,10 @@ from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole
+from pipeline.tables.formats.delta_changes import changed_ids
 from pipeline.tables.table import InputTable
+
+VERSIONS = ("version", "timestamp")  # keys of `input` that say which version of a table is read
 
 
 @dataclass
@@ -107,9 +110,29 @@ class DeltaOutput:
         if self.plan.reuse:
             outdated = stored_rows(self.folder, [file.path for file in self.plan.reuse], self.plan.outdated)
             known = RowSet.union([self.staging.done, self.again])
-            self.moved = find_moved(self.job.table, self.job.config, known, outdated)
+            changed = self._changed_ids()
+            if changed is None:
+                self.moved = find_moved(self.job.table, self.job.config, known, outdated)
+            else:
+                self.moved = find_unchanged(self.job.table, self.job.config, known, outdated, changed)
             self.staging.in_table = RowSet.union([self.staging.in_table, self.moved.row_set])
         return job
+
+    def _changed_ids(self) -> pa.ChunkedArray | None:
+        """Return the ids of the rows that differ from those that the table was made from, as the input's log says them.
+
+        None if it does not say, and rows are to be compared by their content.
+        """
+        spec, latest, table = self.job.config.input, self.state.latest, self.job.table
+        if table.format.name != "delta" or spec.id is None or latest is None or not latest.input_version:
+            return None
+        now, then = ({k: v for k, v in one.items() if k not in VERSIONS} for one in (spec.stored(), latest.input))
+        if now != then:
+            return None
+        since, until = (int(version.rpartition(" ")[2]) for version in (latest.input_version, table.version))
+        if since >= until:
+            return None
+        return changed_ids(table.base, self.job.config.storage, since, until, spec.id, table.columns.names)
 
     def files(self) -> list[ResultFile]:
         """Return the part files of this run and of those that were stopped."""

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, NoFilesError
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.reindexing.delta_output import DeltaOutput, allow_failures, summary_of
+from pipeline.reindexing.empty_input import HINT, check_followed, empty_table, no_files
 from pipeline.reindexing.input_snapshot import diff
 from pipeline.reindexing.plan import ReindexPlan, TableState, plan
 from pipeline.reindexing.rewriting import check_rewrite
@@ -95,7 +96,7 @@ def reindex(
         raise ConfigError("input.shard: reindex keeps one table equal to its whole input: leave the key out")
     config = fit_inputs(config)
     tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
-    models, listing = check_models(config), list_table(config.input, config.storage)
+    models, listing = check_models(config), _list(config, follow)
     request = Request(config, models, listing, None if retry_errors else tries, follow, log_every)
     with open_folder(config.output.path, config.storage) as folder, storage_failures():
         return _reindex(request, folder, started)
@@ -105,6 +106,8 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
     """Compare, plan, and carry out the plan in the folder, which is locked."""
     output, identity = request.config.output, identity_of(request.config, request.models)
     state = folder.state(identity, output.overwrite)
+    if not len(request.listing.files):
+        check_followed(request.config, state)
     todo = plan(diff(state.snapshot, request.listing.files), state, request.most_tries)
     if state.latest and todo.is_empty:
         emit_finished(summary_of(state.latest, folder, output.path), version=state.latest.version, committed=False)
@@ -114,7 +117,7 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
             f"output.path: {output.path!r} holds the results of another config or input; choose "
             "another folder, set output.overwrite=true to replace them, or follow the input with `vilt reindex`"
         )
-    table = _open(todo, request)
+    table = _open(todo, state, request)
     columns = _columns(todo, state, table, request.config, folder)
     job = PreparedJob(
         allow_failures(request.config, todo, table), table, request.models, seconds=time.monotonic() - started
@@ -142,8 +145,26 @@ def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Co
         return folder.restore(version)
 
 
-def _open(todo: ReindexPlan, request: Request) -> InputTable:
+def _list(config: JobConfig, follow: bool) -> Listing:
+    """Find the files of the input; with `output.allow_empty` there may be none.
+
+    Raises:
+        ConfigError: There are none, or they cannot be listed.
+    """
+    if config.output.allow_empty and not follow:
+        raise ConfigError("output.allow_empty: true, but only `vilt reindex` follows the input: leave the key out")
+    try:
+        return list_table(config.input, config.storage)
+    except NoFilesError as error:
+        if config.output.allow_empty:
+            return no_files(config)
+        raise ConfigError(f"{error}{HINT if follow else ''}") from None
+
+
+def _open(todo: ReindexPlan, state: TableState, request: Request) -> InputTable:
     """Open the files of which rows are read, if there are any."""
+    if not len(request.listing.files):
+        return empty_table(request.config, request.listing, state)
     names = {file.name for file in todo.read} | {file.name for file in todo.retry.files}
     listing = request.listing
     listed = files_named(listing.files, names)

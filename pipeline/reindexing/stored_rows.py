@@ -24,6 +24,7 @@ from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.table import InputTable, read
 
+ID_ROWS = 2**17  # whose ids are read at a time
 CONTENT = [ROW_ID, "hash"]  # by which a row is found again: its id, and a hash of all that the job reads of it
 
 
@@ -135,6 +136,43 @@ def find_moved(table: InputTable, config: JobConfig, done: RowSet, outdated: Sto
         return Moved.none()
     rows = pa.concat_tables(found)
     return Moved(rows.join(_distinct(rows.select(CONTENT)), CONTENT, join_type="inner"))
+
+
+def find_unchanged(
+    table: InputTable, config: JobConfig, done: RowSet, outdated: StoredRows, changed: pa.ChunkedArray
+) -> Moved:
+    """Find rows of outdated file versions in the files that are being read, by their ids alone.
+
+    Args:
+        table: The files being read.
+        config: The job, with a column of ids.
+        done: Rows of these files that need not be looked at.
+        outdated: The rows to find. Rows that share their id are left out: they cannot be told apart.
+        changed: The ids of all rows that have other values now, or did not exist before.
+    """
+    old, id_column = outdated.with_result(), config.input.id
+    if not old.num_rows or id_column is None:
+        return Moved.none()
+    id_type = old.schema.field(ROW_ID).type
+    gone = pa.table({ROW_ID: convert(changed, id_type)})
+    old = old.join(_once(outdated.rows), ROW_ID, join_type="inner").join(gone, ROW_ID, join_type="left anti")
+    plan = table.plan([id_column], ID_ROWS)
+    found = [
+        pa.table({ROW_ID: convert(with_row_id(rows, id_column)[ROW_ID], id_type), "row_key": rows[ROW_KEY]})
+        for unread in table.unread(done)
+        for rows in unread.read(plan)
+    ]
+    if not found:
+        return Moved.none()
+    new = pa.concat_tables(found)
+    kept = new.join(_once(new), ROW_ID, join_type="inner").join(old, ROW_ID, join_type="inner")
+    return Moved(kept.select([*CONTENT, "row_key"]))
+
+
+def _once(rows: pa.Table) -> pa.Table:
+    """Return the ids that one row has."""
+    counted = rows.select([ROW_ID]).group_by([ROW_ID]).aggregate([([], "count_all")])
+    return counted.filter(pc.equal(counted["count_all"], 1)).select([ROW_ID])
 
 
 def _distinct(contents: pa.Table) -> pa.Table:

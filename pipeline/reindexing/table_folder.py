@@ -32,8 +32,8 @@ from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
-from pipeline.results.work_folder import DELTA_LOG, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec
+from pipeline.results.work_folder import DELTA_LOG, WorkFolder
+from pipeline.storage.filesystem import CONNECTIONS, STORAGE_ERRORS, in_threads, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
@@ -123,7 +123,17 @@ class TableFolder:
 
     def adds(self, paths: Sequence[str], finite: Sequence[str]) -> list[Added]:
         """Return data files for a commit; paths: below PARTS. finite: see `add_action`."""
-        return each(lambda path: add_action(self.filesystem, self.root, f"{PARTS}/{path}", finite), paths)
+        below = {path.rpartition("/")[0] for path in paths}
+        sizes = {
+            f"{folder}/{name}": size
+            for folder in below
+            for name, size in WorkFolder(self.filesystem, f"{self.root}/{PARTS}/{folder}").sizes().items()
+        }
+
+        def add(path: str) -> Added:
+            return add_action(self.filesystem, self.root, f"{PARTS}/{path}", sizes.get(path, 0), finite)
+
+        return list(in_threads(add, paths, CONNECTIONS))
 
     def write_lists(
         self, commit: Commit, snapshot: InputSnapshot, failed: FailedRows, files: Sequence[DataFile]

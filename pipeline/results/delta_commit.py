@@ -30,6 +30,7 @@ class Commit:
         input: The section `input` of the config.
         command: The command of the run, without secrets; "" if it is not known.
         config: The keys of the config that are set, without secrets.
+        input_version: The version of the input, in words; "" if its format has none.
         restored: The version that this one is again, if it is one.
         version: Number of the commit in the log.
         at: When it was committed, in seconds since 1970.
@@ -46,6 +47,7 @@ class Commit:
     texts_truncated: int = 0
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)
+    input_version: str = ""
     restored: int | None = None
     version: int = field(default=-1, compare=False)
     at: float = field(default=0.0, compare=False)

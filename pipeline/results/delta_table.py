@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema, TableFeatures
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
@@ -25,10 +24,12 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem
+from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.storage.object_store import delta_options
+from pipeline.storage.parquet_end import read_metadata
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
+CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
 UNREADABLE = (DeltaError, ValueError, TypeError, OSError, pa.ArrowException)
 
 
@@ -157,7 +158,10 @@ class ResultTable:
                 self._change(actions, removes, Schema.from_arrow(schema), commit)
         except DeltaError as error:
             raise BusyError(f"{self.uri}: the commit was refused, {first_line(error)}; run it again") from None
-        return self._read_back(expected, rows + sum(add.rows for add in adds), before)
+        version = self._read_back(expected, rows + sum(add.rows for add in adds), before)
+        if len(adds) + len(removes) >= CHECKPOINT_ACTIONS:
+            self._checkpoint()
+        return version
 
     def restore(self, version: int, commit: Commit) -> int:
         """Make an earlier version the latest.
@@ -179,6 +183,12 @@ class ResultTable:
         """Remove the data files that no version of the last `days` days has."""
         assert self.table is not None
         self.table.vacuum(retention_hours=math.ceil(days * 24), dry_run=False, enforce_retention_duration=False)
+
+    def _checkpoint(self) -> None:
+        """Write the log's state as Parquet beside it, which readers take for an entry of very many lines of JSON."""
+        assert self.table is not None
+        with suppress(*UNREADABLE):  # the commit stands without it
+            self.table.create_checkpoint()
 
     def _replace(self, actions: list[AddAction], schema: Schema, commit: Commit) -> None:
         """Replace all data files, and the columns."""
@@ -267,17 +277,17 @@ def _data_files(table: DeltaTable) -> list[DataFile]:
     return [DataFile(*values) for values in zip(*columns, strict=True)]
 
 
-def add_action(filesystem: AbstractFileSystem, root: str, path: str, finite: Collection[str] = ()) -> Added:
+def add_action(filesystem: AbstractFileSystem, root: str, path: str, size: int, finite: Collection[str] = ()) -> Added:
     """Return the data file at `path` below `root` for a commit, with the statistics of its footer.
 
     Args:
         filesystem: Where the table is.
         root: The table's folder.
         path: The file's path below it.
+        size: Its bytes.
         finite: See `statistics_json`.
     """
-    metadata = pq.read_metadata(f"{root}/{path}", filesystem=arrow_filesystem(filesystem))
-    size = filesystem.size(f"{root}/{path}")
+    metadata = read_metadata(filesystem, f"{root}/{path}", size)
     action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
     sources = [leaf.bounds for leaf in leaves(metadata) if leaf.path == (ROW_SOURCE, "file")]
     first, last = next((bounds for bounds in sources if bounds), (None, None))

@@ -26,6 +26,7 @@ from pipeline.storage.lock import RunLock
 from pipeline.tables.side_files import SIZES
 
 PUBLISH, LOCK = "publish.json", "lock.json"
+BASE = "base.json"  # in the work folder: what an output in which results are committed was when the job began
 VERSION = "version"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 RESULT_ENDS = (".parquet", ".tar", ".npy", "sizes.json")  # of files in the folders of results
@@ -84,7 +85,7 @@ class OutputFolder:
         """Release the lock, and remove what the next run has no use for."""
         self.lock.__exit__(*exception)
         with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
-            if set(self.work.files()) <= {JOB, *LOCKS}:  # nothing was written
+            if set(self.work.files()) <= {JOB, BASE, *LOCKS}:  # nothing was written
                 self.work.remove_all()
 
     @property

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
@@ -29,8 +28,9 @@ from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.format import Listing, OpenOptions
-from pipeline.tables.input_file import InputFile
+from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
@@ -149,11 +149,10 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     paths = sorted(infos)
     check_links(filesystem, path, paths, f"{key}: {uri!r}")
     versions = [(name, infos[name]["size"], str(_version(infos[name]))) for name in paths]
-    arrow = arrow_filesystem(filesystem)
 
     def footer(file: str) -> tuple[pa.Schema, dict[str, str]]:
         try:
-            metadata = pq.read_metadata(file, filesystem=arrow)
+            metadata = read_metadata(filesystem, file, infos[file]["size"])
         except (*STORAGE_ERRORS, pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}
@@ -217,13 +216,21 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     table = ResultTable(uri, storage)
     filesystem, path = open_fsspec(uri, "OUT", storage)
     if not table.exists:
-        below = "/images" if _files_in(filesystem, f"{path.rstrip('/')}/images") else ""
-        below = f"/{RESULTS}" if filesystem.exists(f"{path.rstrip('/')}/{RESULTS}") else below
-        return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}{below}"}) if below else spec, storage)
+        folder = f"{path.rstrip('/')}/{RESULTS}"
+        if filesystem.exists(folder):  # beside tars, or in a Lance dataset
+            infos = {name: info for name, info in filesystem.find(folder, detail=True).items() if _is_result(name)}
+            return _open_parquet(uri, filesystem, folder, [listed_file(folder, *one) for one in infos.items()])
+        images = _files_in(filesystem, f"{path.rstrip('/')}/images")
+        return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
     found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
-    found.sort(key=lambda file: file.name)
-    check_links(filesystem, path, [file.path for file in found], f"OUT: {uri!r}")
-    listing = Listing(filesystem, found, path.rstrip("/"), format_named("parquet"), [file.path for file in found])
+    return _open_parquet(uri, filesystem, path.rstrip("/"), found)
+
+
+def _open_parquet(uri: str, filesystem: AbstractFileSystem, folder: str, files: Sequence[InputFile]) -> TableFiles:
+    """Return Parquet files below a folder as a table to read."""
+    found = sorted(files, key=lambda file: file.name)
+    check_links(filesystem, folder, [file.path for file in found], f"OUT: {uri!r}")
+    listing = Listing(filesystem, found, folder, format_named("parquet"), [file.path for file in found])
     return open_listed(listing, OpenOptions())
 
 

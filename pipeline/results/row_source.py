@@ -27,12 +27,6 @@ class FileVersion(NamedTuple):
         """Return the file version as one string."""
         return "\0".join(self)
 
-    @classmethod
-    def from_key(cls, key: str) -> FileVersion:
-        """Return the file version that has this `key`."""
-        name, _, version = key.partition("\0")
-        return cls(name, version)
-
 
 def version_keys(table: pa.Table) -> pa.Array:
     """Return string (rows,): the `FileVersion.key` of each row."""

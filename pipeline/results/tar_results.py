@@ -47,7 +47,7 @@ def check_tars(table: TableFiles, config: JobConfig) -> None:
             f"output.member: the samples have a member {member!r} already: name another, as output.member=vilt.{JSON}"
         )
     known = {*table.schema.names, *table.unreadable}
-    clash = [name for name in result_columns(config.tasks) if name in known]
+    clash = [name for name in result_columns(config.tasks, bool(config.negatives)) if name in known]
     if member == JSON and clash:
         raise ConfigError(
             f"output.member: 'json', but the samples' .json has a field {clash[0]!r} already, which the result would "
@@ -81,7 +81,7 @@ def write_tars(
     marks = WorkFolder(work.filesystem, f"{work.path}/{COPIED}")
     make_folder(work.filesystem, marks.path)
     done, of_parts = marks.names(), {part.name: part for part in parts}
-    columns = result_columns(config.tasks)
+    columns = result_columns(config.tasks, bool(config.negatives))
     every = list(enumerate(table.files))
     todo = [number for number, opened in every if result_name(table, opened) in of_parts or not table.rows]
     names = [table.files[number].name for number in todo]

@@ -13,6 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.storage.filesystem import (
+    CONNECTIONS,
     arrow_filesystem,
     in_threads,
     is_object_store,
@@ -20,6 +21,7 @@ from pipeline.storage.filesystem import (
     remove_folder,
     write_whole,
 )
+from pipeline.storage.parquet_end import read_metadata
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
@@ -85,15 +87,18 @@ class WorkFolder:
 
     def parts(self, names: Iterable[str]) -> list[ResultFile]:
         """Return what these files of results hold, by their footers."""
-        arrow = arrow_filesystem(self.filesystem)
+        names = list(names)
+        sizes = self.sizes() if len(names) > 1 else {}
 
         def footer(name: str) -> ResultFile:
-            metadata = pq.read_metadata(f"{self.path}/{name}", filesystem=arrow).metadata
+            path = f"{self.path}/{name}"
+            size = sizes[name] if name in sizes else self.filesystem.size(path)
+            metadata = read_metadata(self.filesystem, path, size).metadata
             written = ResultFile.from_json(metadata[FOOTER.encode()])
             written.name = name
             return written
 
-        return each(footer, names)
+        return list(in_threads(footer, names, CONNECTIONS))
 
 
 def refuse_delta(out: WorkFolder) -> None:

@@ -39,8 +39,7 @@ from pipeline.tables.column_checks import check_columns
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.table import read
 
-# Blocks are smaller than a micro-batch, so that each is on its way as soon as it is made.
-BLOCK_BYTES, BLOCK_BYTES_WITH_IMAGES = 2**16, 2**22
+BLOCK_BYTES_WITH_IMAGES = 2**22  # at least, of results that carry their images
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
 
 
@@ -128,7 +127,7 @@ def score_rows(
 
 def write(run: Run, done: RowSet, sink: Datasink, watch: Watch) -> None:
     """Read, preprocess and predict the rows that are not done, and write them to a sink."""
-    with data_context(run.job.config.output.keep_image):
+    with data_context(run.job.config):
         results = predict(read_micro_batches(run, done, watch), run.job.config, run.pool, watch, run.job.texts)
         # Writing waits for storage, not for a core: a file is there as soon as its rows are.
         results.write_datasink(sink, ray_remote_args={"num_cpus": 0})
@@ -193,12 +192,13 @@ def watched(run: Run, rows_done: int, before: ResultFile, log_every: float) -> I
 
 
 @contextmanager
-def data_context(keep_image: bool) -> Iterator[None]:
+def data_context(config: JobConfig) -> Iterator[None]:
     """Set Ray Data's options for the flow while it is open, and restore the caller's."""
     context = ray.data.DataContext.get_current()
     saved = context.actor_init_retry_on_errors, context.target_max_block_size
     context.actor_init_retry_on_errors = True
-    context.target_max_block_size = BLOCK_BYTES_WITH_IMAGES if keep_image else BLOCK_BYTES
+    least = BLOCK_BYTES_WITH_IMAGES if config.output.keep_image else 0
+    context.target_max_block_size = max(least, config.batch.block_bytes)
     try:
         with without_cluster_actors() if is_local_ray() else nullcontext():
             yield

@@ -3,7 +3,7 @@
 - OUT: the dataset. If it is the input, its next version has the columns of the results; else it has the rows that
   Parquet files of results would have
 - OUT/_results/...parquet: the same results, from which `vilt show`, `report` and `filter` read
-- OUT/_progress/lance.json: the version of OUT when the unfinished job began
+- OUT/_progress/base.json: the version of OUT when the unfinished job began
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from pipeline.config.job import JobConfig
 from pipeline.results.input_files import InputFiles
 from pipeline.results.input_order import result_name
 from pipeline.results.lance_results import NEEDS, LanceTarget, ResultsWriter
+from pipeline.results.output_folder import BASE
 from pipeline.results.work_folder import PROGRESS, RESULTS, SUMMARY, WorkFolder
 from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.output_rows import carried_names
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec
-from pipeline.tables.formats.lance import fragment_id, load_lance
+from pipeline.tables.formats.lance import load_lance
+from pipeline.tables.formats.lance_reader import fragment_id
 
-BASE = "lance.json"
 VERSION = "version"
 
 
@@ -106,7 +107,9 @@ class LanceOutput(ParquetOutput):
         work, table, parts = self.folder.work, self.job.table, sorted(self.parts.parts, key=lambda part: part.name)
         results = f"{work.path}/{RESULTS}"
         schema = pq.read_schema(f"{results}/{parts[0].name}", filesystem=arrow_filesystem(work.filesystem))
-        names = result_columns(self.job.config.tasks) if self.in_place else schema.names
+        names = (
+            result_columns(self.job.config.tasks, bool(self.job.config.negatives)) if self.in_place else schema.names
+        )
         columns = pa.schema([(name, schema.field(name).type) for name in names if name in schema.names])
         writer = ResultsWriter(work, self._job, self._digest, columns)
         self.folder.lock.check()
@@ -158,7 +161,7 @@ def pinned_to_job(config: JobConfig) -> JobConfig:
     if version is not None:
         return config.model_copy(update={"input": spec.model_copy(update={"version": version})})
     held = set(target.columns())
-    clash = [name for name in result_columns(config.tasks) if name in held]
+    clash = [name for name in result_columns(config.tasks, bool(config.negatives)) if name in held]
     if clash:
         raise ConfigError(
             f"output.path: version {target.latest()} of {target.uri!r} has a column {clash[0]!r}, a name that the job "

@@ -99,7 +99,24 @@ class ParquetOutput:
         if not finished:
             return None
         self._check_written(finished)
+        self._check_error_rate(finished)
         return replace(Summary(**finished), finished_before=True)
+
+    def _check_error_rate(self, finished: dict[str, Any]) -> None:
+        """Check that finished results keep the `max_error_rate` that the config gives.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        config = self.job.config
+        rejected = sum(finished["rejected"].values())
+        rows = rejected + finished["scored"]
+        if "max_error_rate" in config.model_fields_set and rejected > config.max_error_rate * rows:
+            raise ConfigError(
+                f"max_error_rate: {config.max_error_rate:g}, but {rejected:,} of {rows:,} results in "
+                f"{config.output.path!r}, which are finished, are rejected; they stay as they are: leave the key out, "
+                "or try those again that may pass with --retry-errors"
+            )
 
     def _check_written(self, finished: dict[str, Any]) -> None:
         """Check that finished results were not made with another value of a key of `output` that changes them.

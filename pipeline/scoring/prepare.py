@@ -63,6 +63,10 @@ def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) ->
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
     started = time.monotonic()
+    if config.adds_to_input:
+        from pipeline.scoring.lance_output import pinned_to_job  # which imports this module
+
+        config = pinned_to_job(config)
     config = fit_inputs(with_shard(config))
     table = open_table(config)
     models, start_seconds = _models(config, meanwhile)

@@ -93,10 +93,6 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
     """
     from pipeline.scoring.prepare import prepared
 
-    if config.adds_to_input:
-        from pipeline.scoring.lance_output import pinned_to_job
-
-        config = pinned_to_job(config)
     with prepared(config) as job:
         return run_job(job, output_of(job, retry_errors), log_every)
 
@@ -124,7 +120,8 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
                 from pipeline.tables.id_checks import warn_about_ids
 
                 started = time.monotonic()
-                warn_about_ids(job.table, job.config.input.id)
+                chosen = job.texts.candidates if job.texts else None
+                warn_about_ids(job.table, job.config.input.id, chosen.id_counts if chosen else None)
                 job = replace(job, seconds=job.seconds + time.monotonic() - started)
             summary, fields = output.publish(_score_and_audit(job, output, log_every))
             return emit_finished(summary, **fields)

@@ -31,6 +31,8 @@ from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.stages.window_parts import WindowPart, window_parts
 from pipeline.tables.column_checks import Columns
 
+REPORT_SECONDS = 1.0  # of work, between two reports of a read task
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -68,14 +70,13 @@ class Preprocess:
         reading = clock.lap()
         if self.watch:
             self.watch.meter.add(READ_BYTES, window.nbytes)
-            self.watch.spent(reading=reading)
         window, unread = without_unread(window)
         begin = 0
         for part in window_parts(window, self.config, self.base):
             fetching, share = clock.lap(), part.rows.num_rows / window.num_rows
             if self.watch:
                 self.watch.meter.add(FETCHED_BYTES, part.fetched_bytes)
-                self.watch.spent(fetching=fetching)
+                self.watch.spent(reading=reading * share, fetching=fetching)
             failures = part.failures | {
                 row - begin: failure for row, failure in unread.items() if begin <= row < begin + part.rows.num_rows
             }
@@ -103,6 +104,7 @@ class Preprocess:
         tokenize(rows, preprocessor)
         carried = carried_columns(part.rows, config)
         texts_of = TextColumns(config.text_columns, self.columns.text_is_list, config.texts_in_columns)
+        held = {"decoding": 0.0, "waiting": 0.0}  # a second of work is one report: one actor counts for all processes
         negatives = negatives_of(preprocessor, config.negatives)
         for bucketed in bucket(rows, self.tokens, negatives):
             packed = pack(bucketed, images, preprocessor, config.limits, negatives)
@@ -119,8 +121,13 @@ class Preprocess:
             micro_batch = MicroBatch(table, packed.pairs, prepared).to_arrow()
             decoding = prepared.decoding + clock.lap()
             yield micro_batch  # returns once Ray Data takes more
-            if self.watch:
-                self.watch.spent(decoding=decoding, waiting=clock.lap())
+            held["decoding"] += decoding
+            held["waiting"] += clock.lap()
+            if self.watch and sum(held.values()) >= REPORT_SECONDS:
+                self.watch.spent(**held)
+                held = dict.fromkeys(held, 0.0)
+        if self.watch and any(held.values()):
+            self.watch.spent(**held)
 
     def map_batch(self, window: pa.Table) -> Iterator[pa.Table]:
         """Preprocess one window, as `ray.data.Dataset.map_batches` calls it."""

@@ -70,7 +70,7 @@ def negative_scores(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
         pair_index: int64 (rows, texts).
     """
     logits = batch.logits("score", pair_index.ravel())[:, 0].reshape(pair_index.shape)
-    offsets = pa.array(np.arange(len(logits) + 1) * logits.shape[1], pa.int32())
+    offsets = pa.array(np.arange(len(pair_index) + 1) * pair_index.shape[1], pa.int32())
     return _all_finite(logits), [pa.ListArray.from_arrays(offsets, pa.array(logits.ravel(), pa.float32()))]
 
 

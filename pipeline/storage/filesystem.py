@@ -32,6 +32,7 @@ LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADir
 LASTING_NUMBERS = (None, errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # None: pyarrow's OSError for damaged data has none
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 THREADS = 16  # that wait for the storage
+CONNECTIONS = 64  # of a process to s3://
 AT_ONCE = 1024  # items that wait for a thread, or for the caller
 RETRY_SECONDS = 120.0  # for which a transient error is retried
 LONGEST_PAUSE = 15.0  # seconds between two attempts
@@ -99,9 +100,9 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, STORAGE_ERRORS) and not isinstance(error, LASTING_ERRORS)
 
 
-def in_threads(do: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
-    """Yield `do(item)` of each item, in order, computed in `THREADS` threads, at most `AT_ONCE` items ahead."""
-    with ThreadPoolExecutor(THREADS) as pool:
+def in_threads(do: Callable[[S], T], items: Sequence[S], threads: int = THREADS) -> Iterator[T]:
+    """Yield `do(item)` of each item, in order, computed in some threads, at most `AT_ONCE` items ahead."""
+    with ThreadPoolExecutor(threads) as pool:
         for begin in range(0, len(items), AT_ONCE):
             yield from pool.map(do, items[begin : begin + AT_ONCE])
 
@@ -116,6 +117,9 @@ def storage_options(uri: str, storage: StorageConfig) -> dict[str, Any]:
         options["endpoint_url"] = storage.endpoint_url
     if storage.region is not None:
         options["client_kwargs"] = {"region_name": storage.region}
+    # Else ten connections carry all requests of a process, however many of its threads wait.
+    given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    options["config_kwargs"] = {"max_pool_connections": CONNECTIONS, **given}
     return {**options, "anon": True} if storage.anon else options
 
 

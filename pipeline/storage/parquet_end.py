@@ -11,10 +11,22 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, is_object_store
 
 END_BYTES = 2**16  # that are read first, as pyarrow does
 TRAILER_BYTES = 8  # the length of the footer, and a mark
+
+
+def read_metadata(filesystem: AbstractFileSystem, path: str, size: int) -> pq.FileMetaData:
+    """Return the footer of a file, which is asked for in the usual way if its end is not what was expected.
+
+    Args:
+        filesystem: Where it is.
+        path: The file.
+        size: Its bytes, as a listing says.
+    """
+    found = metadata_at_end(filesystem, path, size) if is_object_store(filesystem) else None
+    return found or pq.read_metadata(path, filesystem=arrow_filesystem(filesystem))
 
 
 def metadata_at_end(filesystem: AbstractFileSystem, path: str, size: int) -> pq.FileMetaData | None:

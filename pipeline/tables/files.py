@@ -9,10 +9,10 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, NoFilesError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import full_uri, open_fsspec
+from pipeline.storage.filesystem import full_uri, is_object_store, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.file_columns import ListedFiles
 from pipeline.tables.find_many import as_found, ends_alike, find_below, visible_files
@@ -97,7 +97,7 @@ def _choose(
     *most, last = [end for end in ends if end.startswith(".")]
     others = Counter(f".{file.rpartition('/')[2].partition('.')[2]}" for file in seen).most_common(3)
     held = ", ".join(f"{count} {end}" for end, count in others) or "no file at all"
-    raise ConfigError(
+    raise (ConfigError if seen else NoFilesError)(
         f"input.path: {spec.path!r} holds no {', '.join(most)} or {last} files and no pictures; it holds {held}"
     )
 
@@ -145,7 +145,9 @@ def _find(filesystem: AbstractFileSystem, path: str, spec: InputConfig) -> tuple
         return find_listed(filesystem, listed), path.partition("{")[0].rpartition("/")[0]
     if _GLOB.search(path):
         return filesystem.glob(path, detail=True), _GLOB.split(path, maxsplit=1)[0].rpartition("/")[0]
-    raise ConfigError(f"input.path: {spec.path!r} does not exist")
+    # A folder of an object store is there while it has files.
+    missing = NoFilesError if is_object_store(filesystem) else ConfigError
+    raise missing(f"input.path: {spec.path!r} does not exist")
 
 
 def marked_at(filesystem: AbstractFileSystem, folder: str) -> TableFormat | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+NOT_FILTERED = "is for Parquet, Delta, Iceberg, Lance and Arrow tables"  # of tables of other formats
+
 
 @dataclass(frozen=True)
 class Filter:

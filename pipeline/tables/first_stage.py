@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.common.row_ids import id_type, key_type
 from pipeline.config.input import CandidatesConfig, InputConfig, VectorsConfig
 from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
@@ -104,16 +103,10 @@ def _vectors(
     key = f"{KEY}.{name}"
     if spec.path is None:
         assert own is not None
-        return Vectors.of(key, own, own_id, spec.vector)
+        return Vectors.of(key, own, own_id, spec.vector, kind)
     id_column = spec.id or own_id
     table = _open(config, f"{key}.path", InputConfig(path=spec.path, id=id_column))
-    found = Vectors.of(key, table, id_column, spec.vector)
-    ids = id_type(table.schema.field(id_column).type)
-    if ids is None or key_type(ids) != key_type(kind):
-        raise ConfigError(
-            f"{key}.id: column {id_column!r} is {table.schema.field(id_column).type}, and the ids it names are {kind}"
-        )
-    return found
+    return Vectors.of(key, table, id_column, spec.vector, kind)
 
 
 def _open(config: JobConfig, key: str, spec: InputConfig) -> TableFiles:

@@ -32,14 +32,19 @@ class IdCounts(NamedTuple):
     rows: int
 
 
-def warn_about_ids(table: TableFiles, id_column: str | None) -> None:
-    """Emit a warning if rows cannot be told apart by their ids; only the column of ids is read.
+def warn_about_ids(table: TableFiles, id_column: str | None, counts: IdCounts | None = None) -> None:
+    """Emit a warning if rows cannot be told apart by their ids.
 
     Tars are left out: to read their ids is to read all of them.
+
+    Args:
+        table: The table.
+        id_column: The column of ids; None if they are hashes.
+        counts: The counts, if the ids were read before; otherwise the column is read.
     """
     if id_column is None or table.format.copies_files or not table.rows:
         return
-    warn_of_counts(count_ids(table, id_column), id_column)
+    warn_of_counts(count_ids(table, id_column) if counts is None else counts, id_column)
 
 
 def warn_of_counts(counts: IdCounts, id_column: str) -> None:

@@ -16,6 +16,7 @@ from pipeline.common.row_ids import keys_of, shown_id
 
 if TYPE_CHECKING:
     from pipeline.tables.first_stage import FirstStage
+    from pipeline.tables.id_checks import IdCounts
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Candidates:
         images: The keys of the images' ids, sorted; see `pipeline.common.row_ids`.
         begins: int64 (images + 1,), where the texts of each image begin in `texts`.
         texts: int64, positions in the table of texts.
+        id_counts: The ids of all images that do not tell them apart; None if they were not counted.
     """
 
     images: pa.Array
     begins: np.ndarray
     texts: np.ndarray
+    id_counts: IdCounts | None = None
 
     @classmethod
     def of_pairs(cls, images: pa.Array, texts: np.ndarray) -> Self:

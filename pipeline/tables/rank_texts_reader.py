@@ -16,6 +16,7 @@ from pipeline.config.job import JobConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.column_checks import require_ids
 from pipeline.tables.first_stage import open_first_stage
+from pipeline.tables.id_checks import count_repeated
 from pipeline.tables.rank_texts import Candidates, RankTexts
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import InputTable, open_files, read_columns
@@ -56,12 +57,11 @@ def _read_candidates(config: JobConfig, path: str, text_ids: pa.Array, images: I
     text, image = (
         _keys(table, name, key, kind) for name, kind in zip(columns, (text_ids.type, image_type), strict=True)
     )
-    known = [
-        keys_of(_ids(rows, config.input.id, "input.id")) for rows in read_columns(images, [config.input.id], WINDOW)
-    ]
+    ids = [_ids(rows, config.input.id, "input.id") for rows in read_columns(images, [config.input.id], WINDOW)]
     _check_known(text, keys_of(text_ids), "text_id")
-    _check_known(image, pa.concat_arrays(known), "image_id")
-    return Candidates.of_pairs(image, pc.index_in(text, keys_of(text_ids)).to_numpy().astype(np.int64))
+    _check_known(image, pa.concat_arrays(map(keys_of, ids)), "image_id")
+    found = Candidates.of_pairs(image, pc.index_in(text, keys_of(text_ids)).to_numpy().astype(np.int64))
+    return replace(found, id_counts=count_repeated(ids, image_type))
 
 
 def _check_known(ids: pa.Array, known: pa.Array, column: str) -> None:

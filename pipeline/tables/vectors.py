@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.common.columns import ROW_ID
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ids import keys_of, shown_id
+from pipeline.common.row_ids import id_type, key_type, keys_of, shown_id
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import TableFiles, read_columns
@@ -30,6 +30,7 @@ class Vectors:
         id: Its column of ids; None: the hash of a row's file and offset.
         column: The column of vectors.
         length: How many numbers each has; None: the rows say.
+        key_type: The type of the keys of the ids that the images or texts have.
     """
 
     key: str
@@ -37,22 +38,36 @@ class Vectors:
     id: str | None
     column: str
     length: int | None
+    key_type: pa.DataType
 
     @classmethod
-    def of(cls, key: str, table: TableFiles, id_column: str | None, column: str) -> Vectors:
+    def of(cls, key: str, table: TableFiles, id_column: str | None, column: str, kind: pa.DataType) -> Vectors:
         """Check that a table has the columns.
 
+        Args:
+            key: The config key that names it.
+            table: The table.
+            id_column: Its column of ids.
+            column: Its column of vectors.
+            kind: The type of the ids that the images or texts have.
+
         Raises:
-            ConfigError: It lacks one, or the one of vectors holds no lists of floats.
+            ConfigError: It lacks a column, its ids are of another kind, or its vectors are no lists of floats.
         """
         for name in filter(None, (id_column, column)):
             require_column(table.schema, key, name)
-        kind = table.schema.field(column).type
-        lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if not lists or not pa.types.is_floating(kind.value_type):
-            raise ConfigError(f"{key}.vector: column {column!r} is {kind}; a vector is a list of floats")
-        length = kind.list_size if pa.types.is_fixed_size_list(kind) else None
-        return cls(key, table, id_column, column, length)
+        if id_column is not None:
+            found = id_type(table.schema.field(id_column).type)
+            both = [key_type(one) for one in (found, kind) if one is not None]
+            if len(both) < 2 or (both[0] != both[1] and not all(map(pa.types.is_integer, both))):
+                stored = table.schema.field(id_column).type
+                raise ConfigError(f"{key}.id: column {id_column!r} is {stored}, and the ids it names are {kind}")
+        vectors = table.schema.field(column).type
+        lists = pa.types.is_fixed_size_list(vectors) or pa.types.is_list(vectors) or pa.types.is_large_list(vectors)
+        if not lists or not pa.types.is_floating(vectors.value_type):
+            raise ConfigError(f"{key}.vector: column {column!r} is {vectors}; a vector is a list of floats")
+        length = vectors.list_size if pa.types.is_fixed_size_list(vectors) else None
+        return cls(key, table, id_column, column, length, key_type(kind))
 
     def read(
         self, only: pa.Array | None = None, rows_chosen: np.ndarray | None = None
@@ -69,7 +84,7 @@ class Vectors:
         length, first = self.length, 0
         for rows in read_columns(self.table, [name for name in (self.id, self.column) if name], WINDOW_ROWS):
             keys = keys_of(with_row_id(rows, self.id)[ROW_ID])
-            keys = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
+            keys = keys.combine_chunks().cast(self.key_type, safe=False)  # an id out of range is none that is known
             column = rows[self.column].combine_chunks()
             if only is not None or rows_chosen is not None:
                 here = None if rows_chosen is None else rows_chosen[first : first + len(keys)]

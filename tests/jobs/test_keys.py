@@ -26,6 +26,7 @@ CODE = [
 ]
 # Of the table that was scored, for a report's pictures and texts: it stands in the summary.
 FOR_REPORTS = {"input.text", "input.features", "input.features_mask", "input.fixed_text", "input.contact"}
+FOR_REPORTS |= {"input.robots"}
 OTHER = {  # values that are not the defaults
     "ray.address": "auto",
     "ray.decode_on": "all_nodes",
@@ -91,13 +92,15 @@ def run(command: str, values: dict[str, Any], folder: Path) -> None:
 
 
 def test_filter_with_scores(tmp_path: Path, read: set[tuple[str, str]]) -> None:
-    for name, columns in {"table": {"id": [1, 2]}, "scores": {"row_id": [1, 2], "score": [0.1, 0.2]}}.items():
+    scores = {"row_id": [1, 2], "score": [0.1, 0.2], "negative_scores": [[0.0], [0.1]]}
+    for name, columns in {"table": {"id": [1, 2]}, "scores": scores}.items():
         (tmp_path / name).mkdir()
-        pq.write_table(pa.table({**columns, "error": pa.nulls(2, pa.string())}), tmp_path / name / "part-0.parquet")
+        table = pa.table({**columns, "error": pa.nulls(2, pa.string())}, metadata={"vilt.negatives": '["a"]'})
+        pq.write_table(table, tmp_path / name / "part-0.parquet")
     values = {
         "input": {"path": f"{tmp_path}/table", "id": "id"},
         "scores": f"{tmp_path}/scores",
-        "keep": {"top": 0.5},
+        "keep": {"top": 0.5, "beats": {"texts": ["a"]}},
         "output": {"path": f"{tmp_path}/out"},
     }
     run("filter", values, tmp_path)
@@ -147,6 +150,8 @@ def test_every_key_of_a_job_is_read_by_something() -> None:
             "output.rows_per_file: 5, but with",
         ),
         ("score", {"texts": {"path": "t"}}, "texts: only rank reads it"),
+        ("score", {"top_k": 5}, "top_k: 5, but score keeps no list of the best: leave it out"),
+        ("answer", {"negatives": ["a watermark"]}, "negatives: only score reads them; the job is of answer"),
     ],
 )
 def test_keys_of_another_task(task: str, more: dict[str, Any], message: str) -> None:

@@ -17,7 +17,7 @@ from vilt.processing.image_settings import ImageSettings, ViltImageSettings, ViT
 from vilt.processing.transforms import LAST
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
@@ -33,14 +33,6 @@ def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
     rows, cols = image.shape[0] // patch_size, image.shape[1] // patch_size
     image = image[: rows * patch_size, : cols * patch_size]
     return image.reshape(rows, patch_size, cols, patch_size, 3).swapaxes(1, 2).reshape(rows * cols, -1)
-
-
-def patchify_pixels(pixel_values: Tensor, patch_size: int) -> Tensor:
-    """Return (B, 3, H, W) as patches (B, rows, cols, patch_size * patch_size * 3), in the order of `patchify`."""
-    rows, cols = (side // patch_size for side in pixel_values.shape[-2:])
-    whole = pixel_values[..., : rows * patch_size, : cols * patch_size]
-    tiles = whole.reshape(*whole.shape[:2], rows, patch_size, cols, patch_size)
-    return tiles.permute(0, 2, 4, 3, 5, 1).flatten(3)
 
 
 @dataclass

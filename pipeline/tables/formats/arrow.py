@@ -30,6 +30,7 @@ class ArrowFormat(RowFormat):
 
     name = "arrow"
     extensions = (".arrow", ".feather")
+    filtered = True
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
         """Read all batches, to count their rows. See `RowFormat`."""
@@ -55,7 +56,10 @@ class ArrowFormat(RowFormat):
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Read batch by batch. See `RowFormat`."""
         del options
-        _, batches = _batches(file)
+        schema, batches = _batches(file)
+        if set(columns.names) < set(schema.names):
+            file.seek(0)
+            _, batches = _batches(file, [i for i, name in enumerate(schema.names) if name in columns.names])
         for batch in batches:
             for first in range(0, batch.num_rows, MOST_ROWS):
                 yield conform(pa.Table.from_batches([batch.slice(first, MOST_ROWS)]), columns, {}, "an Arrow file")
@@ -71,14 +75,20 @@ def _check_end(file: IO[bytes]) -> None:
             raise ValueError("the stream has no mark of its end: it is cut off")
 
 
-def _batches(file: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Return the schema and the batches of a stream, or of a file with an index."""
+def _batches(file: IO[bytes], columns: Sequence[int] | None = None) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the schema and the batches of a stream, or of a file with an index.
+
+    Args:
+        file: The file.
+        columns: The columns to read and to decompress, by their numbers; None: all.
+    """
+    options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns))
     begin = file.read(len(MAGIC))
     file.seek(0)
     if begin == MAGIC:
-        indexed = pa.ipc.open_file(pa.PythonFile(file, "r"))
+        indexed = pa.ipc.open_file(pa.PythonFile(file, "r"), options=options)
         return indexed.schema, (indexed.get_batch(number) for number in range(indexed.num_record_batches))
-    stream = pa.ipc.open_stream(pa.PythonFile(file, "r"))
+    stream = pa.ipc.open_stream(pa.PythonFile(file, "r"), options=options)
     return stream.schema, iter(stream)
 
 

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +19,19 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import full_uri
+from pipeline.storage.filesystem import full_uri, in_threads
 from pipeline.storage.object_store import delta_options
+from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.formats.lance_reader import OFFSET, LanceReader, LanceSource
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.schemas import as_text, conform, is_convertible, plain
+from pipeline.tables.schemas import as_text, is_convertible, plain
 
 if TYPE_CHECKING:  # pylance is an extra, and is loaded when there is a Lance dataset
     import lance
 
 SPLIT_ROWS = 2**14  # of a fragment, that are read together
-OFFSET = 2**32 - 1  # of a row address: the row's number in its fragment
 BLOB = b"lance-encoding:blob"
 
 
@@ -47,15 +48,6 @@ class LanceListing(Listing):
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     rows: dict[str, int] = field(default_factory=dict)
     source: LanceSource | None = None
-
-
-@dataclass(frozen=True)
-class LanceSource:
-    """A version of a dataset; options: (key, value) of its storage."""
-
-    uri: str
-    version: int
-    options: tuple[tuple[str, str], ...]
 
 
 class LanceFormat(TableFormat):
@@ -93,8 +85,6 @@ class LanceFormat(TableFormat):
         """Return the rows of the fragments, which their metadata count."""
         assert isinstance(listing, LanceListing)
         assert listing.source is not None
-        if options.filter is not None:
-            raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is {self.name}")
         unreadable = {}
         fields = []
         for column in listing.schema:
@@ -105,8 +95,15 @@ class LanceFormat(TableFormat):
             else:
                 kind = plain(column.type)
                 fields.append(pa.field(column.name, as_text(kind) if column.name in options.text_columns else kind))
-        opened = [OpenedFile(file, _splits(file, listing.rows[file.name])) for file in listing.files]
-        return OpenedTable(opened, pa.schema(fields), LanceReader(listing.source), unreadable=unreadable)
+        opened, schema = (
+            [OpenedFile(file, _splits(file, listing.rows[file.name])) for file in listing.files],
+            pa.schema(fields),
+        )
+        condition = None if options.filter is None else parse_filter(options.filter, schema)
+        reader = LanceReader(listing.source, condition)
+        if condition is not None:
+            opened = list(in_threads(partial(_passing, reader, schema, condition), opened))
+        return OpenedTable(opened, schema, reader, condition, unreadable)
 
     def copy_name(self, file: InputFile) -> str:
         """Return a name without folders."""
@@ -166,9 +163,12 @@ def _file(fragment: Any, uri: str) -> InputFile:
     return InputFile(uri, f"fragments/{fragment.fragment_id}", size, etag, gone)
 
 
-def fragment_id(file: InputFile) -> int:
-    """Return the number of the fragment that a file is."""
-    return int(file.name.rpartition("/")[2])
+def _passing(reader: LanceReader, schema: pa.Schema, condition: Filter, opened: OpenedFile) -> OpenedFile:
+    """Return a fragment with the numbers of rows that the filter lets through."""
+    return OpenedFile(
+        opened.file,
+        [replace(split, rows=rows_passing(opened.file, split, reader, schema, condition)) for split in opened.splits],
+    )
 
 
 def _splits(file: InputFile, rows: int) -> list[Split]:
@@ -178,44 +178,6 @@ def _splits(file: InputFile, rows: int) -> list[Split]:
         live = count - len(deleted.between(first, first + count))
         out.append(Split(first, live, count, file.size * count // rows))
     return out
-
-
-@dataclass(frozen=True)
-class LanceReader:
-    """Reads rows of fragments."""
-
-    source: LanceSource
-
-    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield the rows of a split; those that were deleted are null. See `pipeline.tables.format.TableReader`."""
-        deleted = file.deleted_rows
-        end = split.first_row + split.all_rows
-        skipped = split.first_row - len(deleted.between(0, split.first_row))
-        live = split.all_rows - len(deleted.between(split.first_row, end))
-        row = split.first_row
-        fragment = _dataset(self.source).get_fragment(fragment_id(file))
-        if live:
-            scanner = fragment.scanner(
-                columns=columns.names, batch_size=rows, limit=live, offset=skipped, with_row_address=True
-            )
-            for batch in scanner.to_batches():
-                numbers = (batch.column("_rowaddr").to_numpy() & OFFSET).astype(np.int64)
-                table = pa.Table.from_batches([batch]).drop_columns(["_rowaddr"])
-                yield conform(_in_place(table, numbers, row), columns, {}, file.name)
-                row = int(numbers[-1]) + 1
-        if row < end:
-            yield pa.table([pa.nulls(end - row, one.type) for one in columns], schema=columns)
-
-
-def _in_place(table: pa.Table, numbers: np.ndarray, first: int) -> pa.Table:
-    """Return rows with nulls for those that are missing between them; numbers: of the rows, from `first` on."""
-    count = int(numbers[-1]) + 1 - first
-    if count == table.num_rows:
-        return table
-    present = np.zeros(count, bool)
-    present[numbers - first] = True
-    indices = np.cumsum(present) - 1
-    return table.take(pa.array(indices, pa.int64(), mask=~present))
 
 
 def storage_options(uri: str, storage: StorageConfig) -> dict[str, str]:
@@ -242,13 +204,6 @@ def load_lance(what: str) -> ModuleType:
             f"{what}, for which pylance is missing ({first_line(error)}): pip install '.[lance]'"
         ) from None
     return lance
-
-
-@lru_cache(maxsize=4)
-def _dataset(source: LanceSource) -> Any:
-    import lance
-
-    return lance.dataset(source.uri, source.version, storage_options=dict(source.options))
 
 
 def _versions(dataset: Any) -> list[dict[str, Any]]:

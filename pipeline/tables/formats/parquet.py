@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
@@ -30,13 +29,14 @@ from pipeline.tables.formats.parquet_footers import (
     schema_with_unit,
     shared_metadata,
 )
-from pipeline.tables.formats.parquet_sizes import rows_within
+from pipeline.tables.formats.parquet_guard import open_guarded
+from pipeline.tables.formats.parquet_sizes import rows_within, stored_bytes
 from pipeline.tables.formats.partitions import Partitions, find_partitions
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.formats.stored_parquet import stored_parquet
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.schemas import conform, unify_readable
 
-COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
 STREAM_BYTES = 2**23  # of each column of a larger row group, fetched at a time
 
@@ -159,18 +159,18 @@ class ParquetReader:
         They are smaller when pyarrow cannot hold so many bytes of a nested column at once.
         """
         given, large = 0, split.size > BATCH_BYTES
-        with (
-            self.filesystem.open_input_file(file.path) as source,
-            pq.ParquetFile(
-                source,
-                pre_buffer=not large,  # would hold the columns of the whole row group
-                buffer_size=STREAM_BYTES if large else 0,
-                coerce_int96_timestamp_unit=self.int96_unit,
-            ) as opened,
-        ):
+        with open_guarded(
+            file.path,
+            self.filesystem,
+            buffer_size=STREAM_BYTES if large else 0,
+            coerce_int96_timestamp_unit=self.int96_unit,
+        ) as (opened, guard):
             stored = set(opened.schema_arrow.names)
             names = [name for name in names if name in stored]
-            rows = rows_within(opened, split.row_group, set(names), BATCH_BYTES, rows, source)
+            group = opened.metadata.row_group(split.row_group)
+            whole = not large and stored_bytes(group, names) <= 2 * BATCH_BYTES
+            pages = guard.watch(opened.metadata, split.row_group, set(names), whole)
+            rows = guard.rows = rows_within(group, set(names), pages, BATCH_BYTES, rows)
             while given < split.all_rows:
                 seen = 0
                 try:
@@ -234,20 +234,6 @@ def count_passing(
     except STORAGE_ERRORS as error:
         raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
     return [
-        replace(split, rows=_count(file, split, reader, schema, condition) if split.row_group in groups else 0)
+        replace(split, rows=rows_passing(file, split, reader, schema, condition) if split.row_group in groups else 0)
         for split in splits
     ]
-
-
-def _count(file: InputFile, split: Split, reader: ParquetReader, schema: pa.Schema, condition: Filter) -> int:
-    """Return how many rows of a split the filter lets through; only its columns are read."""
-    columns = pa.schema([schema.field(name) for name in condition.columns()])
-    passes, deleted, row, count = condition.pyarrow(), file.deleted_rows, split.first_row, 0
-    try:
-        for table in reader.read(file, split, columns, COUNT_ROWS):
-            live = ~deleted.contains(np.arange(row, row + table.num_rows))
-            row += table.num_rows
-            count += (table if live.all() else table.filter(pa.array(live))).filter(passes).num_rows
-        return count
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise ConfigError(f"input.filter: {condition.text!r} does not fit the columns: {first_line(error)}") from None

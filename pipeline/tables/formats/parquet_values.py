@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
 from pipeline.common.shown_values import python_values
+from pipeline.tables.formats.parquet_guard import open_guarded
 
 INT96_ROWS = 2**17  # of times, looked at together
 MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
@@ -37,13 +38,18 @@ def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
 
     pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error.
     """
-    with pq.ParquetFile(path, filesystem=filesystem) as nanos:
-        columns = int96_columns(nanos.metadata)
-        if not columns:
-            return Int96Times([])
-        too_wide = too_fine = False
-        with pq.ParquetFile(path, filesystem=filesystem, coerce_int96_timestamp_unit="us") as micros:
-            batches = (file.iter_batches(INT96_ROWS, columns=columns) for file in (nanos, micros))
+    columns = int96_columns(pq.read_metadata(path, filesystem=filesystem))
+    if not columns:
+        return Int96Times([])
+    too_wide = too_fine = False
+    with (
+        open_guarded(path, filesystem) as (nanos, first),
+        open_guarded(path, filesystem, coerce_int96_timestamp_unit="us") as (micros, second),
+    ):
+        for group in range(nanos.num_row_groups):
+            for guard in (first, second):
+                guard.watch(nanos.metadata, group, columns, whole=True)
+            batches = (file.iter_batches(INT96_ROWS, [group], columns) for file in (nanos, micros))
             for batch, coerced in zip(*batches, strict=True):
                 for fine, coarse in zip(*(_times(one.to_struct_array()) for one in (batch, coerced)), strict=True):
                     fits = np.abs(coarse) <= MOST_MICROS

@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.storage.filesystem import full_uri
+from pipeline.tables.filter_expression import NOT_FILTERED
 from pipeline.tables.format import (
     Listing,
     OpenedFile,
@@ -83,7 +84,7 @@ class PictureFormat(TableFormat):
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Return the rows, which are known from the listing alone."""
         if options.filter is not None:
-            raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is a folder of pictures")
+            raise ConfigError(f"input.filter: {NOT_FILTERED}; {listing.folder!r} is a folder of pictures")
         texts = any(isinstance(file, PictureFile) and file.text_path for file in listing.files)
         schema = pa.schema([(IMAGE, pa.string()), *([(TEXT, pa.string())] if texts else [])])
         opened = [OpenedFile(file, [Split(0, 1, 1, file.size)]) for file in listing.files]

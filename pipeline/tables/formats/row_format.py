@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO
 
 import pyarrow as pa
@@ -20,9 +21,11 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.tables.filter_expression import NOT_FILTERED, Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat, select_read
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
+from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 
@@ -50,7 +53,13 @@ class Scan:
 
 
 class RowFormat(TableFormat):
-    """A format whose files are read from front to end."""
+    """A format whose files are read from front to end.
+
+    Attributes:
+        filtered: Whether the values of columns have types by which rows can be taken.
+    """
+
+    filtered = False
 
     @abstractmethod
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:
@@ -73,8 +82,8 @@ class RowFormat(TableFormat):
 
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Scan all files."""
-        if options.filter is not None:
-            raise ConfigError(f"input.filter: is for Parquet tables; {listing.folder!r} is {self.name}")
+        if options.filter is not None and not self.filtered:
+            raise ConfigError(f"input.filter: {NOT_FILTERED}; {listing.folder!r} is {self.name}")
         files, filesystem = listing.files, listing.filesystem
         scans = list(in_threads(lambda file: self._scan(file.path, filesystem, options), files))
         schema, unreadable = self.unify([file.path for file in files], scans)
@@ -86,7 +95,10 @@ class RowFormat(TableFormat):
         ]
         members = frozenset[str]().union(*(scan.members for scan in scans))
         reader = RowReader(filesystem, self, options)
-        return OpenedTable(opened, schema, reader, unreadable=unreadable, members=members)
+        condition = None if options.filter is None else parse_filter(options.filter, schema)
+        if condition is not None:
+            opened = list(in_threads(partial(_passing, reader, schema, condition), opened))
+        return OpenedTable(opened, schema, reader, condition, unreadable, members=members)
 
     def _scan(self, path: str, filesystem: AbstractFileSystem, options: OpenOptions) -> Scan:
         def file() -> IO[bytes]:
@@ -109,6 +121,17 @@ class RowFormat(TableFormat):
         except (*PARSER_ERRORS, *STORAGE_ERRORS):
             return None
         return f"it is {what}" if what else None
+
+
+def _passing(reader: RowReader, schema: pa.Schema, condition: Filter, opened: OpenedFile) -> OpenedFile:
+    """Return a file with the number of rows that the filter lets through; the file is read a second time."""
+    try:
+        splits = [
+            replace(split, rows=rows_passing(opened.file, split, reader, schema, condition)) for split in opened.splits
+        ]
+    except STORAGE_ERRORS as error:
+        raise ConfigError(f"input.path: cannot read {opened.file.path!r}: {first_line(error)}") from None
+    return OpenedFile(opened.file, splits)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.tables.format import StoredRows
-from pipeline.tables.formats.parquet_sizes import rows_within
+from pipeline.tables.formats.parquet_guard import GuardedFile, open_guarded
+from pipeline.tables.formats.parquet_sizes import rows_within, stored_bytes
 from pipeline.tables.formats.parquet_values import int96_times, refuse_unless_one_unit
 from pipeline.tables.schemas import conform, plain
 
 READ_BYTES = 2**24  # of a row group, held at a time
 READ_ROWS = 2**20
+WHOLE_BYTES = 2**28  # of a row group that is fetched at once; of a larger one its columns, as pyarrow reads them
 
 
 @contextmanager
@@ -33,28 +35,30 @@ def stored_parquet(path: str, filesystem: pyarrow.fs.FileSystem) -> Iterator[Sto
     times = int96_times(path, filesystem)
     refuse_unless_one_unit(path, times)
     unit = "us" if times.too_wide else "ns"
-    with filesystem.open_input_file(path) as file, pq.ParquetFile(file, coerce_int96_timestamp_unit=unit) as opened:
+    with open_guarded(path, filesystem, coerce_int96_timestamp_unit=unit) as (opened, guard):
         leaves = [opened.metadata.schema.column(i) for i in range(opened.metadata.num_columns)]
         all_int96 = bool(times.columns) and not any(leaf.logical_type.type == "TIMESTAMP" for leaf in leaves)
         plain_schema = pa.schema([field.with_type(plain(field.type)) for field in opened.schema_arrow])
         schema = plain_schema.with_metadata(opened.schema_arrow.metadata)
-        yield StoredRows(schema, _compression(opened.metadata), _ranges(opened, schema, file), all_int96)
+        yield StoredRows(schema, _compression(opened.metadata), _ranges(opened, schema, guard), all_int96)
 
 
 def _ranges(
-    opened: pq.ParquetFile, schema: pa.Schema, file: pa.NativeFile
+    opened: pq.ParquetFile, schema: pa.Schema, guard: GuardedFile
 ) -> Iterator[tuple[int, int, Callable[[], Iterable[pa.Table]]]]:
     """Yield a range for each row group."""
     first = 0
     for number in range(opened.num_row_groups):
         rows = opened.metadata.row_group(number).num_rows
-        yield first, rows, partial(_read_group, opened, number, schema, file)
+        yield first, rows, partial(_read_group, opened, number, schema, guard)
         first += rows
 
 
-def _read_group(opened: pq.ParquetFile, number: int, schema: pa.Schema, file: pa.NativeFile) -> Iterator[pa.Table]:
+def _read_group(opened: pq.ParquetFile, number: int, schema: pa.Schema, guard: GuardedFile) -> Iterator[pa.Table]:
     """Yield a row group in parts; views, of which Arrow cannot take some rows, as what a file stores for them."""
-    rows = rows_within(opened, number, set(opened.schema_arrow.names), READ_BYTES, READ_ROWS, file)
+    group, names = opened.metadata.row_group(number), set(opened.schema_arrow.names)
+    pages = guard.watch(opened.metadata, number, names, whole=stored_bytes(group, names) <= WHOLE_BYTES)
+    rows = guard.rows = rows_within(group, names, pages, READ_BYTES, READ_ROWS)
     for batch in opened.iter_batches(rows, row_groups=[number]):
         part = pa.Table.from_batches([batch])
         yield part if part.schema.types == schema.types else conform(part, schema, {}, "a Parquet file")

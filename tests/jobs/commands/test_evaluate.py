@@ -65,21 +65,35 @@ def recalls(path: str, images: str, broken: int) -> dict[str, float]:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_retrieval(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_retrieval_on_s3(tmp_path: Path, s3_server: str, caplog: pytest.LogCaptureFixture) -> None:
     """Too many images are missing: nothing is measured; the same command then scores only what was missing."""
+    assert s3_server
+    s3 = s3fs.S3FileSystem()
+    s3.mkdir("retrieval")
     path, images = drawn.karpathy(tmp_path, 12)
     folder = tmp_path / "images" / "val2014"
     (folder / "3.jpg").write_bytes(b"<html>")
-    data = (folder / "5.jpg").read_bytes()
-    (folder / "5.jpg").unlink()
-    section = {"model": "zoo://scenes", "annotations": path, "images": images}
-    with pytest.raises(TooManyErrorsError, match=r"2 of 12 images were rejected, more than 10.0%; 1 with image_"):
-        measured(tmp_path / "out", retrieval=section, max_error_rate=0.1)
-    assert not (tmp_path / "out" / "evaluation.json").exists()
+    s3.put(str(tmp_path), "retrieval/data", recursive=True)
+    s3.rm_file("retrieval/data/images/val2014/5.jpg")
+    data = "s3://retrieval/data"
+    section = {"model": "zoo://scenes", "annotations": f"{data}/dataset.json", "images": f"{data}/images/"}
 
-    (folder / "5.jpg").write_bytes(data)
+    def evaluated(**sections: Any) -> tuple[dict[str, Any], str]:
+        shared = {"precision": "float32", "max_error_rate": 0.1, "bootstrap": {"resamples": 200}}
+        outcome = evaluate(EvaluateConfig.checked({"output": {"path": "s3://retrieval/out"}, **shared, **sections}))
+        text, found = to_text(outcome.text), json.loads(s3.cat_file("retrieval/out/evaluation.json"))["benchmarks"]
+        assert isinstance(outcome.values, dict)
+        assert outcome.values["benchmarks"] == found
+        assert "written     s3://retrieval/out/evaluation.json" in text
+        return found, text
+
+    with pytest.raises(TooManyErrorsError, match=r"2 of 12 images were rejected, more than 10.0%; 1 with image_"):
+        evaluated(retrieval=section)
+    assert not s3.exists("retrieval/out/evaluation.json")
+
+    s3.put_file(str(folder / "5.jpg"), "retrieval/data/images/val2014/5.jpg")
     caplog.set_level("INFO", "pipeline")
-    found, text = measured(tmp_path / "out", retrieval=section, max_error_rate=0.1)
+    found, text = evaluated(retrieval=section)
     [done] = [record for record in caplog.records if getattr(record, "event", "") == "job_finished"][:1]
     assert done.fields["resumed_rows"] == 11, "only what was missing is scored again"  # type: ignore[attr-defined]
     assert values_of(found["retrieval"]) == recalls(path, images, broken=2), "to the bit"
@@ -87,12 +101,13 @@ def test_retrieval(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert found["retrieval"]["rejected"] == {"image_unsupported": 1}
     assert found["retrieval"]["lineage"]["vilt.model"] == "zoo://scenes"
     assert "image_unsupported: no known image format" in text
-    assert measured(tmp_path / "out", retrieval=section, max_error_rate=0.1)[0] == found, "nothing runs again"
+    assert evaluated(retrieval=section) == (found, text), "nothing runs again"
 
     with pytest.raises(ConfigError, match=r"already holds .* files; choose another folder, or set output"):
-        measured(tmp_path / "out", retrieval={**section, "split": "train"})
+        evaluated(retrieval={**section, "split": "train"})
 
-    written = str(tmp_path / "out" / "retrieval" / "scores")
+    written = str(tmp_path / "written")
+    s3.get("retrieval/out/retrieval/scores", written, recursive=True)
     results = {"annotations": path, "results": written}
     given, _ = measured(tmp_path / "given", retrieval=results)
     assert given["retrieval"]["metrics"] == found["retrieval"]["metrics"]
@@ -211,25 +226,16 @@ def test_nlvr2(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_on_s3(tmp_path: Path, s3_server: str) -> None:
+def test_vqa_on_s3(tmp_path: Path, s3_server: str) -> None:
     assert s3_server
     s3 = s3fs.S3FileSystem()
     s3.mkdir("benchmarks")
     drawn.vqa(tmp_path / "vqa", 6)
-    drawn.karpathy(tmp_path / "karpathy", 6)
     s3.put(str(tmp_path / "vqa"), "benchmarks/vqa", recursive=True)
-    s3.put(str(tmp_path / "karpathy"), "benchmarks/karpathy", recursive=True)
 
     def vqa(base: str) -> dict[str, Any]:
         asked = {"questions": f"{base}/vqa/questions.json", "annotations": f"{base}/vqa/annotations.json"}
         return {"model": "zoo://scenes", "images": f"{base}/vqa/val2014", **asked}
-
-    karpathy = "s3://benchmarks/karpathy"
-    retrieval = {
-        "model": "zoo://scenes",
-        "images": f"{karpathy}/images/",
-        "annotations": f"{karpathy}/dataset.json",
-    }
 
     values = {
         "output": {"path": "s3://benchmarks/out"},
@@ -237,15 +243,12 @@ def test_on_s3(tmp_path: Path, s3_server: str) -> None:
         "max_error_rate": 1,
         "bootstrap": {"resamples": 200},
         "vqa": vqa("s3://benchmarks"),
-        "retrieval": retrieval,
     }
     text = to_text(evaluate(EvaluateConfig.checked(values)).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
     local, _ = measured(tmp_path / "out", vqa=vqa(str(tmp_path)))
-    folder = tmp_path / "karpathy"
     assert values_of(remote["vqa"]) == values_of(local["vqa"])
-    assert values_of(remote["retrieval"]) == recalls(str(folder / "dataset.json"), str(folder / "images"), broken=-1)
     again = evaluate(EvaluateConfig.checked(values))
     assert to_text(again.text) == text
 

@@ -35,8 +35,12 @@ def test_a_filter_from_a_file(config: str, tmp_path: Path) -> None:
         "kept",
     ]
     assert pq.read_table(tmp_path / "out" / "kept").num_rows == 7
+    (tmp_path / "out" / "_report.html").unlink()
     again = CliRunner().invoke(app, ["filter", config])
     assert again.exit_code == 0
+    assert (tmp_path / "out" / "_report.html").exists(), (
+        "the key output.report has its effect on a finished filter, too"
+    )
     assert again.stdout.startswith("nothing to do: these are the results of this config and input\nrows in     30\n")
 
 

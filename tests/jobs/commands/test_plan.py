@@ -170,6 +170,10 @@ def test_mistakes_are_one_line(job_file: str) -> None:
         ([], f"{job_file}: tasks: missing; add `task: score` to the file"),
         (["--task", "score", "input.image=picture"], "input.image: the table has no column 'picture'"),
         (["--task", "fly"], f"{job_file}: tasks: "),
+        (
+            ["--task", "score", "output.report=false"],
+            "output.report: given on the command line, but a plan writes nothing",
+        ),
         (["--task", "score", "input.filter=id < 0"], "input.path: '"),
         (["--task", "score", "--out", "/nowhere/p.png", *ELSEWHERE], "--out: cannot write '/nowhere/p.png'"),
     ):

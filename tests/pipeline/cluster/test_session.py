@@ -51,9 +51,11 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", list)  # that of the other tests goes on
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
     with pytest.raises(RayFailedError) as caught:
         session.start_local()
     assert str(caught.value).startswith("ray: it did not start on this machine: The current node timed out")
+    assert str(caught.value).endswith(" Ray's own logs are in /scratch/ray/session_latest/logs")
     assert "\n" not in str(caught.value)
     assert len(starts) == session.START_ATTEMPTS
 

@@ -13,7 +13,7 @@ import ray
 import ray.exceptions
 
 from pipeline.common import ray_compat
-from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, starting_locally
+from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, spilled_bytes, starting_locally
 
 
 @ray.remote(num_cpus=0)
@@ -29,6 +29,10 @@ def test_this_release_of_ray_has_all_of_them() -> None:
     assert hasattr(ray_compat.private("ray._private.worker", "global_worker").core_worker, "get_actor_handle")
     assert isinstance(ray_compat.private("ray._private", "ray_constants").ENABLE_RAY_CLUSTER, bool)
     assert callable(ray_compat.private("ray._private.services", "start_api_server"))
+    state = ray_compat.private("ray._private.internal_api", "get_state_from_address")
+    reply = ray_compat.private("ray._private.internal_api", "get_memory_info_reply")
+    store = reply(state(ray.get_runtime_context().gcs_address)).store_stats
+    assert store.spilled_bytes_total == spilled_bytes() >= 0
     parameters = signature(ray_compat.private("ray._private.parameter", "RayParams")).parameters
     assert ray_compat.LOCAL_PARAMETERS.keys() <= parameters.keys()
     for name in ECHOING_LOGGERS:
@@ -66,6 +70,7 @@ def test_a_release_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     kill_actor(ray.get(actor.id.remote()))
     assert ray.get(actor.id.remote(), timeout=60), "Ray will end it with the job"
     assert autoscaler_limits() == {}
+    assert spilled_bytes() == 0
     with starting_locally():
         assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
     assert ray_compat.private("no.such.module", "name") is None

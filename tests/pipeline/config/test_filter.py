@@ -60,6 +60,7 @@ def test_conditions_that_are_wrong(keep: dict[str, Any], message: str) -> None:
             "allow_changed: true, though the scores come from run, which reads the table as it is now",
         ),
         (with_run(input={"path": "x"}), "run.input: the filter's own section 'input' counts; leave it out here"),
+        (with_run(top_k=3), "run.top_k: 3, but score keeps no list of the best: leave it out"),
         (with_run(top_k=0), "run.top_k: 0 is wrong; input should be greater than or equal to 1"),
         (
             {**GOOD, "output": {"path": "in/out"}},
@@ -102,10 +103,10 @@ def test_folders_with_names_that_begin_alike_differ() -> None:
 
 def test_the_scoring_job() -> None:
     config = FilterConfig.checked(
-        {**with_run(top_k=3), "ray": {"address": "auto"}, "input": {"path": "in/", "id": "n"}}
+        {**with_run(precision="int8"), "ray": {"address": "auto"}, "input": {"path": "in/", "id": "n"}}
     )
     job = config.scoring_job(overwrite=True)
-    assert (job.output.path, job.output.overwrite, job.top_k, job.tasks) == ("out/scores", True, 3, ["score"])
+    assert (job.output.path, job.output.overwrite, job.precision, job.tasks) == ("out/scores", True, "int8", ["score"])
     assert (job.input, job.ray, job.storage) == (config.input, config.ray, config.storage)
 
 

@@ -24,7 +24,10 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"format": "csv"}, "output.format: 'csv' is wrong; input should be 'parquet', 'delta' or 'webdataset'"),
+        (
+            {"format": "csv"},
+            "output.format: 'csv' is wrong; input should be 'parquet', 'delta', 'webdataset' or 'lance'",
+        ),
         ({"rows_per_file": 0}, "output.rows_per_file: 0 is wrong; input should be greater than or equal to 1"),
         (
             {"retention_days": -1, "format": "delta"},

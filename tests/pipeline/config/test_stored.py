@@ -18,13 +18,13 @@ def test_a_job() -> None:
         "model": "s3://u:hunter2@b/model",
         "output": {"path": "out/"},
         "storage": STORAGE,
-        "top_k": 5,
+        "decode": "exact",
     }
     stored = JobConfig.parse("score", values).stored()
     assert stored["input"] == {"path": "https://host/t.parquet?sig=***", "allow": ["s3://b/"], "id": "id"}
     assert (stored["model"], stored["output"], stored["tasks"]) == ("s3://b/model", {"path": "out/"}, ["score"])
     assert stored["storage"]["endpoint_url"] == "https://host/"
-    assert "top_k" not in stored, "what is the default"
+    assert "decode" not in stored, "what is the default"
     assert "hunter2" not in json.dumps(stored)
     assert "AKIA" not in json.dumps(stored)
     assert yaml.safe_load(yaml.safe_dump(stored)) == stored

@@ -20,7 +20,7 @@ from pipeline import ConfigError
 from pipeline.config.filter import FilterConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.filtering import filter_table as filter_module
+from pipeline.filtering import copied_table as filter_module
 from pipeline.filtering.filter_table import filter_table
 from pipeline.tables.table import open_files, read_columns
 

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -127,6 +127,37 @@ def test_answers_of_an_s3_server(
     }
     [found] = Fetcher("s3://images", JobConfig.parse("score", values)).fetch([key])
     assert (found.reason if isinstance(found, Failure) else found) == expected
+
+
+@pytest.mark.parametrize(
+    ("tag", "opted_out"),
+    [
+        ("noai", True),
+        ("all, NoImageAI", True),
+        ("noindex, nofollow", False),
+        ("noaix", False),
+        ("vilt-pipeline: noai", True),
+        ("otherbot: noai", False),
+        ("unavailable_after: 25 Jun 2030 15:00:00 PST, noai", True),
+        ("noai, max-snippet:-1", True),
+    ],
+)
+def test_hosts_that_want_no_ai(server: Server, monkeypatch: pytest.MonkeyPatch, tag: str, opted_out: bool) -> None:
+    """Heeded of every public host, for which a loopback server stands in here; not of those that a prefix names."""
+    monkeypatch.setattr("pipeline.images.http.is_public", bool)
+    url = f"{server.url}/images/tagged/a.jpg?{quote(tag)}"
+    [found] = web_fetcher("http://*", private=False).fetch([url])
+    if opted_out:
+        assert isinstance(found, Failure)
+        assert found.reason == "image_opted_out"
+        assert "X-Robots-Tag: no" in found.detail
+    else:
+        assert found == b"picture"
+    assert web_fetcher(f"{server.url}/images").fetch([url]) == [b"picture"]
+    fetcher = web_fetcher("http://*", private=False)
+    spec = fetcher.config.input.model_copy(update={"robots": False})
+    fetcher.config = fetcher.config.model_copy(update={"input": spec})
+    assert fetcher.fetch([url]) == [b"picture"]
 
 
 def test_no_more_is_read_than_the_limit(fetch: Callable[[str], Any], server: Server) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 from pipeline.images.fetch import ATTEMPTS
 
@@ -36,6 +37,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(int(rest), b"sorry")
         if kind == "to":
             return self.reply(302, b"", Location=self.path.partition("?")[2] or f"/images/{rest}")
+        if kind == "tagged":
+            return self.reply(200, b"picture", **{"X-Robots-Tag": unquote(self.path.partition("?")[2])})
         if kind == "flaky" and self.server.seen[self.path] < ATTEMPTS:
             return self.reply(int(rest), b"not now")
         if kind == "slow":

@@ -4,9 +4,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 from pipeline import JobConfig
 from pipeline.common.row_ranges import RowSet
@@ -74,3 +76,37 @@ def test_csv(tmp_path: Path) -> None:
     rows = sampled(str(tmp_path / "a.csv"), 50)
     assert len(set(rows)) == 50
     assert rows == sorted(rows)
+
+
+def numbered(count: int) -> pa.Table:
+    return pa.table({"n": range(count), "image": ["x"] * count, "text": ["a"] * count})
+
+
+def test_samples_of_a_lance_dataset_leave_out_what_was_deleted_and_filtered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tables.formats.lance.SPLIT_ROWS", 100)
+    path = str(tmp_path / "t.lance")
+    lance.write_dataset(numbered(1000), path, max_rows_per_file=400)
+    lance.dataset(path).delete("n % 3 = 0")
+    rows = sampled(path, 90)
+    assert len(rows) == len(set(rows)) == 90
+    assert all(n % 3 for n in rows)
+    assert rows == sorted(rows) == sampled(path, 90)
+    left = sampled(path, 1000, filter="n BETWEEN 50 AND 450")
+    assert left == [n for n in range(50, 451) if n % 3]
+
+
+def test_samples_of_an_iceberg_table(tmp_path: Path) -> None:
+    catalog = SqlCatalog("mine", uri=f"sqlite:///{tmp_path}/c.db", warehouse=f"file://{tmp_path}/w")
+    catalog.create_namespace("n")
+    table = catalog.create_table("n.t", schema=numbered(1).schema)
+    table.append(numbered(400))
+    table.append(numbered(300))
+    table.delete("n >= 350")
+    rows = sampled(table.metadata_location, 60)
+    assert len(rows) == 60
+    assert max(rows) < 350
+    assert sorted(sampled(table.metadata_location, 1000, filter="n > 290")) == sorted(
+        [*range(291, 350), *range(291, 300)]
+    )

@@ -12,8 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
+from jobs.console.tables import to_text
+from jobs.reports.page import make_report
+from jobs.reports.summary import summary_table
 from pipeline import ConfigError, JobConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.ranking.rank import rank
+from pipeline.reporting.pictures import Access
+from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.table import open_table
 from vilt import Predictor
 
 TOP = 3
@@ -100,6 +107,46 @@ def test_candidates(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
     pq.write_table(pa.table({"text_id": [100, 7, 8, 9, 10], "image_id": [ids[0]] * 5}), path["candidates"])
     with pytest.raises(ConfigError, match=r"texts.candidates: 4 values of text_id are unknown: 7, 8, 9, \.\.\."):
         rank(config(tmp_path, texts=path))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_first_stage(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
+    """Only the nearest images are read; the recall is that of the whole matrix; a second run finds nothing to do."""
+    rng = np.random.default_rng(3)
+    images, texts = rng.normal(size=(12, 8)), rng.normal(size=(9, 8))
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(images.ravel(), pa.float32()), 8)
+    pq.write_table(pa.table({"id": [row["id"] for row in tables], "embedding": flat}), tmp_path / "vectors.parquet")
+    columns = pq.read_table(tmp_path / "texts.parquet").append_column("clip", pa.array(texts.tolist()))
+    pq.write_table(columns, tmp_path / "texts.parquet")
+    section = {"n": 5, "images": {"path": str(tmp_path / "vectors.parquet")}, "texts": {"vector": "clip"}}
+    job = config(tmp_path, texts={"candidates": {**section, "recall_texts": 4}})
+    summary = rank(job)
+    directions = images / np.linalg.norm(images, axis=1, keepdims=True)
+    near = [set(np.argsort(-(text @ directions.T))[:5].tolist()) for text in texts[:7]]
+    read = [i for i in range(12) if i != 5]
+    assert summary.pairs == sum(len(some - {5}) for some in near) + 4 * 11
+    exact = matrix(tables, [row["caption"] for row in tables[:7]])
+    ids, found = [row["id"] for row in tables], 0
+    for row, some in zip(pq.read_table(tmp_path / "out" / "texts").to_pylist(), near, strict=False):
+        order = [read[i] for i in np.argsort(-exact[:, row["text_id"] - 100], kind="stable")]
+        assert [one["row_id"] for one in row["best_images"]] == [ids[i] for i in order if i in some][:TOP]
+    chosen = read_texts(job, open_table(job)).exact.tolist()
+    for text in chosen:
+        found += len(near[text] & {read[i] for i in np.argsort(-exact[:, text], kind="stable")[:TOP]})
+    assert summary.candidates == {"n": 5, "texts": 4, "best": 4 * TOP, "found": found}
+    line = (
+        f"candidates  5 nearest images of each text; recall {found / 12:.1%}: {found} of the 12 best images of 4 texts"
+    )
+    assert line in to_text(summary_table(summary))
+    pairs = pq.read_table(tmp_path / "out" / "candidates").to_pylist()
+    assert {(row["text_id"], row["image_id"]) for row in pairs} == {
+        (100 + t, ids[i]) for t in range(7) for i in near[t]
+    }
+    again = rank(job)
+    assert again.finished_before
+    assert again.candidates == summary.candidates
+    page, _ = make_report(str(tmp_path / "out"), StorageConfig(), Access())
+    assert f"recall {found / 12:.1%}" in page
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -112,7 +112,8 @@ def test_readers_find_the_rows_of_every_column(left_out: str, tmp_path: Path) ->
     """Through `to_pyarrow_dataset`, with bounds (without floats and decimals) and without."""
     rows = pa.table({name: column for name, column in COLUMNS.items() if name not in left_out.split()})
     pq.write_table(rows, tmp_path / "a.parquet")
-    action = add_action(LocalFileSystem(), str(tmp_path), "a.parquet", ("score",)).action
+    size = (tmp_path / "a.parquet").stat().st_size
+    action = add_action(LocalFileSystem(), str(tmp_path), "a.parquet", size, ("score",)).action
     assert ("minValues" in json.loads(action.stats)) == bool(left_out)
     create_table_with_add_actions(str(tmp_path), Schema.from_arrow(rows.schema), [action])
     dataset = DeltaTable(tmp_path).to_pyarrow_dataset()

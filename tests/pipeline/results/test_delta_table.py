@@ -37,7 +37,8 @@ ODD_NAMES = pa.table(
 def put(folder: Path, name: str, rows: pa.Table) -> Added:
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, folder / "parts" / name)
-    return add_action(LocalFileSystem(), str(folder), f"parts/{name}")
+    size = (folder / "parts" / name).stat().st_size
+    return add_action(LocalFileSystem(), str(folder), f"parts/{name}", size)
 
 
 def commit(folder: Path, adds: Sequence[Added], removes: Sequence[DataFile], schema: pa.Schema) -> int:

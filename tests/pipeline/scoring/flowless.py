@@ -15,6 +15,7 @@ from pipeline.results.file_footer import ResultFile
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring import dataflow
+from pipeline.scoring import prepare as prepare_module
 from pipeline.scoring import run as run_module
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.batch_stats import BatchStats
@@ -111,4 +112,5 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, part_rows: int = 4) -> Flow:
     flow = Flow(part_rows)
     monkeypatch.setattr(dataflow, "score_rows", flow.score_rows)
     monkeypatch.setattr(run_module, "ray_session", NoSession)
+    monkeypatch.setattr(prepare_module, "ray_session", NoSession)
     return flow

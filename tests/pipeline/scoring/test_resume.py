@@ -92,6 +92,10 @@ def test_only_rows_whose_error_may_pass_are_tried_again(
     assert all((row["score"] is None) == (row["error"] is not None) for row in out)
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
     assert before.items() & after.items(), "files without such rows stay as they are"
+    with pytest.raises(
+        ConfigError, match=r"max_error_rate: 0\.1, but 13 of 48 results in .* are rejected; they stay as"
+    ):
+        run(config.model_copy(update={"max_error_rate": 0.1}))
     third = run(config, retry_errors=True)
     assert (third.finished_before, third.rejected) == (True, second.rejected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.error_codes import Failure
 from pipeline.ranking.best_images import best_images, best_pairs
-from pipeline.stages.ranker import Ranker
+from pipeline.stages.ranker import CANDIDATES, Ranker
 from pipeline.stages.task_columns import BatchFeatures
 from pipeline.tables.rank_texts import Candidates, RankTexts
 
@@ -42,6 +43,13 @@ class Images:
     def __init__(self, first: int, count: int) -> None:
         self.patches = np.arange(first, first + count)[:, None]
         self.image_index, self.grid_sizes = np.arange(count), np.ones(count, np.int64)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Stands in for the `FirstStage`."""
+
+    recall_texts: np.ndarray
 
 
 def rank(ranker: Ranker, first: int, count: int) -> tuple[list[bool], list[Any], list[Any]]:
@@ -134,3 +142,28 @@ def test_texts_that_cannot_be_read_are_not_scored() -> None:
     assert table["text"].to_pylist() == ["a", None, None, " "]
     assert table["text_truncated"].to_pylist() == [True, None, None, None]
     assert table["error"].to_pylist() == [None, "text_null", "text_invalid", "text_empty"]
+
+
+def test_texts_that_are_read_with_all_images_as_well() -> None:
+    """Their second numbers find the exact best images; the results hold candidates alone."""
+    scores = np.array([[1.0, 9.0], [2.0, 8.0], [3.0, 7.0]], np.float32)
+    some = Candidates(pa.array([0, 1, 2]), np.array([0, 1, 2, 3]), np.array([0, 1, 1]))
+    texts = RankTexts(pa.array([50, 51]), ["t0", "t1"], some, first_stage=Exact(np.array([1])))  # type: ignore[arg-type]
+    assert texts.pairs(3) == 3 + 3
+    ranker = Ranker(Known(scores[:, [0, 1, 1]]), texts, 2)  # type: ignore[arg-type]
+    finite, best, candidates = rank(ranker, 0, 3)
+    assert finite == [True] * 3
+    assert [[one["text_id"] for one in row] for row in best] == [[50], [51], [51]]
+    files = [(pa.array([image]), pa.array([row], CANDIDATES)) for image, row in enumerate(candidates)]
+    pairs = best_pairs(files, 2, pa.int64())
+    assert pairs.images_of(2).to_pylist() == [0, 1], "of all images"
+    table = best_images(pairs, texts, np.zeros(2, bool), pa.int64())
+    assert [[one["row_id"] for one in row] for row in table["best_images"].to_pylist()] == [[0], [1, 2]]
+
+
+def test_all_scores_are_kept_for_an_evaluation() -> None:
+    texts = RankTexts(pa.array([50, 51, 52]), ["t0", "", "t2"], None, all_scores=True)
+    _, best, candidates = rank(Ranker(Known(np.array([[1.0, 3.0, 2.0]], np.float32)), texts, 1), 0, 1)  # type: ignore[arg-type]
+    assert [(one["text_id"], one["score"]) for one in best[0]] == [(50, 1.0), (51, 3.0), (52, 2.0)]
+    assert candidates == [[]]
+    assert texts.fingerprint != replace(texts, all_scores=False).fingerprint

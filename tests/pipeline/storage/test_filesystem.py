@@ -33,11 +33,16 @@ def storage(**keys: Any) -> Any:
 def test_options_are_for_s3_only() -> None:
     section = storage(key="k", secret="s", token="t", endpoint_url="http://h:1", region="eu-west-1")
     names = {"key": "k", "secret": "s", "token": "t", "endpoint_url": "http://h:1"}
-    assert storage_options("s3://b/x", section) == {**names, "client_kwargs": {"region_name": "eu-west-1"}}
-    assert storage_options("s3://b/x", storage(anon=True)) == {"anon": True}
+    connections = {"config_kwargs": {"max_pool_connections": 64}}
+    assert storage_options("s3://b/x", section) == {
+        **names,
+        "client_kwargs": {"region_name": "eu-west-1"},
+        **connections,
+    }
+    assert storage_options("s3://b/x", storage(anon=True)) == {"anon": True, **connections}
     for uri in ("/data/x", "hf://owner/name", "zoo://scenes", "https://h/x"):
         assert storage_options(uri, section) == {}
-    assert storage_options("s3://b/x", storage()) == {}
+    assert storage_options("s3://b/x", storage()) == connections
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ConfigError, JobConfig
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.tables import rank_texts_reader
+from pipeline.tables.id_checks import warn_about_ids
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
-from pipeline.tables.table import open_table
+from pipeline.tables.table import open_files, open_table
 
 
 @pytest.fixture
@@ -67,6 +70,20 @@ def test_candidates_in_any_order_and_twice(folder: Path) -> None:
     found = with_candidates(folder, [(9, 20), (7, 20), (9, 20), (5, 50)]).candidates
     assert found is not None
     assert [one.tolist() for one in found.of(pa.array([10, 20, 30, 40, 50]))] == [[], [0, 2], [], [], [1]]
+
+
+def test_ids_of_images_are_read_once_for_candidates_and_for_the_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pq.write_table(pa.table({"image": ["a.png"] * 5, "id": [30, 10, 20, 20, 20]}), folder / "images.parquet")
+    found = with_candidates(folder, [(9, 20), (7, 10)]).candidates
+    assert found is not None
+    assert found.id_counts == (0, 1, 3)
+    table = open_files(InputConfig(path=str(folder / "images.parquet")), StorageConfig())
+    monkeypatch.setattr("pipeline.tables.id_checks.read_columns", None)
+    with caplog.at_level("WARNING"):
+        warn_about_ids(table, "id", found.id_counts)
+    assert "column 'id' has 1 ids that stand in several rows, 3 in all" in caplog.text
 
 
 @pytest.mark.parametrize(

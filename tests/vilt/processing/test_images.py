@@ -11,7 +11,7 @@ import transformers
 from PIL import Image
 
 from vilt import ImageError, ViltFeatureExtractor, ViltImageProcessor, ViltImageProcessorFast
-from vilt.processing.images import patchify, patchify_pixels
+from vilt.processing.images import patchify
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -119,13 +119,11 @@ def test_the_feature_extractor_is_the_image_processor() -> None:
         ViltImageProcessor()(image, sise=3)
 
 
-def test_patches_are_in_one_order_for_pixels_and_tensors() -> None:
+def test_patches_are_row_by_row() -> None:
     pixels = np.arange(64 * 96 * 3, dtype=np.uint32).reshape(64, 96, 3)
     flat = patchify(pixels, 32)
     assert flat.shape == (6, 3072)
     assert np.array_equal(flat[4].reshape(32, 32, 3), pixels[32:64, 32:64])
-    tensor = torch.from_numpy(pixels.astype(np.int64)).permute(2, 0, 1)[None]
-    assert np.array_equal(patchify_pixels(tensor, 32).flatten(0, 2).numpy(), flat)
 
 
 @pytest.mark.parametrize("size", [384, {"shortest_edge": 384}])

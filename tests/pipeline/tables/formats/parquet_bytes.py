@@ -69,7 +69,7 @@ class Page:
         return struct({1: self.kind, 2: self.size, 3: stored, **of_kind[self.kind]}) + self.data
 
 
-def parquet(
+def parquet_file(
     pages: Sequence[Page],
     rows: int,
     codec: int,
@@ -77,6 +77,7 @@ def parquet(
     kind: int = BYTE_ARRAY,
     name: bytes = b"caption",
     encodings: Sequence[int] = (PLAIN,),
+    stored: int | None = None,
 ) -> bytes:
     """Return a file of one row group and one required column.
 
@@ -88,13 +89,14 @@ def parquet(
         kind: The physical type.
         name: The column.
         encodings: As the footer says.
+        stored: Bytes of the column in the file, as the footer says.
     """
     encoded = [page.encode() for page in pages]
     data = b"PAR1" + b"".join(encoded)
     first = 4 + (len(encoded[0]) if pages[0].kind == DICTIONARY else 0)
     column: dict[int, Any] = {
         1: kind, 2: list(encodings), 3: [name], 4: codec, 5: Long(rows), 6: Long(size),
-        7: Long(len(data) - 4), 9: Long(first),
+        7: Long(len(data) - 4 if stored is None else stored), 9: Long(first),
     }  # fmt: skip
     if pages[0].kind == DICTIONARY:
         column[11] = Long(4)

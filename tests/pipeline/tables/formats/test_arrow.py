@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import s3fs
 
 from pipeline.tables.table import open_table
@@ -72,3 +73,20 @@ def test_on_s3(s3_server: str) -> None:
     s3.mkdir("tables-arrow")
     s3.put(f"{FILES}/datasets_saved/", "tables-arrow/t/", recursive=True)
     assert texts_of("s3://tables-arrow/t") == list("abcde")
+
+
+def test_a_filter_takes_the_same_rows_as_from_parquet(tmp_path: Path) -> None:
+    assert texts_of(FILES / "datasets_saved", filter="label = 1") == ["b", "d", "e"]
+    assert texts_of(FILES / "datasets_saved", filter="label > 1") == []
+    table = pa.table({"image": ["x"] * 9, "text": list("abcdefghi"), "n": [1, None, 3, 4, None, 6, 7, 8, 9]})
+    (tmp_path / "t").mkdir()
+    write_stream(tmp_path / "t" / "a.arrow", table.slice(0, 6), 2)
+    pa.feather.write_feather(table.slice(6), tmp_path / "t" / "b.feather")
+    pq.write_table(table, tmp_path / "t.parquet")
+    for condition in ("n > 3 AND text <> 'f'", "n IS NULL", "text IN ('a', 'i') OR n = 4"):
+        assert texts_of(tmp_path / "t", filter=condition) == texts_of(tmp_path / "t.parquet", filter=condition)
+    every = {row["text"]: row["row_hash"] for row in rows_of(config(tmp_path / "t"))}
+    assert all(every[row["text"]] == row["row_hash"] for row in rows_of(config(tmp_path / "t", filter="n > 6")))
+    opened = open_table(config(tmp_path / "t", filter="n > 6"))
+    assert [[split.rows for split in file.splits] for file in opened.files] == [[0], [3]]
+    assert "no column 'm'" in refusal(tmp_path / "t", filter="m > 6")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import lance
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import s3fs
 
@@ -30,7 +33,7 @@ def test_versions(tmp_path: Path) -> None:
     assert texts_of(path, timestamp=first.isoformat()) == ["0", "1"]
     assert "is before the first version" in refusal(path, timestamp=(first - timedelta(seconds=1)).isoformat())
     assert "cannot read the Lance dataset" in refusal(path, version=9)
-    assert "input.filter: is for Parquet tables" in refusal(path, filter="text = '1'")
+    assert "input.filter: the table has no column 'txt'" in refusal(path, filter="txt = '1'")
     assert "is within" in refusal(f"{path}/data")
 
 
@@ -83,3 +86,38 @@ def test_on_s3(s3_server: str) -> None:
     options = {"aws_endpoint": s3_server, "allow_http": "true"}
     lance.write_dataset(some(0, 1), "s3://tables-lance/t", storage_options=options)
     assert texts_of("s3://tables-lance/t") == ["0", "1"]
+
+
+@pytest.mark.parametrize("condition", ["n > 4 AND source = 'a'", "n IS NULL", "n > 99", "source LIKE 'b%' OR n = 3"])
+def test_a_filter_takes_the_same_rows_as_from_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    monkeypatch.setattr("pipeline.tables.formats.lance.SPLIT_ROWS", 7)
+    numbers = [None if i % 5 == 4 else i for i in range(30)]
+    rows = some(*range(30), n=pa.array(numbers, pa.int32()), source=["ab"[i % 2] for i in range(30)])
+    path = str(tmp_path / "t.lance")
+    lance.write_dataset(rows, path, max_rows_per_file=20)
+    lance.dataset(path).delete("text IN ('3', '4', '6', '7', '8', '21', '29')")
+    pq.write_table(lance.dataset(path).to_table(), tmp_path / "t.parquet")
+    keys = {"filter": condition}
+    assert texts_of(path, **keys) == texts_of(tmp_path / "t.parquet", **keys)
+    assert rows_of(config(path, **keys, id="text")) == rows_of(config(tmp_path / "t.parquet", **keys, id="text"))
+    every = {row["text"]: row["row_hash"] for row in rows_of(config(path))}
+    assert all(every[row["text"]] == row["row_hash"] for row in rows_of(config(path, **keys))), "ids stay the same"
+
+
+def test_images_of_rows_that_are_left_out_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "t.lance")
+    lance.write_dataset(some(*range(30), n=range(30)), path)
+    taken, take = list[int](), lance.LanceFragment.take
+
+    def noted(self: lance.LanceFragment, indices: np.ndarray, **options: Any) -> pa.Table:
+        taken.extend(indices.tolist())
+        return take(self, indices, **options)
+
+    monkeypatch.setattr(lance.LanceFragment, "take", noted)
+    assert texts_of(path, filter="n BETWEEN 5 AND 7") == ["5", "6", "7"]
+    assert taken == [5, 6, 7]
+    table = open_table(config(path, filter="n BETWEEN 5 AND 7"))
+    assert read_rows(table, [row_key(0, 6)], ["text"]) == {row_key(0, 6): {"text": "6"}}
+    assert "input.filter: " in refusal(path, filter="n > 'a'")

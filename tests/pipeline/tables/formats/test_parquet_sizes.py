@@ -11,6 +11,7 @@ import pytest
 from pipeline.common.errors import ConfigError
 from pipeline.tables.format import Split
 from pipeline.tables.formats.parquet import ParquetReader
+from pipeline.tables.formats.parquet_guard import open_guarded
 from pipeline.tables.formats.parquet_sizes import rows_within
 from pipeline.tables.formats.partitions import Partitions
 from pipeline.tables.input_file import InputFile
@@ -21,8 +22,12 @@ MIB = 2**20
 
 
 def rows(path: Path, names: set[str], most_bytes: int) -> int:
-    with pa.OSFile(str(path)) as file, pq.ParquetFile(file) as opened:
-        return rows_within(opened, 0, names, most_bytes, 512, file)
+    with open_guarded(str(path), pyarrow.fs.LocalFileSystem()) as (opened, guard):
+        pages = guard.watch(opened.metadata, 0, names, whole=True)
+        found = rows_within(opened.metadata.row_group(0), names, pages, most_bytes, 512)
+        first = guard.watch(opened.metadata, 0, names, whole=False)
+        assert rows_within(opened.metadata.row_group(0), names, first, most_bytes, 512) >= found
+        return found
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "snappy", "none"])
