@@ -32,6 +32,7 @@ SEQUENCES, TOKENS, WIDTH = 8, 205, 768
 RAY_DATA = """
 import sys, ray
 from benchmarks.job import Published
+ray.init(num_cpus=3, include_dashboard=False)
 rows = ray.data.read_parquet(sys.argv[1]).repartition(target_num_rows_per_block=8)
 actors = ray.data.ActorPoolStrategy(size=1)
 rows.map_batches(Published, fn_constructor_args=(sys.argv[2],), batch_size=8, compute=actors, num_cpus=2).write_parquet(

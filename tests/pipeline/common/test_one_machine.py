@@ -70,7 +70,7 @@ def test_the_ray_of_the_tests_is_a_jobs_own_and_has_no_agent(monkeypatch: pytest
     assert is_local_ray()
     node = private("ray._private.worker", "_global_node")
     assert node.metrics_agent_port == -1, "nothing exports metrics"
-    monkeypatch.setattr("pipeline.cluster.session._Own.address", "10.0.0.1:6379")
+    monkeypatch.setattr("pipeline.cluster.session._Started.address", "10.0.0.1:6379")
     assert not is_local_ray(), "a cluster keeps all that Ray starts"
     assert ray.is_initialized()
 
