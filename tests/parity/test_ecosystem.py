@@ -242,6 +242,7 @@ def test_a_replaced_classifier_is_used(batch: Batch) -> None:
     assert model(**{**batch, "labels": None}).logits.shape == (3, 2)
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.9."), reason="torch 2.9 does not trace sizes that depend on data")
 def test_torch_compile(batch: Batch) -> None:
     model = new_model().eval()
     compiled = torch.compile(model, backend="eager")  # what dynamo traces; no compiler of C++ is needed
