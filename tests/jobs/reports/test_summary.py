@@ -24,7 +24,7 @@ from pipeline.filtering.summary import FilterSummary
 SUMMARY = Summary(
     tasks=["score"], output="out/", rows_in=1500, rows_out=1500, pairs=1500, scored=1498,
     rejected={"image_null": 1, "text_null": 1}, seconds=12.34, pairs_per_second=121.6, model_seconds=8.0,
-    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a", "b"], parts={"rows": 12.34},
+    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a.parquet", "b.parquet"], parts={"rows": 12.34},
     lineage={"vilt.model": "zoo://scenes", "vilt.precision": "float32 on cpu"}, identity={}, resumed_rows=0,
 )  # fmt: skip
 FILTER = FilterSummary(
@@ -121,8 +121,8 @@ def test_rows_that_were_scored_again_and_a_first_stage() -> None:
     shown = lines(replace(SUMMARY, repeated_rows=1200, candidates=found))
     assert "repeated 1,200 rows were scored again: actors or nodes were lost" in shown
     assert (
-        "candidates 100 nearest images of each text; recall 93.0%: 93 of the 100 best images of 20 texts that were read "
-        "with all images"
+        "candidates 100 nearest images of each text; recall 93.0%: 93 of the 100 best images of 20 texts that were "
+        "read with all images"
     ) in shown
     assert "recall not measured" in candidates_line({"n": 5, "texts": 0, "best": 0, "found": 0})
     values = summary_values(replace(SUMMARY, repeated_rows=1200, candidates=found))
