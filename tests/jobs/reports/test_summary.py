@@ -10,6 +10,7 @@ import pytest
 from jobs.console.tables import to_text
 from jobs.reports.summary import (
     NOTHING_TO_DO,
+    candidates_line,
     filter_summary_table,
     filter_values,
     rejected_table,
@@ -23,7 +24,7 @@ from pipeline.filtering.summary import FilterSummary
 SUMMARY = Summary(
     tasks=["score"], output="out/", rows_in=1500, rows_out=1500, pairs=1500, scored=1498,
     rejected={"image_null": 1, "text_null": 1}, seconds=12.34, pairs_per_second=121.6, model_seconds=8.0,
-    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a", "b"], parts={"rows": 12.34},
+    micro_batches=1200, tokens=100, batch_fill=0.934, files=["a.parquet", "b.parquet"], parts={"rows": 12.34},
     lineage={"vilt.model": "zoo://scenes", "vilt.precision": "float32 on cpu"}, identity={}, resumed_rows=0,
 )  # fmt: skip
 FILTER = FilterSummary(
@@ -113,3 +114,16 @@ def test_a_filter_of_an_empty_table() -> None:
     text = to_text(filter_summary_table(replace(FILTER, rows_in=0, kept=0, dropped={}, lowest_kept=None)))
     assert "%" not in text
     assert "lowest" not in text
+
+
+def test_rows_that_were_scored_again_and_a_first_stage() -> None:
+    found = {"n": 100, "texts": 20, "best": 100, "found": 93}
+    shown = lines(replace(SUMMARY, repeated_rows=1200, candidates=found))
+    assert "repeated 1,200 rows were scored again: actors or nodes were lost" in shown
+    assert (
+        "candidates 100 nearest images of each text; recall 93.0%: 93 of the 100 best images of 20 texts that were "
+        "read with all images"
+    ) in shown
+    assert "recall not measured" in candidates_line({"n": 5, "texts": 0, "best": 0, "found": 0})
+    values = summary_values(replace(SUMMARY, repeated_rows=1200, candidates=found))
+    assert (values["repeated_rows"], values["candidates"]) == (1200, found)
