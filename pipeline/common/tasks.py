@@ -10,6 +10,7 @@ from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, ROW_ID, TEXT
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
+KEEP_LISTS: tuple[Task, ...] = ("answer", "classify", "rank")  # of the `top_k` best
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from pipeline.common.tasks import Task
+from pipeline.common.tasks import KEEP_LISTS, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.job import MAX_ERROR_RATE, PRECISION, JobConfig, Precision
 from pipeline.config.limits import LimitsConfig
@@ -151,7 +151,7 @@ class EvaluateConfig(Section):
             **tables,
             "model": model,
             "output": {"path": output, "overwrite": self.output.overwrite},
-            "top_k": 1,
+            **({"top_k": 1} if task in KEEP_LISTS else {}),
             **self.model_dump(include=shared),
         }
         return JobConfig.parse(task, values)

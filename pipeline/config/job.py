@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
-from pipeline.common.tasks import TASK_NAMES, Task
+from pipeline.common.tasks import KEEP_LISTS, TASK_NAMES, Task
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
@@ -167,7 +167,7 @@ class JobConfig(Section):
             raise ValueError(f"texts: only rank reads it; {self.tasks[0]} reads the texts in input.text")
         if self.texts and "text" in self.input.model_fields_set and self.input.text is not None:
             raise ValueError(f"input.text: {self.input.text!r}, but rank reads the texts in texts.text: leave it out")
-        if "top_k" in self.model_fields_set and not {"answer", "classify", "rank"} & {*self.tasks}:
+        if self.top_k != type(self).model_fields["top_k"].default and not {*KEEP_LISTS} & {*self.tasks}:
             raise ValueError(
                 f"top_k: {self.top_k}, but {', '.join(self.tasks)} keeps no list of the best: leave it out"
             )

@@ -19,7 +19,7 @@ from pipeline.common.row_ids import shown_id
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.ranking.best_images import best_images
+from pipeline.ranking.best_images import best_images, best_pairs
 from pipeline.results.delta_types import delta_type
 from pipeline.results.delta_values import convert
 from pipeline.tables.id_checks import IdCounts, count_ids
@@ -136,7 +136,8 @@ def test_rank(name: str, tmp_path: Path) -> None:
     assert len(texts.fingerprint) == 64
     pair = pa.list_(pa.struct([("text", pa.int32()), ("score", pa.float32())]))
     candidates = pa.array([[{"text": 0, "score": 1.0}]] * 3, pair)
-    table = best_images([(ids[:1], candidates[:1]), (ids[1:], candidates[1:])], texts, np.zeros(3, bool), 2, ids.type)
+    pairs = best_pairs([(ids[:1], candidates[:1]), (ids[1:], candidates[1:])], 2, ids.type)
+    table = best_images(pairs, texts, np.zeros(3, bool), ids.type)
     best = [row["row_id"] for row in table["best_images"][0].as_py()]
     assert best == sorted(case.ids or [])[:2]
     assert table["text_id"].to_pylist() == case.ids

@@ -150,7 +150,7 @@ def test_every_key_of_a_job_is_read_by_something() -> None:
             "output.rows_per_file: 5, but with",
         ),
         ("score", {"texts": {"path": "t"}}, "texts: only rank reads it"),
-        ("score", {"top_k": 5}, "top_k: 5, but score keeps no list of the best: leave it out"),
+        ("score", {"top_k": 3}, "top_k: 3, but score keeps no list of the best: leave it out"),
         ("answer", {"negatives": ["a watermark"]}, "negatives: only score reads them; the job is of answer"),
     ],
 )
