@@ -155,6 +155,7 @@ def _score_and_audit(job: PreparedJob, output: JobOutput, log_every: float) -> S
             job = output.before_reading(job)
             if len(output.staged.done) < job.table.rows:
                 output.staged.parts += score_rows(job, output.staged, before, log_every, output.types)
+                output.staged.filesystem.invalidate_cache()  # its listings lack the files that tasks have written
             seconds = time.monotonic() - started
     output.audit()
     rows = "images" if job.texts else "pairs"

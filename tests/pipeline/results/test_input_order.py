@@ -186,11 +186,11 @@ def test_rows_that_are_tried_again_take_their_place_on_s3(s3_server: str, scene_
     s3.pipe_file(missing, pictures[missing])
     summary = run(job, retry_errors=True)
     assert (summary.rejected, summary.resumed_rows, summary.files) == ({}, 19, ["0.parquet", "1.parquet"])
+    s3.invalidate_cache()
     for i in range(2):
         after = pq.read_table(f"joined/out/{i}.parquet", filesystem=s3).to_pylist()
         assert [row["id"] for row in after] == [row["id"] for row in rows[10 * i : 10 * i + 10]]
         assert all(row["score"] is not None and row["error"] is None for row in after)
-    s3.invalidate_cache()
     later = {info["Key"]: info["ETag"] for info in s3.ls("joined/out", detail=True) if "ETag" in info}
     assert later["joined/out/1.parquet"] == before["joined/out/1.parquet"], "a file without such rows stays"
     assert json.loads(s3.cat_file("joined/out/_summary.json"))["scored"] == 20
