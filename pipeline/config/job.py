@@ -101,10 +101,15 @@ class JobConfig(Section):
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
             )
-        if self.input.shard is not None and output.format == "lance":
+        if self.input.shard is not None and output.format in ("lance", "delta"):
             raise ValueError(
-                "input.shard: given with output.format=lance, a table that one run at a time may change: leave "
-                "output.format out, and make the shards' Parquet files one result with `vilt merge`"
+                f"input.shard: given with output.format={output.format}, a table that one run at a time may change: "
+                "leave output.format out, and make the shards' Parquet files one result with `vilt merge`"
+            )
+        if self.input.shard is not None and output.join:
+            raise ValueError(
+                "input.shard: given with output.join, though a file of the input may be divided among shards: leave "
+                "one of them out; `vilt merge` makes one result of all shards"
             )
         for key in ("join", *(("keep_image", "file_bytes") if self.adds_to_input else ())):
             if getattr(output, key) and output.format == "lance":
@@ -122,11 +127,6 @@ class JobConfig(Section):
             raise ValueError(
                 "input.shard: given with output.format=webdataset: leave it out, and give each run its own tars, as in "
                 "input.path=s3://b/{00000..00099}.tar, and its own output.path"
-            )
-        if self.input.shard is not None and output.format == "delta":
-            raise ValueError(
-                "input.shard: given with output.format=delta, a table that one run at a time may change: leave "
-                "output.format out, and make the shards' Parquet files one result with `vilt merge`"
             )
         if self.input.shard is not None and "rank" in self.tasks:
             raise ValueError(

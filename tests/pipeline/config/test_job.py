@@ -100,6 +100,30 @@ def test_a_missing_key_says_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "output.join=true",
+            "output.join, though a file of the input may be divided among shards",
+        ),
+        (
+            "output.format=delta",
+            "output.format=delta, a table that one run at a time may change",
+        ),
+        (
+            "output.format=lance",
+            "output.format=lance, a table that one run at a time may change",
+        ),
+        ("output.format=webdataset", "output.format=webdataset: leave it out, and give each run its own tars"),
+    ],
+)
+def test_what_shards_cannot_write(file: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        JobConfig.load("score", file, ["output.path=out", "input.shard=0/2", override])
+    assert f"input.shard: given with {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [("a: [", "not YAML"), ("- 1", "holds list"), ("", "holds NoneType"), (None, "no such file")],
 )
