@@ -150,7 +150,7 @@ def try_out(run: Run, sample: Sample, with_model: bool = True) -> Trial:
             if with_model:
                 sink = MeasuringSink(run.pool.rows_per_file)
                 job = run.job
-                predict(micro_batches, job.config, run.pool, watch, job.texts).write_datasink(
+                predict(micro_batches, job.config, run.pool, watch, job).write_datasink(
                     sink, ray_remote_args={"num_cpus": 0}
                 )
                 measured = sink.measured

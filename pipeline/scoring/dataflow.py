@@ -36,7 +36,6 @@ from pipeline.stages.checkpoints import check_models, check_precision, fit_input
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
-from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.table import read
 
 BLOCK_BYTES_WITH_IMAGES = 2**22  # at least, of results that carry their images
@@ -142,7 +141,7 @@ def _repeated(watch: Watch, rows: int) -> int:
 def write(run: Run, done: RowSet, sink: Datasink, watch: Watch) -> None:
     """Read, preprocess and predict the rows that are not done, and write them to a sink."""
     with data_context(run.job.config):
-        results = predict(read_micro_batches(run, done, watch), run.job.config, run.pool, watch, run.job.texts)
+        results = predict(read_micro_batches(run, done, watch), run.job.config, run.pool, watch, run.job)
         # Writing waits for storage, not for a core: a file is there as soon as its rows are.
         results.write_datasink(sink, ray_remote_args={"num_cpus": 0})
 
@@ -159,13 +158,28 @@ def predict(
     config: JobConfig,
     pool: Pool,
     watch: Watch | None = None,
-    texts: RankTexts | None = None,
+    job: PreparedJob | None = None,
 ) -> ray.data.Dataset:
-    """Return the rows of micro-batches with their results."""
-    shared_texts = ray.put(texts) if texts else None
+    """Return the rows of micro-batches with their results.
+
+    Args:
+        micro_batches: See `read_micro_batches`.
+        config: The job's config.
+        pool: The actors.
+        watch: Where counts and timings are reported; None reports nothing.
+        job: The job, if it was prepared: its texts, and the weights that it is of.
+    """
+    shared_texts = ray.put(job.texts) if job and job.texts else None
+    weights = [*job.models.weights.values()] if job else None
     return micro_batches.map_batches(
         PredictActor,
-        fn_constructor_kwargs={"config": config, "threads": pool.cpus, "watch": watch, "texts": shared_texts},
+        fn_constructor_kwargs={
+            "config": config,
+            "threads": pool.cpus,
+            "watch": watch,
+            "texts": shared_texts,
+            "weights": weights,
+        },
         batch_size=1,
         batch_format="pyarrow",
         compute=pool.strategy,
@@ -209,15 +223,18 @@ def watched(run: Run, rows_done: int, before: ResultFile, log_every: float) -> I
 def data_context(config: JobConfig) -> Iterator[None]:
     """Set Ray Data's options for the flow while it is open, and restore the caller's."""
     context = ray.data.DataContext.get_current()
-    saved = context.actor_init_retry_on_errors, context.target_max_block_size
+    ours = ("actor_init_retry_on_errors", "raise_original_map_exception", "target_max_block_size")
+    saved = {name: getattr(context, name) for name in ours}
     context.actor_init_retry_on_errors = True
+    context.raise_original_map_exception = True  # so that a fault that an actor names keeps its type
     least = BLOCK_BYTES_WITH_IMAGES if config.output.keep_image else 0
     context.target_max_block_size = max(least, config.batch.block_bytes)
     try:
         with without_cluster_actors() if is_local_ray() else nullcontext():
             yield
     finally:
-        context.actor_init_retry_on_errors, context.target_max_block_size = saved
+        for name, value in saved.items():
+            setattr(context, name, value)
 
 
 def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.Dataset]:

@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
@@ -36,10 +37,12 @@ class Models:
     Attributes:
         lineage: Keys and values for the footers of results.
         images: How many images the model reads with a text.
+        weights: The sha256 of each checkpoint's weights, by its URI.
     """
 
     lineage: dict[str, str]
     images: int
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def fit_inputs(config: JobConfig) -> JobConfig:
@@ -116,7 +119,7 @@ def check_models(config: JobConfig) -> Models:
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
         raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
-    return Models(_lineage(config, hashes), images)
+    return Models(_lineage(config, hashes), images, hashes)
 
 
 def check_precision(config: JobConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,8 @@ import torch
 
 from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, PAIR, ROW_ID
 from pipeline.common.error_codes import Failure
+from pipeline.common.errors import ConfigError
+from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task, added_columns
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.error_budget import Reporter
@@ -40,6 +42,7 @@ class PredictActor:
         threads: int,
         watch: Watch | None = None,
         texts: ray.ObjectRef | None = None,
+        weights: Collection[str] | None = None,
     ) -> None:
         """Load the checkpoints.
 
@@ -48,6 +51,7 @@ class PredictActor:
             threads: Cores of the actor.
             watch: Where counts and timings are reported; None reports nothing.
             texts: A `RankTexts`, if the job ranks.
+            weights: The sha256 of each checkpoint's weights when the job began: others are refused.
         """
         torch.set_num_threads(threads)
         if ray.is_initialized() and ray.get_gpu_ids() and not torch.cuda.is_available():
@@ -59,6 +63,7 @@ class PredictActor:
             uri: open_predictor(model_folder(uri, config.storage), precision=config.precision, tokenizer=tokenizer)
             for uri in config.models
         }
+        self.replaced = [uri for uri, one in self.predictors.items() if weights and one.weights_sha256 not in weights]
         self.columns_of: dict[Task, TaskColumns] = {task: COLUMNS_OF[task] for task in config.tasks if task != "rank"}
         self.ranker: Ranker | None = None
         if texts is not None:
@@ -69,7 +74,17 @@ class PredictActor:
         gc.freeze()  # what is loaded stays to the end: looking through it again takes 0.7 s when the actor ends
 
     def __call__(self, batches: pa.Table) -> pa.Table:
-        """Return the rows of a table of schema `BATCH` in the output's schema, with the column `__stats`."""
+        """Return the rows of a table of schema `BATCH` in the output's schema, with the column `__stats`.
+
+        Raises:
+            ConfigError: The weights were replaced since the job began. From the constructor Ray would try again.
+        """
+        if self.replaced:
+            raise ConfigError(
+                f"model: the weights of {redacted(self.replaced[0])!r} were replaced while the job ran, whose results "
+                "would be of two models: put the earlier ones back and start it again to resume, or set "
+                "output.overwrite=true to make all results anew"
+            )
         layout = next(iter(self.predictors.values())).preprocessor.rows
         return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, layout)])
 

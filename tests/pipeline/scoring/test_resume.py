@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 
 from pipeline import ConfigError, JobConfig, run
 from pipeline.common.errors import BusyError
+from pipeline.scoring.parquet_output import ParquetOutput
+from pipeline.scoring.prepare import prepare
+from pipeline.scoring.run import run_job
 from pipeline.storage.filesystem import open_fsspec
 from pipeline.storage.lock import RunLock
+from vilt.common.storage import ZOO
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
@@ -138,3 +144,18 @@ def test_ids_are_counted_by_the_first_run_alone(
         found = [record.getMessage() for record in caplog.records if "input.id" in record.getMessage()]
         line = "input.id: column 'id' is null in 1 rows and has 1 ids that stand in several rows, 3 in all: by row_id"
         assert [text.startswith(line) for text in found] == [True] * warnings
+
+
+def test_weights_that_are_replaced_under_a_job(tmp_path: Path, scene_rows: Any, write_table: Any) -> None:
+    """The results would be of two models under the name of the first."""
+    model = tmp_path / "model"
+    shutil.copytree(ZOO / "scenes", model)
+    config = job(write_table(scene_rows(6)), tmp_path / "out").model_copy(update={"model": str(model)})
+    prepared_job, weights = prepare(config), (model / "model.safetensors").read_bytes()
+    tensors = safetensors.torch.load(weights)
+    name = next(iter(tensors))
+    safetensors.torch.save_file({**tensors, name: tensors[name] + 1}, model / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"^model: the weights of '.*model' were replaced while the job ran, whose"):
+        run_job(prepared_job, ParquetOutput(prepared_job))
+    (model / "model.safetensors").write_bytes(weights)
+    assert run(config).scored == 6
