@@ -32,7 +32,7 @@ from pipeline.results.file_footer import ResultFile, done_rows
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring.prepare import PreparedJob
-from pipeline.stages.checkpoints import check_models, check_precision, fit_inputs
+from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
@@ -76,8 +76,8 @@ def plan_run(job: PreparedJob, output_uri: str) -> Run:
     pool = fit_pool(config, nodes, len(job.texts.ids) if job.texts else 1)
     others = other_machines(nodes.now)
     check_reach(local_paths(config, job.table.base, output_uri), others)
-    if not pool.gpus and not others:
-        check_precision(config)
+    if not pool.gpus and not others:  # decided once, for all actors: "auto" measures
+        config = config.model_copy(update={"precision": cpu_precision(config)})
     run_id = time.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     job = PreparedJob(with_absolute_models(config), job.table, job.models, job.texts)
     return Run(job, pool, run_id)

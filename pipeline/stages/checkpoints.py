@@ -122,18 +122,18 @@ def check_models(config: JobConfig) -> Models:
     return Models(_lineage(config, hashes), images, hashes)
 
 
-def check_precision(config: JobConfig) -> None:
-    """Check that this machine's CPU computes in the job's precision.
+def cpu_precision(config: JobConfig) -> str:
+    """Return the precision that a job computes in on this machine's CPU, "auto" decided.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: The CPU does not compute in it.
     """
     import torch
 
     from vilt.inference.precision import resolve_precision
 
     try:
-        resolve_precision(config.precision, torch.device("cpu"))
+        return resolve_precision(config.precision, torch.device("cpu"))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -51,7 +51,7 @@ def test_auto_believes_a_measurement_more_than_what_a_cpu_says(
     assert not caplog.records
     assert [resolve_precision("bfloat16", CPU) for _ in range(3)] == ["bfloat16"] * 3
     assert [record.getMessage() for record in caplog.records] == [
-        "precision 'bfloat16' is slower than 'float32' on this CPU, as measured; 'auto' takes 'float32' here"
+        "precision 'bfloat16' is not clearly faster than 'float32' on this CPU, as measured: 'auto' takes 'float32'"
     ]
     monkeypatch.setattr(compat, "cpu_features", lambda: AVX2)
     monkeypatch.setattr(precision, "bfloat16_pays", lambda: pytest.fail("nothing to measure"))
