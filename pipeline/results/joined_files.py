@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from pipeline.results.file_footer import FOOTER, ResultFile
+from pipeline.common.errors import RowsLostError
+from pipeline.results.file_footer import FOOTER, ResultFile, done_rows
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 
 GROUP_BYTES = 2**26  # of a row group, in memory
@@ -33,6 +34,9 @@ def join_small_files(folder: WorkFolder, parts: Sequence[ResultFile], least_byte
 
     Returns:
         The files that the results will have.
+
+    Raises:
+        RowsLostError: They do not hold the same rows.
     """
     sizes = folder.sizes()
     small = sorted((part for part in parts if sizes[part.name] < least_bytes), key=lambda part: part.name)
@@ -40,7 +44,13 @@ def join_small_files(folder: WorkFolder, parts: Sequence[ResultFile], least_byte
     alone = {part.name for group in groups if len(group) == 1 for part in group}
     with ThreadPoolExecutor(JOINERS) as pool:
         joined = list(pool.map(lambda group: _join(folder, group), [group for group in groups if len(group) > 1]))
-    return [*(part for part in parts if sizes[part.name] >= least_bytes or part.name in alone), *joined]
+    files = [*(part for part in parts if sizes[part.name] >= least_bytes or part.name in alone), *joined]
+    if sum(file.rows for file in files) != sum(part.rows for part in parts) or done_rows(files) != done_rows(parts):
+        raise RowsLostError(
+            "joining small files of results lost rows, a fault of this program: nothing was published; "
+            "output.file_bytes=0 leaves the files as they are"
+        )
+    return files
 
 
 def _by_run(parts: Iterable[ResultFile]) -> Iterable[list[ResultFile]]:
@@ -62,7 +72,8 @@ def _groups(parts: Sequence[ResultFile], sizes: dict[str, int], least_bytes: int
             groups.append([])
             size = 0
     if size < least_bytes and len(groups) > 1:
-        groups[-2] += groups.pop()
+        rest = groups.pop()
+        groups[-1] += rest
     return groups
 
 

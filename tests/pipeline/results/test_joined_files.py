@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from fsspec.implementations.local import LocalFileSystem
 from ray.data._internal.execution.interfaces import TaskContext
 
+from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import row_key
+from pipeline.results import joined_files
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.joined_files import join_small_files
 from pipeline.results.parquet_sink import ParquetSink
@@ -53,10 +57,21 @@ def test_small_files_become_one_and_nothing_is_lost(tmp_path: Path) -> None:
 def test_files_are_about_as_large_as_asked(tmp_path: Path) -> None:
     parts, folder = write_parts(tmp_path, "RUN"), WorkFolder(LocalFileSystem(), str(tmp_path))
     size = max(folder.sizes()[part.name] for part in parts)
-    joined = join_small_files(folder, parts, 5 * size)
-    assert 2 <= len(joined) <= 3
-    assert sum(part.rows for part in joined) == FILES * FILE_ROWS
+    for least in (1.5, 2.5, 3.5, 4.5, 5.5, 7, 11.5):
+        joined = join_small_files(folder, parts, int(least * size))
+        assert len(joined) == FILES // math.ceil(least), "the last files go to those before them"
+        tables = [pq.read_table(tmp_path / part.name) for part in joined]
+        rows = pa.concat_tables(tables)["row"].to_pylist()
+        assert rows == [row_key(0, row) for row in range(FILES * FILE_ROWS)], "each row, once"
+        assert [table.num_rows for table in tables] == [part.rows for part in joined]
     assert join_small_files(folder, parts, 1) == parts, "files that are large enough stay"
+
+
+def test_rows_that_joining_would_lose_stop_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, folder = write_parts(tmp_path, "RUN", files=4), WorkFolder(LocalFileSystem(), str(tmp_path))
+    monkeypatch.setattr(joined_files, "_groups", lambda files, *_: [files[2:], files[2:]])
+    with pytest.raises(RowsLostError, match="joining small files of results lost rows"):
+        join_small_files(folder, parts, 2**26)
 
 
 def test_runs_are_not_mixed_since_their_footers_differ(tmp_path: Path) -> None:
