@@ -63,7 +63,9 @@ class PredictActor:
             uri: open_predictor(model_folder(uri, config.storage), precision=config.precision, tokenizer=tokenizer)
             for uri in config.models
         }
-        self.replaced = [uri for uri, one in self.predictors.items() if weights and one.weights_sha256 not in weights]
+        # A family of another package need not know.
+        known = {uri: getattr(one, "weights_sha256", "") for uri, one in self.predictors.items()}
+        self.replaced = [uri for uri, one in known.items() if weights and one and one not in weights]
         self.columns_of: dict[Task, TaskColumns] = {task: COLUMNS_OF[task] for task in config.tasks if task != "rank"}
         self.ranker: Ranker | None = None
         if texts is not None:
