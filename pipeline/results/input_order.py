@@ -208,8 +208,9 @@ def write_in_input_order(
             of_file[number].append(part)
     writer = _Writer(to, table, _schema(folder, parts, table))
     todo = [n for n, file in enumerate(table.files) if n in of_file or (not file.rows and not len(published))]
-    counts = {number: ResultFile() for number in todo}
-    counts[todo[0]] = _not_of_rows(parts)
+    first = _not_of_rows(parts)
+    counts = {number: ResultFile(steps=[(first.steps[-1][0], 0)]) for number in todo}  # no rows that it has counted
+    counts[todo[0]] = first
     with ThreadPoolExecutor(JOINERS) as pool:
         return list(pool.map(lambda number: writer.write(number, of_file.get(number, []), counts[number]), todo))
 

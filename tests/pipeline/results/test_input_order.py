@@ -159,6 +159,7 @@ def test_the_rows_have_the_order_and_the_files_of_the_input(
     results = open_results(str(out), "OUT", StorageConfig())
     assert results.dataset.count_rows() == 30
     assert sum(part.micro_batches for part in results.written) == summary.micro_batches > 0
+    assert sum(rows for part in results.written for _, rows in part.timeline) == 30
     keep = {"input": {"path": str(table)}, "scores": str(out), "keep": {"top": 0.5}}
     assert filter_table(FilterConfig.checked({**keep, "output": {"path": f"{tmp_path}/kept"}})).kept == 15
     with pytest.raises(ConfigError, match=r"output\.join: false, but the results in .* were made with true"):
