@@ -101,16 +101,11 @@ class JobConfig(Section):
                 "output.retry_errors: counted in Delta tables only; leave it out, and use --retry-errors, or set "
                 "output.format=delta"
             )
-        if self.input.shard is not None and output.format in ("lance", "delta"):
-            raise ValueError(
-                f"input.shard: given with output.format={output.format}, a table that one run at a time may change: "
-                "leave output.format out, and make the shards' Parquet files one result with `vilt merge`"
-            )
-        if self.input.shard is not None and output.join:
-            raise ValueError(
-                "input.shard: given with output.join, though a file of the input may be divided among shards: leave "
-                "one of them out; `vilt merge` makes one result of all shards"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        output = self.output
         for key in ("join", *(("keep_image", "file_bytes") if self.adds_to_input else ())):
             if getattr(output, key) and output.format == "lance":
                 raise ValueError(
@@ -123,16 +118,6 @@ class JobConfig(Section):
             )
         if output.member is not None and output.format != "webdataset":
             raise ValueError("output.member: names a member of tars, and is for output.format=webdataset only")
-        if self.input.shard is not None and output.format == "webdataset":
-            raise ValueError(
-                "input.shard: given with output.format=webdataset: leave it out, and give each run its own tars, as in "
-                "input.path=s3://b/{00000..00099}.tar, and its own output.path"
-            )
-        if self.input.shard is not None and "rank" in self.tasks:
-            raise ValueError(
-                "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
-                "on a cluster"
-            )
         if "rank" in self.tasks and output.format != "parquet":
             raise ValueError(
                 f"output.format: {output.format!r}, but rank writes two tables of Parquet files: use `vilt rank`"
@@ -152,6 +137,33 @@ class JobConfig(Section):
         if output.join and output.file_bytes:
             raise ValueError(
                 "output.file_bytes: with output.join there is one file for each of the input: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shard_fits(self) -> Self:
+        output = self.output
+        if self.input.shard is None:
+            return self
+        if output.format in ("lance", "delta"):
+            raise ValueError(
+                f"input.shard: given with output.format={output.format}, a table that one run at a time may change: "
+                "leave output.format out, and make the shards' Parquet files one result with `vilt merge`"
+            )
+        if output.join:
+            raise ValueError(
+                "input.shard: given with output.join, though a file of the input may be divided among shards: leave "
+                "one of them out; `vilt merge` makes one result of all shards"
+            )
+        if output.format == "webdataset":
+            raise ValueError(
+                "input.shard: given with output.format=webdataset: leave it out, and give each run its own tars, as in "
+                "input.path=s3://b/{00000..00099}.tar, and its own output.path"
+            )
+        if "rank" in self.tasks:
+            raise ValueError(
+                "input.shard: given for rank, which keeps the best images of each text among all: run it in one piece, "
+                "on a cluster"
             )
         return self
 
