@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -19,17 +20,10 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
     def do_GET(self) -> None:
-        self.server.seen[self.path] += 1
         with self.server.lock:
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-        try:
+            self.server.seen[self.path] += 1
+        with suppress(BrokenPipeError, ConnectionResetError):
             self.answer(self.path.partition("?")[0].split("/")[2:])
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        finally:
-            with self.server.lock:
-                self.server.now -= 1
 
     def answer(self, parts: list[str]) -> None:
         kind, rest = parts[0], "/".join(parts[1:])
@@ -42,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "flaky" and self.server.seen[self.path] < ATTEMPTS:
             return self.reply(int(rest), b"not now")
         if kind == "slow":
-            time.sleep(0.2)
+            self.server.wait_counted(0.2)
         if kind == "hang":
             self.server.stopped.wait(20)
         if kind == "drip":
@@ -97,3 +91,12 @@ class Server(ThreadingHTTPServer):
         self.lock, self.stopped = threading.Lock(), threading.Event()
         self.now = self.most = self.sent = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def wait_counted(self, seconds: float) -> None:
+        """Wait before an answer, and note how many wait at once: none that has its answer, and so may ask again."""
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(seconds)
+        with self.lock:
+            self.now -= 1
