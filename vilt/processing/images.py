@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     pass
 
 
-def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return an image's patches.
-
-    Args:
-        image: (H, W, 3).
-        patch_size: Pixels of a patch's side.
-
-    Returns:
-        (rows * cols, patch_size * patch_size * 3): each patch a row, pixels row by row, channels last.
-    """
-    rows, cols = image.shape[0] // patch_size, image.shape[1] // patch_size
-    image = image[: rows * patch_size, : cols * patch_size]
-    return image.reshape(rows, patch_size, cols, patch_size, 3).swapaxes(1, 2).reshape(rows * cols, -1)
-
-
 @dataclass
 class PillowProcessor(ImageSettings):
     """The published preprocessing. Pixels are Pillow's, which the published code uses, to the last level."""
