@@ -134,8 +134,7 @@ class ImagePreprocessor:
             # Of the whole picture's size: that of a shrunk one would be rounded elsewhere.
             smallest = self.images.resized(*read_size(data, max_pixels, upright))
         pixels = decode_pixels(data, max_pixels, upright, smallest=smallest, seconds=seconds)
-        sides = pixels.shape[:2] if isinstance(pixels, np.ndarray) else (pixels.height, pixels.width)
-        height, width = smallest or self.images.resized(*sides)
+        height, width = smallest or self.images.resized(*resample.sides(pixels))
         grid = Grid(height // self.patch_size, width // self.patch_size)
         return resample.resize_to_patches(pixels, height, width, self.images.resample, self.patch_size), grid
 

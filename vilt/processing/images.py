@@ -59,10 +59,9 @@ class PillowProcessor(ImageSettings):
             return transforms.moved(out, data_format or given, LAST)
         if isinstance(image, bytes):
             image = decode_pixels(image, exif_orientation=self.exif_orientation)
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (4,):
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
             image = to_rgb(image, self.exif_orientation)
-        rows, cols = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-        return exact.resize(image, *processor.resized(rows, cols), processor.resample)
+        return exact.resize(image, *processor.resized(*exact.sides(image)), processor.resample)
 
     def rescale(
         self, image: np.ndarray, scale: float, data_format: str | None = None, input_data_format: str | None = None

@@ -20,7 +20,7 @@ from vilt.processing import resample_code
 BITS = 22  # of a weight's fraction
 BLOCK = 16  # columns that are written at a time
 NARROWEST = 8  # columns of a picture that is resized as it is; narrower ones are widened with zeros
-LARGE = 2**24  # pixels; what is larger is left to Pillow, which needs less memory
+LARGE = 2**24  # pixels: of a larger picture no copy is made
 # Which direction is first: Pillow 13 begins down if more than twice as many rows as columns go away, and across
 # otherwise; earlier releases always begin across. Found by trying, over thousands of sizes.
 CHOOSES = int(PIL.__version__.partition(".")[0]) >= 13
@@ -62,7 +62,7 @@ def resize(picture: Image.Image | np.ndarray, height: int, width: int, resample:
     """Resize as `picture.resize((width, height), resample)` does.
 
     Args:
-        picture: An RGB picture, or its pixels as uint8 (H, W, 4), of which the fourth byte does not count.
+        picture: An RGB picture, or its pixels as uint8 (H, W, 3).
         height: Of the result, in pixels.
         width: The same.
         resample: One of `PIL.Image.Resampling`.
@@ -70,13 +70,14 @@ def resize(picture: Image.Image | np.ndarray, height: int, width: int, resample:
     Returns:
         uint8 (height, width, 3).
     """
-    rows, cols = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
-    if resample not in FILTERS or rows * cols > LARGE:
-        return _by_pillow(picture, height, width, resample)
-    if _begins_down((rows, cols), (height, width)):  # the same with columns for rows
-        turned = _pixels(_picture(picture).transpose(Image.Transpose.TRANSPOSE))
-        return np.ascontiguousarray(_resize(turned, width, height, resample).swapaxes(0, 1))
-    return _resize(_pixels(picture), height, width, resample)
+    if _left_to_pillow(picture, resample):
+        picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        return np.asarray(picture.resize((width, height), Image.Resampling(resample)))
+    padded = -(-width // BLOCK) * BLOCK
+    out = np.empty((height, padded, 3), np.uint8)
+    row_offsets, column_offsets = np.arange(height) * (3 * padded), np.arange(0, 3 * padded, 3 * BLOCK)
+    _resize_into(out, row_offsets, column_offsets, np.asarray(picture), (height, width), resample)
+    return out if padded == width else np.ascontiguousarray(out[:, :width])
 
 
 def resize_to_patches(
@@ -94,16 +95,14 @@ def resize_to_patches(
     Returns:
         uint8 (rows * cols, patch_size * patch_size * 3): each patch a row, pixels row by row, channels last.
     """
-    rows, cols = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
     whole = not (patch_size % BLOCK or height % patch_size or width % patch_size)
-    turned = resample not in FILTERS or rows * cols > LARGE or _begins_down((rows, cols), (height, width))
-    if turned or not whole:
+    if not whole or _left_to_pillow(picture, resample):
         return patchify(resize(picture, height, width, resample), patch_size)
     out = np.empty((height * width // patch_size**2, 3 * patch_size**2), np.uint8)
     y, x = np.arange(height), np.arange(0, width, BLOCK)
     row_offsets = y // patch_size * (width // patch_size * out.shape[1]) + y % patch_size * (3 * patch_size)
     column_offsets = x // patch_size * out.shape[1] + x % patch_size * 3
-    _resize_into(out, row_offsets, column_offsets, _pixels(picture), (height, width), resample)
+    _resize_into(out, row_offsets, column_offsets, np.asarray(picture), (height, width), resample)
     return out
 
 
@@ -122,38 +121,15 @@ def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
     return image.reshape(rows, patch_size, cols, patch_size, 3).swapaxes(1, 2).reshape(rows * cols, -1)
 
 
-def _by_pillow(picture: Image.Image | np.ndarray, height: int, width: int, resample: int) -> np.ndarray:
-    """Resize with Pillow itself."""
-    return np.asarray(_picture(picture).resize((width, height), Image.Resampling(resample)).convert("RGB"))
+def sides(picture: Image.Image | np.ndarray) -> tuple[int, int]:
+    """Return height and width in pixels."""
+    return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[:2]
 
 
-def _picture(picture: Image.Image | np.ndarray) -> Image.Image:
-    """Return pixels as a picture over the same memory."""
-    if isinstance(picture, Image.Image):
-        return picture
-    return Image.frombuffer("RGBX", (picture.shape[1], picture.shape[0]), picture, "raw", "RGBX", 0, 1)
-
-
-def _pixels(picture: Image.Image | np.ndarray) -> np.ndarray:
-    """Return the pixels, uint8 (H, W, 4) in one piece."""
-    if isinstance(picture, np.ndarray):
-        return np.ascontiguousarray(picture)
-    pixels = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint8)
-    return pixels.reshape(picture.height, picture.width, 4)
-
-
-def _begins_down(size: tuple[int, int], new_size: tuple[int, int]) -> bool:
-    """Return whether Pillow resizes down before it resizes across, where the order matters."""
-    return CHOOSES and max(size[0] - new_size[0], 0) > 2 * max(size[1] - new_size[1], 0)
-
-
-def _resize(pixels: np.ndarray, height: int, width: int, resample: int) -> np.ndarray:
-    """Resize (H, W, 4) across and then down, to (height, width, 3)."""
-    padded = -(-width // BLOCK) * BLOCK
-    out = np.empty((height, padded, 3), np.uint8)
-    row_offsets, column_offsets = np.arange(height) * (3 * padded), np.arange(0, 3 * padded, 3 * BLOCK)
-    _resize_into(out, row_offsets, column_offsets, pixels, (height, width), resample)
-    return out if padded == width else np.ascontiguousarray(out[:, :width])
+def _left_to_pillow(picture: Image.Image | np.ndarray, resample: int) -> bool:
+    """Return whether the filter is another, or the pixels would be copied for a large picture."""
+    rows, cols = sides(picture)
+    return resample not in FILTERS or (isinstance(picture, Image.Image) and rows * cols > LARGE)
 
 
 def _resize_into(
@@ -164,7 +140,7 @@ def _resize_into(
     size: tuple[int, int],
     resample: int,
 ) -> None:
-    """Resize (H, W, 4) across and then down.
+    """Resize (H, W, 3).
 
     Args:
         out: uint8.
@@ -175,6 +151,9 @@ def _resize_into(
         resample: The filter.
     """
     rows, cols = pixels.shape[:2]
+    if CHOOSES and cols != size[1] and max(rows - size[0], 0) > 2 * max(cols - size[1], 0):  # down, then across
+        pixels, rows = resize(pixels, size[0], cols, resample), size[0]
+    pixels = np.ascontiguousarray(pixels)
     across, down = paired_weights(cols, size[1], resample), paired_weights(rows, size[0], resample)
     if cols < NARROWEST:
         pixels = np.pad(pixels, ((0, 0), (0, NARROWEST - cols), (0, 0)))

@@ -1,8 +1,9 @@
 """Machine code of `vilt.processing.resample`, made for the CPU that runs it.
 
-Written in LLVM's terms, since no loop over numpy arrays becomes the few instructions that it takes: a weight of 22 bits is
-kept as two numbers of 16 bits, `high * 256 + low`, and one instruction multiplies pairs of those and adds them up in 32
-bits. Vectors have 512 bits; LLVM divides them where a CPU has less. It is made anew in each process, in some 50 ms.
+Written in LLVM's terms, since no loop over numpy arrays becomes the few instructions that it takes: a weight of 22
+bits is kept as two numbers of 16 bits, `high * 256 + low`, and one instruction multiplies pairs of those and adds them
+up in 32 bits. Vectors have 512 bits; LLVM divides them where a CPU has less. It is made anew in each process, in some
+50 ms.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from llvmlite import ir
 
 BYTE, WORD, SUM, SIZE = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 ARGUMENTS = (
-    *("pixels", "height", "width"),  # uint8 (height, width, 4): the address, and its sides
+    *("pixels", "height", "width"),  # uint8 (height, width, 3): the address, and its sides
     *("band", "ring", "ring_bytes", "ring_mask"),  # room for rows between the two directions, see `resize`
     *("new_width", "left", "vectors", "across"),  # across: see `vilt.processing.resample.Weights`
     *("new_height", "top", "pairs", "most_pairs", "down"),
@@ -29,12 +30,22 @@ FOUR_ROWS = (0, 2, 1, 3)  # the order of rows within a vector
 
 @cache
 def function() -> Callable[[int], None]:
-    """Return the function that resizes; its argument is the address of int64 numbers, as `ARGUMENTS` names them."""
+    """Return the function that resizes, for this CPU.
+
+    Returns:
+        A function of the address of int64 numbers, as `ARGUMENTS` names them. It runs without the GIL.
+    """
+    name = os.environ.get("NUMBA_CPU_NAME")  # which numba reads as well, to make code for another CPU
+    if name:
+        return compiled(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
+    return compiled(llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+
+
+def compiled(cpu: str, features: str) -> Callable[[int], None]:
+    """Return the function for a CPU of this name with these features, as LLVM calls them."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    name, features = _cpu()
-    machine = target.create_target_machine(cpu=name, features=features, opt=3)
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3)
     module = llvm.parse_assembly(str(_module(features.split(","))))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
@@ -42,15 +53,6 @@ def function() -> Callable[[int], None]:
     code = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(engine.get_function_address("resize"))
     code.engine = engine  # type: ignore[attr-defined]  # the code lives as long
     return code
-
-
-def _cpu() -> tuple[str, str]:
-    """Return the CPU's name and features, as numba's variables may say otherwise."""
-    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    if features is None:
-        features = "" if "NUMBA_CPU_NAME" in os.environ else llvm.get_host_cpu_features().flatten()
-    return name, features
 
 
 def _module(features: list[str]) -> ir.Module:
@@ -81,6 +83,13 @@ class Code:
     def store(self, value: Any, address: Any) -> None:
         """Store at any address."""
         self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer())).align = 1
+
+    def fetch(self, address: Any) -> None:
+        """Bring what is at this address into the second cache; it need not be there."""
+        module, byte = self.builder.module, BYTE.as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), (byte, SUM, SUM, SUM))
+        prefetch = module.globals.get("llvm.prefetch.p0i8") or ir.Function(module, kind, "llvm.prefetch.p0i8")
+        self.builder.call(prefetch, (self.builder.inttoptr(address, byte), SUM(0), SUM(2), SUM(1)))
 
     def plus(self, a: Any, b: Any, times: int = 1) -> Any:
         """Return `a + b * times`."""
@@ -142,14 +151,14 @@ class Code:
         )
         return builder.add(total, self.shuffle(low, range(16), high))
 
-    def add_weighted(self, high: Any, low: Any, pixels: Any, weight_at: Any) -> list[Any]:
+    def add_weighted(self, sums: Any, pixels: Any, weight_at: Any) -> list[Any]:
         """Add pairs of pixels, int16 (32,), to both sums, times the two pairs of weights at this address."""
-        sums = []
-        for total, offset in ((high, 0), (low, 4)):
+        added = []
+        for total, offset in zip(sums, (0, 4), strict=True):
             one = self.load(self.plus(weight_at, offset), SUM, 1)
             pairs = self.builder.bitcast(self.shuffle(one, [0] * 16), ir.VectorType(WORD, 32))
-            sums.append(self.add_products(total, pixels, pairs))
-        return sums
+            added.append(self.add_products(total, pixels, pairs))
+        return added
 
     def level(self, high: Any, low: Any) -> Any:
         """Return the levels, int32 (16,), that two sums stand for; the lower holds one half already."""
@@ -172,22 +181,30 @@ def _resize(code: Code, **n: Any) -> None:
         return builder.add(n["ring"], builder.mul(builder.and_(pair, n["ring_mask"]), n["ring_bytes"]))
 
     def four_rows(pair: Any, _: Any) -> list[Any]:
-        line = builder.shl(n["width"], SIZE(2))
+        line = builder.mul(n["width"], SIZE(3))
         last = code.plus(n["height"], -1)
         row = builder.shl(pair, SIZE(1))
         rows = [
-            builder.add(n["pixels"], builder.mul(code.least(code.plus(row, i), last), line)) for i in range(len(FOUR_ROWS))
+            builder.add(n["pixels"], builder.mul(code.least(code.plus(row, i), last), line))
+            for i in range(len(FOUR_ROWS))
         ]
         _fill_band(code, rows, n["width"], n["band"])
         to = [ring_of(pair), ring_of(code.plus(pair, 1))]
         weight_bytes = builder.shl(n["vectors"], SIZE(3))
+        # While these are computed, the next four rows come nearer.
+        following = builder.shl(line, SIZE(2))
+        step = builder.udiv(following, n["new_width"])
 
-        def column(x: Any, weights: Any) -> list[Any]:
+        def column(x: Any, weights: Any, soon: Any) -> list[Any]:
+            code.fetch(soon)
+            code.fetch(code.plus(soon, 64))
             left = code.load(code.plus(n["left"], x, 8), SIZE)
-            _across(code, code.plus(n["band"], left, 64), weights, n["vectors"], [code.plus(each, x, 16) for each in to])
-            return [builder.add(weights, weight_bytes)]
+            _across(
+                code, code.plus(n["band"], left, 64), weights, n["vectors"], [code.plus(each, x, 16) for each in to]
+            )
+            return [builder.add(weights, weight_bytes), builder.add(soon, step)]
 
-        code.repeat(SIZE(0), n["new_width"], 1, [n["across"]], column)
+        code.repeat(SIZE(0), n["new_width"], 1, [n["across"], builder.add(rows[0], following)], column)
         return [code.plus(pair, 2)]
 
     def row(y: Any, done: Any, weights: Any) -> list[Any]:
@@ -210,37 +227,32 @@ def _fill_band(code: Code, rows: list[Any], width: Any, band: Any) -> None:
     """Lay four rows of at least 8 pixels side by side, as vectors of two pixels of each."""
     builder = code.builder
     even = builder.and_(width, SIZE(-2))
-    zero = ir.Constant(ir.VectorType(BYTE, 32), None)
-    words = [  # of 8 pixels: two at a time, colour by colour, with a byte of zero behind each
-        lane
-        for pair in range(4)
-        for colour in range(4)
-        for pixel in range(2)
-        for lane in (8 * pair + 4 * pixel + colour, 32)
-    ]
+    zero = ir.Constant(ir.VectorType(BYTE, 64), None)
 
-    def eight(x: Any) -> list[Any]:
-        x = code.least(x, code.plus(even, -8))
-        vectors = []
-        for row in FOUR_ROWS:
-            pixels = code.load(code.plus(rows[row], x, 4), BYTE, 32)
-            vectors.append(builder.bitcast(code.shuffle(pixels, words, zero), ir.VectorType(SUM, 16)))
-        # Four vectors of four lanes each are transposed.
-        at = code.plus(band, x, 32)
-        for half, lanes in enumerate(([*range(8), *range(16, 24)], [*range(8, 16), *range(24, 32)])):
-            first, second = (code.shuffle(vectors[i], lanes, vectors[i + 1]) for i in (0, 2))
-            for pair, begin in enumerate((0, 4)):
-                chosen = [begin + i + j for i in (0, 8, 16, 24) for j in range(4)]
-                code.store(code.shuffle(first, chosen, second), code.plus(at, 64 * (2 * half + pair)))
+    def four(x: Any, skipped: int = 0) -> list[Any]:
+        """Lay four pixels of each row, which begin that many bytes after what is read."""
+        parts = [code.load(code.plus(code.plus(rows[row], x, 3), -skipped), BYTE, 16) for row in FOUR_ROWS]
+        halves = [code.shuffle(parts[i], range(32), parts[i + 1]) for i in (0, 2)]
+        pixels = code.shuffle(halves[0], range(64), halves[1])
+        for pair in range(2):
+            words = [  # two pixels, colour by colour, each with a byte of zero behind it
+                lane
+                for row in range(4)
+                for colour in range(4)
+                for pixel in range(2)
+                for lane in (16 * row + skipped + 6 * pair + 3 * pixel + colour if colour < 3 else 64, 64)
+            ]
+            code.store(code.shuffle(pixels, words, zero), code.plus(code.plus(band, x, 32), 64 * pair))
         return []
 
-    code.repeat(SIZE(0), even, 8, [], eight)
+    code.repeat(SIZE(0), code.plus(even, -4), 4, [], four)
+    four(code.plus(even, -4), 4)  # no byte beyond the row is read
 
     def last(x: Any) -> list[Any]:
-        pixels = [code.load(code.plus(rows[row], x, 4), BYTE, 4) for row in FOUR_ROWS]
-        halves = [code.shuffle(pixels[i], range(8), pixels[i + 1]) for i in (0, 2)]
-        level = builder.zext(code.shuffle(halves[0], range(16), halves[1]), ir.VectorType(SUM, 16))
-        code.store(level, code.plus(band, x, 32))
+        pixels = [code.load(code.plus(code.plus(rows[row], x, 3), -1), BYTE, 4) for row in FOUR_ROWS]
+        halves = [code.shuffle(pixels[i], [1, 2, 3, 0, 5, 6, 7, 4], pixels[i + 1]) for i in (0, 2)]
+        words = builder.zext(code.shuffle(halves[0], range(16), halves[1]), ir.VectorType(SUM, 16))
+        code.store(words, code.plus(band, x, 32))
         return []
 
     code.repeat(even, width, 1, [], last)
@@ -251,7 +263,7 @@ def _across(code: Code, band: Any, weights: Any, vectors: Any, to: list[Any]) ->
     builder = code.builder
 
     def two_columns(i: Any, high: Any, low: Any) -> list[Any]:
-        return code.add_weighted(high, low, code.load(code.plus(band, i, 64), WORD, 32), code.plus(weights, i, 8))
+        return code.add_weighted((high, low), code.load(code.plus(band, i, 64), WORD, 32), code.plus(weights, i, 8))
 
     level = code.level(*code.repeat(SIZE(0), vectors, 1, [code.fill(0), code.fill(1 << 21)], two_columns))
     first, second = (code.shuffle(level, lanes) for lanes in (range(8), range(8, 16)))
@@ -270,7 +282,7 @@ def _down(code: Code, ring_of: Callable[[Any], Any], pairs: Any, weights: Any, t
         return [
             total
             for block, pixels in enumerate(blocks)
-            for total in code.add_weighted(*sums[2 * block : 2 * block + 2], pixels, weight_at)
+            for total in code.add_weighted(sums[2 * block : 2 * block + 2], pixels, weight_at)
         ]
 
     sums = code.repeat(SIZE(0), pairs, 1, start, two_rows)
