@@ -89,12 +89,12 @@ def fit_inputs(config: JobConfig) -> JobConfig:
 
 
 def check_models(config: JobConfig) -> Models:
-    """Read and hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
+    """Hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
     Raises:
         ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
-    from vilt.checkpoints import state_dict as checkpoint
+    from vilt.checkpoints.description import describe
 
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
@@ -104,7 +104,7 @@ def check_models(config: JobConfig) -> Models:
         try:
             folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
-            tensors, hashes[uri] = checkpoint.read(folder)
+            tensors, hashes[uri] = describe(folder)
             predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
