@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
 from pipeline import JobConfig, Summary, run
+from pipeline.common.meanwhile import imported_meanwhile
 from pipeline.common.tasks import Task
 from pipeline.monitoring.progress_reporter import LOG_EVERY
+
+REPORTS = "jobs.reports.page"  # whose drawing library takes half a second to import
 
 
 def run_file(
@@ -42,12 +46,13 @@ def run_file(
         config = with_shard(config)
     if config.output.format == "delta":
         return _write_delta(config, retry_errors, every, started)
-    if config.texts:
-        from pipeline.ranking.rank import rank
+    with imported_meanwhile(REPORTS) if config.output.report else nullcontext():
+        if config.texts:
+            from pipeline.ranking.rank import rank
 
-        summary = rank(config, retry_errors, every)
-    else:
-        summary = run(config, retry_errors, every)
+            summary = rank(config, retry_errors, every)
+        else:
+            summary = run(config, retry_errors, every)
     if config.output.report:
         from jobs.reports.page import report_after
 
