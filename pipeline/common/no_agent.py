@@ -12,12 +12,11 @@ NO_SERVICE = "-1"  # what Ray's own agent writes for services that are not insta
 
 
 def main() -> None:
-    """Write the ports, which newer releases of Ray wait for; wait until Ray has ended."""
+    """Write the ports, which Ray waits for; wait until Ray has ended."""
     parent = os.getppid()
     options = dict(one[2:].split("=", 1) for one in sys.argv if one.startswith("--") and "=" in one)
-    node = options.get("node-id") or os.environ.get("RAY_NODE_ID")  # the latter before Ray 2.54
-    for port in PORTS if node else ():
-        path = f"{options['session-dir']}/{port}_{node}"
+    for port in PORTS:
+        path = f"{options['session-dir']}/{port}_{options['node-id']}"
         with open(f"{path}.tmp", "w") as file:
             file.write(NO_SERVICE)
         os.replace(f"{path}.tmp", path)

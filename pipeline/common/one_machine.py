@@ -20,6 +20,7 @@ from pipeline.common.ray_compat import private, replaced
 AGENT = Path(__file__).with_name("no_agent.py")
 DASHBOARD_AGENT = "dashboard_agent"  # Ray's name of the kind of process
 COMMANDS = ("ray._private.services", "_build_python_executable_command_memory_profileable")
+PORT_FILES = ("ray._raylet", "METRICS_AGENT_PORT_NAME")  # by which an agent says which services it has
 COORDINATOR = ("ray.data._internal.cluster_autoscaler.rate_based_cluster_autoscaler", "DefaultAutoscalingCoordinator")
 TRACKER = ("ray.data._internal.execution.operators.actor_pool_map_operator", "get_or_create_actor_location_tracker")
 LOCATIONS = ("ray.data._internal.execution.operators.actor_pool_map_operator", "get_actor_locations")
@@ -29,7 +30,10 @@ SHARED = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray Data's oper
 
 @contextmanager
 def without_dashboard_agent() -> Iterator[None]:
-    """While it is open, a Ray that is started has no agent that exports metrics and reports to the dashboard."""
+    """While it is open, a Ray that is started has no agent that exports metrics and reports to the dashboard.
+
+    Releases that cannot be told that there is none complain on the terminal: there it starts.
+    """
 
     def changed(build: Callable[..., list[str]]) -> Callable[..., list[str]]:
         def command(component: str, *arguments: Any, **options: Any) -> list[str]:
@@ -40,7 +44,8 @@ def without_dashboard_agent() -> Iterator[None]:
         return command
 
     with ExitStack() as stack:
-        replaced(stack, *COMMANDS, changed)
+        if private(*PORT_FILES) is not None:
+            replaced(stack, *COMMANDS, changed)
         yield
 
 

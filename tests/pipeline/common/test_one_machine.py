@@ -14,12 +14,12 @@ import pytest
 import ray
 
 from pipeline.cluster.session import is_local_ray
-from pipeline.common import no_agent, one_machine
+from pipeline.common import one_machine
 from pipeline.common.one_machine import NoStatistics, NoTracker, WholeMachine, without_cluster_actors
 from pipeline.common.ray_compat import private
 
 OLDER = tuple(map(int, ray.__version__.split(".")[:2])) < (2, 60)
-newer_ray = pytest.mark.skipif(OLDER, reason="this release of Ray has other names, and starts all of its own actors")
+newer_ray = pytest.mark.skipif(OLDER, reason="this release of Ray has other names, and starts all that it starts")
 REPLACED = (one_machine.COORDINATOR, one_machine.TRACKER, one_machine.LOCATIONS, one_machine.STATISTICS)
 
 
@@ -88,31 +88,22 @@ def test_the_ray_of_the_tests_is_a_jobs_own_and_has_no_agent(monkeypatch: pytest
     assert ray.is_initialized()
 
 
-@pytest.mark.parametrize("by_option", [True, False])
-def test_the_stand_in_for_the_agent_writes_what_ray_waits_for_and_ends_with_ray(
-    by_option: bool, tmp_path: Path
-) -> None:
+@newer_ray
+def test_the_stand_in_for_the_agent_writes_what_ray_waits_for_and_ends_with_ray(tmp_path: Path) -> None:
     node = "ab" * 28
-    options = [f"--session-dir={tmp_path}", "--metrics-export-port=0", "--head"]
-    options += [f"--node-id={node}"] if by_option else []
-    environment = {} if by_option else {**os.environ, "RAY_NODE_ID": node}
+    options = [f"--session-dir={tmp_path}", f"--node-id={node}", "--metrics-export-port=0", "--head"]
     code = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=sys.stderr).pid, flush=True); input()"
     command = [sys.executable, "-I", "-S", str(one_machine.AGENT), "ray/dashboard/agent.py", *options]
     ray_like = subprocess.Popen(
-        [sys.executable, "-c", code, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment or None,
+        [sys.executable, "-c", code, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert ray_like.stdout
     agent = int(ray_like.stdout.readline())
-    if not OLDER:
-        raylet = import_module("ray._raylet")
-        ports = [getattr(raylet, f"{port.upper()}_NAME") for port in no_agent.PORTS]
-        for port in ports:
-            assert raylet.wait_for_persisted_port(str(tmp_path), node, port) == -1
-        assert {path.name for path in tmp_path.iterdir()} == {f"{port}_{node}" for port in ports}
+    raylet = import_module("ray._raylet")
+    ports = [raylet.METRICS_AGENT_PORT_NAME, raylet.METRICS_EXPORT_PORT_NAME, raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME]
+    for port in ports:
+        assert raylet.wait_for_persisted_port(str(tmp_path), node, port) == -1
+    assert {path.name for path in tmp_path.iterdir()} == {f"{port}_{node}" for port in ports}
     assert Path(f"/proc/{agent}").exists()
     ray_like.communicate("\n")
     until = time.monotonic() + 60
