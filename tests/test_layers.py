@@ -1,4 +1,4 @@
-"""Imports run downward only: between the packages, and between the rooms inside each package."""
+"""Imports run downward only, between packages and rooms; and Parquet files are decoded by one module alone."""
 
 from __future__ import annotations
 
@@ -76,3 +76,24 @@ def test_no_room_imports_a_private_name_of_another(package: str) -> None:
             same_room = parts[:2] == list(file.relative_to(ROOT).parts[:2])
             if parts[0] in FLOORS and not same_room:
                 assert not parts[-1].startswith("_"), f"{file.relative_to(ROOT)} imports {name}"
+
+
+# What decodes pages of Parquet files; footers may be read anywhere.
+DECODING = {
+    "ParquetFile", "ParquetDataset", "read_table", "read_pandas", "read_parquet", "read_row_group", "read_row_groups",
+    "scan_parquet", "dataset", "to_pyarrow_dataset", "to_pyarrow_table", "to_pandas_table", "from_parquet",
+}  # fmt: skip
+LANCE = {"formats/lance.py", "formats/lance_reader.py", "results/lance_results.py"}  # `lance.dataset`
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_parquet_files_are_decoded_behind_one_guard(package: str) -> None:
+    for file in (ROOT / package).rglob("*.py"):
+        where = "/".join(file.parts[-2:])
+        for node in ast.walk(ast.parse(file.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
+            if name in DECODING and not (name == "dataset" and where in LANCE):
+                assert where == "formats/parquet_guard.py", (
+                    f"{where}:{node.lineno} calls {name}: see guarded_parquet.py"
+                )

@@ -6,18 +6,18 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.tasks import TASK_NAMES, added_columns
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -27,12 +27,14 @@ from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summ
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec, patiently
 from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.format import Listing, OpenOptions
+from pipeline.tables.formats.guarded_parquet import guarded_batches
+from pipeline.tables.formats.parquet import joined
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
-from pipeline.tables.schemas import plain, unify
+from pipeline.tables.schemas import conform, plain, unify
 from pipeline.tables.table import TableFiles, open_files, open_listed
 from vilt.common.json_text import read_json
 
@@ -55,6 +57,7 @@ class Results:
         schema: The columns of all files together.
         metadata: The keys and values of each file's footer.
         is_delta: Whether they are a Delta table of ours, whose rows say in `row_source` what they were made from.
+        key: What names them in the config or on the command line, for messages.
     """
 
     uri: str
@@ -64,13 +67,32 @@ class Results:
     schema: pa.Schema
     metadata: list[dict[str, str]]
     is_delta: bool = False
+    key: str = "scores"
 
-    @property
-    def dataset(self) -> ds.Dataset:
-        """Return all files as one table, for reading in parts."""
-        return ds.dataset(
-            self.paths, schema=self.schema, format="parquet", filesystem=arrow_filesystem(self.filesystem)
-        )
+    def read(self, names: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Yield columns of all files as one table, at most `rows` rows at a time.
+
+        Raises:
+            OSError: The storage failed.
+            ConfigError: A file is damaged, or is not to be decoded.
+        """
+        arrow, columns = arrow_filesystem(self.filesystem), pa.schema([self.schema.field(name) for name in names])
+        for path in self.paths:
+            batches = partial(guarded_batches, path, arrow, names, rows, self.key, lenient=True)
+            try:
+                for table in joined(patiently(batches, path), rows):
+                    yield conform(table, columns, {}, path)
+            except STORAGE_ERRORS as error:
+                if type(error) is OSError and error.errno is None:  # pyarrow's, about data
+                    raise self._damaged(path, error) from None
+                raise
+            except ConfigError:
+                raise
+            except PARSER_ERRORS as error:
+                raise self._damaged(path, error) from None
+
+    def _damaged(self, path: str, error: Exception) -> ConfigError:
+        return ConfigError(f"{self.key}: {path!r} cannot be read, it is damaged: {parser_fault(error)}")
 
     @property
     def lineage(self) -> dict[str, str]:
@@ -164,7 +186,7 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     schema = unify(paths, [schema for schema, _ in footers]) if footers else pa.schema([])
     delta = table.exists and ROW_SOURCE in schema.names
     fingerprint = hashlib.sha256(json.dumps(versions).encode()).hexdigest()
-    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta)
+    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta, key)
 
 
 def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str]) -> dict[str, Any]:
