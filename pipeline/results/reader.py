@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -35,7 +36,7 @@ from pipeline.tables.formats.parquet import joined
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import conform, plain, unify
-from pipeline.tables.table import TableFiles, open_files, open_listed
+from pipeline.tables.table import TableFiles, list_table, open_listed
 from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
@@ -103,10 +104,7 @@ class Results:
     @cached_property
     def written(self) -> list[ResultFile]:
         """Return what each file holds, without the files that other programs wrote."""
-        try:
-            return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigError(f"{self.uri!r}: a file's footer is damaged: {first_line(error)}") from None
+        return written_in([values.get(FOOTER) for values in self.metadata], self.uri)
 
     @property
     def tasks(self) -> list[str] | None:
@@ -123,6 +121,22 @@ class Results:
     def score_column(self) -> str | None:
         """Return the column that ranks the rows; None if there is none."""
         return score_column(self.tasks, self.schema)
+
+
+def written_in(footers: Sequence[str | bytes | None], uri: str) -> list[ResultFile]:
+    """Return what files of results hold, without the files that other programs wrote.
+
+    Args:
+        footers: The value of `FOOTER` in the footer of each.
+        uri: The folder, for messages.
+
+    Raises:
+        ConfigError: A footer is damaged.
+    """
+    try:
+        return [ResultFile.from_json(footer) for footer in footers if footer is not None]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{uri!r}: a file's footer is damaged: {first_line(error)}") from None
 
 
 def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
@@ -228,6 +242,18 @@ def _files_in(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any]:
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
 
 
+@contextmanager
+def results_named(key: str = "OUT") -> Iterator[None]:
+    """While it is open, results that are read as a table are called `key` in messages, not input.path."""
+    try:
+        yield
+    except ConfigError as error:
+        if not str(error).startswith("input.path: "):
+            raise
+        raise type(error)(f"{key}: {str(error).removeprefix('input.path: ')}") from None
+
+
+@results_named()
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     """Return the files of results as a table to read.
 
@@ -243,7 +269,10 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
             infos = {name: info for name, info in filesystem.find(folder, detail=True).items() if _is_result(name)}
             return _open_parquet(uri, filesystem, folder, [listed_file(folder, *one) for one in infos.items()])
         images = _files_in(filesystem, f"{path.rstrip('/')}/images")
-        return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
+        spec = spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec
+        found_table = open_listed(list_table(spec, storage), OpenOptions(footer_key=FOOTER))
+        found_table.check_readable()
+        return found_table
     found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     return _open_parquet(uri, filesystem, path.rstrip("/"), found)
 
@@ -253,7 +282,7 @@ def _open_parquet(uri: str, filesystem: AbstractFileSystem, folder: str, files: 
     found = sorted(files, key=lambda file: file.name)
     check_links(filesystem, folder, [file.path for file in found], f"OUT: {uri!r}")
     listing = Listing(filesystem, found, folder, format_named("parquet"), [file.path for file in found])
-    return open_listed(listing, OpenOptions())
+    return open_listed(listing, OpenOptions(footer_key=FOOTER))
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.format import Listing
-from pipeline.tables.formats.delta_log import check_checkpoint
+from pipeline.tables.formats.delta_log import check_checkpoint, check_deletions
 from pipeline.tables.formats.logged_columns import FIELD_ID, Matching
 from pipeline.tables.formats.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
 
@@ -65,6 +65,9 @@ class DeltaFormat(LoggedFormat):
             check_checkpoint(filesystem, folder, "input.path")
             table = _open(uri, spec, storage)
             _check_features(table, uri)
+            if "deletionVectors" in (table.protocol().reader_features or ()):
+                begin = check_checkpoint(filesystem, folder, "input.path", table.version())
+                check_deletions(filesystem, folder, begin, table.version(), "input.path")
             deleted, columns = _deleted_rows(table, folder), pa.schema(table.schema().to_arrow())
             actions = pa.table(table.get_add_actions(flatten=False))
         except ConfigError:

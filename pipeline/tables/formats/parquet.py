@@ -57,7 +57,7 @@ class ParquetFormat(TableFormat):
         if isinstance(listing.files, ListedFiles):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
-        footers = read_footers(files, filesystem, options.text_columns)
+        footers = read_footers(files, filesystem, options.text_columns, options.footer_key)
         timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
         unit = common_int96_unit(timed, filesystem)
         schemas = [schema_with_unit(footer, unit) for footer in footers]
@@ -78,7 +78,9 @@ class ParquetFormat(TableFormat):
             return OpenedFile(files[number], splits)
 
         splits = list(in_threads(opened, range(len(files))))
-        return OpenedTable(splits, schema, reader, condition, unreadable, shared_metadata(footers))
+        kept = [footer.kept for footer in footers] if options.footer_key else []
+        metadata = shared_metadata(footers)
+        return OpenedTable(splits, schema, reader, condition, unreadable, metadata, footers=kept)
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
