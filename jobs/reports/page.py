@@ -24,7 +24,7 @@ from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.ranked import Ranked, look_at_ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.reader import open_results
+from pipeline.results.reader import open_results, written_in
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 
 REPORT = "_report.html"
@@ -106,7 +106,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
     ranked = look_at_ranked(view, storage)
     truncated, why = truncated_texts(view, ranked, storage, access)
     pictures, note = pictures_of(view, storage, access)
-    parts = [] if view.is_filter else open_results(view.uri, "OUT", storage).written
+    parts = _parts(view, storage)
     summary = view.summary
     page = render(
         "report.html.j2",
@@ -127,6 +127,15 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
         lineage=lineage_lines(summary),
     )
     return page, view
+
+
+def _parts(view: Overview, storage: StorageConfig) -> list[ResultFile]:
+    """Return what the files of results hold, by the footers that were read; of very many files they are read here."""
+    if view.is_filter:
+        return []
+    if view.table is not None and view.table.footers:
+        return written_in(view.table.footers, view.uri)
+    return open_results(view.uri, "OUT", storage).written
 
 
 def _galleries(view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]) -> list[tuple[str, list[Picture]]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.cluster.actor_pool import plan_pool
 from pipeline.common.columns import ERROR, ROW_ID, ROW_KEY, ROW_SOURCE
@@ -21,6 +20,7 @@ from pipeline.results.delta_values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.table import InputTable, read
 
@@ -187,6 +187,6 @@ def read_columns_of(folder: TableFolder, path: str, names: Sequence[str]) -> pa.
     Other programs that rewrite a file do so in types of their own.
     """
     arrow = arrow_filesystem(folder.filesystem)
-    table = pq.read_table(f"{folder.root}/{path}", columns=list(names), filesystem=arrow, partitioning=None)
+    table = guarded_table(f"{folder.root}/{path}", arrow, names)
     columns = folder.table.schema()
     return fit_schema(table, pa.schema([columns.field(name) for name in names]))

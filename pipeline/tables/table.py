@@ -53,6 +53,7 @@ class TableFiles:
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
         members: What follows the keys in the names of the members of tars.
+        footers: See `OpenedTable`.
     """
 
     files: Sequence[OpenedFile]
@@ -67,6 +68,7 @@ class TableFiles:
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
     members: frozenset[str] = field(default=frozenset(), kw_only=True)
+    footers: Sequence[bytes | None] = field(default=(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -199,6 +201,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.metadata,
         listing.version,
         members=opened.members,
+        footers=opened.footers,
     )
 
 

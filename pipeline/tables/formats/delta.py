@@ -15,9 +15,10 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
+from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.format import Listing
+from pipeline.tables.formats.delta_log import check_checkpoint, check_deletions
 from pipeline.tables.formats.logged_columns import FIELD_ID, Matching
 from pipeline.tables.formats.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
 
@@ -61,8 +62,12 @@ class DeltaFormat(LoggedFormat):
 
         uri = full_uri(filesystem, folder)
         try:
+            check_checkpoint(filesystem, folder, "input.path")
             table = _open(uri, spec, storage)
             _check_features(table, uri)
+            if "deletionVectors" in (table.protocol().reader_features or ()):
+                begin = check_checkpoint(filesystem, folder, "input.path", table.version())
+                check_deletions(filesystem, folder, begin, table.version(), "input.path")
             deleted, columns = _deleted_rows(table, folder), pa.schema(table.schema().to_arrow())
             actions = pa.table(table.get_add_actions(flatten=False))
         except ConfigError:
@@ -102,7 +107,10 @@ def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:
     if not isinstance(number, int) or not 0 <= number < latest:
         raise ConfigError(f"input.version: {number!r}, but the Delta table {uri!r} has versions from 0 to {latest}")
     try:
+        check_checkpoint(*open_fsspec(uri, "input.path", storage), "input.path", number)
         table.load_as_version(number)
+    except ConfigError:
+        raise
     except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
         raise ConfigError(
             f"input.version: version {number} of the Delta table {uri!r} cannot be read, its latest is {latest}: was "

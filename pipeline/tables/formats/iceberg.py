@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common import uris
@@ -20,6 +19,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
 from pipeline.tables.format import Listing
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.logged_columns import FIELD_ID, Matching
 from pipeline.tables.formats.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
 from pipeline.tables.schemas import is_list
@@ -248,7 +248,7 @@ def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> 
                 "Parquet are read: rewrite the table's data files, which applies the deletes"
             )
         arrow = arrow_filesystem(filesystem)
-        table = pq.read_table(filesystem._strip_protocol(uri), columns=["file_path", "pos"], filesystem=arrow)
+        table = guarded_table(filesystem._strip_protocol(uri), arrow, ["file_path", "pos"], key="input.path")
         for path in pc.unique(table["file_path"]).to_pylist():
             found[uri, path] = RowSet.of(table.filter(pc.equal(table["file_path"], path))["pos"].to_numpy())
     none = RowSet.none()
