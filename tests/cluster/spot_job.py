@@ -1,4 +1,4 @@
-"""A job on spot nodes: `CONFIG ROUNDS SECONDS`. In each round one node is drained with notice and one is killed without.
+"""A job on spot nodes: `CONFIG ROUNDS SECONDS`. In each round a node is drained with notice, and one killed without.
 
 Each that goes is replaced; SECONDS are from one loss to the next. Prints one JSON line: how many of each went, the
 seconds of the run and of the same job on nodes that stay, and, as medians, what a loss has cost by steps.
