@@ -204,7 +204,9 @@ def main(tasks: int, actors: int, turns: int, together: list[int]) -> None:
         }
         costs: dict[str, list[Cost]] = {name: [] for name in flows}
         for turn in range(turns + 1):
-            names = list(flows) if turn % 2 else list(flows)[::-1]  # what comes later finds a busier or a warmer machine
+            names = (
+                list(flows) if turn % 2 else list(flows)[::-1]
+            )  # what comes later finds a busier or a warmer machine
             for name in names:
                 with patch.object(dataflow, "PredictActor", Stub):
                     cost = flows[name]()
