@@ -36,8 +36,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "image_version": (
         "string",
-        "with `input.verify`: the etag of the image that the row was read with, or its time of change and its size; null "
-        "if it was not read by URI",
+        "with `input.verify`: the etag of the image that the row was read with, or its time of change and its size; "
+        "null if it was not read by URI",
     ),
     "error": ("string", "null if all went well, else one of the [reasons](reasons.md)"),
     "error_detail": ("string", "what exactly was wrong"),

@@ -15,7 +15,7 @@ from tests.faults.harness import scene_table
 
 ROUNDS = int(os.environ.get("SPOT_ROUNDS", "20"))
 SECONDS_BETWEEN = float(os.environ.get("SPOT_SECONDS", "15"))  # two losses; three nodes, so each lives three times that
-ROWS_A_SECOND = 30  # of three actors of `spot_job.py`
+ROWS_A_SECOND = 20  # of three actors of `spot_job.py`
 
 
 def test_spot_nodes(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_an_evaluation_that_is_killed_twice(folder: Path) -> None:
         assert not (killed.out / "evaluation.json").exists()
     found = killed.finish()
     assert found["metrics"] == expected["metrics"]
-    [done] = [event for event in killed.events() if event.get("event") == "job_finished"]
+    done = next(event for event in killed.events() if event.get("event") == "job_finished")
     assert 0 < done["resumed_rows"] < IMAGES
     rows = [pq.read_table(one.out / "retrieval" / "scores").sort_by("imgid") for one in (calm, killed)]
     assert rows[0].num_rows == IMAGES

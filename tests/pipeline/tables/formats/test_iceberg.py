@@ -184,8 +184,9 @@ def test_deletes(kind_and_form: str, catalog: SqlCatalog, tmp_path: Path, monkey
 def test_on_s3(s3_server: str, tmp_path: Path, files_as: str) -> None:
     s3fs.S3FileSystem().mkdir(f"tables-iceberg-{files_as}")
     settings = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO", "s3.endpoint": s3_server}
-    catalog = SqlCatalog("t", uri=f"sqlite:///{tmp_path}/c.db", warehouse="s3://tables-iceberg/w", **settings)
+    settings["warehouse"] = f"s3://tables-iceberg-{files_as}/w"
+    catalog = SqlCatalog("t", uri=f"sqlite:///{tmp_path}/c.db", **settings)
     catalog.create_namespace("n")
     table = create(catalog, some(0, 1))
     assert texts_of(table.metadata_location) == ["0", "1"]
-    assert open_table(config(table.metadata_location)).base == "s3://tables-iceberg/w/n/t"
+    assert open_table(config(table.metadata_location)).base == f"s3://tables-iceberg-{files_as}/w/n/t"
