@@ -34,6 +34,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "list<struct<text: int32, score: float>>",
         "OUT/images: texts that may have the image among their best",
     ),
+    "image_version": (
+        "string",
+        "with `input.verify`: the etag of the image that the row was read with, or its time of change and its size; "
+        "null if it was not read by URI",
+    ),
     "error": ("string", "null if all went well, else one of the [reasons](reasons.md)"),
     "error_detail": ("string", "what exactly was wrong"),
 }

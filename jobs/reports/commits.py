@@ -13,7 +13,8 @@ from pipeline.reindexing.reindex import Reindexed
 from pipeline.results.delta_commit import Commit
 from vilt.common.json_text import read_json
 
-OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left")  # counts
+IMAGES = "rows_image_changed"  # not in the commits of earlier releases
+OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left", IMAGES)  # counts
 UNIT = "vilt."  # prefix of the keys of a lineage
 
 
@@ -42,6 +43,8 @@ def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> Rend
         head.append(("left", f"{done['rows_left']:,} rows"))
     if run.retried:
         head.append(("retried", f"{run.retried:,} rows, whose error was transient"))
+    if done.get(IMAGES):
+        head.append(("images", f"{done[IMAGES]:,} rows, whose image has changed"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
     if commit.texts_truncated:
         head.append(

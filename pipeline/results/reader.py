@@ -146,7 +146,8 @@ def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
         tasks: Those that the footer or the summary names. If None, the names of the columns decide.
         schema: The columns of results.
     """
-    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks], negatives=True))
+    follows = ROW_SOURCE in schema.names  # a table that may follow its images, too
+    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks], True, follows))
     return [name for name in schema.names if name in made]
 
 

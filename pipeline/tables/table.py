@@ -80,7 +80,7 @@ class TableFiles:
         """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
         if isinstance(self.files, OpenedFiles) and not self.version:
             return listing_hash(self.files.files)
-        files = [one.file for one in self.files]
+        files = self.files.files if isinstance(self.files, OpenedFiles) else [one.file for one in self.files]
         if not self.version:
             return listing_hash(files)
         said = ((file.name, file.size, file.etag) for file in files)
