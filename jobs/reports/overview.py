@@ -10,13 +10,13 @@ import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.tables import columns, counts, facts, lines, stacked
-from jobs.reports.summary import candidates_line
 from pipeline.common.columns import DETAIL, ROW_SOURCE
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.common.shown_values import python_values
+from pipeline.common.summary import candidates_line
 from pipeline.reporting.overview import Overview, lineage_lines
-from pipeline.results.distribution import QUANTILES
+from pipeline.results.distribution import QUANTILES, quantile_names
 from pipeline.results.reader import made_columns
 from pipeline.tables.table import TableFiles, read_columns
 
@@ -56,11 +56,6 @@ def overview_values(view: Overview) -> dict[str, Any]:
         "answers": dict(view.answers),
         "distinct_answers": view.distinct_answers,
     }
-
-
-def quantile_names() -> list[str]:
-    """Return the names of the quantiles of a distribution: least, 1%, ..., most."""
-    return ["least", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "most"]
 
 
 def _head(view: Overview) -> RenderableType:

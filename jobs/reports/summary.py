@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from jobs.console.tables import counts, facts, lines, stacked
 from pipeline.common.error_codes import REASONS
-from pipeline.common.summary import Summary
+from pipeline.common.summary import Summary, candidates_line
 from pipeline.common.tasks import TASKS
 from pipeline.config.filter import KEPT
 
@@ -50,18 +49,6 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
             *rejected_table(summary.rejected),
             facts(tail),
         ]
-    )
-
-
-def candidates_line(found: Mapping[str, int]) -> str:
-    """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
-    nearest = f"{found['n']:,} nearest images of each text"
-    if not found["texts"]:
-        return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
-    share = found["found"] / found["best"] if found["best"] else 0.0
-    return (
-        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {found['best']:,} best images of {found['texts']:,} "
-        "texts that were read with all images"
     )
 
 

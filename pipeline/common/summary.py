@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,3 +73,15 @@ class Summary:
     repeated_rows: int = 0
     candidates: dict[str, int] = field(default_factory=dict)
     committed: str = ""
+
+
+def candidates_line(found: Mapping[str, int]) -> str:
+    """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
+    nearest = f"{found['n']:,} nearest images of each text"
+    if not found["texts"]:
+        return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
+    share = found["found"] / found["best"] if found["best"] else 0.0
+    return (
+        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {found['best']:,} best images of {found['texts']:,} "
+        "texts that were read with all images"
+    )

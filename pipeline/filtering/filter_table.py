@@ -105,7 +105,17 @@ def _keys(config: FilterConfig) -> dict[str, str]:
 
 
 def run_filter(prepared: PreparedFilter) -> FilterSummary:
-    """Do the work of a prepared filter and publish its files; see `filter_table`."""
+    """Do the work of a prepared filter, publish its files and write its report; see `filter_table`."""
+    summary = _run_and_publish(prepared)
+    if prepared.config.output.report:
+        from pipeline.reporting.page import report_after
+
+        report_after(prepared.config, missing_only=summary.finished_before)
+    return summary
+
+
+def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
+    """Do the work of `run_filter`, but for the report, with the output locked."""
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED, KEYS))

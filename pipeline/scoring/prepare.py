@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import Background
@@ -30,6 +30,7 @@ class PreparedJob:
         texts: The texts of a rank job.
         seconds: How long preparing took.
         start_seconds: How long Ray took to start, if it was started meanwhile.
+        ray: Holds a Ray that was started for the job, and ends it when it is closed.
     """
 
     config: JobConfig
@@ -38,6 +39,7 @@ class PreparedJob:
     texts: RankTexts | None = None
     seconds: float = 0.0
     start_seconds: float = 0.0
+    ray: ExitStack = field(default_factory=ExitStack)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -76,7 +78,7 @@ def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) ->
 
 @contextmanager
 def prepared(config: JobConfig) -> Iterator[PreparedJob]:
-    """Provide the prepared job; a Ray of its own starts while checkpoints are read, and ends when the context does.
+    """Provide the prepared job; a Ray of its own starts while checkpoints are read, and ends when it has run.
 
     Ray is not started early where the output has a summary: there may be nothing left to do.
 
@@ -89,7 +91,7 @@ def prepared(config: JobConfig) -> Iterator[PreparedJob]:
         def start_ray() -> None:
             stack.enter_context(ray_session(config.ray.address))
 
-        yield prepare(config, None if _may_be_done(config) else start_ray)
+        yield replace(prepare(config, None if _may_be_done(config) else start_ray), ray=stack)
 
 
 def _may_be_done(config: JobConfig) -> bool:

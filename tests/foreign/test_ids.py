@@ -89,7 +89,7 @@ def test_filter(name: str, in_delta: bool, tmp_path: Path) -> None:
         "input": {"path": f"{tmp_path}/table", "id": "uid"},
         "scores": f"{tmp_path}/scores",
         "keep": {"min_score": 0.4},
-        "output": {"path": f"{tmp_path}/out"},
+        "output": {"path": f"{tmp_path}/out", "report": False},
     }
     summary = filter_table(FilterConfig.checked(values))
     kept = row_ids(tmp_path / "out" / "kept")
@@ -164,7 +164,7 @@ def test_ids_of_another_type_than_the_scores_are_refused(tmp_path: Path) -> None
         "input": {"path": f"{tmp_path}/table", "id": "uid"},
         "scores": f"{tmp_path}/scores",
         "keep": {"min_score": 0.4},
-        "output": {"path": f"{tmp_path}/out"},
+        "output": {"path": f"{tmp_path}/out", "report": False},
     }
     with pytest.raises(ConfigError, match=r"input\.id: column 'uid' is string, but row_id is int64 in the scores"):
         filter_table(FilterConfig.checked(values))

@@ -14,12 +14,12 @@ import pytest
 
 from jobs.console.tables import to_text
 from jobs.reports.overview import overview_values
-from jobs.reports.page import make_report
 from jobs.reports.summary import summary_table, summary_values
 from pipeline import JobConfig, run
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.overview import look_at
+from pipeline.reporting.page import make_report
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 UIDS = ["d2f9a8c0b1e34f569788776655443300", "b", "b", None, "e", "f", None, "h"]
@@ -54,7 +54,7 @@ def output(
     values = {
         "input": {"path": str(folder / "table"), "text": "caption", "id": "uid"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "scores"), "keep_image": True},
+        "output": {"path": str(folder / "scores"), "report": False, "keep_image": True},
         "max_error_rate": 0.2,
     }
     job = JobConfig.parse("score", values)

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.commands.batch import run_file
-from tests.jobs.conftest import thumbnails
+from tests.outputs import thumbnails
 
 
 def report(folder: Path, *words: str) -> str:
@@ -76,7 +76,7 @@ def test_a_report_that_fails_does_not_fail_the_job(
     def broken(*_: object) -> str:
         raise RuntimeError("no space\nleft")
 
-    monkeypatch.setattr("jobs.reports.page.make_report", broken)
+    monkeypatch.setattr("pipeline.reporting.page.make_report", broken)
     values = {
         "input": {"path": str(outputs / "table")},
         "scores": str(outputs / "scores"),

@@ -50,7 +50,7 @@ def write_shards(folder: Path) -> dict[str, Any]:
         "input": {"path": f"{folder}/shards", "id": "__key__"},
         "scores": f"{folder}/scores",
         "keep": {"min_score": 4},
-        "output": {"path": f"{folder}/out", "keys": "uid"},
+        "output": {"path": f"{folder}/out", "report": False, "keys": "uid"},
     }
 
 

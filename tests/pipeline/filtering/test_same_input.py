@@ -31,7 +31,7 @@ def filtered(folder: Path, out: str, **more: Any) -> list[int]:
         "input": {"path": f"{folder}/table", **more.pop("input", {})},
         "scores": f"{folder}/scores",
         "keep": {"top": 0.5},
-        "output": {"path": f"{folder}/{out}"},
+        "output": {"path": f"{folder}/{out}", "report": False},
         **more,
     }
     filter_table(FilterConfig.checked(values))
@@ -49,7 +49,7 @@ def test_the_file_that_changed_is_named(
         {
             "input": {"path": str(table), "text": "caption", "id": "id", "columns": ["id"]},
             "model": "zoo://scenes",
-            "output": {"path": f"{tmp_path}/scores", "format": format},
+            "output": {"path": f"{tmp_path}/scores", "report": False, "format": format},
         },
     )
     run(job) if format == "parquet" else reindex(job)
@@ -80,7 +80,7 @@ def test_ids_that_are_hashes_are_never_trusted(
     values = {
         "input": {"path": str(table), "text": "caption", "columns": ["id"]},
         "model": "zoo://scenes",
-        "output": {"path": f"{tmp_path}/scores"},
+        "output": {"path": f"{tmp_path}/scores", "report": False},
     }
     run(JobConfig.parse("score", values))
     assert len(filtered(tmp_path, "first")) == 3

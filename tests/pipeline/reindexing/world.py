@@ -57,7 +57,7 @@ class World:
             {
                 "input": {"path": str(folder / "in"), "text": "caption", "id": "id"},
                 "model": "none",
-                "output": {"path": str(folder / "out"), "format": "delta"},
+                "output": {"path": str(folder / "out"), "report": False, "format": "delta"},
                 "batch": {"window_rows": 3},
                 "max_error_rate": 1,
             },
@@ -93,7 +93,7 @@ class World:
         """One run; what it did, None where it found nothing to do, or was killed."""
         self.storage = Storage(kill_at)
         try:
-            commit, new, self.retried = reindex(self.config, **keys)
+            commit, new, self.retried, _ = reindex(self.config, **keys)
         except Killed:
             return None
         return commit.counts if new else None

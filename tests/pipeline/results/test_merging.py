@@ -47,7 +47,7 @@ def job(table: str, out: str, shard: str | None, **output: Any) -> JobConfig:
     values = {
         "input": {"path": table, "text": "caption", "id": "id", "shard": shard},
         "model": "zoo://scenes",
-        "output": {"path": out, "rows_per_file": 8, **output},
+        "output": {"path": out, "report": False, "rows_per_file": 8, **output},
         "precision": "float32",
         "max_error_rate": 1,
         "batch": {"window_rows": 16, "tokens": 512},

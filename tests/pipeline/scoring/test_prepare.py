@@ -51,7 +51,7 @@ def rank_config(pictures: str, texts: str) -> JobConfig:
         "input": {"path": pictures, "id": "id"},
         "texts": {"path": texts, "id": "key", "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": "/nowhere/out"},
+        "output": {"path": "/nowhere/out", "report": False},
     }
     return JobConfig.parse("rank", values)
 
@@ -94,7 +94,7 @@ def test_what_a_job_writes_is_said_before_it_runs(tmp_path: Path, output: dict[s
     values = {
         "input": {"path": location, "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": f"{tmp_path}/out", **output},
+        "output": {"path": f"{tmp_path}/out", "report": False, **output},
     }
     job = prepare(JobConfig.parse("score", values))
     assert (job.table.rows, output_text(job)) == (18, text)

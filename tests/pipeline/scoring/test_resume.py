@@ -66,7 +66,7 @@ def job(table: str, out: Path, **keys: Any) -> JobConfig:
     values = {
         "input": {"path": table, "text": "caption", "id": "id", **keys},
         "model": "zoo://scenes",
-        "output": {"path": str(out), "rows_per_file": 6},
+        "output": {"path": str(out), "report": False, "rows_per_file": 6},
         "limits": {"fetch_seconds": 1},
         "batch": {"window_rows": 6},
         "max_error_rate": 1,

@@ -32,7 +32,7 @@ def job(task: str, table: str, out: str, **keys: Any) -> JobConfig:
     values: dict[str, Any] = {
         "input": {"path": table, "text": "caption" if task == "score" else "question"},
         "model": "zoo://scenes",
-        "output": {"path": out},
+        "output": {"path": out, "report": False},
         "precision": "float32",
         "max_error_rate": 1,  # tables of few rows, some of them broken
     }
@@ -103,7 +103,12 @@ def test_several_columns_of_texts(
     for found, (_, text), score in zip(out_rows, pairs, expected, strict=True):
         assert found["score"] == (None if text is None else pytest.approx(score, abs=1e-5))
     keep = {"top": 0.5, "texts": "worst"}
-    values = {"input": {"path": table, "id": "id"}, "scores": out, "keep": keep, "output": {"path": f"{tmp_path}/kept"}}
+    values = {
+        "input": {"path": table, "id": "id"},
+        "scores": out,
+        "keep": keep,
+        "output": {"path": f"{tmp_path}/kept", "report": False},
+    }
     filter_table(FilterConfig.checked(values))
     worst = {row["id"]: min(s for s in (r["score"] for r in out_rows if r["id"] == row["id"]) if s) for row in rows}
     kept = pq.read_table(tmp_path / "kept" / "kept")["id"].to_pylist()

@@ -24,7 +24,7 @@ def results(values: dict[str, Any], table: str, out: Path, model: Any, **inputs:
     given = {
         "input": {"path": table, "text": "text", **inputs},
         "model": model,
-        "output": {"path": str(out)},
+        "output": {"path": str(out), "report": False},
         "precision": "float32",
         "batch": {"window_rows": 7, "tokens": 1000},
         "max_error_rate": 1,

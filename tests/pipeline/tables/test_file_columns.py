@@ -46,7 +46,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job_config(folder: Path, out: Path, **keys: Any) -> JobConfig:
-    values = {"input": {"path": str(folder), **keys}, "model": "zoo://scenes", "output": {"path": str(out)}}
+    values = {
+        "input": {"path": str(folder), **keys},
+        "model": "zoo://scenes",
+        "output": {"path": str(out), "report": False},
+    }
     return JobConfig.parse("score", values)
 
 

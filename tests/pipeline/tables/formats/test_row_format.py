@@ -79,7 +79,7 @@ def test_a_job(
             row.update(image=f"pictures/{i}.img", text=row["caption"])
         WRITERS[end](tmp_path / f"t{end}", rows)
     s3.put(str(tmp_path / f"t{end}"), f"{bucket}/t/t{end}")
-    values = {"input": {"path": f"s3://{bucket}/t"}, "output": {"path": str(tmp_path / "out")}}
+    values = {"input": {"path": f"s3://{bucket}/t"}, "output": {"path": str(tmp_path / "out"), "report": False}}
     summary = run(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
     assert (summary.rows_in, summary.scored, summary.rejected) == (20, 20, {})
     out = pq.read_table(tmp_path / "out").to_pylist()

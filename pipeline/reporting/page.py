@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import replace
 from typing import Any
 
-from jobs.console.text import visible
-from jobs.reports import figures
-from jobs.reports.figures import Drawn
-from jobs.reports.overview import quantile_names
-from jobs.reports.rendering import config_text, made_lines, render, write_page
-from jobs.reports.summary import candidates_line
 from pipeline.common.error_codes import REASONS
-from pipeline.common.redaction import redacted_text
+from pipeline.common.summary import candidates_line
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.monitoring.events import emit
+from pipeline.reporting import figures
 from pipeline.reporting.access import Access
+from pipeline.reporting.figures import Drawn
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
 from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.ranked import Ranked, look_at_ranked
+from pipeline.reporting.rendering import config_text, made_lines, render, write_page
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
+from pipeline.results.distribution import quantile_names
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -38,14 +37,14 @@ RANKED_TITLES = {
 MOST_GRIDS = 12
 
 
-def report_after(config: JobConfig | FilterConfig, finished_before: bool = False) -> None:
-    """Write the report of a job that has finished; a failure is printed and never fails the job.
+def report_after(config: JobConfig | FilterConfig, missing_only: bool = False) -> None:
+    """Write the report of a job that has finished; a failure is emitted as a warning and never fails the job.
 
     Args:
         config: The job's own config, which says what may be opened: its input and its checkpoints.
-        finished_before: Whether an earlier run has finished it: then only a report that is missing is written.
+        missing_only: Whether a report that is there stays, since the results are those of an earlier run.
     """
-    if finished_before and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
+    if missing_only and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
         return
     spec = config.input
     models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
@@ -70,10 +69,8 @@ def _try_report(uri: str, storage: StorageConfig, access: Access) -> None:
     try:
         write_report(uri, storage, access)
     except Exception as error:
-        print(
-            visible(f"no report: {redacted_text(' '.join(str(error).split()))}; the results are complete"),
-            file=sys.stderr,
-        )
+        text = f"no report: {' '.join(str(error).split())}; the results are complete"
+        emit("warning", text, logging.WARNING)
 
 
 def write_report(
