@@ -21,6 +21,7 @@ from pipeline.planning.column_guess import ColumnGuess, guess_columns
 from pipeline.storage.failures import as_storage_failure
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.table import TableFiles, open_files
+from vilt.common.counts import counted
 
 # Each task that a file is written for -> the published checkpoint that does it.
 MODELS: dict[Task, str] = {
@@ -168,7 +169,7 @@ def _fault(task: Task, text: str, files: TableFiles) -> str:
 
 def _table_line(files: TableFiles) -> str:
     count = len(files.files)
-    return f"{files.format.name}: {files.rows:,} rows in {count:,} file{'' if count == 1 else 's'}"
+    return f"{files.format.name}: {counted(files.rows, 'row')} in {counted(count, 'file')}"
 
 
 def _shown(found: Sequence[_Line]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.results.distribution import QUANTILES, quantile_names
 from pipeline.results.reader import made_columns
 from pipeline.tables.table import TableFiles, read_columns
+from vilt.common.counts import counted
 
 BAR = 20  # characters
 BINS_A_LINE = 4
@@ -70,7 +71,9 @@ def _head(view: Overview) -> RenderableType:
         if summary.get("candidates"):
             named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):  # outputs of earlier releases do not say
-            named.append(("truncated", f"{truncated:,} texts have more tokens than the model reads"))
+            named.append(
+                ("truncated", f"{counted(truncated, 'text has', 'texts have')} more tokens than the model reads")
+            )
     title = lines(f"{view.uri}: {', '.join(summary['tasks'])}")
     head = stacked([title, facts(named, cut=True, name_width=NAME_WIDTH)])
     return stacked([head, _rejected(view)], gap=True) if view.rejected else head
@@ -104,7 +107,7 @@ def _scores(view: Overview) -> RenderableType | None:
     ]
     return stacked(
         [
-            lines(f"{view.score}: {scores.rows:,} rows"),
+            lines(f"{view.score}: {counted(scores.rows, 'row')}"),
             columns((), [[quantiles], *more], indent=2),
             columns((), drawn, numbers={0, 2, 4}, indent=2),
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.common.tasks import Task
+from vilt.common.counts import counted
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Summary:
 
 def candidates_line(found: Mapping[str, int]) -> str:
     """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
-    nearest = f"{found['n']:,} nearest images of each text"
+    nearest = counted(found["n"], "nearest image of each text", "nearest images of each text")
     if not found["texts"]:
         return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
     share = found["found"] / found["best"] if found["best"] else 0.0
     return (
-        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {found['best']:,} best images of {found['texts']:,} "
-        "texts that were read with all images"
+        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {counted(found['best'], 'best image')} of "
+        f"{counted(found['texts'], 'text that was', 'texts that were')} read with all images"
     )

@@ -33,6 +33,7 @@ from pipeline.tables.manifest import Manifest
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import TableFiles, open_files, read_columns
+from vilt.common.counts import counted
 
 ID_ROWS = 2**17  # whose ids are read at a time
 SCORE = "score"  # the column of `output.scores`
@@ -264,11 +265,13 @@ def _score(prepared: PreparedFilter) -> Results:
 def _emit_started(prepared: PreparedFilter) -> None:
     config, rows = prepared.config, prepared.table.rows
     fields: dict[str, Any] = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
-    emit("job_started", f"filter: {rows:,} rows", **fields, rows=rows)
+    emit("job_started", f"filter: {counted(rows, 'row')}", **fields, rows=rows)
 
 
 def _emit_finished(summary: FilterSummary) -> None:
     dropped = sum(summary.dropped.values())
-    text = f"{summary.kept:,} of {summary.rows_in:,} rows kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
+    text = (
+        f"{summary.kept:,} of {counted(summary.rows_in, 'row')} kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
+    )
     names = ("tasks", "output", "rows_in", "kept", "dropped", "seconds", "finished_before")
     emit("job_finished", text, **{name: getattr(summary, name) for name in names}, files=len(summary.files))

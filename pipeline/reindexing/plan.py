@@ -14,6 +14,7 @@ from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
 from pipeline.tables.input_file import InputFile
+from vilt.common.counts import counted
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {
@@ -89,9 +90,15 @@ class ReindexPlan:
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retry:
-            parts.append(f"{len(self.retry):,} rows in {len(self.retry.files):,} files are tried again")
+            parts.append(
+                f"{counted(len(self.retry), 'row')} in {counted(len(self.retry.files), 'file')} "
+                f"{'is' if len(self.retry) == 1 else 'are'} tried again"
+            )
         if self.reuse:
-            parts.append(f"rows of {len(self.outdated):,} outdated files are looked for in {len(self.reuse):,} files")
+            parts.append(
+                f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "
+                f"{counted(len(self.reuse), 'file')}"
+            )
         return "; ".join(parts)
 
 

@@ -25,7 +25,7 @@ from pipeline.reindexing.table_folder import TableFolder, open_folder
 from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
-from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.stages.checkpoints import Models, check_models, fit_inputs, open_checkpoints
 from pipeline.tables.file_columns import files_named
 from pipeline.tables.format import Listing
 from pipeline.tables.table import InputTable, list_table, open_table
@@ -98,9 +98,10 @@ def reindex(
         )
     if config.input.shard is not None:
         raise ConfigError("input.shard: reindex keeps one table equal to its whole input: leave the key out")
-    config = fit_inputs(config)
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
     tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
-    models, listing = check_models(config), _list(config, follow)
+    models, listing = check_models(config, checkpoints), _list(config, follow)
     request = Request(config, models, listing, None if retry_errors else tries, follow, log_every)
     with ExitStack() as locked, storage_failures():
         folder = locked.enter_context(open_folder(config.output.path, config.storage))

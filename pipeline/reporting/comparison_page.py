@@ -14,6 +14,7 @@ from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.rendering import config_text, made_lines, render
 from pipeline.results.distribution import quantile_names
+from vilt.common.counts import counted
 
 NAMES = ("A", "B")
 TITLES = {"rose": "Rose most in rank, from A to B", "fell": "Fell most in rank, from A to B"}
@@ -98,8 +99,8 @@ def crossing_text(found: Comparison) -> str:
         what = f"the median of each run, {one.first:.4g} in A and {one.second:.4g} in B"
     below = found.compared - one.above - one.rose - one.fell
     return (
-        f"Of {found.compared:,} rows {one.rose:,} rise above {what}, {one.fell:,} fall below; {one.above:,} stay "
-        f"above it and {below:,} below."
+        f"Of {counted(found.compared, 'row')} {one.rose:,} rise above {what}, {one.fell:,} fall below; "
+        f"{one.above:,} stay above it and {below:,} below."
     )
 
 

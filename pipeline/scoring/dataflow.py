@@ -32,7 +32,7 @@ from pipeline.results.file_footer import ResultFile, done_rows
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring.prepare import PreparedJob
-from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs
+from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs, open_checkpoints
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
@@ -249,8 +249,9 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     """
     if config.input.shard is not None:
         raise ConfigError("input.shard: the step reads whatever Dataset it is given: leave the key out")
-    config = fit_inputs(config)
-    models = check_models(config)
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
+    models = check_models(config, checkpoints)
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:
         schema = dataset.schema().base_schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +12,7 @@ from pipeline.common.meanwhile import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.sharding import with_shard
-from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.stages.checkpoints import Models, OpenCheckpoint, check_models, fit_inputs, open_checkpoints
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
@@ -69,9 +69,11 @@ def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) ->
         from pipeline.scoring.lance_output import pinned_to_job  # which imports this module
 
         config = pinned_to_job(config)
-    config = fit_inputs(with_shard(config))
+    config = with_shard(config)
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
     table = open_table(config)
-    models, start_seconds = _models(config, meanwhile)
+    models, start_seconds = _models(config, checkpoints, meanwhile)
     texts = read_texts(config, table) if config.texts else None
     return PreparedJob(config, table, models, texts, time.monotonic() - started - start_seconds, start_seconds)
 
@@ -105,11 +107,13 @@ def _may_be_done(config: JobConfig) -> bool:
         return True
 
 
-def _models(config: JobConfig, meanwhile: Callable[[], object] | None) -> tuple[Models, float]:
+def _models(
+    config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint], meanwhile: Callable[[], object] | None
+) -> tuple[Models, float]:
     """Return the checkpoints, and the seconds that were spent on what is done meanwhile, until both were done."""
     if meanwhile is None:
-        return check_models(config), 0.0
-    reading = Background(lambda: check_models(config))
+        return check_models(config, checkpoints), 0.0
+    reading = Background(lambda: check_models(config, checkpoints))
     started = time.monotonic()
     meanwhile()
     seconds = time.monotonic() - started

@@ -70,7 +70,7 @@ def output(
 
 def test_ids_are_counted_before_and_break_no_report(output: tuple[JobConfig, Any, list[str]]) -> None:
     job, _, warned = output
-    assert "input.id: column 'uid' is null in 2 rows and has 1 ids that stand in several rows, 2 in all" in warned[0]
+    assert "input.id: column 'uid' is null in 2 rows and has 1 id that stands in several rows, 2 in all" in warned[0]
     results = pq.read_table(job.output.path)
     assert results.schema.field("row_id").type == pa.string()
     assert results["row_id"].to_pylist() == results["uid"].to_pylist()

@@ -15,6 +15,7 @@ from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.reindexing.reindex import reindex
+from tests.pipeline.scoring.flowless import without_ray
 
 Rows = list[dict[str, Any]]
 
@@ -38,11 +39,15 @@ def filtered(folder: Path, out: str, **more: Any) -> list[int]:
     return pq.read_table(folder / out / "kept")["id"].to_pylist()
 
 
-@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("format", ["parquet", "delta"])
 def test_the_file_that_changed_is_named(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str], format: str
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    without_ray(monkeypatch)
     table = Path(write_table(scene_rows(6), 3))
     job = JobConfig.parse(
         "score",
@@ -72,10 +77,13 @@ def test_the_file_that_changed_is_named(
     assert sorted(filtered(tmp_path, "other", input=ids, allow_changed=True)) == sorted(kept)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_ids_that_are_hashes_are_never_trusted(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    without_ray(monkeypatch)
     table = Path(write_table(scene_rows(6), 1))
     values = {
         "input": {"path": str(table), "text": "caption", "columns": ["id"]},

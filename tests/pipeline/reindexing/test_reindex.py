@@ -59,7 +59,7 @@ def test_follows_a_bucket(s3_server: str, scene_rows: Callable[[int], Rows]) -> 
     assert new
     # a has 10 rows as they were and one that is not, c 10 of b's and 10 that are new
     assert {second.counts[n] for n in ("rows_read", "rows_moved")} == {11, 20}
-    assert reindex(config) == (second, False, 0)
+    assert reindex(config)[:3] == (second, False, 0)
 
     table = DeltaTable("s3://followed/out", storage_options={"AWS_ALLOW_HTTP": "true"})
     kept = {row["id"]: row for row in table.to_pyarrow_table().to_pylist()}
@@ -101,7 +101,7 @@ def test_score_into_a_delta_table(tmp_path: Path, scene_rows: Callable[[int], Ro
     commit, new, *_ = reindex(config, follow=False)
     assert new
     assert (commit.counts["rows_in"], commit.counts["rows_out"]) == (12, 23)
-    assert reindex(config, follow=False) == (commit, False, 0)
+    assert reindex(config, follow=False)[:3] == (commit, False, 0)
     (tmp_path / "table" / "000.parquet").unlink()
     with pytest.raises(ConfigError, match="holds the results of another config or input; choose another folder"):
         reindex(config, follow=False)
@@ -161,7 +161,7 @@ def test_pictures_that_come_later_and_a_text_that_is_no_utf8(
     found = DeltaTable(tmp_path / "out").to_pyarrow_table().sort_by("id")
     assert found["caption"].to_pylist()[0] == "a \ufffd"
     assert found["error"].to_pylist() == ["text_invalid", None, None, None, None, "image_missing"]
-    assert reindex(config) == (second, False, 1)
+    assert reindex(config)[:3] == (second, False, 1)
     events = [
         record.event for record in caplog.records if getattr(record, "event", "") in ("job_started", "job_finished")
     ]

@@ -191,14 +191,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
         now[-1].storage.step()
         return version
 
-    def lineage(config: JobConfig) -> Models:
+    def lineage(config: JobConfig, _: object) -> Models:
         names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
         return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
 
     monkeypatch.setattr(ResultTable, "commit", committed)
     monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
-    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
+    monkeypatch.setattr("pipeline.reindexing.reindex.open_checkpoints", lambda _: {})
+    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config, _: config)
     monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
     monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
     monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))

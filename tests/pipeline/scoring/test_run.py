@@ -275,7 +275,7 @@ def test_a_model_that_cannot_do_the_task(tmp_path: Path, write_table: Callable[.
     table = write_table([{"image": b"x", "caption": "a", "question": "a"}])
     with pytest.raises(ConfigError, match=r"model: no config\.json in '/nowhere': no such folder"):
         run(job("score", table, str(tmp_path / "out"), model="/nowhere"))
-    with pytest.raises(ConfigError, match="actors: 9 actors of 1 cores leave none for reading and decoding"):
+    with pytest.raises(ConfigError, match="actors: 9 actors of 1 core leave none for reading and decoding"):
         run(job("score", table, str(tmp_path / "out"), actors__count=9, actors__cpus=1))
     assert not list((tmp_path / "out").rglob("*"))
 

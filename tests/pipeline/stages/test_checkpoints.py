@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ConfigError, JobConfig
-from pipeline.stages.checkpoints import check_models, fit_inputs
+from pipeline.stages.checkpoints import open_checkpoints
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_the_line_says_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": model, "output": {"path": "out"}})
     with pytest.raises(ConfigError) as caught:
-        check_models(fit_inputs(config))
+        open_checkpoints(config)
     assert str(caught.value).startswith("model: ")
     assert str(caught.value).endswith(end)
     assert "\n" not in str(caught.value)
@@ -39,4 +39,4 @@ def test_an_existing_folder_is_not_taken_for_a_repository(tmp_path: Path, monkey
     (tmp_path / "owner" / "name").mkdir(parents=True)
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": "owner/name", "output": {"path": "out"}})
     with pytest.raises(ConfigError, match=r"no config\.json in 'owner/name': the folder has no such file$"):
-        fit_inputs(config)
+        open_checkpoints(config)
