@@ -23,7 +23,8 @@ from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.formats.footer_columns import IN_FLIGHT
-from pipeline.tables.table import list_table, open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import list_table, open_table
 
 REQUESTS = 1  # of a footer: its end; the listing says its size
 

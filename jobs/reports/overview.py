@@ -18,7 +18,8 @@ from pipeline.common.summary import candidates_line
 from pipeline.reporting.overview import Overview, lineage_lines
 from pipeline.results.distribution import QUANTILES, quantile_names
 from pipeline.results.reader import made_columns
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
 
 BAR = 20  # characters

@@ -17,8 +17,9 @@ from pipeline.common.row_ids import ids_from_texts, keys_of, shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.scored_rows import ScoredRows, scored_rows
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import open_files, read_columns
+from pipeline.tables.table import open_files
 from vilt.common.counts import counted
 
 GOOD = "good"  # the column of labels

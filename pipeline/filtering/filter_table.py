@@ -30,9 +30,10 @@ from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.column_checks import check_id
 from pipeline.tables.manifest import Manifest
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import TableFiles, open_files, read_columns
+from pipeline.tables.table import TableFiles, open_files
 from vilt.common.counts import counted
 
 ID_ROWS = 2**17  # whose ids are read at a time

@@ -22,8 +22,9 @@ from pipeline.filtering.selection import Selection
 from pipeline.results.output_folder import OutputFolder
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_text
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
 
 READ_ROWS = 2**17  # whose keys are read at a time

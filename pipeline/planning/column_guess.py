@@ -15,8 +15,9 @@ from pipeline.common.error_codes import Failure, values_or_failures
 from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.tasks import Task
 from pipeline.tables.formats.pictures import is_picture as has_picture_name
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
 from vilt.processing.decoding import read_size
 from vilt.processing.errors import ImageError

@@ -36,7 +36,7 @@ from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs,
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
-from pipeline.tables.table import read
+from pipeline.tables.reading import read
 
 BLOCK_BYTES_WITH_IMAGES = 2**22  # at least, of results that carry their images
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them

@@ -12,8 +12,9 @@ from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.monitoring.events import emit
 from pipeline.tables.database import load, temporary_database
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
 
 ID_ROWS = 2**17  # whose ids are read at a time

@@ -25,8 +25,9 @@ from pipeline.results.delta_values import convert
 from pipeline.tables.id_checks import IdCounts, count_ids
 from pipeline.tables.lookup import find_ids, read_rows
 from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.reading import read_columns, read_plan
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import open_table, read_columns, read_plan
+from pipeline.tables.table import open_table
 from tests.foreign.ids import CASES, Case
 from tests.foreign.test_tables import config
 from tests.pipeline.killed import the_dead_are_dead

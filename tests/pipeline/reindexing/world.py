@@ -31,8 +31,9 @@ from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.datasource import windows_of
+from pipeline.tables.reading import read_plan
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import InputTable, read_plan
+from pipeline.tables.table import InputTable
 from tests.pipeline.killed import Killed, Storage
 
 UNSTEADY = {"flaky": "fetch_timeout", "late": "image_missing"}  # what these give while a server is down

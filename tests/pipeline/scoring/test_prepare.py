@@ -19,7 +19,7 @@ from pipeline.scoring.outputs import output_text
 from pipeline.scoring.prepare import prepare
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
-from pipeline.tables.table import read_plan
+from pipeline.tables.reading import read_plan
 from tests.conftest import png
 from tests.pipeline.stages.test_preprocess import PATCHES
 from vilt.common.storage import Folder

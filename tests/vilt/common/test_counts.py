@@ -26,7 +26,7 @@ NO_COUNTS = (
     "{last} files",
     "has rows that",
 )
-OTHERS = (*CONSTANTS, *NO_COUNTS, "full, of {plan", "%} of pairs")
+OTHERS = (*CONSTANTS, *NO_COUNTS, "full, of {plan", "%} of pairs", "has rows that")
 
 
 @pytest.mark.parametrize(

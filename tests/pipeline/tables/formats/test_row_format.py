@@ -17,7 +17,8 @@ from pipeline.common.row_ranges import RowSet
 from pipeline.scoring.prepare import prepare
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 from tests.pipeline.stages.test_preprocess import PATCHES
 from tests.pipeline.tables.reading import (
     ROWS,
