@@ -44,7 +44,7 @@ def test_this_release_of_ray_has_all_of_them() -> None:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_has_its_settings_before_it_works() -> None:
-    assert ray.get(ray.remote(gc.get_threshold).remote())[0] == COLLECT_AFTER
+    assert ray.get(ray.remote(lambda: gc.get_threshold()).remote())[0] == COLLECT_AFTER
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -39,6 +39,7 @@ def filtered(folder: Path, out: str, **more: Any) -> list[int]:
     return pq.read_table(folder / out / "kept")["id"].to_pylist()
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("format", ["parquet", "delta"])
 def test_the_file_that_changed_is_named(
     tmp_path: Path,
@@ -47,7 +48,8 @@ def test_the_file_that_changed_is_named(
     format: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    without_ray(monkeypatch)
+    if format == "parquet":
+        without_ray(monkeypatch)
     table = Path(write_table(scene_rows(6), 3))
     job = JobConfig.parse(
         "score",

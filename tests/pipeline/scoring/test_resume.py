@@ -113,7 +113,7 @@ def test_two_runs_at_once_the_same_job_again_and_another_input(
     write_table: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    without_ray(monkeypatch)
+    without_ray(monkeypatch, part_rows=6)
     rows = scene_rows(6)
     table = write_table(rows)
     config = job(table, tmp_path / "out")

@@ -89,7 +89,7 @@ def test_rows_and_pictures_by_uri_on_s3(
     """The read task of a job; what comes behind it is the same for each format."""
     monkeypatch.setattr("pipeline.tables.formats.row_format.SCAN_BYTES", 4096)
     rows = scene_rows(20)
-    values = {"input": {"path": on_s3(tmp_path, rows, end)}, "output": {"path": "/nowhere", "report": False}}
+    values = {"input": {"path": on_s3(tmp_path, rows, end)}, "output": {"path": f"{tmp_path}/out"}}
     job = prepare(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
     assert job.table.rows == 20
     read = (rows for one in job.table.unread(RowSet.none()) for rows in one.read(read_plan(job.table, 4)))
