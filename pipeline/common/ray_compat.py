@@ -23,6 +23,7 @@ CLUSTER_VARIABLE, CLUSTER_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABL
 START_VARIABLE, START_MILLISECONDS = "RAY_agent_register_timeout_ms", "120000"
 # Modules that each worker process imports when it starts. Fallback: none, and workers take half a second more to start.
 PRELOAD_VARIABLE, PRELOADED = "RAY_preload_python_modules", "pipeline.common.worker_settings"
+PRINTING = "ray_print_logs"  # Ray's name of what prints the lines of workers
 LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
 
@@ -77,6 +78,18 @@ def kill_actor(actor_id: str) -> None:
     handle_of = getattr(getattr(worker, "core_worker", None), "get_actor_handle", None)
     if handle_of:
         ray.kill(handle_of(ray.ActorID.from_hex(actor_id)))
+
+
+def print_to_stderr() -> None:
+    """Let the running Ray print to stderr what its workers and its autoscaler print: stdout is for results.
+
+    Fallback: they print where they choose.
+    """
+    streams = private("ray._private.ray_logging", "global_worker_stdstream_dispatcher")
+    printing = dict(getattr(streams, "handlers", ())).get(PRINTING)
+    if printing:
+        streams.remove_handler(PRINTING)
+        streams.add_handler(PRINTING, lambda lines: printing({**lines, "is_err": True}))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.common.configuration import Config
 from vilt.common.counts import counted
-from vilt.common.storage import ZOO, Folder
+from vilt.common.folder import ZOO, Folder
 from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config

@@ -10,9 +10,10 @@ from typing_extensions import Self
 
 from vilt.common.config_checks import check_config
 from vilt.common.errors import CheckpointError, short
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 
 
 class ConfigFiles:

@@ -22,7 +22,7 @@ from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.reading import read_plan
 from tests.conftest import png
 from tests.pipeline.stages.test_preprocess import PATCHES
-from vilt.common.storage import Folder
+from vilt.common.folder import Folder
 
 PICTURES = pa.table({"id": range(20), "image": [png(64, 48)] * 20})
 TEXTS = pa.table({"key": range(100, 106), "caption": [f"a text {i}" for i in range(6)]})

@@ -22,7 +22,7 @@ from pipeline.scoring.run import run_job
 from pipeline.storage.filesystem import open_fsspec
 from pipeline.storage.lock import RunLock
 from tests.pipeline.scoring.flowless import without_ray
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
