@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import ConfigError, JobConfig
+from pipeline.common.tasks import TASKS
 from pipeline.stages.checkpoints import open_checkpoints
+from vilt.models.family import ModelFamily
+from vilt.models.registry import families
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,10 @@ def test_an_existing_folder_is_not_taken_for_a_repository(tmp_path: Path, monkey
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": "owner/name", "output": {"path": "out"}})
     with pytest.raises(ConfigError, match=r"no config\.json in 'owner/name': the folder has no such file$"):
         open_checkpoints(config)
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+def test_a_family_names_the_tasks_whose_heads_its_predictor_has(family: ModelFamily) -> None:
+    """It does so in its own line, since the predictor is imported with torch; both follow the table of tasks."""
+    heads = {*family.predictor_class.task_heads, "embed"}
+    assert {*family.tasks} == {name for name, task in TASKS.items() if task.head in heads}
