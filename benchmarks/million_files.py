@@ -26,7 +26,8 @@ from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.formats.footer_columns import IN_FLIGHT
-from pipeline.tables.table import list_table, open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import list_table, open_table
 
 LAYOUTS = "folders of a thousand, one folder, or a Delta table with a log on this machine"
 REQUESTS = 1  # of a footer: its end; the listing says its size

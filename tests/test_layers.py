@@ -27,9 +27,10 @@ FLOORS = {
         {"images"},
         {"stages"},
         {"results"},
+        {"reporting"},
         {"scoring"},
         {"filtering", "ranking", "reindexing"},
-        {"evaluation", "planning", "reporting"},
+        {"evaluation", "planning"},
     ],
     "jobs": [{"console"}, {"reports", "demo"}, {"commands"}],
 }

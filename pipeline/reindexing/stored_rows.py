@@ -22,8 +22,9 @@ from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.tables.reading import read
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import InputTable, read
+from pipeline.tables.table import InputTable
 
 ID_ROWS = 2**17  # whose ids are read at a time
 CONTENT = [ROW_ID, "hash"]  # by which a row is found again: its id, and a hash of all that the job reads of it
