@@ -157,7 +157,8 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         ("time", f"{span}, of which {_duration(found.start)} to start"),
     ]
     if one := plan.search:
-        compared = f"{one.texts:,} texts with {one.images:,} vectors of {one.length:,} numbers, in this process"
+        vectors = f"{counted(one.images, 'vector')} of {one.length:,} numbers"
+        compared = f"{counted(one.texts, 'text')} with {vectors}, in this process"
         out.append(("search", f"{_duration(one.seconds)} of the start: {compared}, {one.n:,} kept of each text"))
     out += _size_facts(plan, unit)
     if machines.threads > here:
