@@ -22,7 +22,8 @@ from benchmarks import machine
 from pipeline import JobConfig
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 
 ROWS = 10  # of a file
 

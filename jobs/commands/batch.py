@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
 from pipeline import JobConfig, Summary, run
-from pipeline.common.meanwhile import imported_meanwhile
 from pipeline.common.tasks import Task
 from pipeline.monitoring.progress_reporter import LOG_EVERY
-
-REPORTS = "jobs.reports.page"  # whose drawing library takes half a second to import
 
 
 def run_file(
@@ -46,17 +42,7 @@ def run_file(
         config = with_shard(config)
     if config.output.format == "delta":
         return _write_delta(config, retry_errors, every, started)
-    with imported_meanwhile(REPORTS) if config.output.report else nullcontext():
-        if config.texts:
-            from pipeline.ranking.rank import rank
-
-            summary = rank(config, retry_errors, every)
-        else:
-            summary = run(config, retry_errors, every)
-    if config.output.report:
-        from jobs.reports.page import report_after
-
-        report_after(config, summary.finished_before)
+    summary = run(config, retry_errors, every)
     return outcome_of(summary, time.monotonic() - started)
 
 

@@ -22,8 +22,10 @@ from pipeline.filtering.selection import Selection
 from pipeline.results.output_folder import OutputFolder
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_text
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 READ_ROWS = 2**17  # whose keys are read at a time
 UID = "^[0-9a-fA-F]{32}$"
@@ -72,7 +74,8 @@ def _kept_keys(table: TableFiles, column: str, selection: Selection) -> Iterator
         keys = rows[column].filter(pa.array(selection.kept(rows[ROW_KEY].to_numpy())))
         if keys.null_count:
             raise ConfigError(
-                f"output.keys: column {column!r} is null in {keys.null_count:,} kept rows or more; choose a column "
+                f"output.keys: column {column!r} is null in {counted(keys.null_count, 'kept row')} or more; choose a "
+                f"column "
                 "that all rows have, or keep.where to leave them out"
             )
         yield keys
@@ -92,7 +95,7 @@ def _write_uids(selection: Selection, folder: OutputFolder, name: str) -> None:
     """Write the pairs in the table `uids`, sorted, as a `.npy` file of a structured type, without holding them all."""
     count: int = selection.database.execute("SELECT count(*) FROM uids").fetchall()[0][0]
     header = {"descr": np.lib.format.dtype_to_descr(PAIR), "fortran_order": False, "shape": (count,)}
-    rows = selection.database.sql("SELECT high, low FROM uids ORDER BY high, low").to_arrow_reader(READ_ROWS)
+    rows = pa.RecordBatchReader.from_stream(selection.database.sql("SELECT high, low FROM uids ORDER BY high, low"))
     with folder.filesystem.open(f"{folder.work.path}/{name}", "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for batch in rows:

@@ -20,14 +20,14 @@ from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, PAIR, ROW_ID
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import redacted
-from pipeline.common.tasks import TASKS, Task, added_columns
+from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.error_budget import Reporter
 from pipeline.monitoring.stage_timing import Watch
 from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.storage.filesystem import model_folder
-from vilt.common.storage import SAFETENSORS
+from vilt.common.folder import SAFETENSORS
 from vilt.models.registry import open_predictor
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class PredictActor:
                 columns = [rows[f"{PAIR}{first + i}"].to_numpy() for i in range(len(config.negatives))]
                 rows = _with_results(rows, (NEGATIVE_SCORES,), negative_scores, features, np.stack(columns, axis=1))
         stats = self._stats(batch, features.predictor, began, time.monotonic() - started)
-        added = [name for name in added_columns(config.tasks, bool(config.negatives)) if name in rows.column_names]
+        added = [name for name in config.added_columns if name in rows.column_names]
         carried = [name for name in rows.column_names if name not in added and not name.startswith(PAIR)]
         rows = rows.select([*carried, *added])
         if self.reporter:

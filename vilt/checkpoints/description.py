@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import torch
 
 from vilt.checkpoints.state_dict import Tensors, completed, read, without_prefix
-from vilt.common.storage import SAFETENSORS, Folder, Source, as_folder
+from vilt.common.folder import SAFETENSORS, Folder
+from vilt.common.storage import Source, as_folder
 
 BLOCK = 2**22  # bytes that are hashed at a time: they stay in the core's cache
 MOST_HEADER_BYTES = 100_000_000  # as safetensors itself allows

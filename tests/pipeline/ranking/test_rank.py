@@ -13,12 +13,12 @@ import pytest
 import s3fs
 
 from jobs.console.tables import to_text
-from jobs.reports.page import make_report
 from jobs.reports.summary import summary_table
 from pipeline import ConfigError, JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.ranking.rank import rank
 from pipeline.reporting.access import Access
+from pipeline.reporting.page import make_report
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import open_table
 from vilt import Predictor
@@ -31,7 +31,7 @@ def config(folder: Path, **keys: Any) -> JobConfig:
         "input": {"path": str(folder / "table"), "id": "id", "columns": ["id"]},
         "texts": {"path": str(folder / "texts.parquet"), "text": "caption", "id": "text_id"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 4},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 4},
         "precision": "float32",
         "top_k": TOP,
         "batch": {"window_rows": 4},
@@ -160,7 +160,7 @@ def test_on_s3(s3_server: str, scene_rows: Callable[[int], Any]) -> None:
         "input": {"path": "s3://rank/table/", "id": "id"},
         "texts": {"path": "s3://rank/texts.csv"},
         "model": "zoo://scenes",
-        "output": {"path": "s3://rank/out/"},
+        "output": {"path": "s3://rank/out/", "report": False},
         "top_k": 2,
     }
     assert rank(JobConfig.parse("rank", values)).pairs == 15

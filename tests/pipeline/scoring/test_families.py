@@ -29,7 +29,7 @@ def job(task: str | list[str], table: str, out: Path, model: Path, **keys: Any) 
         "tasks": [task] if isinstance(task, str) else task,
         "input": {"path": table, **keys.pop("inputs", {})},
         "model": str(model),
-        "output": {"path": str(out), "rows_per_file": 6},
+        "output": {"path": str(out), "report": False, "rows_per_file": 6},
         "precision": "float32",
         "batch": {"window_rows": 6, "tokens": 1000},
         "max_error_rate": 1,
@@ -164,7 +164,7 @@ def test_visual_bert_reasons_on_s3(tmp_path: Path, s3_server: str) -> None:
         "tasks": ["reason"],
         "input": inputs,
         "model": "s3://regions/model",
-        "output": {"path": "s3://regions/out/", "keep_image": True},
+        "output": {"path": "s3://regions/out/", "report": False, "keep_image": True},
         "precision": "float32",
     }
     with pytest.raises(ConfigError, match=r"model: no vocab.txt in 's3://regions/model'; name a tokenizer, as hf://"):

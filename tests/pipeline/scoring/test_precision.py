@@ -18,7 +18,12 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def job(table: str, out: Path, precision: str) -> JobConfig:
     spec = {"path": table, "text": "caption", "id": "id"}
-    values = {"input": spec, "model": "zoo://scenes", "output": {"path": str(out)}, "precision": precision}
+    values = {
+        "input": spec,
+        "model": "zoo://scenes",
+        "output": {"path": str(out), "report": False},
+        "precision": precision,
+    }
     return JobConfig.parse("score", values)
 
 

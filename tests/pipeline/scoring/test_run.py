@@ -32,7 +32,7 @@ def job(task: str, table: str, out: str, **keys: Any) -> JobConfig:
     values: dict[str, Any] = {
         "input": {"path": table, "text": "caption" if task == "score" else "question"},
         "model": "zoo://scenes",
-        "output": {"path": out},
+        "output": {"path": out, "report": False},
         "precision": "float32",
         "max_error_rate": 1,  # tables of few rows, some of them broken
     }
@@ -103,7 +103,12 @@ def test_several_columns_of_texts(
     for found, (_, text), score in zip(out_rows, pairs, expected, strict=True):
         assert found["score"] == (None if text is None else pytest.approx(score, abs=1e-5))
     keep = {"top": 0.5, "texts": "worst"}
-    values = {"input": {"path": table, "id": "id"}, "scores": out, "keep": keep, "output": {"path": f"{tmp_path}/kept"}}
+    values = {
+        "input": {"path": table, "id": "id"},
+        "scores": out,
+        "keep": keep,
+        "output": {"path": f"{tmp_path}/kept", "report": False},
+    }
     filter_table(FilterConfig.checked(values))
     worst = {row["id"]: min(s for s in (r["score"] for r in out_rows if r["id"] == row["id"]) if s) for row in rows}
     kept = pq.read_table(tmp_path / "kept" / "kept")["id"].to_pylist()
@@ -270,7 +275,7 @@ def test_a_model_that_cannot_do_the_task(tmp_path: Path, write_table: Callable[.
     table = write_table([{"image": b"x", "caption": "a", "question": "a"}])
     with pytest.raises(ConfigError, match=r"model: no config\.json in '/nowhere': no such folder"):
         run(job("score", table, str(tmp_path / "out"), model="/nowhere"))
-    with pytest.raises(ConfigError, match="actors: 9 actors of 1 cores leave none for reading and decoding"):
+    with pytest.raises(ConfigError, match="actors: 9 actors of 1 core leave none for reading and decoding"):
         run(job("score", table, str(tmp_path / "out"), actors__count=9, actors__cpus=1))
     assert not list((tmp_path / "out").rglob("*"))
 

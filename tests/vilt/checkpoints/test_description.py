@@ -13,7 +13,7 @@ from vilt.checkpoints import description
 from vilt.checkpoints.description import describe
 from vilt.checkpoints.state_dict import read
 from vilt.common.errors import CheckpointError
-from vilt.common.storage import ZOO, Folder
+from vilt.common.folder import ZOO, Folder
 
 TENSORS = {
     "vilt.a.weight": torch.arange(12.0).reshape(3, 4),

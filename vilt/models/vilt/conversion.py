@@ -15,8 +15,10 @@ from vilt import Predictor, ViltConfig, ViltImageProcessor
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
+from vilt.common.counts import counted
+from vilt.common.folder import SAFETENSORS, Folder
 from vilt.common.json_text import read_json
-from vilt.common.storage import SAFETENSORS, Folder, read_file
+from vilt.common.storage import read_file
 from vilt.inference.preprocessor import tokenizer_of
 from vilt.models.vilt import original
 
@@ -145,7 +147,7 @@ def _checked(labels: dict[int, str], uri: str, config: ViltConfig, weights: Mapp
     if not any(name.startswith("classifier.") for name in weights):
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")
     if sorted(labels) != list(range(config.num_labels)):
-        given = f"{len(labels)} labels from {min(labels)} to {max(labels)}" if labels else "no labels"
+        given = f"{counted(len(labels), 'label')} from {min(labels)} to {max(labels)}" if labels else "no labels"
         raise ValueError(f"{uri!r} has {given}; the classifier has {config.num_labels}, from 0")
     return dict(sorted(labels.items()))
 
