@@ -5,8 +5,8 @@ token, so that a result does not depend on the other tokens of a call. oneDNN mu
 scales, bias and activation or residual, is one loop. What is between the products is bfloat16 where the CPU computes
 with it natively, else float32.
 
-CPUs without VNNI multiply 8-bit integers in pairs, whose sums have 16 bits: 255 * 127 twice is more. Weights have 7 bits
-there, and sums are exact again.
+CPUs without VNNI multiply 8-bit integers in pairs, whose sums have 16 bits: 255 * 127 twice is more. Weights have 7
+bits there, and sums are exact again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from vilt.inference.compat import MIDDLE
 from vilt.inference.linear import activation
 
 F, U, I = np.float32, np.uint32, np.int32  # noqa: E741
-ROWS = 512  # that are multiplied at a time: their products stay near the core
+# Rows that are multiplied at a time. The products of 512 stay near the core. Where what is between is float32, on CPUs
+# whose products are slow, it saves more to go through the weights less often, which is once for each multiplication.
+ROWS, MORE_ROWS = 512, 2048
 
 
 class Int8Linear(nn.Module):
@@ -36,7 +38,8 @@ class Int8Linear(nn.Module):
         weight = linear.weight.detach().float()
         scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / (2 ** (weight_bits() - 1) - 1)
         codes = (weight / scale[:, None]).round().to(torch.int8)
-        self.weight = compat.pack_int8(codes, ROWS)
+        self.rows = ROWS if between() == torch.bfloat16 else MORE_ROWS
+        self.weight = compat.pack_int8(codes, self.rows)
         self.scale = scale
         bias = torch.zeros(len(weight)) if linear.bias is None else linear.bias.detach().float()
         self.bias = bias.numpy()
@@ -56,10 +59,10 @@ class Int8Linear(nn.Module):
         out = x.new_empty(*x.shape[:-1], len(self.bias))
         inputs, outputs = rows_of(x.contiguous()), rows_of(out)
         added = outputs[:0] if residual is None else rows_of(residual.contiguous())
-        codes = torch.empty((min(ROWS, len(inputs)), x.shape[-1]), dtype=torch.uint8)
+        codes = torch.empty((min(self.rows, len(inputs)), x.shape[-1]), dtype=torch.uint8)
         scales = np.empty(len(codes), F)
-        for begin in range(0, len(inputs), ROWS):
-            rows = slice(begin, begin + ROWS)
+        for begin in range(0, len(inputs), self.rows):
+            rows = slice(begin, begin + self.rows)
             part = codes[: len(inputs[rows])]
             _quantize(inputs[rows], part.numpy(), scales)
             product = compat.int8_linear(part, self.weight, self.scale)
@@ -74,7 +77,7 @@ def can_multiply(device: torch.device) -> bool:
 
 @cache
 def weight_bits() -> int:
-    """Return the bits of weights whose products with 8-bit inputs this CPU adds up exactly, tried: 8, 7, or 0 if none."""
+    """Return how many bits weights may have for exact sums of products with 8-bit inputs: 8, 7, or 0 for none."""
     if not compat.available(compat.INT8_LINEAR):
         return 0
     return next((bits for bits in (8, 7) if _is_exact(2 ** (bits - 1) - 1)), 0)

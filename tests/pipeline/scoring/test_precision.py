@@ -12,6 +12,7 @@ import torch
 from pipeline import ConfigError, JobConfig, run
 from vilt import Predictor
 from vilt.inference import int8
+from vilt.inference.precision import shown
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -31,7 +32,7 @@ def job(table: str, out: Path, precision: str) -> JobConfig:
 def test_int8(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Any) -> None:
     rows = scene_rows(8)
     summary = run(job(write_table(rows, 1), tmp_path / "out", "int8"))
-    assert summary.lineage["vilt.precision"] == "int8 on cpu"
+    assert summary.lineage["vilt.precision"] == f"{shown('int8')} on cpu"
     found = pq.read_table(tmp_path / "out").sort_by("id").to_pylist()
     rows.sort(key=lambda row: row["id"])
     predictor = Predictor.from_pretrained("zoo://scenes", precision="int8")
@@ -46,6 +47,6 @@ def test_a_cpu_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(int8, "can_multiply", lambda _: False)
-    with pytest.raises(ConfigError, match="precision 'int8' needs a CPU with AVX-512's VNNI and bfloat16"):
+    with pytest.raises(ConfigError, match="precision 'int8' needs a CPU on which oneDNN multiplies"):
         run(job(write_table(scene_rows(2), 1), tmp_path / "out", "int8"))
     assert not list((tmp_path / "out").glob("*.parquet"))
