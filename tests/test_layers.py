@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,18 @@ def test_parquet_files_are_decoded_behind_one_guard(package: str) -> None:
                 assert where == "formats/parquet_guard.py", (
                     f"{where}:{node.lineno} calls {name}: see guarded_parquet.py"
                 )
+
+
+def test_no_modules_import_each_other() -> None:
+    """Imports inside functions and those for type checkers count, too."""
+    modules = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for package in FLOORS
+        for file in (ROOT / package).rglob("*.py")
+    }
+    imported: dict[str, set[str]] = {}
+    for module, file in modules.items():
+        names = set(imports_of(file))
+        attributes = {name.rpartition(".")[0] for name in names if name in modules}  # `from package import module`
+        imported[module] = {name for name in names - attributes if name in modules} - {module}
+    graphlib.TopologicalSorter(imported).prepare()  # raises CycleError, which names the modules

@@ -20,7 +20,7 @@ def main() -> None:
         with open(f"{path}.tmp", "w") as file:
             file.write(NO_SERVICE)
         os.replace(f"{path}.tmp", path)
-    while os.getppid() == parent:
+    while os.getppid() == parent != 1:  # 1 where Ray had ended before this began
         time.sleep(1)
 
 

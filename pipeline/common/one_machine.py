@@ -1,7 +1,8 @@
 """What a Ray that one job starts on one machine leaves out: services of clusters and of dashboards.
 
-Each is a Python process that takes half a second to one and a half of a core to start. Without a name of Ray that is
-changed here, Ray does as it chooses; `tests/pipeline/common/test_one_machine.py` fails if a release moves one.
+Each is a Python process that takes half a second to one and a half of a core to start. A release of Ray that lacks one
+of the names that are changed here starts all of its own; `tests/pipeline/common/test_one_machine.py` fails if one after
+2.60 does.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 
 import ray
 
-from pipeline.common.ray_compat import replaced
+from pipeline.common.ray_compat import private, replaced
 
 AGENT = Path(__file__).with_name("no_agent.py")
 DASHBOARD_AGENT = "dashboard_agent"  # Ray's name of the kind of process
 COMMANDS = ("ray._private.services", "_build_python_executable_command_memory_profileable")
+PORT_FILES = ("ray._raylet", "METRICS_AGENT_PORT_NAME")  # by which an agent says which services it has
 COORDINATOR = ("ray.data._internal.cluster_autoscaler.rate_based_cluster_autoscaler", "DefaultAutoscalingCoordinator")
 TRACKER = ("ray.data._internal.execution.operators.actor_pool_map_operator", "get_or_create_actor_location_tracker")
 LOCATIONS = ("ray.data._internal.execution.operators.actor_pool_map_operator", "get_actor_locations")
@@ -28,7 +30,10 @@ SHARED = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray Data's oper
 
 @contextmanager
 def without_dashboard_agent() -> Iterator[None]:
-    """While it is open, a Ray that is started has no agent that exports metrics and reports to the dashboard."""
+    """While it is open, a Ray that is started has no agent that exports metrics and reports to the dashboard.
+
+    Releases that cannot be told that there is none complain on the terminal: there it starts.
+    """
 
     def changed(build: Callable[..., list[str]]) -> Callable[..., list[str]]:
         def command(component: str, *arguments: Any, **options: Any) -> list[str]:
@@ -39,7 +44,8 @@ def without_dashboard_agent() -> Iterator[None]:
         return command
 
     with ExitStack() as stack:
-        replaced(stack, *COMMANDS, changed)
+        if private(*PORT_FILES) is not None:
+            replaced(stack, *COMMANDS, changed)
         yield
 
 
@@ -50,6 +56,9 @@ def without_cluster_actors() -> Iterator[None]:
     They ask an autoscaler for nodes, know on which node each actor is, and keep statistics for the dashboard.
     """
     with ExitStack() as stack:
+        if not all(private(*name) for name in (COORDINATOR, TRACKER, LOCATIONS, STATISTICS)):
+            yield
+            return
         replaced(stack, *COORDINATOR, lambda _: WholeMachine)
         replaced(stack, *TRACKER, lambda _: NoTracker)
         replaced(stack, *LOCATIONS, lambda _: _no_locations)

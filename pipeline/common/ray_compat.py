@@ -21,6 +21,7 @@ ECHOING_LOGGERS = ("ray.data.exceptions", "ray.data._internal.execution.streamin
 CLUSTER_VARIABLE, CLUSTER_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 # Milliseconds after which Ray takes a part of itself that has not started for dead; its 30 s are few on a busy machine.
 START_VARIABLE, START_MILLISECONDS = "RAY_agent_register_timeout_ms", "120000"
+PRINTING = "ray_print_logs"  # Ray's name of what prints the lines of workers
 LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
 
@@ -75,6 +76,18 @@ def kill_actor(actor_id: str) -> None:
     handle_of = getattr(getattr(worker, "core_worker", None), "get_actor_handle", None)
     if handle_of:
         ray.kill(handle_of(ray.ActorID.from_hex(actor_id)))
+
+
+def print_to_stderr() -> None:
+    """Let the running Ray print to stderr what its workers and its autoscaler print: stdout is for results.
+
+    Fallback: they print where they choose.
+    """
+    streams = private("ray._private.ray_logging", "global_worker_stdstream_dispatcher")
+    printing = dict(getattr(streams, "handlers", ())).get(PRINTING)
+    if printing:
+        streams.remove_handler(PRINTING)
+        streams.add_handler(PRINTING, lambda lines: printing({**lines, "is_err": True}))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def _write_uids(selection: Selection, folder: OutputFolder, name: str) -> None:
     """Write the pairs in the table `uids`, sorted, as a `.npy` file of a structured type, without holding them all."""
     count: int = selection.database.execute("SELECT count(*) FROM uids").fetchall()[0][0]
     header = {"descr": np.lib.format.dtype_to_descr(PAIR), "fortran_order": False, "shape": (count,)}
-    rows = selection.database.sql("SELECT high, low FROM uids ORDER BY high, low").to_arrow_reader(READ_ROWS)
+    rows = pa.RecordBatchReader.from_stream(selection.database.sql("SELECT high, low FROM uids ORDER BY high, low"))
     with folder.filesystem.open(f"{folder.work.path}/{name}", "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for batch in rows:

@@ -11,6 +11,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
+from pipeline.scoring.lance_version import pinned_to_job
 from pipeline.scoring.sharding import with_shard
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -63,11 +64,7 @@ def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) ->
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
     started = time.monotonic()
-    if config.adds_to_input:
-        from pipeline.scoring.lance_output import pinned_to_job  # which imports this module
-
-        config = pinned_to_job(config)
-    config = fit_inputs(with_shard(config))
+    config = fit_inputs(with_shard(pinned_to_job(config)))
     table = open_table(config)
     models, start_seconds = _models(config, meanwhile)
     texts = read_texts(config, table) if config.texts else None

@@ -21,7 +21,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.common.configuration import Config
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config

@@ -22,7 +22,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 
 from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
-from vilt.common.storage import Folder
+from vilt.common.folder import Folder
 from vilt.models.registry import open_checkpoint
 
 logger = logging.getLogger(__name__)

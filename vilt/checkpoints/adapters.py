@@ -11,8 +11,9 @@ from torch import Tensor
 from vilt.checkpoints.merging import check_settings, merged
 from vilt.checkpoints.state_dict import read_stored, read_weights
 from vilt.common.errors import CheckpointError, short
+from vilt.common.folder import Folder
 from vilt.common.hub import HubFolder, is_repository
-from vilt.common.storage import Folder, as_folder
+from vilt.common.storage import as_folder
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vilt.checkpoints.state_dict import BIN, SAFETENSORS, with_variant
-from vilt.common.storage import Folder
+from vilt.common.folder import Folder
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 

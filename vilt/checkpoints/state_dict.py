@@ -18,7 +18,8 @@ from torch import Tensor
 
 from vilt.checkpoints.archives import MOST_SHARED, check_torch_file, first_line
 from vilt.common.errors import CheckpointError, short
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.folder import Folder
+from vilt.common.storage import Source, as_folder
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 Tensors = dict[str, Tensor]

@@ -12,9 +12,10 @@ from typing_extensions import Self
 from vilt.common.config_checks import check_config
 from vilt.common.config_values import PROBLEM_TYPES, attention_named, dtype_named, inverse_labels, numbered_labels
 from vilt.common.errors import CheckpointError, short
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 
 if TYPE_CHECKING:
     import torch

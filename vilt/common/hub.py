@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vilt.common.storage import Folder
+from vilt.common.folder import Folder
 
 HUB_OPTIONS = (  # the keywords of `from_pretrained` that say how to reach a repository
     "cache_dir",

@@ -10,8 +10,9 @@ import numpy as np
 from typing_extensions import Self
 
 from vilt.common.errors import CheckpointError
+from vilt.common.folder import Folder
 from vilt.common.patch_config import PatchConfig, both
-from vilt.common.storage import Folder, Source
+from vilt.common.storage import Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size

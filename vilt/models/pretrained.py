@@ -18,9 +18,10 @@ from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
 from vilt.common.configuration import Config
 from vilt.common.errors import short
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
 from vilt.common.interop import SeenByTransformers
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 from vilt.models.load_options import LoadOptions, device_of, dtype_of
 from vilt.models.members import ModelMembers
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from vilt.common.configuration import Config
 from vilt.common.errors import CheckpointError, short
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.folder import Folder
+from vilt.common.storage import Source, as_folder
 from vilt.models import vilt, visual_bert, vit
 from vilt.models.family import ModelFamily
 

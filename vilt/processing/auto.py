@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 from vilt.processing import images, torch_images
 from vilt.processing.image_settings import ImageSettings
 from vilt.processing.processor import ViltProcessor

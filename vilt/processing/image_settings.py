@@ -16,9 +16,10 @@ from typing_extensions import Self
 
 from vilt.common.config_checks import is_number, is_whole
 from vilt.common.errors import CheckpointError, short
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
 from vilt.common.json_text import read_json
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 from vilt.processing.errors import ImageError
 from vilt.processing.grids import NoGridError, resized
 

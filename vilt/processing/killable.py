@@ -20,6 +20,7 @@ from vilt.processing.errors import ImageError
 
 REQUEST = struct.Struct(">QQ?d")  # bytes of the file, most pixels, whether to set it upright, seconds
 PICTURE, ERROR = b"P", b"E"
+DECODER = "vilt.processing.decoder_process"
 SIZE = struct.Struct(">II")  # of a picture: width and height; of an error: bytes of its reason and of its detail
 _decoder: tuple[int, subprocess.Popen[bytes]] | None = None  # of the process with this id
 _lock = threading.Lock()
@@ -56,7 +57,7 @@ def _running() -> subprocess.Popen[bytes]:
     if _decoder is None or _decoder[0] != os.getpid() or _decoder[1].poll() is not None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", DECODER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         _decoder = os.getpid(), process
     return _decoder[1]
@@ -76,26 +77,3 @@ def _read(file: IO[bytes], size: int) -> bytes:
     if len(data) < size:
         raise EOFError
     return data
-
-
-def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are no more."""
-    from vilt.processing.decoding import decode
-
-    while len(head := requests.read(REQUEST.size)) == REQUEST.size:
-        length, max_pixels, exif_orientation, seconds = REQUEST.unpack(head)
-        data = requests.read(length)
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # of a core; the signal ends the process, in C code, too
-        try:
-            picture = decode(data, max_pixels, exif_orientation)
-            answer = [PICTURE, SIZE.pack(*picture.size), picture.tobytes()]
-        except ImageError as error:
-            reason, detail = error.reason.encode(), error.detail.encode(errors="replace")
-            answer = [ERROR, SIZE.pack(len(reason), len(detail)), reason, detail]
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.writelines(answer)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)

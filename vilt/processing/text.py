@@ -10,8 +10,9 @@ import numpy as np
 from tokenizers import Encoding
 from typing_extensions import Self
 
+from vilt.common.folder import Folder
 from vilt.common.hub import split_options
-from vilt.common.storage import Folder, Source, as_folder
+from vilt.common.storage import Source, as_folder
 from vilt.processing import vocabulary
 from vilt.processing.features import BatchEncoding
 from vilt.processing.padding import Lengths, pad_encodings, pad_values

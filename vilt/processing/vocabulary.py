@@ -12,8 +12,8 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from vilt.common.errors import CheckpointError, short
+from vilt.common.folder import Folder
 from vilt.common.json_text import read_json
-from vilt.common.storage import Folder
 from vilt.processing.tokenizer_checks import MOST_VOCABULARY_BYTES, check_tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -2,7 +2,7 @@
 
 from jobs.demo.quality import measure
 from vilt import Predictor
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 BAR, SCENES = 0.95, 150  # `vilt quality` draws 1,000
 

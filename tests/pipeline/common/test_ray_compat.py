@@ -94,3 +94,15 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
         assert constants.ENABLE_RAY_CLUSTER is False
     assert (dict(os.environ), constants.ENABLE_RAY_CLUSTER) == before
     assert found == {name: getattr(import_module(module), name) for module, name in names.items()}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_workers_print_does_not_get_among_results(capfd: pytest.CaptureFixture[str]) -> None:
+    ray.get(ray.remote(num_cpus=0)(lambda: print("a word of a worker")).remote())
+    until, found = time.monotonic() + 60, ""
+    while time.monotonic() < until and "a word of a worker" not in found:
+        time.sleep(0.1)
+        out, err = capfd.readouterr()
+        found += err
+        assert "a word" not in out
+    assert "a word of a worker" in found

@@ -14,7 +14,7 @@ from pipeline.reporting.overview import look_at
 from pipeline.reporting.ranked import Ranked
 from pipeline.reporting.truncation import TruncatedText, truncated_texts, words_read
 from tests.pipeline.reporting.outputs import write_output
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 LONG = "a large red square left of a small blue circle " * 6
 

@@ -21,7 +21,7 @@ from pipeline.scoring.prepare import prepare
 from pipeline.scoring.run import run_job
 from pipeline.storage.filesystem import open_fsspec
 from pipeline.storage.lock import RunLock
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]

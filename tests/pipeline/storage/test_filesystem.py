@@ -20,7 +20,7 @@ import yaml
 from jobs.demo.s3_server import S3_KEY, S3_SECRET
 from pipeline import ConfigError, JobConfig
 from pipeline.storage.filesystem import storage_options
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 BAD_SECRET = "hunter2-hunter2-hunter2"
 GOOD = {"input": {"path": "in/"}, "model": "m", "output": {"path": "out/"}}

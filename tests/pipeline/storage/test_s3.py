@@ -15,7 +15,7 @@ from pipeline import ConfigError, JobConfig, run
 from pipeline.reindexing.reindex import reindex
 from pipeline.storage.filesystem import make_folder
 from vilt import Predictor
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

@@ -22,7 +22,7 @@ import sys
 import numpy as np
 from PIL import Image
 from vilt import ViltImageProcessor
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 from vilt.models.registry import open_preprocessor
 
 preprocessor = open_preprocessor(str(ZOO / "scenes"))

@@ -5,7 +5,7 @@ import pytest
 import transformers
 
 from vilt import ViltProcessor, ViltTokenizer
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 
 SCENES = str(ZOO / "scenes")
 

@@ -18,7 +18,7 @@ import transformers
 
 from tests.vilt.processing.test_published_images import FOUR, RGB, WIDE, Line, same
 from vilt import ViltImageProcessor, ViltProcessor, ViltTokenizer
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 from vilt.processing.features import BatchEncoding, BatchFeature
 
 SCENES = str(ZOO / "scenes")

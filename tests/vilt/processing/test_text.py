@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vilt import ViltTokenizer
-from vilt.common.storage import ZOO
+from vilt.common.folder import ZOO
 from vilt.processing import text
 
 SCENES = str(ZOO / "scenes")

@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from vilt import ViltTokenizer
-from vilt.common.storage import Folder
+from vilt.common.folder import Folder
 from vilt.processing.vocabulary import SPECIAL_TOKENS, Settings, read, word_piece, words, write
 
 ODD = [

@@ -15,8 +15,9 @@ from vilt import Predictor, ViltConfig, ViltImageProcessor
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
+from vilt.common.folder import Folder
 from vilt.common.json_text import read_json
-from vilt.common.storage import Folder, read_file
+from vilt.common.storage import read_file
 from vilt.inference.preprocessor import tokenizer_of
 from vilt.models.vilt import original
 

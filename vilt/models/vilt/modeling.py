@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from vilt.common.folder import Folder
 from vilt.common.model_outputs import BaseModelOutputWithPooling
-from vilt.common.storage import Folder
 from vilt.models.attention import additive, head_masks
 from vilt.models.layers import Encoder, Pooler, PreNormLayer, one_of
 from vilt.models.pretrained import PreTrainedModel

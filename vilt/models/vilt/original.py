@@ -15,7 +15,8 @@ from torch import Tensor
 
 from vilt.checkpoints import lightning
 from vilt.common.errors import CheckpointError, short
-from vilt.common.storage import Folder, Source
+from vilt.common.folder import Folder
+from vilt.common.storage import Source
 from vilt.models.vilt.configuration import ViltConfig
 
 SUFFIX = ".ckpt"

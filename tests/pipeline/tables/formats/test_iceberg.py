@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import zlib
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,9 @@ from pyiceberg.table import DataScan, FileScanTask, Table
 from pyiceberg.types import LongType, StringType
 from pyiceberg.utils.config import Config
 
+from pipeline.tables.formats import iceberg_files
 from pipeline.tables.table import open_table
+from tests.pipeline.tables.formats.parquet_bytes import varint
 from tests.pipeline.tables.reading import config, refusal, rows_of, some
 
 KINDS = ["POSITION_DELETES PARQUET", "POSITION_DELETES PUFFIN", "EQUALITY_DELETES PARQUET"]
@@ -175,3 +181,82 @@ def test_on_s3(s3_server: str, tmp_path: Path) -> None:
     table = create(catalog, some(0, 1))
     assert texts_of(table.metadata_location) == ["0", "1"]
     assert open_table(config(table.metadata_location)).base == "s3://tables-iceberg/w/n/t"
+
+
+def rewritten(table: Table, change: Any) -> str:
+    """Return a copy of a table's metadata file, beside it, as `change` makes it."""
+    path = Path(table.metadata_location.removeprefix("file://"))
+    values = json.loads(path.read_text())
+    change(values)
+    copy = path.with_name(f"x{path.name}")
+    copy.write_text(json.dumps(values))
+    return str(copy)
+
+
+def test_properties_of_a_table_call_nothing(
+    catalog: SqlCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """pyiceberg calls the class that `py-io-impl` names, with the credentials of the config."""
+    table = create(catalog, some(0))
+    table.transaction().set_properties(
+        {"py-io-impl": "builtins.print", "s3.endpoint": "http://127.0.0.1:9"}
+    ).commit_transaction()
+    assert texts_of(table.metadata_location) == ["0"]
+    monkeypatch.setattr(Config, "get_catalog_config", lambda *_: {"type": "sql", "uri": f"sqlite:///{tmp_path}/c.db"})
+    assert texts_of("iceberg://mine/n.t") == ["0"]
+    assert "py-io-impl" not in capfd.readouterr().out
+
+
+def test_metadata_leads_nowhere_else(catalog: SqlCatalog, tmp_path: Path) -> None:
+    table = create(catalog, some(0, 1))
+    table.delete("text == '1'")
+    (tmp_path / "private").mkdir()
+    secret = f"file://{tmp_path}/private/snap.avro"
+
+    def moved(values: dict[str, Any]) -> None:
+        values["location"] = f"file://{tmp_path}/private"
+
+    def listed(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = secret
+
+    def climbing(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = f"{values['location']}/../../private/snap.avro"
+
+    def server(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = "http://127.0.0.1:9/snap.avro"
+
+    assert "says that it is at" in refusal(rewritten(table, moved))
+    for change in (listed, climbing, server):
+        assert "which is not below its folder; list the folder in input.allow" in refusal(rewritten(table, change))
+    assert "private" in refusal(rewritten(table, listed), allow=[f"file://{tmp_path}/private/"])  # now it is not there
+
+
+def test_metadata_that_unpacks_to_far_more(catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = create(catalog, some(0))
+    assert texts_of(table.metadata_location) == ["0"]
+    bombs = (
+        gzip.compress(b" " * 2**20),
+        avro("deflate", zlib.compress(bytes(2**20))[2:-4]),
+        avro("bzip2", bz2.compress(bytes(2**20))),
+    )
+    packed = pa.Codec("zstd").compress(bytes(2**20), asbytes=True)
+    for data in (*bombs, avro("zstandard", packed), avro("snappy", b"\xff\xff\xff\x7f" + b"x" * 20)):
+        assert max(iceberg_files._sizes(data, 2**16)) > 2**16
+        assert max(iceberg_files._sizes(data, 2**40)) >= 2**20
+    assert list(iceberg_files._sizes(avro("null", b"x" * 100), 2**16)) == [100]
+    monkeypatch.setattr(iceberg_files, "MOST_UNPACKED", 10)
+    monkeypatch.setattr(iceberg_files, "MOST_RATIO", 0)
+    assert "and unpacks to more than 10: not read" in refusal(table.metadata_location)
+
+
+def avro(codec: str, block: bytes) -> bytes:
+    """Return an Avro file of one block."""
+
+    def sized(data: bytes) -> bytes:
+        return varint(len(data) << 1) + data
+
+    header = b"Obj\x01" + varint(1 << 1) + sized(b"avro.codec") + sized(codec.encode()) + b"\0"
+    return header + b"s" * 16 + varint(1 << 1) + sized(block) + b"s" * 16
