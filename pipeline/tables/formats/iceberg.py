@@ -148,8 +148,8 @@ def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> StaticTable:
     metadata = FromInputFile.table_metadata(io.new_input(uri))
     if not is_below(uris.as_prefix(metadata.location), folders):
         raise ConfigError(
-            f"input.path: the Iceberg table {uri!r} says that it is at {metadata.location[:300]!r}, not in the folder of "
-            "its metadata: list that folder in input.allow to read it"
+            f"input.path: the Iceberg table {uri!r} says that it is at {metadata.location[:300]!r}, not in the folder "
+            "of its metadata: list that folder in input.allow to read it"
         )
     return StaticTable(("static-table", uri), metadata, uri, io, NoopCatalog("static-table"))
 

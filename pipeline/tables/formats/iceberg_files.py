@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.io import InputFile
-from pyiceberg.io.fsspec import FsspecFileIO
+from pyiceberg.io.fsspec import FsspecFileIO, FsspecInputFile
 
 from pipeline.common.errors import ConfigError
 
@@ -28,7 +27,7 @@ STEP = 2**20
 class GuardedFileIO(FsspecFileIO):
     """Opens the files of a table that a stranger may have written."""
 
-    def new_input(self, location: str) -> InputFile:
+    def new_input(self, location: str) -> FsspecInputFile:
         """Open a file to read.
 
         Raises:
@@ -40,14 +39,14 @@ class GuardedFileIO(FsspecFileIO):
                 f"input.path: the metadata of the Iceberg table names {location[:300]!r}, which is not below its "
                 "folder; list the folder in input.allow to read it"
             )
-        file: InputFile = super().new_input(location)
+        file: FsspecInputFile = super().new_input(location)
         if location.endswith((".avro", ".gz", ".gz.metadata.json")):
             with file.open() as opened:
                 data = opened.read()
             most = max(MOST_UNPACKED, MOST_RATIO * len(data))
             if any(size > most for size in _sizes(data, most)):
                 raise ConfigError(
-                    f"input.path: {location[:300]!r} has {len(data):,} bytes and unpacks to more than {most:,}: not read"
+                    f"input.path: {location[:300]!r} of {len(data):,} bytes unpacks to more than {most:,}: not read"
                 )
         return file
 

@@ -159,10 +159,10 @@ def test_deletes(kind_and_form: str, catalog: SqlCatalog, tmp_path: Path, monkey
     [task] = table.scan().plan_files()
     before = {row["text"]: row["row_hash"] for row in rows_of(config(table.metadata_location))}
     deletes = pa.table({"file_path": [task.file.file_path, "another", task.file.file_path], "pos": [2, 0, 1]})
-    pq.write_table(deletes, tmp_path / "deletes.parquet")
+    pq.write_table(deletes, tmp_path / "w" / "n" / "t" / "deletes.parquet")
     kind = DataFileContent[content]
     file = DataFile.from_args(
-        content=kind, file_path=f"file://{tmp_path}/deletes.parquet", file_format=FileFormat[form]
+        content=kind, file_path=f"file://{tmp_path}/w/n/t/deletes.parquet", file_format=FileFormat[form]
     )
     monkeypatch.setattr(DataScan, "plan_files", lambda _: [FileScanTask(task.file, {file})])
     if (content, form) != ("POSITION_DELETES", "PARQUET"):
@@ -198,9 +198,10 @@ def test_properties_of_a_table_call_nothing(
 ) -> None:
     """pyiceberg calls the class that `py-io-impl` names, with the credentials of the config."""
     table = create(catalog, some(0))
-    table.transaction().set_properties(
-        {"py-io-impl": "builtins.print", "s3.endpoint": "http://127.0.0.1:9"}
-    ).commit_transaction()
+    path = Path(table.metadata_location.removeprefix("file://"))
+    values = json.loads(path.read_text())
+    values["properties"] = {"py-io-impl": "builtins.print", "s3.endpoint": "http://127.0.0.1:9"}
+    path.write_text(json.dumps(values))
     assert texts_of(table.metadata_location) == ["0"]
     monkeypatch.setattr(Config, "get_catalog_config", lambda *_: {"type": "sql", "uri": f"sqlite:///{tmp_path}/c.db"})
     assert texts_of("iceberg://mine/n.t") == ["0"]
@@ -237,11 +238,8 @@ def test_metadata_leads_nowhere_else(catalog: SqlCatalog, tmp_path: Path) -> Non
 def test_metadata_that_unpacks_to_far_more(catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
     table = create(catalog, some(0))
     assert texts_of(table.metadata_location) == ["0"]
-    bombs = (
-        gzip.compress(b" " * 2**20),
-        avro("deflate", zlib.compress(bytes(2**20))[2:-4]),
-        avro("bzip2", bz2.compress(bytes(2**20))),
-    )
+    bombs = [gzip.compress(b" " * 2**20), avro("bzip2", bz2.compress(bytes(2**20)))]
+    bombs.append(avro("deflate", zlib.compress(bytes(2**20))[2:-4]))
     packed = pa.Codec("zstd").compress(bytes(2**20), asbytes=True)
     for data in (*bombs, avro("zstandard", packed), avro("snappy", b"\xff\xff\xff\x7f" + b"x" * 20)):
         assert max(iceberg_files._sizes(data, 2**16)) > 2**16
@@ -249,7 +247,7 @@ def test_metadata_that_unpacks_to_far_more(catalog: SqlCatalog, monkeypatch: pyt
     assert list(iceberg_files._sizes(avro("null", b"x" * 100), 2**16)) == [100]
     monkeypatch.setattr(iceberg_files, "MOST_UNPACKED", 10)
     monkeypatch.setattr(iceberg_files, "MOST_RATIO", 0)
-    assert "and unpacks to more than 10: not read" in refusal(table.metadata_location)
+    assert "unpacks to more than 10: not read" in refusal(table.metadata_location)
 
 
 def avro(codec: str, block: bytes) -> bytes:
