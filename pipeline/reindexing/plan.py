@@ -96,7 +96,8 @@ class ReindexPlan:
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retried:
-            parts.append(f"{self.retried:,} rows are tried again")
+            files = {row.file for row in self.retry if row not in self.images}
+            parts.append(f"{self.retried:,} rows in {len(files):,} files are tried again")
         if self.images:
             parts.append(f"{len(self.images):,} rows have another image")
         if self.reuse:
