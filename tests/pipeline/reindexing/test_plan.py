@@ -64,7 +64,8 @@ def test_rows_with_another_image_are_read_again() -> None:
     todo = plan(changes(before, a="1", b="1"), state(before, failed=rows), 2, images)
     assert set(todo.retry) == set(images)
     assert todo.retried == 0, "of the two that had failed one has another image, and one was tried often enough"
-    assert not (todo.is_empty or todo.retries_only)
+    assert not todo.is_empty
+    assert not todo.retries_only
     assert str(todo) == "files: 0 new, 0 changed, 0 gone; 2 rows have another image"
 
 
