@@ -97,7 +97,9 @@ class ReindexPlan:
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retried:
-            parts.append(counted(self.retried, "row is tried again", "rows are tried again"))
+            files = {row.file for row in self.retry if row not in self.images}
+            rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
+            parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
         if self.images:
             parts.append(counted(len(self.images), "row has another image", "rows have other images"))
         if self.reuse:
