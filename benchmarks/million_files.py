@@ -32,7 +32,11 @@ REQUESTS = 1  # of a footer: its end; the listing says its size
 def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> None:
     """List, open and plan in this process, and print what that took as a part of a row of the table."""
     slow_store.register(files, seconds)
-    values = {"input": {"path": f"slow://{layout}", "id": "id"}, "model": "zoo://scenes", "output": {"path": out}}
+    values = {
+        "input": {"path": f"slow://{layout}", "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": out, "report": False},
+    }
     config = JobConfig.parse("score", values)
     start_local(workers)
     before, begin = peak(), time.perf_counter()
