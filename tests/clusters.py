@@ -92,8 +92,8 @@ class Running(threading.Thread):
             raise self.failure
 
 
-def remove(cluster: Cluster, node: Any) -> list[str]:
-    """Kill a node; the classes of the actors that it had."""
+def remove(cluster: Cluster, node: Any, graceful: bool = False) -> list[str]:
+    """Kill a node, or let it end by itself; the classes of the actors that it had."""
     lost = [one["ActorClassName"] for one in actors().values() if one["Address"]["NodeID"] == node.node_id]
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.remove_node(node, allow_graceful=graceful)
     return lost

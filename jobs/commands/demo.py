@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.command import Outcome
@@ -22,10 +22,14 @@ from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import meanwhile
 from pipeline.common.tasks import Task
+from pipeline.config.storage import StorageConfig
+from pipeline.results.reader import result_files
+from pipeline.tables.reading import read_columns
 from vilt.common.counts import counted
 
 MODEL = "zoo://scenes"
 SHOWN = 8  # rows of each table
+READ_ROWS = 2**16
 
 
 def run_demo_on_s3(rows: int) -> Outcome:
@@ -86,8 +90,8 @@ def _run(task: Task, text: str, table: str, folder: str) -> Summary:
 
 
 def _read(folder: str) -> pd.DataFrame:
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    frame: pd.DataFrame = pq.read_table(path, filesystem=filesystem).to_pandas()
+    table = result_files(folder, StorageConfig())
+    frame: pd.DataFrame = pa.concat_tables(read_columns(table, table.schema.names, READ_ROWS)).to_pandas()
     return frame
 
 

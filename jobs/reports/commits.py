@@ -14,7 +14,8 @@ from pipeline.results.delta_commit import Commit
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
-OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left")  # counts
+IMAGES = "rows_image_changed"  # not in the commits of earlier releases
+OF_A_RUN = ("files_new", "files_changed", "files_gone", "rows_read", "rows_moved", "rows_left", IMAGES)  # counts
 UNIT = "vilt."  # prefix of the keys of a lineage
 
 
@@ -45,6 +46,8 @@ def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> Rend
         head.append(("left", counted(done["rows_left"], "row")))
     if run.retried:
         head.append(("retried", f"{counted(run.retried, 'row')}, whose error was transient"))
+    if done.get(IMAGES):
+        head.append(("images", f"{counted(done[IMAGES], 'row')}, whose image has changed"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
     if commit.texts_truncated:
         head.append(

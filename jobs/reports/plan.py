@@ -15,6 +15,7 @@ from rich.console import RenderableType
 
 from jobs.console.tables import facts, stacked
 from jobs.reports.summary import rejected_table
+from pipeline.images.fetch import AT_ONCE
 from pipeline.planning.estimate import Estimate
 from pipeline.planning.plan import Plan
 from pipeline.planning.sampling import SPLITS
@@ -22,6 +23,7 @@ from pipeline.planning.trial import Trial
 from vilt.common.counts import counted
 
 Z = 1.96  # standard deviations of a 95 % interval
+REQUEST_SECONDS = 0.03  # of an object store
 Facts = list[tuple[str, str]]
 
 
@@ -58,6 +60,11 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
     limit = f"more than max_error_rate, {plan.max_error_rate:.0%}: the job would end with exit code 3"
     more = [("", limit)] if low > plan.max_error_rate else []
     more += [("writes", plan.output)] if plan.output else []
+    if plan.verify_images:
+        seconds = plan.verify_images / AT_ONCE * REQUEST_SECONDS
+        requests = f"{plan.verify_images:,} requests at most in each reindex, a HEAD or what the storage has for it"
+        each = f"{REQUEST_SECONDS * 1000:.0f} ms, {AT_ONCE} at once in each process"
+        more.append(("verify", f"{requests}: {_duration(seconds)} if one takes {each}"))
     more += _sample_facts(plan)
     if plan.estimate is None:
         more.append(("model", "not timed: the job asks for GPUs, and this machine has none"))
@@ -91,6 +98,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
         **_rank_values(plan),
         **({"writes": plan.output} if plan.output else {}),
         "output_bytes": plan.estimate and plan.output_bytes,
+        **({"verify_images": plan.verify_images} if plan.verify_images else {}),
         "seed": seed,
         "cost": _cost(plan, price),
     }
@@ -101,7 +109,8 @@ def _rank_values(plan: Plan) -> dict[str, Any]:
     if plan.pairs is None:
         return {}
     sizes = {str(actors): found.seconds for actors, found in plan.at_sizes.items()}
-    return {"pairs": plan.pairs, "pairs_per_second": plan.pairs_per_second, "seconds_of_actors": sizes}
+    search = {"search": asdict(plan.search)} if plan.search else {}
+    return {"pairs": plan.pairs, "pairs_per_second": plan.pairs_per_second, "seconds_of_actors": sizes, **search}
 
 
 def _sample_facts(plan: Plan) -> Facts:
@@ -147,6 +156,10 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         ),
         ("time", f"{span}, of which {_duration(found.start)} to start"),
     ]
+    if one := plan.search:
+        vectors = f"{counted(one.images, 'vector')} of {one.length:,} numbers"
+        compared = f"{counted(one.texts, 'text')} with {vectors}, in this process"
+        out.append(("search", f"{_duration(one.seconds)} of the start: {compared}, {one.n:,} kept of each text"))
     out += _size_facts(plan, unit)
     if machines.threads > here:
         cores = counted(here, "core")

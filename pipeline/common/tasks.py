@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, ROW_ID, TEXT_INDEX, TEXT_TRUNCATED
+from pipeline.common.columns import DETAIL, ERROR, IMAGE_VERSION, NEGATIVE_SCORES, ROW_ID, TEXT_INDEX, TEXT_TRUNCATED
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
@@ -98,17 +98,18 @@ TASKS: dict[Task, TaskSpec] = {
 PUBLISHED: dict[Task, Published] = {name: spec.published for name, spec in TASKS.items() if spec.published}
 
 
-def added_columns(tasks: Sequence[Task], negatives: bool = False) -> list[str]:
+def added_columns(tasks: Sequence[Task], negatives: bool = False, versions: bool = False) -> list[str]:
     """Return the columns that a job adds, in the order in which they are written.
 
     Args:
         tasks: The tasks of the job.
         negatives: Whether `score` reads negatives as well.
+        versions: Whether the versions of images are kept (`input.verify`).
     """
     made = [name for task in tasks for name in TASKS[task].columns]
     if negatives and "score" in tasks:
         made.insert(made.index("score") + 1, NEGATIVE_SCORES)
-    return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, ERROR, DETAIL]
+    return [ROW_ID, TEXT_INDEX, TEXT_TRUNCATED, *made, *([IMAGE_VERSION] if versions else []), ERROR, DETAIL]
 
 
 def result_columns(tasks: Sequence[Task], negatives: bool = False) -> list[str]:

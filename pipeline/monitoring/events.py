@@ -4,6 +4,7 @@
 | --- | --- |
 | `shard` | the scheduler's variable says which shard of the table the run reads |
 | `job_started` | the config is right, and rows are left to do |
+| `images_verified` | a reindex has asked for the versions of images (`input.verify`); how many have changed |
 | `progress` | every minute: rows done, rate, time left, which stage limits |
 | `rejected` | an error code is seen for the first time, with an example |
 | `warning` | something may be wrong |

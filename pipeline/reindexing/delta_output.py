@@ -226,8 +226,8 @@ class DeltaOutput:
 def allow_failures(config: JobConfig, plan: ReindexPlan, table: InputTable) -> JobConfig:
     """Return the config with a `max_error_rate` by which all rows that had failed may fail again."""
     read = {file.name for file in plan.read}
-    rows = sum(file.rows for file in table.files if file.name in read)
-    again = len(plan.retry)
+    rows = sum(file.rows for file in table.files if file.name in read) + len(plan.images)
+    again = plan.retried
     rate = min(1.0, (config.max_error_rate * rows + again) / max(1, rows + again))
     return config.model_copy(update={"max_error_rate": rate}) if again else config
 

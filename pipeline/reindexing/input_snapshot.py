@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.input_file import InputFile
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
@@ -61,7 +61,7 @@ class InputSnapshot:
     @classmethod
     def read(cls, filesystem: AbstractFileSystem, path: str) -> InputSnapshot:
         """Return the snapshot that `write` wrote."""
-        table = pq.read_table(path, filesystem=arrow_filesystem(filesystem))
+        table = guarded_table(path, arrow_filesystem(filesystem))
         schemas: dict[bytes, pa.Schema] = {}
         files = {}
         for name, version, rows, stored in zip(*(table[name].to_pylist() for name in STORED.names), strict=True):

@@ -15,17 +15,19 @@ from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
+from pipeline.reindexing.changed_images import Verified, check_verified, verify_images
 from pipeline.reindexing.delta_output import DeltaOutput, allow_failures, summary_of
 from pipeline.reindexing.empty_input import HINT, check_followed, empty_table, no_files
 from pipeline.reindexing.input_snapshot import diff
 from pipeline.reindexing.plan import ReindexPlan, TableState, plan
 from pipeline.reindexing.rewriting import check_rewrite
-from pipeline.reindexing.table_columns import check_values, identity_of, table_columns
+from pipeline.reindexing.table_columns import carried_columns, check_values, identity_of, table_columns
 from pipeline.reindexing.table_folder import TableFolder, open_folder
 from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs, open_checkpoints
+from pipeline.storage.filesystem import full_uri
 from pipeline.tables.file_columns import files_named
 from pipeline.tables.format import Listing
 from pipeline.tables.table import InputTable, list_table, open_table
@@ -114,7 +116,11 @@ def _reindex(request: Request, folder: TableFolder, locked: ExitStack, started: 
     state = folder.state(identity, output.overwrite)
     if not len(request.listing.files):
         check_followed(request.config, state)
-    todo = plan(diff(state.snapshot, request.listing.files), state, request.most_tries)
+    listing, changes = request.listing, diff(state.snapshot, request.listing.files)
+    base = full_uri(listing.filesystem, listing.folder)
+    follows = request.follow and state.latest is not None
+    verified = verify_images(folder, state, changes.unchanged.versions, request.config, base) if follows else Verified()
+    todo = plan(changes, state, request.most_tries, verified.changed)
     if state.latest and todo.is_empty:
         summary = summary_of(state.latest, folder, output.path)
         emit_finished(summary, version=state.latest.version, committed=False)
@@ -133,7 +139,7 @@ def _reindex(request: Request, folder: TableFolder, locked: ExitStack, started: 
     summary = run_job(job, results, request.log_every)
     commit = results.commit or state.latest
     assert commit is not None
-    return Reindexed(commit, results.commit is not None, len(todo.retry), summary)
+    return Reindexed(commit, results.commit is not None, todo.retried, summary)
 
 
 def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:
@@ -189,6 +195,7 @@ def _columns(
     """
     if not table.files:
         return state.columns
+    check_verified(config, carried_columns(table, config))
     columns = table_columns(table, config, todo.diff.unchanged, pa.schema([]) if todo.replaced else state.columns)
     check_values(table, config, columns)
     if not todo.replaced:

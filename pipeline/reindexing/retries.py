@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("row", pa.int64()), ("tries", pa.int32())])
 
@@ -50,6 +50,10 @@ class FailedRows:
         """Return the rows that are in these files, and were read again less than `most` times (None: any number)."""
         return FailedRows({row: n for row, n in self.tries.items() if row.file in files and (most is None or n < most)})
 
+    def with_rows(self, rows: Iterable[InputRow]) -> FailedRows:
+        """Return these rows and some more, which have never been tried again."""
+        return FailedRows({**dict.fromkeys(rows, 0), **self.tries})
+
     def updated(self, tried: Collection[InputRow], failed: Iterable[InputRow]) -> FailedRows:
         """Return the rows after a run.
 
@@ -69,7 +73,7 @@ class FailedRows:
     @classmethod
     def read(cls, filesystem: AbstractFileSystem, path: str) -> FailedRows:
         """Return the rows that `write` wrote."""
-        table = pq.read_table(path, filesystem=arrow_filesystem(filesystem))
+        table = guarded_table(path, arrow_filesystem(filesystem))
         rows = zip(*(table[name].to_pylist() for name in STORED.names), strict=True)
         return cls({InputRow(FileVersion(file, version), row): tries for file, version, row, tries in rows})
 

@@ -23,7 +23,7 @@ from pipeline.reporting.rendering import config_text, made_lines, render, write_
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.distribution import quantile_names
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.reader import open_results
+from pipeline.results.reader import open_results, written_in
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from vilt.common.counts import counted
 
@@ -104,7 +104,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
     ranked = look_at_ranked(view, storage)
     truncated, why = truncated_texts(view, ranked, storage, access)
     pictures, note = pictures_of(view, storage, access)
-    parts = [] if view.is_filter else open_results(view.uri, "OUT", storage).written
+    parts = _parts(view, storage)
     summary = view.summary
     page = render(
         "report.html.j2",
@@ -125,6 +125,15 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
         lineage=lineage_lines(summary),
     )
     return page, view
+
+
+def _parts(view: Overview, storage: StorageConfig) -> list[ResultFile]:
+    """Return what the files of results hold, by the footers that were read; of very many files they are read here."""
+    if view.is_filter:
+        return []
+    if view.table is not None and view.table.footers:
+        return written_in(view.table.footers, view.uri)
+    return open_results(view.uri, "OUT", storage).written
 
 
 def _galleries(view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]) -> list[tuple[str, list[Picture]]]:

@@ -24,9 +24,10 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
+from pipeline.tables.formats.delta_log import check_checkpoint
 from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
@@ -83,7 +84,10 @@ class ResultTable:
         self.key = key
         try:
             if DeltaTable.is_deltatable(self.uri, self.options):
+                check_checkpoint(*open_fsspec(uri, key, storage), key)
                 self.table = DeltaTable(self.uri, storage_options=self.options)
+        except ConfigError:
+            raise
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
 

@@ -28,6 +28,7 @@ from pipeline.results.joined_files import JOINERS, PRECISION, row_groups
 from pipeline.results.work_folder import NOT_KEPT, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.format import OpenedFile
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.partitions import find_partitions
 from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
@@ -102,8 +103,7 @@ class _Part:
         groups = np.flatnonzero((self.first < end) & (self.last >= begin)).tolist()
         if not groups:
             return []
-        with pq.ParquetFile(self.path, filesystem=arrow) as file:
-            table = file.read_row_groups(groups, [*columns, ROW_KEY]).replace_schema_metadata(None)
+        table = guarded_table(self.path, arrow, [*columns, ROW_KEY], groups).replace_schema_metadata(None)
         low, high = np.searchsorted(table[ROW_KEY].to_numpy(), [begin, end])
         return [table.slice(low, high - low).select([*columns, ROW_KEY])] if low < high else []
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, make_folder
+from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.formats.lance import load_lance, storage_options
 
 JOB_KEY = "vilt.job"  # of a commit: the identity of the job
@@ -183,9 +183,8 @@ class ResultsWriter:
         def batches() -> Iterator[pa.RecordBatch]:
             if path is None:
                 return
-            with pq.ParquetFile(path, filesystem=arrow_filesystem(self.work.filesystem)) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=self.schema.names):
-                    yield pa.RecordBatch.from_arrays(batch.select(self.schema.names).columns, schema=self.schema)
+            for batch in guarded_batches(path, arrow_filesystem(self.work.filesystem), self.schema.names, BATCH_ROWS):
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
         return pa.RecordBatchReader.from_batches(self.schema, batches())
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
@@ -32,6 +31,7 @@ from pipeline.results.shard_audit import ShardOutput, audit
 from pipeline.results.shards import merged_files, numbers_text, shards_in
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec, write_whole
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
 from vilt.common.counts import counted
 
@@ -199,7 +199,7 @@ def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary
         for name, schema in files:
             listed = TEXT_INDEX in schema.names
             columns = [ROW_ID, *([TEXT_INDEX] if listed else [])]
-            rows = pq.read_table(f"{out.path}/{name}", columns=columns, filesystem=arrow, partitioning=None)
+            rows = guarded_table(f"{out.path}/{name}", arrow, columns)
             yield rows.filter(pc.fill_null(pc.equal(rows[TEXT_INDEX], 0), True))[ROW_ID] if listed else rows[ROW_ID]
 
     warn_of_counts(count_repeated(ids(), files[0][1].field(ROW_ID).type), str(column))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ from typing_extensions import Self
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
 from pipeline.common.invocation import command
+from pipeline.common.meanwhile import imported_meanwhile
 from pipeline.common.redaction import redacted
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
@@ -35,6 +36,8 @@ from pipeline.storage.filesystem import STORAGE_ERRORS
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
+
+REPORTS = "pipeline.reporting.page"  # whose drawing library takes half a second to import
 
 
 class JobOutput(Protocol):
@@ -99,9 +102,11 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
     Raises:
         Exception: As `pipeline.run`.
     """
-    with job.ray:  # ended before the report is drawn: what its processes write when they end is of no use to anyone
+    reports = job.config.output.report
+    # Ray ends before the report is drawn: what its processes write when they end is of no use to anyone.
+    with job.ray, imported_meanwhile(REPORTS) if reports else nullcontext():
         summary, changed = _run_and_publish(job, output, log_every, check_ids)
-    if job.config.output.report:
+    if reports:
         from pipeline.reporting.page import report_after
 
         report_after(job.config, missing_only=not changed)

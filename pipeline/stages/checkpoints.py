@@ -117,7 +117,7 @@ def fit_inputs(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> 
 
 
 def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> Models:
-    """Read and hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
+    """Hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
     Args:
         config: The job.
@@ -126,7 +126,7 @@ def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -
     Raises:
         ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
-    from vilt.checkpoints import state_dict as checkpoint
+    from vilt.checkpoints.description import describe
 
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
@@ -135,7 +135,7 @@ def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -
         predictor = family.predictor_class
         try:
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
-            tensors, hashes[uri] = checkpoint.read(folder)
+            tensors, hashes[uri] = describe(folder)
             predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None

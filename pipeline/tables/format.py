@@ -104,6 +104,7 @@ class OpenOptions:
         column_names: The columns of CSV files without a header line.
         quotes: Whether double quotes enclose values of CSV files; None: what the format says.
         manifest: What keeps what the files of a very large table said, so that no later run asks them again.
+        footer_key: A key of Parquet footers, whose value is kept of each file.
     """
 
     id_column: str | None = None
@@ -116,6 +117,7 @@ class OpenOptions:
     column_names: tuple[str, ...] | None = None
     quotes: bool | None = None
     manifest: Manifest | None = None
+    footer_key: str | None = None
 
 
 class TableReader(Protocol):
@@ -149,6 +151,7 @@ class OpenedTable:
         metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
             files share.
         members: What follows the keys in the names of the members of tars.
+        footers: The value of `OpenOptions.footer_key` in the footer of each file; none of a very large table.
     """
 
     files: Sequence[OpenedFile]
@@ -158,6 +161,7 @@ class OpenedTable:
     unreadable: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     members: frozenset[str] = frozenset()
+    footers: Sequence[bytes | None] = ()
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class TableFiles:
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
         members: What follows the keys in the names of the members of tars.
+        footers: See `OpenedTable`.
     """
 
     files: Sequence[OpenedFile]
@@ -66,6 +67,7 @@ class TableFiles:
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
     members: frozenset[str] = field(default=frozenset(), kw_only=True)
+    footers: Sequence[bytes | None] = field(default=(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -77,7 +79,7 @@ class TableFiles:
         """Return a hash of every file's name, size and etag; with a log that says them, of the columns too."""
         if isinstance(self.files, OpenedFiles) and not self.version:
             return listing_hash(self.files.files)
-        files = [one.file for one in self.files]
+        files = self.files.files if isinstance(self.files, OpenedFiles) else [one.file for one in self.files]
         if not self.version:
             return listing_hash(files)
         said = ((file.name, file.size, file.etag) for file in files)
@@ -198,6 +200,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.metadata,
         listing.version,
         members=opened.members,
+        footers=opened.footers,
     )
 
 

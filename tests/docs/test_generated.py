@@ -47,7 +47,7 @@ def test_every_key_has_a_type_and_a_meaning() -> None:
 
 
 def test_every_column_and_exit_code_is_described() -> None:
-    assert set(COLUMNS) == set(added_columns(list(TASKS), negatives=True))
+    assert set(COLUMNS) == set(added_columns(list(TASKS), negatives=True, versions=True))
     assert len({one.code for one in EXIT_CODES}) == len(EXIT_CODES)
     assert all(one.status and one.cause and one.action for one in EXIT_CODES)
 

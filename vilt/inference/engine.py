@@ -164,7 +164,8 @@ class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
     def check_tensors(cls, tensors: Mapping[str, Tensor], config: ConfigT, source: str) -> None:
         """Raise CheckpointError when tensors are not those of the model that a config describes; takes no memory.
 
-        A family whose predictor has no `model_class` reads its checkpoints itself, and checks them then.
+        Of the tensors names, shapes and dtypes count; they may be on the meta device. A family whose predictor has no
+        `model_class` reads its checkpoints itself, and checks them then.
         """
         if getattr(cls, "model_class", None) is None:
             return

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common import uris
@@ -20,8 +19,10 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
 from pipeline.tables.format import Listing
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.logged_columns import FIELD_ID, Matching
-from pipeline.tables.formats.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
+from pipeline.tables.formats.logged_files import LoggedFile
+from pipeline.tables.formats.logged_parquet import LoggedFormat, LoggedListing, in_order
 from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table
@@ -106,7 +107,15 @@ class IcebergFormat(LoggedFormat):
         matching = Matching(FIELD_ID, FIELD_ID, tuple(mapped.items()))
         version, paths = f"snapshot {snapshot}", [file.path for file in files]
         return LoggedListing(
-            filesystem, sorted_by_name(files), places.folder, self, paths, version, columns, matching, files_first=True
+            filesystem,
+            in_order(places.folder, files),
+            places.folder,
+            self,
+            paths,
+            version,
+            columns,
+            matching,
+            files_first=True,
         )
 
 
@@ -220,7 +229,7 @@ def _file(
     path, name = places.locate(file.file_path)
     constants = tuple(_constants(file, table, schema).items())
     found = LoggedFile(path, name, file.file_size_in_bytes, str(file.record_count), constants=constants)
-    return without_rows(found, deleted.get(file.file_path, RowSet.none()))
+    return found.without_rows(deleted.get(file.file_path, RowSet.none()))
 
 
 def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> dict[str, Any]:
@@ -248,7 +257,7 @@ def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> 
                 "Parquet are read: rewrite the table's data files, which applies the deletes"
             )
         arrow = arrow_filesystem(filesystem)
-        table = pq.read_table(filesystem._strip_protocol(uri), columns=["file_path", "pos"], filesystem=arrow)
+        table = guarded_table(filesystem._strip_protocol(uri), arrow, ["file_path", "pos"], key="input.path")
         for path in pc.unique(table["file_path"]).to_pylist():
             found[uri, path] = RowSet.of(table.filter(pc.equal(table["file_path"], path))["pos"].to_numpy())
     none = RowSet.none()

@@ -66,6 +66,7 @@ class ChunkPages:
 
     Attributes:
         column: Its path, for messages.
+        fixed: Whether all its values have the same number of bytes.
         size: Bytes of all pages and their headers, unpacked.
         values: Values in the data pages.
         repeated: Bytes of the largest page of which one value may be all, and stand in many rows: a dictionary, or a
@@ -74,6 +75,7 @@ class ChunkPages:
     """
 
     column: str
+    fixed: bool = False
     size: int = 0
     values: int = 0
     repeated: int = 0
@@ -87,7 +89,8 @@ class ChunkPages:
         if page.kind == DICTIONARY:
             if page.values > page.size:
                 return f"a dictionary of {page.size:,} bytes that says it holds {counted(page.values, 'value')}"
-            self.repeated = max(self.repeated, page.size)
+            largest = -(-page.size // max(1, page.values)) if self.fixed else page.size
+            self.repeated = max(self.repeated, largest)
         elif page.kind in (DATA, DATA_V2):
             self.values += page.values
             self.per_value = max(self.per_value, page.size / max(1, page.values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.filtering.filter_table import filter_table
 from pipeline.reindexing.reindex import reindex
 from pipeline.reindexing.table_folder import open_folder
 from pipeline.reporting.overview import look_at
+from tests.pipeline.images.web_server import Server
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
@@ -170,3 +172,70 @@ def test_pictures_that_come_later_and_a_text_that_is_no_utf8(
     assert (last.fields["rejected"], last.fields["committed"]) == (second.standing, False)
     summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
     assert (summary["rows_in"], summary["scored"], summary["rejected"]) == (6, 4, second.standing)
+
+
+def test_pictures_that_change_behind_their_uris(
+    s3_server: str, scene_rows: Callable[[int], Rows], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a bucket and on a web server, with one text or two: the rows of a changed picture are read again, no other."""
+    assert s3_server
+    s3, rows = s3fs.S3FileSystem(), scene_rows(6)
+    s3.mkdir("pictures")
+    with Server() as web:
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
+        uris = [f"{number}.png" for number in range(4)] + [f"{web.url}/images/kept/{number}.png" for number in (4, 5)]
+        for number, row in enumerate(rows):
+            if number < 4:
+                s3.pipe_file(f"pictures/in/{number}.png", row["image"])
+            else:
+                web.kept[f"{number}.png"] = row["image"]
+        texts = [[row["caption"], row["question"]] for row in rows]
+        table = pa.table({"id": range(6), "image": uris, "caption": texts})
+        pq.write_table(table, "pictures/in/a.parquet", filesystem=s3)
+        spec = {"path": "s3://pictures/in", "text": "caption", "id": "id", "verify": "etag"}
+        spec |= {"allow": [f"{web.url}/images/"], "allow_private": True}
+        config = job("s3://pictures/in", "s3://pictures/out", input=spec)
+        first, _, _ = reindex(config)
+        caplog.set_level("INFO", "pipeline")
+        assert reindex(config) == (first, False, 0)
+        assert _verified(caplog) == {"images": 6, "rows_changed": 0, "unknown": 0}
+
+        s3.pipe_file("pictures/in/1.png", rows[0]["image"])
+        s3.pipe_file("pictures/in/2.png", rows[2]["image"])  # the same bytes: the same etag
+        s3.rm_file("pictures/in/3.png")
+        web.kept["5.png"] = rows[0]["image"]
+        part = config.model_copy(update={"input": config.input.model_copy(update={"verify_share": 1e-9})})
+        assert reindex(part) == (first, False, 0), "no row is in so small a sample"
+        second, new, retried = reindex(config.model_copy(update={"max_error_rate": 0.5}))
+        assert (new, retried) == (True, 0)
+        assert _verified(caplog) == {"images": 6, "rows_changed": 3, "unknown": 0}
+        assert (second.counts["rows_image_changed"], second.counts["rows_read"]) == (3, 3)
+        assert (second.counts["rows_out"], second.standing) == (12, {"image_missing": 2})
+        web.shutdown()
+    storage = {"AWS_ALLOW_HTTP": "true"}
+    [before, after] = (
+        DeltaTable("s3://pictures/out", version=version, storage_options=storage)
+        .to_pyarrow_table()
+        .sort_by([("id", "ascending"), ("text_index", "ascending")])
+        for version in (first.version, second.version)
+    )
+    changed = [i for i in range(12) if before["image_version"][i] != after["image_version"][i]]
+    assert changed == [2, 3, 6, 7, 10, 11]
+    assert after["image_version"].to_pylist()[6:8] == [None, None]
+    differ = [i for i in range(12) if before["score"][i] != after["score"][i]]
+    assert differ == changed
+
+
+def _verified(caplog: pytest.LogCaptureFixture) -> dict[str, int]:
+    """What the last event of the images that were asked for said."""
+    fields = [record.fields for record in caplog.records if getattr(record, "event", "") == "images_verified"]
+    return fields[-1]
+
+
+def test_pictures_in_the_table_need_no_asking(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Any
+) -> None:
+    table = write_table(scene_rows(2))
+    config = job(table, str(tmp_path / "out"), input={"path": table, "text": "caption", "verify": "etag"})
+    with pytest.raises(ConfigError, match="column 'image' lie in the table itself, whose files are compared"):
+        reindex(config)

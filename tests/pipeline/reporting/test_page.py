@@ -56,6 +56,11 @@ def test_what_is_in_it(outputs: Path, name: str, parts: list[str]) -> None:
     assert len(page) < 1_000_000
 
 
+def test_footers_are_read_once(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.reports.page.open_results", None)
+    assert "Rows over time" in page_of(outputs / "scores")
+
+
 @pytest.mark.parametrize("name", ["scores", "answers", "filtered"])
 def test_nothing_in_it_runs_or_needs_a_network(outputs: Path, name: str) -> None:
     page = page_of(outputs / name)

@@ -16,7 +16,7 @@ from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
 from vilt.common.counts import counted
-from vilt.common.folder import Folder
+from vilt.common.folder import SAFETENSORS, Folder
 from vilt.common.json_text import read_json
 from vilt.common.storage import read_file
 from vilt.inference.preprocessor import tokenizer_of
@@ -64,8 +64,8 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     Raises:
         ValueError, OSError: If something is wrong with the files, in one line; before anything is written.
     """
-    if Folder(out).exists(checkpoint.SAFETENSORS):
-        raise ValueError(f"{out!r} already holds a {checkpoint.SAFETENSORS}: give a new folder")
+    if Folder(out).exists(SAFETENSORS):
+        raise ValueError(f"{out!r} already holds a {SAFETENSORS}: give a new folder")
     files: dict[str, bytes] = {}
     left_out: list[str] = []
     processor = ViltImageProcessor()
