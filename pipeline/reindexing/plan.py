@@ -101,7 +101,7 @@ class ReindexPlan:
             rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
             parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
         if self.images:
-            parts.append(counted(len(self.images), "row has another image", "rows have other images"))
+            parts.append(counted(len(self.images), "row has another image", "rows have another image"))
         if self.reuse:
             parts.append(
                 f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "
