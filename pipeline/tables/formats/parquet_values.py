@@ -39,8 +39,8 @@ def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
     """Look at the INT96 times of a file, which count nanoseconds from a day.
 
     pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error. Before 23 it
-    wrote times before 1970 as a day and nanoseconds below 0, which are read right as nanoseconds, since they wrap again,
-    and as a time 584 years later in any other unit.
+    wrote times before 1970 as a day and nanoseconds below 0: read as nanoseconds they wrap again and are right, in any
+    other unit they are 584 years late.
     """
     columns = int96_columns(pq.read_metadata(path, filesystem=filesystem))
     if not columns:
