@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from jobs.console.text import visible
 from pipeline.results.distribution import Distribution
 
 # Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
@@ -174,6 +175,7 @@ def progress(steps: Sequence[tuple[float, int]]) -> str:
 
 
 def _short(name: str, most: int) -> str:
+    name = visible(name[: most + 1])
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

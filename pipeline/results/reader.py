@@ -24,7 +24,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
+from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
@@ -134,7 +134,10 @@ def written_in(footers: Sequence[str | bytes | None], uri: str) -> list[ResultFi
         ConfigError: A footer is damaged.
     """
     try:
-        return [ResultFile.from_json(footer) for footer in footers if footer is not None]
+        parts = [ResultFile.from_json(footer) for footer in footers if footer is not None]
+        for part in parts:
+            check_written(part)
+        return parts
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{uri!r}: a file's footer is damaged: {first_line(error)}") from None
 

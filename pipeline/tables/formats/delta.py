@@ -12,6 +12,7 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import without_panics
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -58,9 +59,15 @@ class DeltaFormat(LoggedFormat):
         self, filesystem: AbstractFileSystem, folder: str, spec: InputConfig, storage: StorageConfig
     ) -> Listing:
         """Return the files of one version."""
+        uri = full_uri(filesystem, folder)
+        with without_panics(f"input.path: the Delta table {uri!r}"):
+            return self._listing(filesystem, folder, uri, spec, storage)
+
+    def _listing(
+        self, filesystem: AbstractFileSystem, folder: str, uri: str, spec: InputConfig, storage: StorageConfig
+    ) -> Listing:
         from deltalake.exceptions import DeltaError
 
-        uri = full_uri(filesystem, folder)
         try:
             check_checkpoint(filesystem, folder, "input.path")
             table = _open(uri, spec, storage)
