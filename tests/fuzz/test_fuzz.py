@@ -1,6 +1,6 @@
 """Damaged files of every kind: refused in one line or read whole, in bounded memory and time.
 
-`make fuzz` takes FUZZ_SECONDS in all, 600 by default; else each of some targets has one second. FUZZ_SEED begins elsewhere.
+`make fuzz` takes FUZZ_SECONDS in all, 600 by default; else some targets have a second each. FUZZ_SEED begins elsewhere.
 """
 
 import json
