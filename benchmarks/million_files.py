@@ -14,28 +14,40 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import ray
 
 from benchmarks import machine, slow_store
+from benchmarks.delta_log import write_log
 from pipeline import JobConfig
 from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.formats.footer_columns import IN_FLIGHT
-from pipeline.tables.table import list_table, open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import list_table, open_table
 
+LAYOUTS = "folders of a thousand, one folder, or a Delta table with a log on this machine"
 REQUESTS = 1  # of a footer: its end; the listing says its size
 
 
 def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> None:
     """List, open and plan in this process, and print what that took as a part of a row of the table."""
     slow_store.register(files, seconds)
-    values = {"input": {"path": f"slow://{layout}", "id": "id"}, "model": "zoo://scenes", "output": {"path": out}}
+    path = str(Path(out, "table")) if layout == "delta" else f"slow://{layout}"
+    values = {
+        "input": {"path": path, "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": f"{out}/out", "report": False},
+    }
     config = JobConfig.parse("score", values)
     start_local(workers)
     before, begin = peak(), time.perf_counter()
     listing = list_table(config.input, config.storage)
+    if layout == "delta":  # whose log is here, and whose files are in the store
+        listing = replace(listing, filesystem=slow_store.SlowStore())
     listed = time.perf_counter()
     table = open_table(config, listing)
     assert (table.rows, len(table.fingerprint)) == (files * slow_store.ROWS, 64)
@@ -60,6 +72,8 @@ def main(sizes: list[int], workers: int, seconds: float, layout: str) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for files in sizes:
         with tempfile.TemporaryDirectory() as out:
+            if layout == "delta":
+                write_log(Path(out, "table"), files, len(slow_store.content()))
             for run, requests in (("first", REQUESTS * files), ("resumed", 0)):
                 print(f"| {files:,} | {run} | {requests * seconds / workers / IN_FLIGHT:.1f} |", end="", flush=True)
                 command = [sys.executable, "-m", "benchmarks.million_files", "--measure", str(files), "--out", out]
@@ -72,7 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("--files", type=int, nargs="+", default=[1_000, 20_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=0.03, help="of a request")
-    parser.add_argument("--layout", choices=["table", "flat"], default="table", help="folders of a thousand, or one")
+    parser.add_argument("--layout", choices=["table", "flat", "delta"], default="table", help=LAYOUTS)
     parser.add_argument("--measure", type=int, help="this size alone, in this process")
     parser.add_argument("--out", default="", help="folder of the manifest")
     given = parser.parse_args()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks import machine
+from benchmarks.cores import Cores
 from benchmarks.scale import write_table
 from pipeline import JobConfig, run
 from pipeline.common.columns import PAIR, ROW_ID
@@ -55,18 +57,20 @@ class Stub:
 
 def measure(
     table: str, folder: Path, actors: int, seconds_per_pair: float, block_bytes: int
-) -> tuple[int, float, float]:
-    """Run the job: pairs, seconds from the first micro-batch to the last, and of these the part at full strength."""
+) -> tuple[int, float, float, Counter[str]]:
+    """Run the job: pairs, seconds from the first micro-batch to the last; with all actors there pairs a second, and
+    milliseconds of CPU time a pair, by kind of process."""
     (folder / "log").mkdir(parents=True)
     (folder / "seconds_per_pair").write_text(str(seconds_per_pair))
     values = {
         "input": {"path": table},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 500},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 500},
         "actors": {"count": actors, "cpus": 1},
         "batch": {"window_rows": 128, "tokens": 512, "block_bytes": block_bytes},
     }
-    run(JobConfig.parse("score", values))
+    with Cores() as cores:
+        run(JobConfig.parse("score", values))
     batches = [
         [float(word) for word in line.split()]
         for log in (folder / "log").iterdir()
@@ -75,29 +79,35 @@ def measure(
     starts = [float(log.read_text().split()[0]) for log in (folder / "log").iterdir()]
     begin, end = min(b for b, _, _ in batches), max(e for _, e, _ in batches)
     full = max(starts)
-    strong = sum(pairs for b, _, pairs in batches if b >= full) / (end - full)
-    return int(sum(pairs for _, _, pairs in batches)), end - begin, strong
+    ends = [max(float(line.split()[1]) for line in log.read_text().splitlines()) for log in (folder / "log").iterdir()]
+    over = min(ends)  # from then on there is not work for all
+    done = sum(pairs for b, _, pairs in batches if full <= b < over)
+    cpu = cores.between(full, over)
+    each = Counter({kind: 1000 * seconds / done for kind, seconds in cpu.items()})
+    return int(sum(pairs for _, _, pairs in batches)), end - begin, done / (over - full), each
 
 
 def main(actors: list[int], seconds: float, decoders: int, each: float, block_bytes: int) -> None:
     folder = Path(tempfile.mkdtemp())
     print(f"{machine.describe()}; a pair takes {each * 1000:.0f} ms, decoding has {decoders} cores, ", end="")
     print(f"blocks have {block_bytes:,} bytes\n")
-    print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| actors | pairs | pairs/s | efficiency | with all actors there | efficiency | CPU ms a pair | cores |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     import_module("pipeline.scoring.dataflow").PredictActor = Stub  # type: ignore[attr-defined]
     for count in actors:
         table = str(folder / f"table{count}")
         write_table(table, round(count * seconds / each))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": count + decoders})
         ray.init(address=cluster.address, logging_level="warning")
-        pairs, taken, strong = measure(table, folder / str(count), count, each, block_bytes)
+        pairs, taken, strong, cpu = measure(table, folder / str(count), count, each, block_bytes)
         ray.shutdown()
         cluster.shutdown()
         ideal = count / each
         rate = pairs / taken
         print(
             f"| {count} | {pairs:,} | {rate:.1f} | {rate / ideal:.2f} | {strong:.1f} | {strong / ideal:.2f} |",
+            f"{cpu.total():.1f} | {cpu.total() * strong / 1000:.2f} |",
+            dict(cpu),
             flush=True,
         )
 

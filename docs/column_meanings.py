@@ -28,11 +28,16 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "label_score": ("float32", "the probability of `label`"),
     "labels": ("list<struct<label: string, score: float>>", "the best `top_k` classes, best first"),
     "tags": ("list<struct<token: string, label: string, score: float>>", "the most likely class of each token"),
-    "embedding": ("fixed_size_list<float>", "the pooled vector of the image and text, or of the image (ViT)"),
+    "embedding": ("list<float>", "the pooled vector of the image and text, or of the image (ViT)"),
     "best_texts": ("list<struct<text_id, score: float>>", "OUT/images: the `top_k` best texts of the image"),
     "candidates": (
         "list<struct<text: int32, score: float>>",
         "OUT/images: texts that may have the image among their best",
+    ),
+    "image_version": (
+        "string",
+        "with `input.verify`: the etag of the image that the row was read with, or its time of change and its size; "
+        "null if it was not read by URI",
     ),
     "error": ("string", "null if all went well, else one of the [reasons](reasons.md)"),
     "error_detail": ("string", "what exactly was wrong"),

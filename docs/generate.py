@@ -77,7 +77,7 @@ def configs() -> str:
 def columns() -> str:
     """Return the page of the output columns."""
     rows = []
-    for name in dict.fromkeys(added_columns(list(TASKS), negatives=True)):
+    for name in dict.fromkeys(added_columns(list(TASKS), negatives=True, versions=True)):
         by = [f"`{task}`" for task, spec in TASKS.items() if name in spec.columns] or ["every task"]
         kind, meaning = COLUMNS[name]
         rows.append((f"`{name}`", f"`{kind}`", ", ".join(by), meaning))

@@ -32,7 +32,7 @@ def job_values(folder: Path, **keys: Any) -> dict[str, Any]:
     return {
         "input": {"path": str(folder / "table"), "text": "caption", "id": "id"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 30},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 30},
         "precision": "float32",
         "batch": {"window_rows": 40, "tokens": 512},
         **keys,
@@ -92,8 +92,8 @@ class Running(threading.Thread):
             raise self.failure
 
 
-def remove(cluster: Cluster, node: Any) -> list[str]:
-    """Kill a node; the classes of the actors that it had."""
+def remove(cluster: Cluster, node: Any, graceful: bool = False) -> list[str]:
+    """Kill a node, or let it end by itself; the classes of the actors that it had."""
     lost = [one["ActorClassName"] for one in actors().values() if one["Address"]["NodeID"] == node.node_id]
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.remove_node(node, allow_graceful=graceful)
     return lost

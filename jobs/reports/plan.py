@@ -15,12 +15,15 @@ from rich.console import RenderableType
 
 from jobs.console.tables import facts, stacked
 from jobs.reports.summary import rejected_table
+from pipeline.images.fetch import AT_ONCE
 from pipeline.planning.estimate import Estimate
 from pipeline.planning.plan import Plan
 from pipeline.planning.sampling import SPLITS
 from pipeline.planning.trial import Trial
+from vilt.common.counts import counted
 
 Z = 1.96  # standard deviations of a 95 % interval
+REQUEST_SECONDS = 0.03  # of an object store
 Facts = list[tuple[str, str]]
 
 
@@ -37,19 +40,31 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
     wrong = sum(trial.rejected.values())
     low, high = _wilson(wrong, trial.pairs)
     pieces = sum(len(one.splits) for one in table.files)
-    pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
+    pairs = "" if trial.pairs == trial.rows else f" ({counted(trial.pairs, 'pair')})"
     if plan.pairs is not None:
-        pairs = f", each with {plan.texts:,} texts,"
-    opened = f"{table.rows:,} rows in {len(table.files):,} files, {_size(size)}; opened in {plan.prepare_seconds:.1f} s"
+        pairs = f", each with {counted(plan.texts, 'text')},"
+    opened = (
+        f"{counted(table.rows, 'row')} in {counted(len(table.files), 'file')}, {_size(size)}; opened in "
+        f"{plan.prepare_seconds:.1f} s"
+    )
     head = [
         ("table", opened),
-        ("sample", f"{trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}"),
+        (
+            "sample",
+            f"{counted(trial.rows, 'row')}{pairs} of {min(pieces, SPLITS):,} of {counted(pieces, 'piece')}, "
+            f"seed {seed}",
+        ),
         *([] if plan.pairs is None else [("pairs", f"{plan.pairs:,}")]),
         ("rejected", f"{wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})"),
     ]
     limit = f"more than max_error_rate, {plan.max_error_rate:.0%}: the job would end with exit code 3"
     more = [("", limit)] if low > plan.max_error_rate else []
     more += [("writes", plan.output)] if plan.output else []
+    if plan.verify_images:
+        seconds = plan.verify_images / AT_ONCE * REQUEST_SECONDS
+        requests = f"{plan.verify_images:,} requests at most in each reindex, a HEAD or what the storage has for it"
+        each = f"{REQUEST_SECONDS * 1000:.0f} ms, {AT_ONCE} at once in each process"
+        more.append(("verify", f"{requests}: {_duration(seconds)} if one takes {each}"))
     more += _sample_facts(plan)
     if plan.estimate is None:
         more.append(("model", "not timed: the job asks for GPUs, and this machine has none"))
@@ -83,6 +98,7 @@ def plan_values(plan: Plan, seed: int, price: float | None) -> dict[str, Any]:
         **_rank_values(plan),
         **({"writes": plan.output} if plan.output else {}),
         "output_bytes": plan.estimate and plan.output_bytes,
+        **({"verify_images": plan.verify_images} if plan.verify_images else {}),
         "seed": seed,
         "cost": _cost(plan, price),
     }
@@ -93,7 +109,8 @@ def _rank_values(plan: Plan) -> dict[str, Any]:
     if plan.pairs is None:
         return {}
     sizes = {str(actors): found.seconds for actors, found in plan.at_sizes.items()}
-    return {"pairs": plan.pairs, "pairs_per_second": plan.pairs_per_second, "seconds_of_actors": sizes}
+    search = {"search": asdict(plan.search)} if plan.search else {}
+    return {"pairs": plan.pairs, "pairs_per_second": plan.pairs_per_second, "seconds_of_actors": sizes, **search}
 
 
 def _sample_facts(plan: Plan) -> Facts:
@@ -128,7 +145,7 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
     faster = ", ".join(f"{name} {rate:,.0f}" for name, rate in others)
     unit = "GPU" if plan.pool.gpus else "actor"
     span = f"{_duration(found.seconds)} ({_duration(found.low)} to {_duration(found.high)})"
-    on = f", on {machines.cores:,} cores" if machines.shared else ""
+    on = f", on {counted(machines.cores, 'core')}" if machines.shared else ""
     pool = f"{machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode{on}"
     out = [
         ("machines", pool),
@@ -139,9 +156,14 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         ),
         ("time", f"{span}, of which {_duration(found.start)} to start"),
     ]
+    if one := plan.search:
+        vectors = f"{counted(one.images, 'vector')} of {one.length:,} numbers"
+        compared = f"{counted(one.texts, 'text')} with {vectors}, in this process"
+        out.append(("search", f"{_duration(one.seconds)} of the start: {compared}, {one.n:,} kept of each text"))
     out += _size_facts(plan, unit)
     if machines.threads > here:
-        note = f"the model was timed on the {here} cores of this machine; an actor would have {machines.threads}"
+        cores = counted(here, "core")
+        note = f"the model was timed on the {cores} of this machine; an actor would have {machines.threads}"
         out.append(("note", note))
     if cost := _cost(plan, price):
         value, low, high = (f"{cost[name]:,.3g}" for name in ("value", "low", "high"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROW_ID, TEXT_INDEX, TEXT_TRUNCATED = "row_id", "text_index", "text_truncated"
 NEGATIVE_SCORES = "negative_scores"  # list of floats: the scores of `negatives` with the row's image
+IMAGE_VERSION = "image_version"  # string, with `input.verify`: see `pipeline.images.versions`
 ERROR, DETAIL = "error", "error_detail"
 ROW_HASH = "row_hash"  # int64: of the file's path and the row's number; Ray Data's name for its own
 ROW_KEY = "__row_key"  # int64: which row of the input, see `pipeline.common.row_ranges`; never written

@@ -36,7 +36,7 @@ def common_folder(paths: Sequence[str]) -> str:
 
 
 # They change no result, or the fingerprint of the table says the same; a shard has a folder of its own.
-NOT_HASHED = {"version", "timestamp", "contact", "shard"}
+NOT_HASHED = {"version", "timestamp", "contact", "shard", "verify_share"}
 
 
 class InputConfig(Section):
@@ -122,6 +122,18 @@ class InputConfig(Section):
         description="leave images alone whose hosts say `noai` or `noimageai` in the header X-Robots-Tag; hosts that a "
         "prefix in `allow` names are read all the same",
     )
+    verify: Literal["etag"] | None = Field(
+        None,
+        description="etag: keep in the column image_version which version of its image a row was read with, and let "
+        "each `vilt reindex` ask for the versions of all images by URI, so that rows are read again whose image has "
+        "changed; default: only files of the table are compared",
+    )
+    verify_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the rows whose images a `vilt reindex` asks for, other rows each time; with verify",
+    )
     allow_private: bool = Field(False, description="let http(s):// prefixes be at addresses of private networks")
 
     @model_validator(mode="before")
@@ -187,6 +199,12 @@ class InputConfig(Section):
     def _one_version(self) -> Self:
         if self.version is not None and self.timestamp is not None:
             raise ValueError("input.version, input.timestamp: both are given; name the version in one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _share_is_of_verify(self) -> Self:
+        if self.verify is None and self.verify_share != type(self).model_fields["verify_share"].default:
+            raise ValueError(f"input.verify_share: {self.verify_share}, but input.verify is not set: leave it out")
         return self
 
     @property

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
-from pipeline.common.tasks import KEEP_LISTS, TASK_NAMES, Task
+from pipeline.common.tasks import KEEP_LISTS, TASK_NAMES, Task, added_columns
 from pipeline.config.base import Section, read_values
 from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
 from pipeline.config.limits import LimitsConfig
@@ -91,6 +91,11 @@ class JobConfig(Section):
             raise ValueError("output.retention_days: earlier versions are kept with output.format=delta only")
         if output.allow_empty and output.format != "delta":
             raise ValueError("output.allow_empty: a table of results follows its input with output.format=delta only")
+        if self.input.verify is not None and output.format != "delta":
+            raise ValueError(
+                f"input.verify: {self.input.verify!r}, but a table of results follows its images with "
+                "output.format=delta only: leave the key out"
+            )
         if output.rows_per_file is not None and output.keep_image:
             raise ValueError(
                 f"output.rows_per_file: {output.rows_per_file}, but with output.keep_image bytes decide when a file is "
@@ -244,6 +249,11 @@ class JobConfig(Section):
         for task in self.tasks:
             found.setdefault(self.model[task] if isinstance(self.model, dict) else self.model, []).append(task)
         return found
+
+    @property
+    def added_columns(self) -> list[str]:
+        """Return the columns that the job adds, in the order in which they are written."""
+        return added_columns(self.tasks, bool(self.negatives), self.input.verify is not None)
 
     @property
     def adds_to_input(self) -> bool:

@@ -15,8 +15,8 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
 from pipeline.tables.files import check_plain, marked_at
 from pipeline.tables.formats.guarded_parquet import guarded_batches
+from pipeline.tables.reading import read_columns as read_table_columns
 from pipeline.tables.table import open_files
-from pipeline.tables.table import read_columns as read_table_columns
 
 BATCH_ROWS = 2**16  # of results, held at a time
 

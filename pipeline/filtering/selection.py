@@ -22,6 +22,7 @@ from pipeline.filtering.conditions import Conditions, check_conditions
 from pipeline.filtering.database import columns_read, without_kind
 from pipeline.results.reader import Results
 from pipeline.tables.database import load, temporary_database
+from vilt.common.counts import counted
 
 READ_ROWS = 2**16  # of results, at a time
 
@@ -161,7 +162,8 @@ class Selection:
         missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")
         if missing:
             raise ConfigError(
-                f"input.id: column {id_column!r} is null in {missing:,} rows, whose results cannot be found; choose a "
+                f"input.id: column {id_column!r} is null in {counted(missing, 'row')}, whose results cannot be "
+                f"found; choose a "
                 "column of ids, or leave the key out"
             )
         self._check_none(

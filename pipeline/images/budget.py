@@ -29,11 +29,19 @@ class Budget:
 
 @dataclass
 class Claim:
-    """The bytes of one image within a budget."""
+    """The bytes of one image within a budget.
+
+    Attributes:
+        budget: The budget.
+        uri: The image.
+        size: Bytes.
+        version: The version of the image, as it was when it began to be read; None if it is not known.
+    """
 
     budget: Budget
     uri: str
     size: int = field(default=0, init=False)
+    version: str | None = field(default=None, init=False)
 
     def grow(self, size: int) -> bool:
         """Claim `size` bytes in all; return False if the budget does not hold them."""

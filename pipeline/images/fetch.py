@@ -18,6 +18,7 @@ import fsspec.asyn
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
 from pipeline.common.error_codes import RETRYABLE, Failure
+from pipeline.common.file_versions import version_of_info, version_of_stat
 from pipeline.common.redaction import redacted, redacted_text
 from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, scheme
 from pipeline.config.job import JobConfig
@@ -47,6 +48,9 @@ class Fetcher:
     Allowed are URIs below `base`, the table's own folder, and below the prefixes in `input.allow`; `https://*` there
     allows every public host. A URI without a scheme is relative to `base`. At most `limits.image_bytes` + 1 bytes of
     each are read. Transient errors are retried up to `ATTEMPTS` times, within `limits.fetch_seconds`.
+
+    Attributes:
+        versions: URI -> the version of the image that was read, if `input.verify` asks for it.
     """
 
     def __init__(self, base: str, config: JobConfig) -> None:
@@ -57,6 +61,7 @@ class Fetcher:
         self.allowed = [as_prefix(self.base), *map(as_prefix, prefixes)]
         self.max_bytes = config.limits.image_bytes
         self.hosts = hosts_of_process()
+        self.versions: dict[str, str] = {}
 
     def resolve(self, uri: str) -> str | Failure:
         """Return the full URI, or why it must not be read.
@@ -100,6 +105,8 @@ class Fetcher:
         distinct = list(dict.fromkeys(one for one in resolved.values() if isinstance(one, str)))
         images = self._fetch_distinct(distinct, budget)
         found = {uri: images[one] if isinstance(one, str) else one for uri, one in resolved.items()}
+        by_given = {uri: self.versions[one] for uri, one in resolved.items() if one in self.versions}
+        self.versions |= by_given
         return {uri: image for uri, image in found.items() if image is not None}
 
     def _fetch_distinct(self, uris: list[str], budget: Budget) -> dict[str, Fetched | None]:
@@ -145,6 +152,8 @@ class Fetcher:
                     claim = Claim(budget, uri)
                     found = await self._fetch(uri, web, claim)
                     claim.set(len(found) if isinstance(found, bytes) else 0)
+                    if self.config.input.verify and isinstance(found, bytes) and claim.version is not None:
+                        self.versions[uri] = claim.version
                     return found
 
             return await asyncio.gather(*map(fetch, uris))
@@ -168,7 +177,7 @@ class Fetcher:
             claim.set(0)
             unreached = False
             try:
-                found = await (web.get(uri, claim) if is_web else self._read(uri, claim))
+                found = await self._get(uri, web, claim)
             except Exception as error:  # filesystems raise many types
                 found, unreached = self._judge(error), isinstance(error, aiohttp.ClientConnectorError)
             if not (isinstance(found, Failure) and found.reason in RETRYABLE and attempts_left):
@@ -185,8 +194,10 @@ class Fetcher:
             return _failure(found.reason, f"{redacted(uri)}: {redacted_text(found.detail, uri)}")
         return found
 
-    async def _read(self, uri: str, claim: Claim) -> Fetched | None:
-        """Read a local file or an object of any fsspec filesystem; return None if it does not fit the budget."""
+    async def _get(self, uri: str, web: WebClient, claim: Claim) -> Fetched | None:
+        """Read one image once; return None if it does not fit the budget."""
+        if scheme(uri) in WEB:
+            return await web.get(uri, claim)
         if not scheme(uri):
             data = await asyncio.to_thread(self._read_local, uri, claim)
         else:
@@ -196,12 +207,14 @@ class Fetcher:
     async def _read_object(self, filesystem: Any, uri: str, claim: Claim) -> Fetched | None:
         """Read an object: most are no larger than `FIRST_BYTES`; of others the size is asked for first."""
         path, most = filesystem._strip_protocol(uri), self.max_bytes + 1
+        if self.config.input.verify:  # before it is read: if it changes meanwhile, the next run finds another version
+            claim.version = version_of_info(await call(filesystem, "info", path))
         asked = min(most, FIRST_BYTES)
         while claim.grow(asked):
-            data: bytes = await _call(filesystem, "cat_file", path, start=0, end=asked)
+            data: bytes = await call(filesystem, "cat_file", path, start=0, end=asked)
             if len(data) < asked or asked == most:
                 return data
-            size = (await _call(filesystem, "info", path)).get("size")
+            size = (await call(filesystem, "info", path)).get("size")
             if size is not None and size > self.max_bytes:
                 return too_large(self.max_bytes)
             # One byte more than it had, which tells whether it has grown; one that has is read as far as allowed.
@@ -216,16 +229,23 @@ class Fetcher:
             options["config_kwargs"] = {"max_pool_connections": AT_ONCE, "retries": {"total_max_attempts": 1}}
         return fsspec.core.url_to_fs(prefix, **options)[0]
 
-    def _read_local(self, path: str, claim: Claim) -> Fetched | None:
-        """Read a local file, which must be in an allowed folder when all symbolic links are followed, too."""
+    def _local(self, path: str) -> str | Failure:
+        """Return the path of a local file, which must be in an allowed folder when all links are followed, too."""
         real = os.path.realpath(path)
         folders = tuple(as_prefix(os.path.realpath(folder)) for folder in self.allowed if not scheme(folder))
         if not real.startswith(folders):
             return Failure("uri_not_allowed", "a symbolic link out of the allowed folders")
         if os.path.exists(real) and not os.path.isfile(real):  # a pipe or a device would never end
             return Failure("image_missing", "not a file")
+        return real
+
+    def _read_local(self, path: str, claim: Claim) -> Fetched | None:
+        real = self._local(path)
+        if isinstance(real, Failure):
+            return real
         with open(real, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            stat = os.fstat(file.fileno())
+            size, claim.version = stat.st_size, version_of_stat(stat)
             if size > self.max_bytes:
                 return too_large(self.max_bytes)
             return file.read(self.max_bytes + 1) if claim.grow(size) else None
@@ -238,7 +258,7 @@ class Fetcher:
         return Failure(reason, f"{type(error).__name__}: {error}")
 
 
-async def _call(filesystem: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
+async def call(filesystem: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
     """Call a method of a filesystem, asynchronous or not."""
     if filesystem.async_impl:
         return await getattr(filesystem, f"_{name}")(*arguments, **keywords)

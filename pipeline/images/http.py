@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import aiohttp
@@ -19,6 +19,7 @@ from typing_extensions import Self
 from yarl import URL
 
 from pipeline.common.error_codes import Failure
+from pipeline.common.file_versions import version_of_info
 from pipeline.common.uris import WEB, scheme
 from pipeline.images.addresses import is_public
 from pipeline.images.budget import Claim
@@ -30,6 +31,7 @@ WITH_VALUES = ("unavailable_after", "max-snippet", "max-image-preview", "max-vid
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # and not "try again"
 _STATUS = {404: "image_missing", 410: "image_missing", 401: "image_forbidden", 403: "image_forbidden"}
 _STATUS |= {451: "image_forbidden", 429: "fetch_throttled", 503: "fetch_throttled"}
+T = TypeVar("T")
 
 
 class WebClient:
@@ -81,7 +83,7 @@ class WebClient:
 
         Args:
             url: The URL.
-            claim: Counts the body's bytes.
+            claim: Counts the body's bytes, and keeps its version.
 
         Returns:
             The body, a failure, or None if the body does not fit the budget.
@@ -89,16 +91,43 @@ class WebClient:
         Raises:
             aiohttp.ClientError: The server or the network failed.
         """
+
+        async def read(answer: aiohttp.ClientResponse) -> bytes | Failure | None:
+            claim.version = version_of_info(answer.headers)
+            return await self._body(answer, claim)
+
+        return await self._ask("GET", url, read)
+
+    async def version(self, url: str) -> str | Failure | None:
+        """Return the version of what is at a URL, see `version_of_info`, or why there is none.
+
+        Raises:
+            aiohttp.ClientError: The server or the network failed.
+        """
+
+        async def read(answer: aiohttp.ClientResponse) -> str | Failure | None:
+            return version_of_info(answer.headers) if answer.status == 200 else _refused(answer.status)
+
+        found = await self._ask("HEAD", url, read)
+        if isinstance(found, Failure) and found.reason != "fetch_throttled":
+            # Some servers, and URLs that are signed for GET, refuse HEAD; the body of this answer is not read.
+            found = await self._ask("GET", url, read)
+        return found
+
+    async def _ask(
+        self, method: str, url: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T | Failure | None]]
+    ) -> T | Failure | None:
+        """Send a request, follow its redirects, and return what `read` makes of the answer, or why there is none."""
         for _ in range(REDIRECTS + 1):
             try:
-                async with self.session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+                async with self.session.request(method, URL(url, encoded=True), allow_redirects=False) as answer:
                     if answer.status in (429, 503):
                         self.hosts.asked_to_wait(url, answer.headers.get("Retry-After"))
                     if answer.status not in (301, 302, 303, 307, 308):
                         tags = answer.headers.getall("X-Robots-Tag", []) if self.heeds_robots(url) else []
                         if answer.status == 200 and (directive := opted_out(tags)):
                             return Failure("image_opted_out", f"X-Robots-Tag: {directive} (input.robots)")
-                        return await self._body(answer, claim)
+                        return await read(answer)
                     location = urljoin(url, answer.headers.get("Location", ""))
             except aiohttp.ClientConnectorError as error:
                 if error.os_error.errno == errno.EPERM:
@@ -114,7 +143,7 @@ class WebClient:
 
     async def _body(self, answer: aiohttp.ClientResponse, claim: Claim) -> bytes | Failure | None:
         if answer.status != 200:
-            return Failure(_STATUS.get(answer.status, "image_fetch_failed"), f"HTTP status {answer.status}")
+            return _refused(answer.status)
         data = bytearray()
         if (answer.content_length or 0) > self.max_bytes:
             return too_large(self.max_bytes)
@@ -134,6 +163,11 @@ class WebClient:
         if not (self.allow_private or is_public(host)):
             raise OSError(errno.EPERM, f"{host} is not a public address (input.allow_private)")
         return socket.socket(family, kind, protocol)
+
+
+def _refused(status: int) -> Failure:
+    """Return the failure of an answer without an image."""
+    return Failure(_STATUS.get(status, "image_fetch_failed"), f"HTTP status {status}")
 
 
 def opted_out(tags: Iterable[str]) -> str | None:

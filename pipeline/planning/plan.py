@@ -15,6 +15,7 @@ from pipeline.planning.estimate import Estimate, Machines, estimate
 from pipeline.planning.memory import Memory, bound_memory
 from pipeline.planning.rank_sample import sample_pairs
 from pipeline.planning.sampling import draw_sample
+from pipeline.planning.search import Search, time_search
 from pipeline.planning.trial import Trial, try_out
 from pipeline.scoring.dataflow import Run
 from pipeline.scoring.outputs import output_text
@@ -68,6 +69,8 @@ class Plan:
         pairs: Of a rank job, the pairs that it reads; None of another.
         texts: Of a rank job, how many texts each image of the sample was read with.
         at_sizes: Of a rank job, what it takes on so many actors.
+        verify_images: With `input.verify`, the most images that each reindex asks for.
+        search: Of a rank job with a first stage, the search, which counts as a part of the start.
     """
 
     table: InputTable
@@ -83,6 +86,8 @@ class Plan:
     pairs: int | None = None
     texts: int = 1
     at_sizes: dict[int, Estimate] = field(default_factory=dict)
+    verify_images: int = 0
+    search: Search | None = None
 
     @property
     def pairs_per_second(self) -> float:
@@ -128,8 +133,11 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
         trial = try_out(run, sample, with_model)
     if pairs and with_model:
         trial.timings["model"] = trial.timings["model"].scaled(pairs.share)
+    search = time_search(job.texts, job.table.rows) if job.texts else None
+    start = trial.start_seconds + (search.seconds if search else 0.0)
     all_scores = pairs.share if pairs and pairs.texts.all_scores else 1.0
-    found = _estimate(trial, job, machines, request) if with_model else None
+    found = estimate(trial.timings, job.table.rows, start, machines, request.seed) if with_model else None
+    sizes = {count: _of_actors(machines, count) for count in SIZES} if pairs and found else {}
     copied = sum(one.file.size for one in job.table.files) if job.config.output.format == "webdataset" else 0
     return Plan(
         table=job.table,
@@ -144,12 +152,18 @@ def plan_job(job: PreparedJob, request: PlanRequest) -> Plan:
         output_bytes=round(trial.output_bytes / trial.rows * job.table.rows * all_scores) + copied,
         pairs=pairs.pairs if pairs else None,
         texts=texts,
-        at_sizes={n: _estimate(trial, job, _of_actors(machines, n), request) for n in SIZES} if pairs and found else {},
+        at_sizes={
+            count: estimate(trial.timings, job.table.rows, start, some, request.seed) for count, some in sizes.items()
+        },
+        verify_images=_verify_images(job),
+        search=search,
     )
 
 
-def _estimate(trial: Trial, job: PreparedJob, machines: Machines, request: PlanRequest) -> Estimate:
-    return estimate(trial.timings, job.table.rows, trial.start_seconds, machines, request.seed)
+def _verify_images(job: PreparedJob) -> int:
+    """Return the most images that each reindex asks for: all of the share, if no two rows have the same one."""
+    spec = job.config.input
+    return math.ceil(spec.verify_share * job.table.rows * len(job.config.image_columns)) if spec.verify else 0
 
 
 def _memory(job: PreparedJob, pool: Pool, trial: Trial) -> Memory:

@@ -24,8 +24,8 @@ from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
-from pipeline.tables.table import read_columns
 
 IMAGES, TEXTS, CANDIDATES = "images", "texts", "candidates"  # folders of the results
 PART = "part-0.parquet"

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from pipeline.common.errors import RowsLostError
 from pipeline.common.invocation import command
-from pipeline.common.tasks import added_columns
 from pipeline.reindexing.plan import TableState
 from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.table_folder import TableFolder
@@ -45,7 +44,7 @@ def commit(
         BusyError: Another program has changed the table meanwhile.
         RowsLostError: The files hold other rows than were written; nothing was committed.
     """
-    finite = added_columns(job.config.tasks, bool(job.config.negatives))
+    finite = job.config.added_columns
     results = folder.adds([f"{staged.token}/{part.name}" for part in staged.results], finite)
     rewritten = folder.adds([file.path for file in staged.rewritten if file.path is not None], finite)
     total = staged.total
@@ -91,7 +90,8 @@ def _counts(
         "files_gone": len(changes.gone),
         "rows_in": staged.snapshot.rows,
         "rows_read": len(done_rows(staged.results)),
-        "rows_retried": len(staged.plan.retry),
+        "rows_retried": staged.plan.retried,
+        "rows_image_changed": len(staged.plan.images),
         "rows_moved": staged.moved,
         "rows_left": left - _rows(rewritten),
         "rows_out": sum(file.rows for file in state.data_files) - left + _rows(results) + _rows(rewritten),

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.reindexing.input_snapshot import InputDiff, InputSnapshot
-from pipeline.reindexing.retries import FailedRows
+from pipeline.reindexing.retries import FailedRows, InputRow
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
 from pipeline.tables.input_file import InputFile
+from vilt.common.counts import counted
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {
@@ -51,7 +52,8 @@ class ReindexPlan:
     Attributes:
         diff: How the input differs from the one that the table was made from.
         read: Files of which every row is read that cannot be reused.
-        retry: Rows of files that are unchanged to read again, since their error may pass.
+        retry: Rows of files that are unchanged to read again, since their error may pass or their image has changed.
+        images: Which of them have another image.
         reuse: Data files that may hold results of outdated versions: rows with the same content keep them.
         rewrite: Data files that may hold rows that leave the table, move or are read again.
         remove: Data files that leave the table as a whole.
@@ -61,6 +63,7 @@ class ReindexPlan:
     diff: InputDiff
     read: tuple[InputFile, ...]
     retry: FailedRows
+    images: frozenset[InputRow]
     reuse: tuple[DataFile, ...]
     rewrite: tuple[DataFile, ...]
     remove: tuple[DataFile, ...]
@@ -78,8 +81,13 @@ class ReindexPlan:
 
     @property
     def retries_only(self) -> bool:
-        """Return whether the run does nothing but read rows again."""
-        return bool(self.retry) and not (self.diff or self.replaced)
+        """Return whether the run does nothing but read rows again whose error may pass."""
+        return bool(self.retry) and not (self.diff or self.replaced or self.images)
+
+    @property
+    def retried(self) -> int:
+        """Return how many rows are read again since their error may pass."""
+        return len(self.retry) - len(self.images)
 
     def __str__(self) -> str:
         """Return one line for a person."""
@@ -88,28 +96,39 @@ class ReindexPlan:
         parts = [f"files: {self.diff}"]
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
-        if self.retry:
-            parts.append(f"{len(self.retry):,} rows in {len(self.retry.files):,} files are tried again")
+        if self.retried:
+            files = {row.file for row in self.retry if row not in self.images}
+            rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
+            parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
+        if self.images:
+            parts.append(counted(len(self.images), "row has another image", "rows have another image"))
         if self.reuse:
-            parts.append(f"rows of {len(self.outdated):,} outdated files are looked for in {len(self.reuse):,} files")
+            parts.append(
+                f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "
+                f"{counted(len(self.reuse), 'file')}"
+            )
         return "; ".join(parts)
 
 
-def plan(changes: InputDiff, state: TableState, most_tries: int | None) -> ReindexPlan:
+def plan(
+    changes: InputDiff, state: TableState, most_tries: int | None, images: Collection[InputRow] = ()
+) -> ReindexPlan:
     """Decide what to do.
 
     Args:
         changes: How the input differs from `state.snapshot`.
         state: The table.
         most_tries: How often a row whose error may pass is read again at most; None: as often as runs are made.
+        images: Rows of unchanged files whose images have changed.
     """
-    retry = state.failed.within(changes.unchanged.versions, most_tries)
+    retry = state.failed.within(changes.unchanged.versions, most_tries).with_rows(images)
     reuse = files_with(state.data_files, {version.name for version in changes.outdated})
     touched = {version.name for version in changes.outdated | retry.files}
     return ReindexPlan(
         diff=changes,
         read=(*changes.new, *changes.changed),
         retry=retry,
+        images=frozenset(images),
         reuse=() if state.replaced else tuple(reuse),
         rewrite=() if state.replaced else tuple(files_with(state.data_files, touched)),
         remove=state.data_files if state.replaced else (),

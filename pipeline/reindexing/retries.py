@@ -50,6 +50,10 @@ class FailedRows:
         """Return the rows that are in these files, and were read again less than `most` times (None: any number)."""
         return FailedRows({row: n for row, n in self.tries.items() if row.file in files and (most is None or n < most)})
 
+    def with_rows(self, rows: Iterable[InputRow]) -> FailedRows:
+        """Return these rows and some more, which have never been tried again."""
+        return FailedRows({**dict.fromkeys(rows, 0), **self.tries})
+
     def updated(self, tried: Collection[InputRow], failed: Iterable[InputRow]) -> FailedRows:
         """Return the rows after a run.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec import AbstractFileSystem
 
 from pipeline.cluster.actor_pool import plan_pool
 from pipeline.common.columns import ERROR, ROW_ID, ROW_KEY, ROW_SOURCE
@@ -21,8 +22,9 @@ from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.tables.reading import read
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import InputTable, read
+from pipeline.tables.table import InputTable
 
 ID_ROWS = 2**17  # whose ids are read at a time
 CONTENT = [ROW_ID, "hash"]  # by which a row is found again: its id, and a hash of all that the job reads of it
@@ -182,11 +184,12 @@ def _distinct(contents: pa.Table) -> pa.Table:
 
 
 def read_columns_of(folder: TableFolder, path: str, names: Sequence[str]) -> pa.Table:
-    """Read columns of the data file at `path`, below the table's folder, in the table's types.
-
-    Other programs that rewrite a file do so in types of their own.
-    """
-    arrow = arrow_filesystem(folder.filesystem)
-    table = guarded_table(f"{folder.root}/{path}", arrow, names)
+    """Read columns of the data file at `path`, below the table's folder, in the table's types."""
     columns = folder.table.schema()
-    return fit_schema(table, pa.schema([columns.field(name) for name in names]))
+    return read_stored(folder.filesystem, f"{folder.root}/{path}", pa.schema([columns.field(name) for name in names]))
+
+
+def read_stored(filesystem: AbstractFileSystem, path: str, columns: pa.Schema) -> pa.Table:
+    """Read columns of a data file in the table's types; other programs rewrite files in types of their own."""
+    arrow = arrow_filesystem(filesystem)
+    return fit_schema(guarded_table(path, arrow, columns.names), columns)

@@ -7,7 +7,6 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_HASH, ROW_ID, ROW_KEY, ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import ROW_BITS
-from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.results.delta_types import delta_schema, evolve, holds
@@ -16,9 +15,10 @@ from pipeline.results.written_values import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.formats.partitions import folder_columns
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import unify
-from pipeline.tables.table import InputTable, read_columns
+from pipeline.tables.table import InputTable
 
 CHECKED_ROWS = 2**16  # read at a time
 
@@ -41,7 +41,7 @@ def carried_columns(table: InputTable, config: JobConfig) -> pa.Schema:
     lists = config.text_columns if table.columns.text_is_list else []
     names = carried_names(_read(table), config)
     kinds = [(name, pa.string() if name in lists else table.schema.field(name).type) for name in names]
-    added = [name for name in added_columns(config.tasks, bool(config.negatives)) if name not in names]
+    added = [name for name in config.added_columns if name not in names]
     return delta_schema(pa.schema(kinds), (*added, ROW_SOURCE), null=pa.null())
 
 

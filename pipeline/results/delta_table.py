@@ -28,7 +28,8 @@ from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.delta_log import check_checkpoint
+from pipeline.tables.formats.delta_checks import check_checkpoint
+from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
@@ -256,7 +257,7 @@ def _check(table: DeltaTable, paths: Collection[str], rows: int) -> None:
     """Check that a table can be read, and has these data files. Raises one of UNREADABLE."""
     files = _data_files(table)
     if {file.path for file in files} != set(paths) or sum(file.rows for file in files) != rows:
-        raise ValueError(f"{len(files)} files with other rows than were written")
+        raise ValueError(f"{counted(len(files), 'file')} with other rows than were written")
     pa.schema(table.schema().to_arrow())
 
 

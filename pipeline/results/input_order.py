@@ -31,6 +31,7 @@ from pipeline.tables.format import OpenedFile
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.partitions import find_partitions
 from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 GROUP_ROWS = 4096  # of a row group of a part: what is read to find a row
 GROUP_BYTES = 2**24
@@ -151,7 +152,8 @@ class _Writer:
             complete = RowSet.union(keys)
             if not rows == len(complete) == opened.rows:
                 raise RowsLostError(
-                    f"{opened.name}: {opened.rows} rows in, {rows} rows out: nothing was published; run the same "
+                    f"{opened.name}: {counted(opened.rows, 'row')} in, {counted(rows, 'row')} out: nothing was "
+                    f"published; run the same "
                     "command again"
                 )
             result = replace(

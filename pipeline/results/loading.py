@@ -14,8 +14,9 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.results.reader import made_columns, results_named, score_column
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_legible
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 
 WINDOW_ROWS = 2**16  # read at a time
 ANSWERS = ("answer", "label")  # columns with the outcome of a row, the first that a job made

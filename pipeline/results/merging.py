@@ -33,6 +33,7 @@ from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, eac
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec, write_whole
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
+from vilt.common.counts import counted
 
 MOST_IDS = 100_000_000  # rows whose ids are compared with each other; beyond, a line says that they were not
 
@@ -130,8 +131,8 @@ def _check_finished(out: WorkFolder, count: int) -> None:
     missing = [index for index in range(count) if not there[index] or index in unfinished]
     if missing:
         raise ConfigError(
-            f"OUT: {len(missing):,} of {count:,} shards have not finished: run {numbers_text(missing)} again, each "
-            "resumes where it stopped"
+            f"OUT: {len(missing):,} of {counted(count, 'shard')} have not finished: run {numbers_text(missing)} "
+            "again, each resumes where it stopped"
         )
 
 
@@ -186,7 +187,11 @@ def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary
     if column is None or not files:
         return
     if summary.pairs > MOST_IDS:
-        emit("warning", f"input.id: {summary.pairs:,} ids were not compared between the shards", logging.WARNING)
+        emit(
+            "warning",
+            f"input.id: {counted(summary.pairs, 'id was', 'ids were')} not compared between the shards",
+            logging.WARNING,
+        )
         return
     arrow = arrow_filesystem(out.filesystem)
 

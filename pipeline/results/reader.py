@@ -37,6 +37,7 @@ from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import conform, plain, unify
 from pipeline.tables.table import TableFiles, list_table, open_listed
+from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
@@ -149,7 +150,8 @@ def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
         tasks: Those that the footer or the summary names. If None, the names of the columns decide.
         schema: The columns of results.
     """
-    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks], negatives=True))
+    follows = ROW_SOURCE in schema.names  # a table that may follow its images, too
+    made = set(added_columns([task for task in TASK_NAMES if tasks is None or task in tasks], True, follows))
     return [name for name in schema.names if name in made]
 
 
@@ -309,7 +311,8 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
         shards = shards_in(WorkFolder(filesystem, path.rstrip("/")))
         if shards:
             raise NoSummaryError(
-                f"{key}: {uri!r} holds {len(shards):,} shards that are not one result yet: run `vilt merge {uri}` first"
+                f"{key}: {uri!r} holds {counted(len(shards), 'shard that is', 'shards that are')} not one result "
+                f"yet: run `vilt merge {uri}` first"
             ) from None
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 
 RESULTS_VERSION = 3  # raised when the code gives other values for the same row, so that tables are made anew
@@ -13,7 +12,7 @@ RESULTS_VERSION = 3  # raised when the code gives other values for the same row,
 
 def written_sha256(config: JobConfig) -> str:
     """Return a hash of what the code writes: rows of results with different ones do not belong into one table."""
-    columns = added_columns(config.tasks, bool(config.negatives))
+    columns = config.added_columns
     written = {"columns": columns, "image": config.output.keep_image, "version": RESULTS_VERSION}
     if config.output.join:  # whose unfinished files have one more column
         written["join"] = True

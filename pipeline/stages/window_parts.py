@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.common.columns import IMAGE_VERSION
 from pipeline.common.error_codes import Failure
 from pipeline.config.job import JobConfig
 from pipeline.images.fetch import Fetched, Fetcher
+from pipeline.images.versions import row_version
 from pipeline.stages.image_cells import image_cells
 from pipeline.stages.output_rows import carried_names
 from pipeline.stages.text_values import text_counts
@@ -95,6 +97,7 @@ def _with_images(rows: pa.Table, failures: dict[int, Failure], config: JobConfig
     """Yield rows with their images, in parts whose fetched images fit the budget of bytes, or are those of one row."""
     cells = image_cells(rows, config)
     fetcher, fetched = Fetcher(base, config), dict[str, Fetched]()
+    verify = config.input.verify is not None
     begin = 0
     while begin < len(cells):
         uris = dict.fromkeys(cell for row in cells[begin:] for cell in row if isinstance(cell, str))
@@ -107,8 +110,12 @@ def _with_images(rows: pa.Table, failures: dict[int, Failure], config: JobConfig
         end = begin + 1
         while end < len(cells) and all(cell in fetched for cell in cells[end] if isinstance(cell, str)):
             end += 1
+        part = rows.slice(begin, end - begin)
+        if verify:
+            versions = [row_version(row, fetcher.versions) for row in cells[begin:end]]
+            part = part.append_column(IMAGE_VERSION, pa.array(versions, pa.string()))
         yield WindowPart(
-            rows.slice(begin, end - begin),
+            part,
             [[fetched[cell] if isinstance(cell, str) else cell for cell in row] for row in cells[begin:end]],
             {row - begin: failure for row, failure in failures.items() if begin <= row < end},
             fetched_bytes,

@@ -10,7 +10,6 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_HASH, ROW_ID
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import DECIMAL_DIGITS, id_type
-from pipeline.common.tasks import added_columns
 from pipeline.config.job import JobConfig
 from pipeline.tables.regions import check_features
 from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text, require_column
@@ -109,7 +108,7 @@ def _columns_to_read(config: JobConfig, names: Sequence[str]) -> list[str]:
     """Return the user's columns, and those the job needs. Raises ConfigError if one has the name of an added column."""
     spec = config.input
     carried = list(names) if spec.columns is None else spec.columns
-    added = set(added_columns(config.tasks, bool(config.negatives))) - ({ROW_ID} if spec.id == ROW_ID else set())
+    added = set(config.added_columns) - ({ROW_ID} if spec.id == ROW_ID else set())
     clash = [name for name in carried if name in added]
     if clash:
         raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Any, overload
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import Self
 
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.tables.datasource import ManySplits, UnreadSplit
@@ -56,8 +57,12 @@ class ListedFiles(Sequence[InputFile]):
     def __getitem__(self, index: int | slice) -> InputFile | ListedFiles:
         if isinstance(index, slice):
             begin, end, _ = index.indices(len(self))
-            return ListedFiles(self.folder, self.columns.slice(begin, end - begin))
-        return next(iter(ListedFiles(self.folder, self.columns.slice(index % len(self), 1))))
+            return self.having(self.columns.slice(begin, end - begin))
+        return next(iter(self.having(self.columns.slice(index % len(self), 1))))
+
+    def having(self, columns: pa.Table) -> Self:
+        """Return files of some rows of the columns."""
+        return type(self)(self.folder, columns)
 
     def __iter__(self) -> Iterator[InputFile]:
         for begin in range(0, len(self), CHUNK):
@@ -236,7 +241,7 @@ def files_named(files: Sequence[InputFile], names: Collection[str]) -> Sequence[
     """Return the files with these names; of very many as columns, if they were listed so."""
     if isinstance(files, ListedFiles) and len(names) >= MANY_FILES:
         mask = pa.array((file.name in names for file in files), pa.bool_())
-        return ListedFiles(files.folder, files.columns.filter(mask))
+        return files.having(files.columns.filter(mask))
     return [file for file in files if file.name in names]
 
 

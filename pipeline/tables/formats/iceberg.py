@@ -24,7 +24,8 @@ from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
 from pipeline.tables.format import Listing
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.logged_columns import FIELD_ID, Matching
-from pipeline.tables.formats.logged_parquet import LoggedFile, LoggedFormat, LoggedListing, sorted_by_name, without_rows
+from pipeline.tables.formats.logged_files import LoggedFile
+from pipeline.tables.formats.logged_parquet import LoggedFormat, LoggedListing, in_order
 from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table
@@ -107,7 +108,15 @@ class IcebergFormat(LoggedFormat):
         matching = Matching(FIELD_ID, FIELD_ID, tuple(mapped.items()))
         version, paths = f"snapshot {snapshot}", [file.path for file in files]
         return LoggedListing(
-            filesystem, sorted_by_name(files), places.folder, self, paths, version, columns, matching, files_first=True
+            filesystem,
+            in_order(places.folder, files),
+            places.folder,
+            self,
+            paths,
+            version,
+            columns,
+            matching,
+            files_first=True,
         )
 
 
@@ -264,7 +273,7 @@ def _file(
     path, name = places.locate(file.file_path)
     constants = tuple(_constants(file, table, schema).items())
     found = LoggedFile(path, name, file.file_size_in_bytes, str(file.record_count), constants=constants)
-    return without_rows(found, deleted.get(file.file_path, RowSet.none()))
+    return found.without_rows(deleted.get(file.file_path, RowSet.none()))
 
 
 def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> dict[str, Any]:

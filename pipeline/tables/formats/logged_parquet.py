@@ -6,40 +6,29 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.common.errors import ConfigError
-from pipeline.common.row_ranges import RowSet
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
-from pipeline.tables.file_columns import MANY_FILES, ListedFiles
+from pipeline.tables.file_columns import MANY_FILES, OpenedFiles
 from pipeline.tables.filter_expression import parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
-from pipeline.tables.formats.footer_columns import kept_footers
+from pipeline.tables.formats.footer_columns import count_passing_in_tasks, kept_footers
 from pipeline.tables.formats.logged_columns import Matching, as_named, stored_columns
+from pipeline.tables.formats.logged_files import LoggedFile, LoggedFiles
 from pipeline.tables.formats.parquet import ParquetReader, count_passing, joined, splits_of
-from pipeline.tables.formats.parquet_footers import Footer, common_int96_unit, read_footers, schema_with_unit
+from pipeline.tables.formats.parquet_footers import common_int96_unit, read_footers, schema_with_unit
 from pipeline.tables.formats.partitions import Partitions
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.manifest import Manifest
 from pipeline.tables.schemas import as_text, conform, plain
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedFile(InputFile):
-    """A file that a log lists.
-
-    Attributes:
-        constants: (column, value) of the columns that the log knows and the file need not hold.
-        stored: (column of the table, column of the file) of all columns that the file holds; known once it is opened.
-    """
-
-    constants: tuple[tuple[str, Any], ...] = ()
-    stored: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class LoggedFormat(TableFormat):
     def open(self, listing: Listing, options: OpenOptions) -> OpenedTable:
         """Read the footers of the files; there is a split for each row group."""
         assert isinstance(listing, LoggedListing)
-        return open_logged(listing, options)
+        return open_many(listing, options) if isinstance(listing.files, LoggedFiles) else open_logged(listing, options)
 
 
 def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
@@ -110,7 +99,7 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     filesystem = arrow_filesystem(listing.filesystem)
     files = [_logged(file) for file in listing.files]
     try:
-        footers = _footers(listing, filesystem, options.manifest)
+        footers = read_footers(files, filesystem, ())
         timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
         unit = common_int96_unit(timed, filesystem)
     except ConfigError as error:
@@ -126,11 +115,7 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
                 if name in fields.names:
                     unreadable.setdefault(name, reason)
             seen[id(footer.schema)] = tuple(found.items())
-        opened.append(replace(file, stored=seen[id(footer.schema)]))
-        if listing.files_first:
-            held = dict(opened[-1].stored)
-            left = tuple((name, value) for name, value in file.constants if name not in held)
-            opened[-1] = replace(opened[-1], constants=left)
+        opened.append(file.opened(seen[id(footer.schema)], listing.files_first))
     schema = pa.schema([one.remove_metadata() for one in fields if one.name not in unreadable])
     condition = None if options.filter is None else parse_filter(options.filter, schema)
     reader = LoggedReader(filesystem, Partitions(pa.schema([])), unit, listing.matching, fields)
@@ -147,25 +132,59 @@ def open_logged(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
     return OpenedTable(list(in_threads(splits, range(len(files)))), schema, reader, condition, unreadable)
 
 
-def _footers(listing: LoggedListing, filesystem: pa.fs.FileSystem, manifest: Manifest | None) -> Sequence[Footer]:
-    """Return the footers of the files; of very many they are read in tasks, and kept."""
-    if len(listing.files) < MANY_FILES:
-        return read_footers(listing.files, filesystem, ())
-    said = zip(*((file.path, file.size, file.etag) for file in listing.files), strict=True)
-    return kept_footers(ListedFiles.of(listing.folder, *said), filesystem, manifest).footers()
+def open_many(listing: LoggedListing, options: OpenOptions) -> OpenedTable:
+    """Open very many files of a log: as `open_logged` does, but what files say is kept as columns.
+
+    Raises:
+        ConfigError: See `open_logged`.
+    """
+    files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
+    assert isinstance(files, LoggedFiles)
+    try:
+        footers = kept_footers(files, filesystem, options.manifest)
+        heads = [head.footer() for head in footers.heads]
+        timed = [number for number, head in enumerate(heads) if head.int96]
+        unit = common_int96_unit([files[int(n)].path for n in np.flatnonzero(np.isin(footers.head, timed))], filesystem)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; the log of {listing.version} lists it") from None
+    fields = pa.schema([_as_read(one, options.text_columns) for one in listing.schema])
+    unreadable: dict[str, str] = {}
+    stored = []
+    for head, footer in zip(footers.heads, heads, strict=True):
+        found, faults = stored_columns(fields, schema_with_unit(footer, unit), listing.matching, head.file)
+        for name, reason in (*footer.unreadable.items(), *faults.items()):
+            if name in fields.names:
+                unreadable.setdefault(name, reason)
+        stored.append(tuple(found.items()))
+    schema = pa.schema([one.remove_metadata() for one in fields if one.name not in unreadable])
+    condition = None if options.filter is None else parse_filter(options.filter, schema)
+    reader = LoggedReader(filesystem, Partitions(pa.schema([])), unit, listing.matching, fields)
+    opened = footers.opened(files.opened(footers.head, stored, listing.files_first))
+    if condition is not None:
+        count = partial(count_passing, reader=reader, schema=schema, condition=condition)
+        with options.manifest.session() if options.manifest else nullcontext():
+            opened = count_passing_in_tasks(opened, count)
+    else:
+        opened = _without_deleted(opened)
+    return OpenedTable(opened, schema, reader, condition, unreadable)
 
 
-def without_rows(file: LoggedFile, deleted: RowSet) -> LoggedFile:
-    """Return a file without the rows that its log has deleted: another version of the file."""
-    if not len(deleted):
-        return file
-    encoded = deleted.encode()
-    mark = hashlib.sha256(encoded.encode()).hexdigest()[:16]
-    return replace(file, etag=f"{file.etag} {mark}", deleted=encoded)
+def _without_deleted(opened: OpenedFiles) -> OpenedFiles:
+    """Return files whose splits count the rows that were not deleted."""
+    files = opened.files
+    assert isinstance(files, LoggedFiles)
+    rows = opened.splits["rows"].copy()
+    for number in np.flatnonzero(pc.not_equal(files.columns["deleted"], "").to_numpy()).tolist():
+        begin = int(opened.offsets[number])
+        for at, split in enumerate(opened[number].splits, begin):
+            rows[at] = _live(opened[number].file, split).rows
+    return OpenedFiles(files, opened.offsets, {**opened.splits, "rows": rows})
 
 
-def sorted_by_name(files: Sequence[LoggedFile]) -> list[LoggedFile]:
-    """Return the files of a log in the order in which they are numbered."""
+def in_order(folder: str, files: Sequence[LoggedFile]) -> Sequence[InputFile]:
+    """Return the files of a log in the order in which they are numbered; very many as columns."""
+    if len(files) >= MANY_FILES:
+        return LoggedFiles.of_objects(folder, files)
     return sorted(files, key=lambda file: file.name)
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
 from pipeline.tables.formats.parquet_pages import ChunkPages, PageHeader, read_header
+from vilt.common.counts import counted
 
 Out = TypeVar("Out")
 HEADER_BYTES, MOST_HEADER_BYTES = 2**10, 2**24  # that are read for a header, at first and at most, as pyarrow does
@@ -171,7 +172,7 @@ class GuardedFile:
             if why is None and not self._whole and pages.size > UNTOLD * chunk.told + UNTOLD_BYTES:
                 why = f"{chunk.told:,} bytes as the footer says, but pages that say they unpack to {pages.size:,}"
             if why is None and pages.repeated * self.rows > MOST_REPEATED:
-                why = f"a page of {pages.repeated:,} bytes that each of {self.rows:,} rows may repeat"
+                why = f"a page of {pages.repeated:,} bytes that each of {counted(self.rows, 'row')} may repeat"
             if why is not None:
                 raise ConfigError(
                     f"{self.key}: {self.path!r} lies about its size, or is damaged: column {pages.column!r} has {why}; "

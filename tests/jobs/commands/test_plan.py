@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.cli import app
+from jobs.console.tables import to_text
+from jobs.reports.plan import plan_table, plan_values
 from pipeline import JobConfig
 from pipeline.planning.plan import Plan, PlanRequest, make_plan
+from pipeline.planning.search import Search
 from tests.conftest import png
 from tests.pipeline.evaluation import drawn
 from vilt import Predictor
@@ -108,6 +112,21 @@ def test_the_table(planned: tuple[Plan, str], job_file: str) -> None:
         "the job would end with exit code 3"
         in vilt_plan(job_file, "max_error_rate=0.01", "--task", "score", *ELSEWHERE)[1]
     )
+
+
+def test_the_search_of_a_first_stage(planned: tuple[Plan, str]) -> None:
+    plan = replace(planned[0], pairs=2_500_000, search=Search(25_000, 1_000_000, 512, 100, 230.0))
+    words = " ".join(to_text(plan_table(plan, 0, None)).split())
+    line = "search 4 min of the start: 25,000 texts with 1,000,000 vectors of 512 numbers, in this process, 100 kept"
+    assert line in words
+    assert plan_values(plan, 0, None)["search"]["seconds"] == 230.0
+
+
+def test_the_requests_of_a_table_that_follows_its_images(planned: tuple[Plan, str]) -> None:
+    plan = replace(planned[0], verify_images=1_000_000)
+    line = "verify 1,000,000 requests at most in each reindex, a HEAD or what the storage has for it: 16 min if one"
+    assert line in " ".join(to_text(plan_table(plan, 0, None)).split())
+    assert plan_values(plan, 0, None)["verify_images"] == 1_000_000
 
 
 def test_json_and_a_picture(tmp_path: Path, job_file: str) -> None:

@@ -1,5 +1,6 @@
 """A server that answers in every way that a server of images may."""
 
+import hashlib
 import socket
 import threading
 import time
@@ -25,12 +26,22 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(BrokenPipeError, ConnectionResetError):
             self.answer(self.path.partition("?")[0].split("/")[2:])
 
+    def do_HEAD(self) -> None:
+        if self.path.startswith("/images/getonly/"):
+            return self.reply(405, b"")
+        return self.do_GET()
+
     def answer(self, parts: list[str]) -> None:
         kind, rest = parts[0], "/".join(parts[1:])
         if kind == "status":
             return self.reply(int(rest), b"sorry")
         if kind == "to":
             return self.reply(302, b"", Location=self.path.partition("?")[2] or f"/images/{rest}")
+        if kind in ("versioned", "getonly"):
+            return self.reply(200, b"picture", **self.server.headers[rest])
+        if kind == "kept":
+            body = self.server.kept[rest]
+            return self.reply(200, body, ETag=f'"{hashlib.sha256(body).hexdigest()}"')
         if kind == "tagged":
             return self.reply(200, b"picture", **{"X-Robots-Tag": unquote(self.path.partition("?")[2])})
         if kind == "flaky" and self.server.seen[self.path] < ATTEMPTS:
@@ -76,7 +87,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -88,6 +100,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: Counter[str] = Counter()
+        self.kept: dict[str, bytes] = {}  # of /images/kept/NAME
+        self.headers: dict[str, dict[str, str]] = {}  # of /images/versioned/NAME
         self.lock, self.stopped = threading.Lock(), threading.Event()
         self.now = self.most = self.sent = 0
         self.url = f"http://127.0.0.1:{self.server_port}"

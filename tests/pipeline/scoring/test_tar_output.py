@@ -54,7 +54,7 @@ def config(table: str, out: str, **output: Any) -> JobConfig:
     values = {
         "input": {"path": table, "text": "text", "id": "__key__"},
         "model": "zoo://scenes",
-        "output": {"path": out, "format": "webdataset", **output},
+        "output": {"path": out, "report": False, "format": "webdataset", **output},
         "batch": {"window_rows": 8},
         "precision": "float32",
         "max_error_rate": 1,
@@ -145,10 +145,12 @@ def test_what_reads_results_reads_them_from_beside_the_tars(
     assert written.values
     assert "score" in (tmp_path / "report.html").read_text()
     keep = {"scores": out, "keep": {"min_score": 1000}, "input": {"path": str(table), "id": "__key__"}}
-    assert filter_table(FilterConfig.checked({**keep, "output": {"path": f"{tmp_path}/kept"}})).kept == 8
+    assert (
+        filter_table(FilterConfig.checked({**keep, "output": {"path": f"{tmp_path}/kept", "report": False}})).kept == 8
+    )
     # The tars with results can be filtered, too: their samples have the same keys.
     keep["input"] = {"path": out, "id": "__key__"}
-    values = {**keep, "allow_changed": True, "output": {"path": f"{tmp_path}/scored"}}
+    values = {**keep, "allow_changed": True, "output": {"path": f"{tmp_path}/scored", "report": False}}
     assert filter_table(FilterConfig.checked(values)).kept == 8
     kept = members((tmp_path / "scored" / "kept" / "more" / "00000.tar").read_bytes())
     assert json.loads(kept["000000010.score.json"][512:]) == result(2000.0)

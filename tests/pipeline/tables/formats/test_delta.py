@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,59 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
+from pipeline.tables.file_columns import OpenedFiles
+from pipeline.tables.formats import delta_log
+from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import list_table, open_table
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
 from tests.pipeline.tables.reading import config, refusal, rows_of, some, table_of
 
 BOTH = [column("image"), column("text")]
+BASE = {"image": [b"i"] * 4, "text": ["a", "b", "c", "d"]}
 VALUES = ["a b/c%", "x=y", None, "\u00e9"]
 
 
 def texts_of(path: object, **keys: Any) -> list[str]:
     return sorted(row["text"] for row in rows_of(config(path, **keys)))
+
+
+@pytest.fixture(autouse=True, params=["objects", "columns"])
+def files_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Few files are objects, and very many are columns: all else is the same."""
+    monkeypatch.setattr("pipeline.tables.formats.delta_log.MANY_FILES", 10_000 if request.param == "objects" else 1)
+    monkeypatch.setattr(Manifest, "session", lambda _: nullcontext())
+    monkeypatch.setattr(Manifest, "read", lambda *_: None)
+    monkeypatch.setattr(Manifest, "write", lambda *_: None)
+    return str(request.param)
+
+
+def test_both_are_the_same_files(table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A table that has grown: its files must not pass for changed ones, nor a stopped job for another."""
+    spec = {"version": 2}
+    write_deltalake(tmp_path / "p", pa.table({**BASE, "d%": VALUES}), partition_by=["d%"])
+    for folder, keys in ((table, spec), (table, {}), (tmp_path / "p", {})):
+        found = []
+        for many in (10_000, 1):
+            monkeypatch.setattr("pipeline.tables.formats.delta_log.MANY_FILES", many)
+            opened = open_table(config(folder, **keys))
+            assert isinstance(opened.files, OpenedFiles) == (many == 1)
+            files = [(one.file, one.splits) for one in opened.files]
+            found.append((files, opened.fingerprint, opened.rows, opened.schema, [one.version for one, _ in files]))
+        assert found[0] == found[1]
+
+
+def test_a_large_log_is_read_in_a_process_of_its_own(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read, and what is refused, is the same; a process that is killed is named."""
+    here = open_table(config(table))
+    DeltaTable(table).create_checkpoint()
+    monkeypatch.setattr(delta_log, "LARGE", 1)
+    monkeypatch.setattr(delta_log, "_open", lambda *_: pytest.fail("read in this process"))
+    apart = open_table(config(table))
+    assert [*apart.files] == [*here.files]
+    assert (apart.schema, apart.version, apart.fingerprint) == (here.schema, here.version, here.fingerprint)
+    assert refusal(table, version=4).endswith("has versions from 0 to 3")
+    monkeypatch.setattr(delta_log, "CHILD", "import os; os.kill(os.getpid(), 9)")
+    assert refusal(table).endswith("the process that reads its log ended with code -9, perhaps for want of memory")
 
 
 @pytest.fixture
@@ -206,10 +250,10 @@ def test_results_to_evaluate(table: Path) -> None:
         list(read_columns(str(table), "vqa.results", ["question_id"], StorageConfig()))
 
 
-def test_on_s3(s3_server: str) -> None:
+def test_on_s3(s3_server: str, files_as: str) -> None:
     assert s3_server
-    s3fs.S3FileSystem().mkdir("tables-delta")
-    path = "s3://tables-delta/t"
+    s3fs.S3FileSystem().mkdir(f"tables-delta-{files_as}")
+    path = f"s3://tables-delta-{files_as}/t"
     options = {"AWS_ALLOW_HTTP": "true", "aws_conditional_put": "etag"}
     write_deltalake(path, some(0, 1, k=["x=y", "z"]), partition_by=["k"], storage_options=options)
     write_deltalake(path, some(2, k=["z"]), mode="append", storage_options=options)

@@ -25,7 +25,7 @@ from pipeline.results.work_folder import read_part
 from pipeline.tables.formats import guarded_parquet
 from pipeline.tables.formats.guarded_parquet import check_pages, guarded_batches, guarded_table
 from pipeline.tables.manifest import MANIFEST, Manifest
-from pipeline.tables.table import read_columns
+from pipeline.tables.reading import read_columns
 
 LOCAL, FILES = pyarrow.fs.LocalFileSystem(), fsspec.filesystem("file")
 MIB = 2**20

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import zlib
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pyiceberg.types import LongType, StringType
 from pyiceberg.utils.config import Config
 
 from pipeline.tables.formats import iceberg_files
+from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.formats.parquet_bytes import varint
 from tests.pipeline.tables.reading import config, refusal, rows_of, some
@@ -36,6 +38,18 @@ def plain(path: object, **keys: Any) -> list[dict[str, Any]]:
 
 def texts_of(path: object, **keys: Any) -> list[str]:
     return [row["text"] for row in plain(path, **keys)]
+
+
+@pytest.fixture(autouse=True, params=["objects", "columns"])
+def files_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Few files are objects, and very many are columns: all else is the same."""
+    monkeypatch.setattr(
+        "pipeline.tables.formats.logged_parquet.MANY_FILES", 10_000 if request.param == "objects" else 1
+    )
+    monkeypatch.setattr(Manifest, "session", lambda _: nullcontext())
+    monkeypatch.setattr(Manifest, "read", lambda *_: None)
+    monkeypatch.setattr(Manifest, "write", lambda *_: None)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -173,14 +187,15 @@ def test_deletes(kind_and_form: str, catalog: SqlCatalog, tmp_path: Path, monkey
     assert after == {text: before[text] for text in ("0", "3")}, "rows keep their ids"
 
 
-def test_on_s3(s3_server: str, tmp_path: Path) -> None:
-    s3fs.S3FileSystem().mkdir("tables-iceberg")
+def test_on_s3(s3_server: str, tmp_path: Path, files_as: str) -> None:
+    s3fs.S3FileSystem().mkdir(f"tables-iceberg-{files_as}")
     settings = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO", "s3.endpoint": s3_server}
-    catalog = SqlCatalog("t", uri=f"sqlite:///{tmp_path}/c.db", warehouse="s3://tables-iceberg/w", **settings)
+    settings["warehouse"] = f"s3://tables-iceberg-{files_as}/w"
+    catalog = SqlCatalog("t", uri=f"sqlite:///{tmp_path}/c.db", **settings)
     catalog.create_namespace("n")
     table = create(catalog, some(0, 1))
     assert texts_of(table.metadata_location) == ["0", "1"]
-    assert open_table(config(table.metadata_location)).base == "s3://tables-iceberg/w/n/t"
+    assert open_table(config(table.metadata_location)).base == f"s3://tables-iceberg-{files_as}/w/n/t"
 
 
 def rewritten(table: Table, change: Any) -> str:

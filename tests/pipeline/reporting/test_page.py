@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jobs.reports.compare import comparison_page
-from jobs.reports.page import make_report
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
-from tests.jobs.conftest import thumbnails
+from pipeline.reporting.comparison_page import comparison_page
+from pipeline.reporting.page import make_report
+from tests.outputs import thumbnails
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESKTOP = 390, 1280  # pixels
