@@ -12,7 +12,8 @@ import pyarrow as pa
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY, TEXT_INDEX, TEXT_TRUNCATED
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import key_type, keys_of
-from pipeline.results.reader import made_columns, results_named, score_column
+from pipeline.results.reader import made_columns, score_column
+from pipeline.results.result_table import results_named
 from pipeline.tables.database import load
 from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_legible
