@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from jobs.console.text import visible
+from pipeline.common.visible_text import visible
 from pipeline.results.distribution import Distribution
 from vilt.common.counts import counted
 

@@ -242,7 +242,8 @@ def _read_all(path: Path, name: str = "read") -> str:
     from pipeline.common.errors import ConfigError
     from pipeline.config.input import InputConfig
     from pipeline.config.storage import StorageConfig
-    from pipeline.tables.table import open_files, read_columns
+    from pipeline.tables.reading import read_columns
+    from pipeline.tables.table import open_files
 
     try:
         table = open_files(InputConfig(path=str(path)), StorageConfig())

@@ -13,7 +13,8 @@ from pipeline import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.tables.formats.arrow_bodies import check_bodies
-from pipeline.tables.table import open_files, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import open_files
 
 MIB = 2**20
 
