@@ -35,7 +35,8 @@ from pipeline.cluster.actor_pool import Pool
 from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.scoring import dataflow
-from pipeline.tables.table import open_table, read
+from pipeline.tables.reading import read
+from pipeline.tables.table import open_table
 
 WINDOW_ROWS, PER_WINDOW = 128, 8  # micro-batches of a window
 PAYLOAD = b"x" * 100_000  # of a micro-batch: more than `batch.block_bytes` by default
@@ -188,7 +189,7 @@ def main(tasks: int, actors: int, turns: int, together: list[int]) -> None:
         values = {
             "input": {"path": f"{folder}/table"},
             "model": "zoo://scenes",
-            "output": {"path": f"{folder}/out"},
+            "output": {"path": f"{folder}/out", "report": False},
             "batch": {"window_rows": WINDOW_ROWS},
         }
         config = JobConfig.parse("score", values)

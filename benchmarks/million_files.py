@@ -26,7 +26,8 @@ from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.formats.footer_columns import IN_FLIGHT
-from pipeline.tables.table import list_table, open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import list_table, open_table
 
 LAYOUTS = "folders of a thousand, one folder, or a Delta table with a log on this machine"
 REQUESTS = 1  # of a footer: its end; the listing says its size
@@ -36,7 +37,11 @@ def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> 
     """List, open and plan in this process, and print what that took as a part of a row of the table."""
     slow_store.register(files, seconds)
     path = str(Path(out, "table")) if layout == "delta" else f"slow://{layout}"
-    values = {"input": {"path": path, "id": "id"}, "model": "zoo://scenes", "output": {"path": f"{out}/out"}}
+    values = {
+        "input": {"path": path, "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": f"{out}/out", "report": False},
+    }
     config = JobConfig.parse("score", values)
     start_local(workers)
     before, begin = peak(), time.perf_counter()

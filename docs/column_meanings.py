@@ -28,7 +28,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "label_score": ("float32", "the probability of `label`"),
     "labels": ("list<struct<label: string, score: float>>", "the best `top_k` classes, best first"),
     "tags": ("list<struct<token: string, label: string, score: float>>", "the most likely class of each token"),
-    "embedding": ("fixed_size_list<float>", "the pooled vector of the image and text, or of the image (ViT)"),
+    "embedding": ("list<float>", "the pooled vector of the image and text, or of the image (ViT)"),
     "best_texts": ("list<struct<text_id, score: float>>", "OUT/images: the `top_k` best texts of the image"),
     "candidates": (
         "list<struct<text: int32, score: float>>",

@@ -15,7 +15,7 @@ from jobs.console.text import visible
 from jobs.model_commands import convert, demo, quality, train
 from jobs.options import AsJson, ConfigFile, LogEvery, LogFormat, Out, Overrides, RetryErrors, finish, seconds_between
 from pipeline.common.invocation import set_command
-from pipeline.common.tasks import TASKS, Task
+from pipeline.common.tasks import PUBLISHED, TASKS, Task
 
 app = typer.Typer(
     help="Batch inference with ViLT, ViT and VisualBERT over tables of images and texts.",
@@ -74,7 +74,7 @@ app.command("run", help=TASK_HELP["run"])(_task_command(None))
 
 @app.command()
 def init(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="score, answer, fill, embed or classify")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help=f"one of {', '.join(PUBLISHED)}")],
     table: Annotated[str, typer.Argument(metavar="TABLE", help="file, folder or glob, as in input.path")],
     overrides: Overrides = None,
     out: Annotated[str | None, typer.Option(help="the file to write; default: TASK.yaml")] = None,

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pipeline.common.errors import ConfigError
     from pipeline.common.summary import Summary
     from pipeline.config.job import JobConfig
+    from pipeline.jobs import run
     from pipeline.scoring.dataflow import build_processor
-    from pipeline.scoring.run import run
 
 __all__ = ["ConfigError", "JobConfig", "Summary", "build_processor", "run"]
 
@@ -20,7 +20,7 @@ _MODULE_OF = {
     "JobConfig": "config.job",
     "Summary": "common.summary",
     "build_processor": "scoring.dataflow",
-    "run": "scoring.run",
+    "run": "jobs",
 }
 
 

@@ -32,7 +32,7 @@ def job_values(folder: Path, **keys: Any) -> dict[str, Any]:
     return {
         "input": {"path": str(folder / "table"), "text": "caption", "id": "id"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 30},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 30},
         "precision": "float32",
         "batch": {"window_rows": 40, "tokens": 512},
         **keys,

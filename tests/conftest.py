@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import io
 import os
@@ -20,6 +21,7 @@ from PIL import Image
 
 from jobs.demo import questions, scenes
 from jobs.demo.s3_server import S3Server
+from tests.outputs import make_outputs
 from tests.prometheus import find_tools
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -89,6 +91,21 @@ def scene_rows() -> Callable[[int], list[dict[str, Any]]]:
         return out
 
     return rows
+
+
+@pytest.fixture(scope="session")
+def outputs(
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: None, scene_rows: Callable[[int], list[dict[str, Any]]]
+) -> Path:
+    """A folder with `table` of 30 scenes, their `scores` and `answers`, and `filtered`, the best half of them."""
+    del ray_cluster
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "outputs"  # one for all processes
+    with Path(f"{folder}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "filtered" / "_summary.json").exists():
+            make_outputs(folder, scene_rows(30))
+    return folder
 
 
 @pytest.fixture

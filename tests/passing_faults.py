@@ -16,7 +16,6 @@ import ray
 from deltalake.exceptions import CommitFailedError
 from fsspec.implementations.local import LocalFileSystem
 
-from jobs.commands import evaluate as evaluate_command
 from jobs.commands import init as init_command
 from jobs.commands import plan as plan_command
 from jobs.console.command import Outcome, run_command
@@ -31,6 +30,7 @@ from pipeline.common.errors import (
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.filter import FilterConfig
+from pipeline.evaluation import evaluate as evaluation
 from pipeline.evaluation.output import Output
 from pipeline.filtering import copied_table
 from pipeline.filtering import filter_table as filters
@@ -252,7 +252,7 @@ def storage_away_for_a_first_look(small_world: World, monkeypatch: pytest.Monkey
 
 def storage_away_for_an_evaluation(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     del small_world
-    module = evaluate_command
+    module = evaluation
     answers, questions = tmp_path / "answers.parquet", tmp_path / "questions.json"
     pq.write_table(pa.table({"question_id": [1], "answer": ["yes"]}), answers)
     questions.write_text('{"data_subtype": "x", "questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}')
@@ -293,10 +293,10 @@ CASES: dict[str, list[Case]] = {
     "pipeline/reindexing/commit.py commit": [files_are_not_listed_yet],
     "pipeline/results/staging.py audit": [a_part_of_a_table_is_gone],
     "pipeline/results/result_parts.py audit": [a_part_of_a_job_is_gone],
-    "pipeline/filtering/filter_table.py run_filter": [no_space_for_a_filter],
+    "pipeline/filtering/filter_table.py _run_and_publish": [no_space_for_a_filter],
     "pipeline/filtering/copied_table.py _check_rows": [a_table_that_changes_under_a_filter],
     "pipeline/cluster/session.py _init_local": [a_busy_machine],
-    "jobs/commands/evaluate.py evaluate": [storage_away_for_an_evaluation],
+    "pipeline/evaluation/evaluate.py evaluate": [storage_away_for_an_evaluation],
     "jobs/console/command.py end_with_error": [an_unexpected_error],
     "jobs/console/command.py <module>": [an_unexpected_error],
 }

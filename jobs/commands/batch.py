@@ -42,16 +42,7 @@ def run_file(
         config = with_shard(config)
     if config.output.format == "delta":
         return _write_delta(config, retry_errors, every, started)
-    if config.texts:
-        from pipeline.ranking.rank import rank
-
-        summary = rank(config, retry_errors, every)
-    else:
-        summary = run(config, retry_errors, every)
-    if config.output.report:
-        from jobs.reports.page import report_after
-
-        report_after(config, summary.finished_before)
+    summary = run(config, retry_errors, every)
     return outcome_of(summary, time.monotonic() - started)
 
 

@@ -10,6 +10,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.calibration import calibrate
 from pipeline.evaluation.label_sample import draw_sample
 from pipeline.storage.failures import as_storage_failure
+from vilt.common.counts import counted
 
 
 def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
@@ -29,7 +30,7 @@ def draw_rows(uri: str, count: int, seed: int, out: str) -> Outcome:
         rows = draw_sample(uri, count, seed, out, StorageConfig())
     next_step = f"write 1 or 0 into its column good, then: vilt calibrate {uri} {out}"
     return Outcome(
-        facts([("drawn", f"{rows:,} rows"), ("wrote", out), ("next", next_step)]), {"rows": rows, "file": out}
+        facts([("drawn", counted(rows, "row")), ("wrote", out), ("next", next_step)]), {"rows": rows, "file": out}
     )
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.command import Outcome
@@ -22,9 +22,14 @@ from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import meanwhile
 from pipeline.common.tasks import Task
+from pipeline.config.storage import StorageConfig
+from pipeline.results.reader import result_files
+from pipeline.tables.reading import read_columns
+from vilt.common.counts import counted
 
 MODEL = "zoo://scenes"
 SHOWN = 8  # rows of each table
+READ_ROWS = 2**16
 
 
 def run_demo_on_s3(rows: int) -> Outcome:
@@ -67,7 +72,7 @@ def run_demo(folder: str, rows: int) -> Outcome:
 def _draw(table: str, rows: int) -> None:
     """Write the table, and import torch, which takes a second or two."""
     write_table(table, rows)
-    what = f"{rows} drawn scenes with captions and questions, eight rows broken on purpose: {table}"
+    what = f"{counted(rows, 'drawn scene')} with captions and questions, eight rows broken on purpose: {table}"
     print(visible(what), end="\n\n", flush=True)
     import torch
 
@@ -78,15 +83,15 @@ def _run(task: Task, text: str, table: str, folder: str) -> Summary:
     values = {
         "input": {"path": table, "text": text, "id": "id"},
         "model": MODEL,
-        "output": {"path": f"{folder}/{task}s", "overwrite": True},
+        "output": {"path": f"{folder}/{task}s", "overwrite": True, "report": False},
         "max_error_rate": 1,  # eight rows of a small table are broken on purpose
     }
     return run(JobConfig.parse(task, values))
 
 
 def _read(folder: str) -> pd.DataFrame:
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    frame: pd.DataFrame = pq.read_table(path, filesystem=filesystem).to_pandas()
+    table = result_files(folder, StorageConfig())
+    frame: pd.DataFrame = pa.concat_tables(read_columns(table, table.schema.names, READ_ROWS)).to_pandas()
     return frame
 
 
@@ -98,7 +103,7 @@ def _scores(summary: Summary) -> list[RenderableType]:
     best = best.assign(true=(best.captions == best.true_caption).map({True: "yes", False: "no"}))
     shown = best[["row_id", "score", "true", "captions"]].rename(columns={"captions": "best caption"})
     wrong = out[out.error.notna()].drop_duplicates("row_id")[["row_id", "error", "error_detail"]]
-    share = f"{(best.true == 'yes').mean():.1%} of {len(best)} scenes"
+    share = f"{(best.true == 'yes').mean():.1%} of {counted(len(best), 'scene')}"
     title = lines("", f"the best of {CAPTIONS} captions is the true one for {share}:")
     return [title, _table(shown), lines("", "rejected rows:"), _table(wrong)]
 

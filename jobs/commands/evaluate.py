@@ -5,41 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.console.command import Outcome
-from jobs.reports.evaluation import evaluation_table, evaluation_values, to_json, to_png
+from jobs.reports.evaluation import evaluation_table, evaluation_values
 from pipeline.config.evaluate import EvaluateConfig
-from pipeline.evaluation.nlvr2 import Nlvr2
-from pipeline.evaluation.output import Output
-from pipeline.evaluation.retrieval import Retrieval
-from pipeline.evaluation.vqa import Vqa
-from pipeline.monitoring.events import emit
-from pipeline.storage.failures import as_storage_failure
-
-BENCHMARKS: dict[str, type[Retrieval | Vqa | Nlvr2]] = {"retrieval": Retrieval, "vqa": Vqa, "nlvr2": Nlvr2}
+from pipeline.evaluation.evaluate import evaluate
 
 
 def evaluate_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
-    """Measure what a YAML file describes; see `evaluate`."""
-    return evaluate(EvaluateConfig.load(path, overrides))
+    """Measure what a YAML file describes; see `pipeline.evaluation.evaluate`."""
+    return evaluate_config(EvaluateConfig.load(path, overrides))
 
 
-def evaluate(config: EvaluateConfig) -> Outcome:
-    """Measure every benchmark of the config and write OUT/evaluation.json and .png.
-
-    All files and models are checked before anything runs.
-
-    Raises:
-        ConfigError: Before anything starts.
-        StorageFailedError, TooManyErrorsError, RowsLostError: As a job does.
-    """
-    output = Output(config.output.path, config.storage)
-    names = [name for name in BENCHMARKS if getattr(config, name) is not None]
-    chosen = [BENCHMARKS[name](config, output) for name in names]
-    emit("job_started", f"evaluate: {', '.join(names)}", tasks=["evaluate"], benchmarks=names)
-    with as_storage_failure("finished parts are kept: run the same command again"):
-        measured = [benchmark.measure() for benchmark in chosen]
-        files = [output.write("evaluation.json", to_json(measured, config.bootstrap))]
-        if any(one.metrics for one in measured):
-            files.append(output.write("evaluation.png", to_png(measured)))
-    emit("job_finished", f"evaluated: {', '.join(names)}", tasks=["evaluate"], benchmarks=names, files=len(files))
-    files += [file for one in measured for file in one.files]
-    return Outcome(evaluation_table(measured, files), evaluation_values(measured, config.bootstrap, files))
+def evaluate_config(config: EvaluateConfig) -> Outcome:
+    """Measure what a config describes, and lay it out."""
+    done = evaluate(config)
+    return Outcome(evaluation_table(*done), evaluation_values(done.measured, config.bootstrap, done.files))

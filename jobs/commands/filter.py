@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
-from jobs.reports.page import report_after
 from jobs.reports.summary import filter_summary_table, filter_values
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
@@ -24,8 +23,6 @@ def filter_file(path: str, overrides: Sequence[str] = ()) -> Outcome:
     started = time.monotonic()
     config = FilterConfig.load(path, overrides)
     summary = filter_table(config)
-    if config.output.report:
-        report_after(config, summary.finished_before)
     status = NOTHING_TO_DO if summary.finished_before else DONE.status
     seconds = time.monotonic() - started
     return Outcome(filter_summary_table(summary, seconds), filter_values(summary, seconds), status)

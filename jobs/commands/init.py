@@ -14,23 +14,15 @@ from jobs.console.command import Outcome
 from jobs.console.tables import facts, lines, stacked
 from jobs.console.text import visible
 from pipeline.common.errors import ConfigError
-from pipeline.common.tasks import Task, added_columns
+from pipeline.common.tasks import PUBLISHED, Task, added_columns
 from pipeline.config.base import SECRETS, set_keys
 from pipeline.config.job import JobConfig
 from pipeline.planning.column_guess import ColumnGuess, guess_columns
 from pipeline.storage.failures import as_storage_failure
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.table import TableFiles, open_files
+from vilt.common.counts import counted
 
-# Each task that a file is written for -> the published checkpoint that does it.
-MODELS: dict[Task, str] = {
-    "score": "hf://dandelin/vilt-b32-finetuned-coco",
-    "answer": "hf://dandelin/vilt-b32-finetuned-vqa",
-    "fill": "hf://dandelin/vilt-b32-mlm",
-    "embed": "hf://google/vit-base-patch16-224-in21k",
-    "classify": "hf://google/vit-base-patch16-224",
-}
-IMAGES_ALONE = ("embed", "classify")  # with these checkpoints
 COLUMN = 34  # where comments begin
 
 
@@ -55,13 +47,17 @@ def write_config(name: str, table: str, overrides: Sequence[str], out: str | Non
         ConfigError: The table cannot be read, the file is there already, or a key is wrong.
         StorageFailedError: The storage fails.
     """
-    task = next((known for known in MODELS if known == name), None)
+    task = next((known for known in PUBLISHED if known == name), None)
     if task is None:
-        raise ConfigError(f"vilt init: {name!r} is none of {', '.join(MODELS)}; for others copy a file of configs/")
+        raise ConfigError(f"vilt init: {name!r} is none of {', '.join(PUBLISHED)}; for others copy a file of configs/")
     target = Path(out or f"{task}.yaml")
     if target.exists():
         raise ConfigError(f"{target}: is there already; name another file with --out, or remove it")
-    values: dict[str, Any] = {"input": {"path": table}, "model": MODELS[task], "output": {"path": f"{task}-results/"}}
+    values: dict[str, Any] = {
+        "input": {"path": table},
+        "model": PUBLISHED[task].model,
+        "output": {"path": f"{task}-results/"},
+    }
     set_keys(values, overrides)
     _check_secrets(values)
     config = JobConfig.parse(task, values, "vilt init")
@@ -93,7 +89,7 @@ def _input_lines(task: Task, table: TableFiles, guess: ColumnGuess, given: Mappi
     for key, found in (("image", guess.image), ("text", guess.text), ("id", guess.id)):
         if key in given:
             out.append(_Line(key, given[key], "as given"))
-        elif key == "text" and task in IMAGES_ALONE:
+        elif key == "text" and not PUBLISHED[task].reads_texts:
             continue
         elif found is not None:
             out.append(_Line(key, found.column, found.why))
@@ -158,7 +154,7 @@ def _fault(task: Task, text: str, files: TableFiles) -> str:
     """Return what is still wrong with the file, in a line; "" if it can be run."""
     try:
         config = JobConfig.parse(task, yaml.safe_load(text), "the file")
-        if task in IMAGES_ALONE and config.input.text == "text":
+        if not PUBLISHED[task].reads_texts and config.input.text == "text":
             config = config.model_copy(update={"input": config.input.model_copy(update={"text": None})})
         check_columns(files.schema, config)
     except ConfigError as error:
@@ -168,7 +164,7 @@ def _fault(task: Task, text: str, files: TableFiles) -> str:
 
 def _table_line(files: TableFiles) -> str:
     count = len(files.files)
-    return f"{files.format.name}: {files.rows:,} rows in {count:,} file{'' if count == 1 else 's'}"
+    return f"{files.format.name}: {counted(files.rows, 'row')} in {counted(count, 'file')}"
 
 
 def _shown(found: Sequence[_Line]) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ def merge_output(uri: str) -> Outcome:
         RowsLostError: Rows are missing or doubled.
     """
     summary = merge(uri, StorageConfig())
-    from jobs.reports.page import report_of_output
+    from pipeline.reporting.page import report_of_output
 
     report_of_output(uri)
     outcome = outcome_of(summary)

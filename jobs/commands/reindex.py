@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from jobs.console.command import NOTHING_TO_DO, Outcome
 from jobs.console.exit_codes import DONE
 from jobs.reports.commits import commit_table, commit_values
-from jobs.reports.page import report_after
 from pipeline import ConfigError, JobConfig
 from pipeline.config.base import read_values
 from pipeline.monitoring.progress_reporter import LOG_EVERY
@@ -64,15 +63,13 @@ def load(path: str, overrides: Sequence[str]) -> JobConfig:
 
 
 def finish(done: Reindexed, config: JobConfig, started: float) -> Outcome:
-    """Write the report of a run if it has changed the table, and return what it has done.
+    """Return what a run has done.
 
     Args:
         done: The run.
         config: The job.
         started: When the command began, by `time.monotonic`.
     """
-    if done.new and config.output.report:
-        report_after(config)
     return _outcome(done, config.output.path, time.monotonic() - started)
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from jobs.console.command import Outcome
 from jobs.console.tables import lines
-from jobs.reports.compare import comparison_page, comparison_table, comparison_values
-from jobs.reports.page import write_report
-from jobs.reports.rendering import write_page
+from jobs.reports.compare import comparison_table, comparison_values
 from pipeline.common import uris
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import redacted
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
+from pipeline.reporting.comparison_page import comparison_page
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
+from pipeline.reporting.page import write_report
+from pipeline.reporting.rendering import write_page
 from pipeline.storage.failures import as_storage_failure
 
 COMPARED = "_compared.html"

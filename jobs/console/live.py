@@ -12,6 +12,7 @@ from rich.text import Text
 
 from jobs.console.noise import is_noise, without_colors
 from jobs.console.text import visible
+from vilt.common.counts import counted
 
 HIDDEN_LINES = 200  # of Ray's, the last of which are kept for the log file of an unexpected error
 hidden_lines: deque[str] = deque(maxlen=HIDDEN_LINES)
@@ -82,7 +83,7 @@ def describe(fields: dict[str, Any]) -> str:
     """Return what the live line says of an event `progress`."""
     left = fields.get("seconds_left")
     parts = [
-        f"{fields.get('rows_done', 0):,} of {fields.get('rows', 0):,} rows",
+        f"{fields.get('rows_done', 0):,} of {counted(fields.get('rows', 0), 'row')}",
         f"{fields.get('rate', 0):,.1f} {fields.get('unit', 'rows')}/s",
         *([f"{_duration(left)} left"] if left is not None else []),
         *([f"{fields['rejected']:,} rejected"] if fields.get("rejected") else []),

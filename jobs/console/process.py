@@ -15,8 +15,8 @@ from jobs.console.command import INTERRUPTED_TEXT, end_with, end_with_error
 from jobs.console.exit_codes import BAD_CONFIG, DONE, FAILED, INTERRUPTED
 from jobs.console.text import visible
 from pipeline.common.redaction import redacted_text
+from pipeline.common.worker_settings import COLLECT_AFTER
 
-COLLECT_AFTER = 50_000  # objects; after each 700, as by default, the imports of torch and Ray take half a second more
 RESEND_SECONDS = 0.05  # after which a dropped signal is sent again
 SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}  # Ray answers SIGTERM with SystemExit
 

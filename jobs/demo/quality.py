@@ -9,6 +9,7 @@ import numpy as np
 
 from jobs.demo import questions, scenes
 from vilt import Predictor
+from vilt.common.counts import counted
 
 HELD_OUT_SEED = 2_000_000_011  # training draws its scenes from other seeds: see jobs/demo/batches.py
 CANDIDATES = 20
@@ -61,6 +62,6 @@ def measure(predictor: Predictor, count: int, seed: int = HELD_OUT_SEED) -> Qual
         truth = scenes.caption(scene.things)
         others = scenes.false_captions(scene.things, CANDIDATES - 1, rng)
         scores = predictor.score(picture, [truth, *others])
-        first.setdefault(f"{len(scene.things)} objects", []).append(bool(scores[0] > scores[1:].max()))
+        first.setdefault(counted(len(scene.things), "object"), []).append(bool(scores[0] > scores[1:].max()))
         first["all"].append(bool(scores[0] > scores[1:].max()))
     return Quality(*({k: (float(np.mean(v)), len(v)) for k, v in sorted(d.items())} for d in (right, first)))

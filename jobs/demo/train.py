@@ -22,6 +22,7 @@ from jobs.demo.batches import CANDIDATES, IMAGES, LAST_PART, Example, ScenePool,
 from vilt.checkpoints.loading import check_fit, compare, fill
 from vilt.checkpoints.saving import save_weights
 from vilt.checkpoints.state_dict import read_stored
+from vilt.common.counts import counted
 from vilt.inference.pairs import Pairs
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
@@ -169,7 +170,10 @@ def train(
         fit = compare(read_stored(out).tensors, names, "vilt")
         check_fit(fit, names, out, strict=True, ignore_mismatched=False)
         fill(model, fit.tensors)
-    print(visible(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(pool.items):,} scenes"), flush=True)
+    print(
+        visible(f"{sum(p.numel() for p in model.parameters()):,} parameters, {counted(len(pool.items), 'scene')}"),
+        flush=True,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True)
     warm_up = min(500, steps // 10 + 1)
 

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from jobs.console.tables import columns, facts, lines, stacked
 from pipeline.evaluation.calibration import FEWEST, Calibration, Cut, Share, wilson
+from vilt.common.counts import counted
 
 HEADER = ("keep.min_score", "kept", "good of these", "of the good ones", "labelled")
 
@@ -18,7 +19,7 @@ def calibration_table(found: Calibration, precision: float) -> RenderableType:
     good = wilson(found.good, found.labelled)
     head = [("rows", f"{found.rows:,} with a score"), ("labelled", f"{found.labelled:,}, {_share(good)} good")]
     if found.unlabelled:
-        head.append(("left out", f"{found.unlabelled:,} rows of the sample without a label"))
+        head.append(("left out", f"{counted(found.unlabelled, 'row')} of the sample without a label"))
     if found.auc is not None:
         head.append(("ranking", f"a good row scores higher than another in {found.auc:.1%} of pairs (AUC)"))
     cuts = [_row(cut) for cut in found.cuts]

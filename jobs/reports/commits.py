@@ -11,6 +11,7 @@ from jobs.console.tables import columns, facts, lines, stacked
 from jobs.reports.summary import rejected_table
 from pipeline.reindexing.reindex import Reindexed
 from pipeline.results.delta_commit import Commit
+from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
 IMAGES = "rows_image_changed"  # not in the commits of earlier releases
@@ -31,28 +32,33 @@ def commit_table(run: Reindexed, uri: str, seconds: float | None = None) -> Rend
     if not run.new:
         idle = "nothing to do"
         if run.retried:
-            idle = f"{run.retried:,} rows were tried again and failed as before"
-        idle = f"{idle}: version {commit.version} of {uri} has the {done['rows_in']:,} rows of the input"
+            idle = f"{counted(run.retried, 'row was', 'rows were')} tried again and failed as before"
+        idle = f"{idle}: version {commit.version} of {uri} has the {counted(done['rows_in'], 'row')} of the input"
         return lines(f"{idle}, {standing:,} of them without a result" if standing else idle)
     if commit.restored is not None:
-        return lines(f"version {commit.version} of {uri} is version {commit.restored} again: {done['rows_out']:,} rows")
-    head = [("files", f"{done['files']:,}: {_files(done)}"), ("read", f"{done['rows_read']:,} rows")]
+        return lines(
+            f"version {commit.version} of {uri} is version {commit.restored} again: {counted(done['rows_out'], 'row')}"
+        )
+    head = [("files", f"{done['files']:,}: {_files(done)}"), ("read", counted(done["rows_read"], "row"))]
     if done["rows_moved"]:
-        head.append(("moved", f"{done['rows_moved']:,} rows kept their results"))
+        head.append(("moved", counted(done["rows_moved"], "row kept its results", "rows kept their results")))
     if done["rows_left"]:
-        head.append(("left", f"{done['rows_left']:,} rows"))
+        head.append(("left", counted(done["rows_left"], "row")))
     if run.retried:
-        head.append(("retried", f"{run.retried:,} rows, whose error was transient"))
+        head.append(("retried", f"{counted(run.retried, 'row')}, whose error was transient"))
     if done.get(IMAGES):
-        head.append(("images", f"{done[IMAGES]:,} rows, whose image has changed"))
+        head.append(("images", f"{counted(done[IMAGES], 'row')}, whose image has changed"))
     head.append(("rejected", f"{sum(commit.rejected.values()):,}"))
     if commit.texts_truncated:
         head.append(
-            ("truncated", f"{commit.texts_truncated:,} texts of the table, of more tokens than the model reads")
+            (
+                "truncated",
+                f"{counted(commit.texts_truncated, 'text')} of the table, of more tokens than the model reads",
+            )
         )
     tail = [
-        *([("no result", f"{standing:,} rows of the table: {_reasons(commit.standing)}")] if standing else []),
-        ("rows", f"{done['rows_out']:,}, of {done['rows_in']:,} rows of the input"),
+        *([("no result", f"{counted(standing, 'row')} of the table: {_reasons(commit.standing)}")] if standing else []),
+        ("rows", f"{done['rows_out']:,}, of {counted(done['rows_in'], 'row')} of the input"),
         ("time", f"{'' if seconds is None else f'{seconds:.1f} s in all; '}{commit.seconds:.1f} s until committed"),
         ("model", commit.lineage["vilt.model"]),
         ("output", f"{uri}, version {commit.version}"),
@@ -109,7 +115,7 @@ def _entry(commit: Commit) -> RenderableType:
         ("config", f"{lineage['vilt.config_sha256'][:12]}, {lineage['vilt.task']}"),
         ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
     ]
-    head = f"version {commit.version}  {_utc(commit.at)}  {done['rows_out']:,} rows"
+    head = f"version {commit.version}  {_utc(commit.at)}  {counted(done['rows_out'], 'row')}"
     return stacked([lines(head), columns((), named, indent=2)])
 
 

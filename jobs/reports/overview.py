@@ -10,15 +10,17 @@ import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.tables import columns, counts, facts, lines, stacked
-from jobs.reports.summary import candidates_line
 from pipeline.common.columns import DETAIL, ROW_SOURCE
 from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.common.shown_values import python_values
+from pipeline.common.summary import candidates_line
 from pipeline.reporting.overview import Overview, lineage_lines
-from pipeline.results.distribution import QUANTILES
+from pipeline.results.distribution import QUANTILES, quantile_names
 from pipeline.results.reader import made_columns
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 BAR = 20  # characters
 BINS_A_LINE = 4
@@ -58,11 +60,6 @@ def overview_values(view: Overview) -> dict[str, Any]:
     }
 
 
-def quantile_names() -> list[str]:
-    """Return the names of the quantiles of a distribution: least, 1%, ..., most."""
-    return ["least", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "most"]
-
-
 def _head(view: Overview) -> RenderableType:
     summary = view.summary
     named = [("rows in", f"{summary['rows_in']:,}")]
@@ -75,7 +72,9 @@ def _head(view: Overview) -> RenderableType:
         if summary.get("candidates"):
             named.append(("candidates", candidates_line(summary["candidates"])))
         if truncated := summary.get("texts_truncated"):  # outputs of earlier releases do not say
-            named.append(("truncated", f"{truncated:,} texts have more tokens than the model reads"))
+            named.append(
+                ("truncated", f"{counted(truncated, 'text has', 'texts have')} more tokens than the model reads")
+            )
     title = lines(f"{view.uri}: {', '.join(summary['tasks'])}")
     head = stacked([title, facts(named, cut=True, name_width=NAME_WIDTH)])
     return stacked([head, _rejected(view)], gap=True) if view.rejected else head
@@ -109,7 +108,7 @@ def _scores(view: Overview) -> RenderableType | None:
     ]
     return stacked(
         [
-            lines(f"{view.score}: {scores.rows:,} rows"),
+            lines(f"{view.score}: {counted(scores.rows, 'row')}"),
             columns((), [[quantiles], *more], indent=2),
             columns((), drawn, numbers={0, 2, 4}, indent=2),
         ]

@@ -20,6 +20,7 @@ from pipeline.planning.estimate import Estimate
 from pipeline.planning.plan import Plan
 from pipeline.planning.sampling import SPLITS
 from pipeline.planning.trial import Trial
+from vilt.common.counts import counted
 
 Z = 1.96  # standard deviations of a 95 % interval
 REQUEST_SECONDS = 0.03  # of an object store
@@ -39,13 +40,20 @@ def plan_table(plan: Plan, seed: int, price: float | None) -> RenderableType:
     wrong = sum(trial.rejected.values())
     low, high = _wilson(wrong, trial.pairs)
     pieces = sum(len(one.splits) for one in table.files)
-    pairs = "" if trial.pairs == trial.rows else f" ({trial.pairs:,} pairs)"
+    pairs = "" if trial.pairs == trial.rows else f" ({counted(trial.pairs, 'pair')})"
     if plan.pairs is not None:
-        pairs = f", each with {plan.texts:,} texts,"
-    opened = f"{table.rows:,} rows in {len(table.files):,} files, {_size(size)}; opened in {plan.prepare_seconds:.1f} s"
+        pairs = f", each with {counted(plan.texts, 'text')},"
+    opened = (
+        f"{counted(table.rows, 'row')} in {counted(len(table.files), 'file')}, {_size(size)}; opened in "
+        f"{plan.prepare_seconds:.1f} s"
+    )
     head = [
         ("table", opened),
-        ("sample", f"{trial.rows:,} rows{pairs} of {min(pieces, SPLITS):,} of {pieces:,} pieces, seed {seed}"),
+        (
+            "sample",
+            f"{counted(trial.rows, 'row')}{pairs} of {min(pieces, SPLITS):,} of {counted(pieces, 'piece')}, "
+            f"seed {seed}",
+        ),
         *([] if plan.pairs is None else [("pairs", f"{plan.pairs:,}")]),
         ("rejected", f"{wrong:,} of {trial.pairs:,}, {wrong / trial.pairs:.1%} (95 %: {low:.1%} to {high:.1%})"),
     ]
@@ -137,7 +145,7 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
     faster = ", ".join(f"{name} {rate:,.0f}" for name, rate in others)
     unit = "GPU" if plan.pool.gpus else "actor"
     span = f"{_duration(found.seconds)} ({_duration(found.low)} to {_duration(found.high)})"
-    on = f", on {machines.cores:,} cores" if machines.shared else ""
+    on = f", on {counted(machines.cores, 'core')}" if machines.shared else ""
     pool = f"{machines.actors:,} x {_actor(plan)} for the model, {machines.slots:,} more to read and decode{on}"
     out = [
         ("machines", pool),
@@ -149,11 +157,13 @@ def _estimate_facts(plan: Plan, found: Estimate, price: float | None) -> Facts:
         ("time", f"{span}, of which {_duration(found.start)} to start"),
     ]
     if one := plan.search:
-        compared = f"{one.texts:,} texts with {one.images:,} vectors of {one.length:,} numbers, in this process"
+        vectors = f"{counted(one.images, 'vector')} of {one.length:,} numbers"
+        compared = f"{counted(one.texts, 'text')} with {vectors}, in this process"
         out.append(("search", f"{_duration(one.seconds)} of the start: {compared}, {one.n:,} kept of each text"))
     out += _size_facts(plan, unit)
     if machines.threads > here:
-        note = f"the model was timed on the {here} cores of this machine; an actor would have {machines.threads}"
+        cores = counted(here, "core")
+        note = f"the model was timed on the {cores} of this machine; an actor would have {machines.threads}"
         out.append(("note", note))
     if cost := _cost(plan, price):
         value, low, high = (f"{cost[name]:,.3g}" for name in ("value", "low", "high"))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from jobs.console.tables import counts, facts, lines, stacked
 from pipeline.common.error_codes import REASONS
-from pipeline.common.summary import Summary
+from pipeline.common.summary import Summary, candidates_line
 from pipeline.common.tasks import TASKS
 from pipeline.config.filter import KEPT
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.filtering.summary import FilterSummary
@@ -26,18 +26,28 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
         summary: Summary of the job, over all its runs.
         seconds: Seconds of the whole command, start and end included; None if it was not measured.
     """
-    pairs = "" if summary.pairs == summary.rows_in else f" ({summary.pairs:,} pairs)"
+    pairs = "" if summary.pairs == summary.rows_in else f" ({counted(summary.pairs, 'pair')})"
     done = "done" if len(summary.tasks) > 1 else TASKS[summary.tasks[0]].verb
     head = [("rows in", f"{summary.rows_in:,}{pairs}"), (done, f"{summary.scored:,}")]
     if summary.resumed_rows and not summary.finished_before:
-        head.append(("resumed", f"{summary.resumed_rows:,} rows were done by earlier runs"))
+        head.append(("resumed", f"{counted(summary.resumed_rows, 'row was', 'rows were')} done by earlier runs"))
     if summary.repeated_rows and not summary.finished_before:
-        head.append(("repeated", f"{summary.repeated_rows:,} rows were scored again: actors or nodes were lost"))
+        head.append(
+            (
+                "repeated",
+                f"{counted(summary.repeated_rows, 'row was', 'rows were')} scored again: actors or nodes were lost",
+            )
+        )
     head.append(("rejected", f"{sum(summary.rejected.values()):,}"))
     if summary.candidates:
         head.append(("candidates", candidates_line(summary.candidates)))
     if summary.texts_truncated:
-        head.append(("truncated", f"{summary.texts_truncated:,} texts have more tokens than the model reads"))
+        head.append(
+            (
+                "truncated",
+                f"{counted(summary.texts_truncated, 'text has', 'texts have')} more tokens than the model reads",
+            )
+        )
     tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
     if summary.batch_fill:
         tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
@@ -50,18 +60,6 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
             *rejected_table(summary.rejected),
             facts(tail),
         ]
-    )
-
-
-def candidates_line(found: Mapping[str, int]) -> str:
-    """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
-    nearest = f"{found['n']:,} nearest images of each text"
-    if not found["texts"]:
-        return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
-    share = found["found"] / found["best"] if found["best"] else 0.0
-    return (
-        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {found['best']:,} best images of {found['texts']:,} "
-        "texts that were read with all images"
     )
 
 

@@ -9,6 +9,7 @@ import ray.data
 from pipeline.cluster.nodes import Node, Nodes, decode_selector, running_nodes
 from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig
+from vilt.common.counts import counted
 
 CORES_PER_ACTOR = 8  # beyond this, one CPU actor's threads wait for each other
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 16_384, 65_536  # of a micro-batch
@@ -103,7 +104,7 @@ def _check_room(nodes: Nodes, count: int, cpus: int, gpus: float, decodes_elsewh
     Raises:
         ConfigError: They cannot.
     """
-    size = f"{gpus:g} GPUs" if gpus else f"{cpus} cores"
+    size = f"{gpus:g} GPUs" if gpus else counted(cpus, "core")
     can_have = nodes.can_have("GPU")
     if count * gpus > can_have:
         raise ConfigError(f"actors: {count} actors of {size} need more than the {can_have:g} that Ray has")
@@ -111,11 +112,12 @@ def _check_room(nodes: Nodes, count: int, cpus: int, gpus: float, decodes_elsewh
         return  # an autoscaler may bring nodes whose sizes are not known
     if not decodes_elsewhere and count * cpus >= nodes.cores:
         raise ConfigError(
-            f"actors: {count} actors of {cpus} cores leave none for reading and decoding; Ray has {nodes.cores} cores"
+            f"actors: {counted(count, 'actor')} of {counted(cpus, 'core')} leave none for reading and decoding; Ray "
+            f"has {counted(nodes.cores, 'core')}"
         )
     room = _room(nodes, cpus, gpus)
     if room < count:
-        both = f"{gpus:g} GPUs and {cpus} cores" if gpus else size
+        both = f"{gpus:g} GPUs and {counted(cpus, 'core')}" if gpus else size
         raise ConfigError(f"actors: {count} actors of {both} do not fit; the nodes of Ray have room for {room}")
 
 

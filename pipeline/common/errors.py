@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+MOST_CHARACTERS = 2000  # of a message of a library
+
 
 class ConfigError(ValueError):
     """A config, or what it points to, is wrong: one line that names the key, the value, and what would be right."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text: pyarrow adds more."""
-    return str(error).partition("\n")[0]
+    """Return the first line of an error's text, shortened: pyarrow adds more, deltalake lists all files of a log."""
+    line = str(error).partition("\n")[0]
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]} ..."
 
 
 class NoFilesError(ConfigError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -43,3 +44,23 @@ def meanwhile(call: Callable[[], object]) -> Iterator[None]:
     background = Background(call)
     yield
     background.result()
+
+
+@contextmanager
+def imported_meanwhile(module: str, delay: float = 6.0) -> Iterator[None]:
+    """Import a module, which is needed later, in a thread of its own, if the context is open for `delay` seconds.
+
+    The delay leaves the first seconds of a job, in which all processes import, to what is needed first.
+    """
+
+    def import_it() -> None:
+        with suppress(Exception):  # raised again by who needs it
+            importlib.import_module(module)
+
+    timer = threading.Timer(delay, import_it)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

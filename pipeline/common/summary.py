@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.common.tasks import Task
+from vilt.common.counts import counted
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,15 @@ class Summary:
     repeated_rows: int = 0
     candidates: dict[str, int] = field(default_factory=dict)
     committed: str = ""
+
+
+def candidates_line(found: Mapping[str, int]) -> str:
+    """Return what a first stage has found, and its recall; found: `Summary.candidates`."""
+    nearest = counted(found["n"], "nearest image of each text", "nearest images of each text")
+    if not found["texts"]:
+        return f"{nearest}; recall not measured: no text was read with all images (texts.candidates.recall_texts)"
+    share = found["found"] / found["best"] if found["best"] else 0.0
+    return (
+        f"{nearest}; recall {share:.1%}: {found['found']:,} of the {counted(found['best'], 'best image')} of "
+        f"{counted(found['texts'], 'text that was', 'texts that were')} read with all images"
+    )

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from pipeline.common.columns import DETAIL, ERROR, IMAGE_VERSION, NEGATIVE_SCORES, ROW_ID, TEXT_INDEX, TEXT_TRUNCATED
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
 KEEP_LISTS: tuple[Task, ...] = ("answer", "classify", "rank")  # of the `top_k` best
+
+
+class Published(NamedTuple):
+    """A published checkpoint that `vilt init` writes into the file of a job.
+
+    Attributes:
+        model: Its URI.
+        reads_texts: Whether it reads a text with each image.
+    """
+
+    model: str
+    reads_texts: bool = True
 
 
 @dataclass(frozen=True)
@@ -22,23 +34,38 @@ class TaskSpec:
         verb: What was done to a row, for summaries and reports.
         columns: Names of the columns that the task adds, in the order in which they are written.
         head: The head of the checkpoint that the task reads.
+        published: A checkpoint that does it; None: `vilt init` writes no file for the task.
     """
 
     help: str
     verb: str
     columns: tuple[str, ...]
     head: str
+    published: Published | None = None
 
 
 TASKS: dict[Task, TaskSpec] = {
-    "score": TaskSpec("Score how well each text of a table fits its image.", "scored", ("score",), "score"),
+    "score": TaskSpec(
+        "Score how well each text of a table fits its image.",
+        "scored",
+        ("score",),
+        "score",
+        Published("hf://dandelin/vilt-b32-finetuned-coco"),
+    ),
     "answer": TaskSpec(
         "Answer the question of each row about its image.",
         "answered",
         ("answer", "answer_score", "answers"),
         "answer",
+        Published("hf://dandelin/vilt-b32-finetuned-vqa"),
     ),
-    "fill": TaskSpec("Fill every [MASK] of each text, most certain first.", "filled", ("filled_text", "fills"), "fill"),
+    "fill": TaskSpec(
+        "Fill every [MASK] of each text, most certain first.",
+        "filled",
+        ("filled_text", "fills"),
+        "fill",
+        Published("hf://dandelin/vilt-b32-mlm"),
+    ),
     "reason": TaskSpec(
         "Classify each text about its two or more images.",
         "reasoned",
@@ -51,8 +78,15 @@ TASKS: dict[Task, TaskSpec] = {
         "embedded",
         ("embedding",),
         "embed",
+        Published("hf://google/vit-base-patch16-224-in21k", reads_texts=False),
     ),
-    "classify": TaskSpec("Classify each image (ViT).", "classified", ("label", "label_score", "labels"), "classify"),
+    "classify": TaskSpec(
+        "Classify each image (ViT).",
+        "classified",
+        ("label", "label_score", "labels"),
+        "classify",
+        Published("hf://google/vit-base-patch16-224", reads_texts=False),
+    ),
     "rank": TaskSpec(
         "Score every text of one table with every image of another; keep the best of each.",
         "ranked",
@@ -60,6 +94,8 @@ TASKS: dict[Task, TaskSpec] = {
         "score",
     ),
 }
+
+PUBLISHED: dict[Task, Published] = {name: spec.published for name, spec in TASKS.items() if spec.published}
 
 
 def added_columns(tasks: Sequence[Task], negatives: bool = False, versions: bool = False) -> list[str]:

@@ -1,4 +1,7 @@
-"""Read YAML into checked sections of a config; every error names the path of its key."""
+"""Read YAML into checked sections of a config; every error names the path of its key.
+
+Overrides as `a.b=c` are read here and not by OmegaConf: see the end of docs/architecture.md for what that would change.
+"""
 
 from __future__ import annotations
 

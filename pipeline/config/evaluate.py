@@ -150,7 +150,7 @@ class EvaluateConfig(Section):
         values = {
             **tables,
             "model": model,
-            "output": {"path": output, "overwrite": self.output.overwrite},
+            "output": {"path": output, "overwrite": self.output.overwrite, "report": False},
             **({"top_k": 1} if task in KEEP_LISTS else {}),
             **self.model_dump(include=shared),
         }

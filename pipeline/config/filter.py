@@ -198,7 +198,7 @@ class FilterConfig(Section):
             **self._negatives(),
             **(self.run or {}),
             "input": self.input.model_dump(exclude_unset=True),
-            "output": {"path": f"{self.output.path.rstrip('/')}/{SCORES}", "overwrite": overwrite},
+            "output": {"path": f"{self.output.path.rstrip('/')}/{SCORES}", "overwrite": overwrite, "report": False},
             "storage": self.storage.model_dump(),
             "ray": self.ray.model_dump(),
         }

@@ -12,7 +12,7 @@ from pipeline.config.evaluate import EvaluateConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.layouts import check_once
 from pipeline.evaluation.parquet_columns import read_columns
-from pipeline.scoring.run import run
+from pipeline.scoring.run import run_to_files
 
 
 class Answers(NamedTuple):
@@ -53,7 +53,7 @@ def run_job(config: EvaluateConfig, table: JobTable, folder: str) -> Answers:
     Raises:
         ConfigError: And what else a job raises; see `pipeline.run`.
     """
-    summary = run(config.job(table.task, table.model, folder, columns=[table.key], **table.inputs))
+    summary = run_to_files(config.job(table.task, table.model, folder, columns=[table.key], **table.inputs))
     found = read_answers(folder, "output.path", (table.key, table.answer), config.storage, None)
     return found._replace(lineage=summary.lineage)
 

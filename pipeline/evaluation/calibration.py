@@ -17,8 +17,10 @@ from pipeline.common.row_ids import ids_from_texts, keys_of, shown_id
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.scored_rows import ScoredRows, scored_rows
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import open_files, read_columns
+from pipeline.tables.table import open_files
+from vilt.common.counts import counted
 
 GOOD = "good"  # the column of labels
 YES, NO = {"1", "true", "yes", "y", "good"}, {"0", "false", "no", "n", "bad"}
@@ -171,8 +173,8 @@ def _join(labels: pa.Table, scored: ScoredRows, uri: str) -> tuple[npt.NDArray[n
     scored.database.unregister("labels")
     if len(found["score"]) < labels.num_rows:
         raise ConfigError(
-            f"LABELS: {labels.num_rows - len(found['score']):,} of the {labels.num_rows:,} labelled rows have no score "
-            f"in {scored.uri!r}: are they of another table?"
+            f"LABELS: {labels.num_rows - len(found['score']):,} of the {counted(labels.num_rows, 'labelled row')} have "
+            f"no score in {scored.uri!r}: are they of another table?"
         )
     if len(found["score"]) > labels.num_rows:
         raise ConfigError(

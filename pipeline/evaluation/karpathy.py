@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.layouts import Karpathy, check_once, parse, read_file
+from vilt.common.counts import counted
 
 
 class Split(NamedTuple):
@@ -38,7 +39,7 @@ def read_split(path: str, split: str, storage: StorageConfig) -> Split:
     chosen = sorted((image for image in every["images"] if image["split"] == split), key=lambda image: image["imgid"])
     if not chosen:
         splits = Counter(image["split"] for image in every["images"])
-        found = ", ".join(f"{name} ({count:,} images)" for name, count in splits.items()) or "no image at all"
+        found = ", ".join(f"{name} ({counted(count, 'image')})" for name, count in splits.items()) or "no image at all"
         raise ConfigError(f"retrieval.split: {path!r} has no image of {split!r}; it has {found}")
     for image in chosen:
         if not image["sentences"]:

@@ -16,7 +16,7 @@ from pipeline.evaluation.layouts import read_file
 from pipeline.evaluation.metrics import Metric, share
 from pipeline.evaluation.nlvr2_files import Example, read_nlvr2
 from pipeline.evaluation.output import Measured, Output, absolute
-from pipeline.stages.checkpoints import check_models
+from pipeline.stages.checkpoints import check_models, open_checkpoints
 from pipeline.storage.filesystem import model_folder
 from vilt.models.vilt.configuration import ViltConfig
 
@@ -37,7 +37,8 @@ class Nlvr2:
         self.examples = read_nlvr2(self.section.annotations, config.storage)
         if self.section.model is not None:
             inputs = {"path": self.section.annotations, "image": ["left", "right"], "text": "sentence"}
-            check_models(config.job("reason", self.section.model, output.uri, **inputs))
+            job = config.job("reason", self.section.model, output.uri, **inputs)
+            check_models(job, open_checkpoints(job))
             labels = ViltConfig.from_pretrained(model_folder(self.section.model, config.storage)).id2label.values()
             if {label.lower() for label in labels} != set(CLASSES):
                 raise ConfigError(

@@ -14,8 +14,9 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
 from pipeline.tables.files import check_plain, marked_at
+from pipeline.tables.formats.guarded_parquet import guarded_batches
+from pipeline.tables.reading import read_columns as read_table_columns
 from pipeline.tables.table import open_files
-from pipeline.tables.table import read_columns as read_table_columns
 
 BATCH_ROWS = 2**16  # of results, held at a time
 
@@ -62,10 +63,9 @@ def read_columns(
             yield from _read_logged(path, key, needed, storage, optional)
             return
         for file in _parquet_files(filesystem, where, key):
-            with pq.ParquetFile(file, filesystem=arrow) as opened:
-                columns = _present(opened.schema_arrow.names, needed, optional, f"{key}: {file!r}")
-                for batch in opened.iter_batches(batch_rows, columns=columns):
-                    yield _with_nulls(pa.Table.from_batches([batch]), [*needed, *optional])
+            columns = _present(pq.read_schema(file, filesystem=arrow).names, needed, optional, f"{key}: {file!r}")
+            for batch in guarded_batches(file, arrow, columns, batch_rows, key):
+                yield _with_nulls(pa.Table.from_batches([batch]), [*needed, *optional])
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from pipeline.evaluation.retrieval_scores import ScoreTable
 from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.scoring.run import run_job
-from pipeline.stages.checkpoints import check_models
+from pipeline.stages.checkpoints import check_models, open_checkpoints
 
 RECALL_AT = (1, 5, 10)
 FOLDER = "retrieval/scores"
@@ -41,7 +41,8 @@ class Retrieval:
         self.config, self.section, self.output = config, config.retrieval, output
         self.split = read_split(self.section.annotations, self.section.split, config.storage)
         if self.section.model is not None:
-            check_models(config.job("score", self.section.model, output.uri, path=self.section.annotations))
+            job = config.job("score", self.section.model, output.uri, path=self.section.annotations)
+            check_models(job, open_checkpoints(job))
 
     def prepare(self) -> PreparedJob:
         """Write the tables of the split's images and texts, and return the rank job over them.

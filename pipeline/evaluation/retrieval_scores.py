@@ -16,6 +16,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.karpathy import Split
 from pipeline.evaluation.metrics import Block
 from pipeline.evaluation.parquet_columns import BATCH_ROWS, first_columns, read_columns
+from vilt.common.counts import counted
 
 BEST_TEXTS = "best_texts"  # of a rank job that keeps all scores: list<struct<text_id, score>>
 BLOCK_PAIRS = 2**20  # of a rank job's rows, held at a time
@@ -54,8 +55,9 @@ class ScoreTable:
             yield Block(images, texts, table["score"].to_numpy().astype(np.float32))  # a null becomes NaN
         if pairs != len(imgids) * len(sentids):
             raise ConfigError(
-                f"{self.key}: {self.path!r} holds {pairs:,} pairs; expected {len(imgids) * len(sentids):,}, each of "
-                f"the {len(imgids):,} images with each of the {len(sentids):,} texts once"
+                f"{self.key}: {self.path!r} holds {counted(pairs, 'pair')}; expected {len(imgids) * len(sentids):,}, "
+                f"each of "
+                f"the {counted(len(imgids), 'image')} with each of the {counted(len(sentids), 'text')} once"
             )
 
     def rejected(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from pipeline.evaluation.metrics import Metric, share
 from pipeline.evaluation.output import Measured, Output, absolute
 from pipeline.evaluation.vqa_accuracy import accuracy
 from pipeline.evaluation.vqa_files import VqaSet, read_vqa
-from pipeline.stages.checkpoints import check_models
+from pipeline.stages.checkpoints import check_models, open_checkpoints
 
 
 class Vqa:
@@ -32,7 +32,8 @@ class Vqa:
         section = self.section
         self.set = read_vqa(section.questions, section.annotations, section.image_name, config.storage)
         if section.model is not None:
-            check_models(config.job("answer", section.model, output.uri, path=section.questions, text="question"))
+            job = config.job("answer", section.model, output.uri, path=section.questions, text="question")
+            check_models(job, open_checkpoints(job))
 
     def measure(self) -> Measured:
         """Answer if a model is given, then measure; write the file to submit if the config says so or has no truths."""

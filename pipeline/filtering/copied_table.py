@@ -15,6 +15,7 @@ from pipeline.results.output_folder import OutputFolder
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import make_folder, patiently
 from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 COPIERS = 4  # files that are copied at the same time
 COPIED = "copied"  # folder of the unfinished filter: a small file for each group of files that is copied
@@ -82,6 +83,7 @@ def _check_rows(table: TableFiles, numbers: Sequence[int], kept: int, dropped: i
     rows = sum(table.files[number].rows for number in numbers)
     if rows != kept + dropped:
         raise RowsLostError(
-            f"{table.files[numbers[0]].name}: {rows} rows in, {kept} kept and {dropped} dropped: nothing was "
+            f"{table.files[numbers[0]].name}: {counted(rows, 'row')} in, {kept} kept and {dropped} dropped: nothing "
+            f"was "
             "published; was the table changed meanwhile? run the same command again"
         )

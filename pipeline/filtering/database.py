@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import copy
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -28,6 +31,36 @@ def literal(text: str) -> str:
 def without_kind(error: duckdb.Error) -> str:
     """Return the first line of DuckDB's message, without the kind of the error in front."""
     return first_line(error).partition("Error: ")[2].rstrip(".!") or first_line(error)
+
+
+def columns_read(database: duckdb.DuckDBPyConnection, sql: Callable[[str], str], schema: pa.Schema) -> list[str]:
+    """Return the columns that a query reads of a table; all of them if DuckDB's plan does not say.
+
+    Args:
+        database: The database.
+        sql: Makes the query, of the name of the table.
+        schema: The columns of the table.
+    """
+    numbered = pa.schema([field.with_name(f"c{number}_") for number, field in enumerate(schema)])
+    database.register("planned", numbered.empty_table())
+    try:
+        plan = database.execute(f"EXPLAIN (FORMAT JSON) {sql('planned')}").fetchall()[0][1]
+    finally:
+        database.unregister("planned")
+    scans = list(_scans(json.loads(plan)))
+    if len(scans) != 1 or not scans[0]:
+        return list(schema.names)
+    read = {name.partition(".")[0].strip('"') for name in scans[0]}
+    return [field.name for number, field in enumerate(schema) if f"c{number}_" in read]
+
+
+def _scans(plan: Any) -> Iterator[list[str]]:
+    """Yield the columns of each scan of a table in a plan of DuckDB."""
+    for node in plan:
+        if "ARROW_SCAN" in node["name"]:
+            found = node.get("extra_info", {}).get("Projections", [])
+            yield [found] if isinstance(found, str) else found
+        yield from _scans(node["children"])
 
 
 class SqlNames:
@@ -64,6 +97,12 @@ class SqlNames:
     def relation(self, name: str) -> str:
         """Return SQL for the registered table `name`, of this schema, with the names that tell its columns apart."""
         return f"{name} AS named({', '.join(quoted(self.by_column[column]) for column in self.schema.names)})"
+
+    def only(self, names: Sequence[str]) -> SqlNames:
+        """Return the same names for some of the columns."""
+        some = copy(self)
+        some.schema = pa.schema([self.schema.field(name) for name in names])
+        return some
 
     @property
     def written(self) -> list[str]:

@@ -11,8 +11,9 @@ from pipeline.common.columns import ROW_KEY
 from pipeline.common.errors import ConfigError
 from pipeline.filtering.selection import Selection
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_bytes, require_column
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 
 READ_ROWS = 512  # whose images are read at a time
 HASH_BYTES = 16

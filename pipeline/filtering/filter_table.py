@@ -30,9 +30,11 @@ from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.column_checks import check_id
 from pipeline.tables.manifest import Manifest
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import TableFiles, open_files, read_columns
+from pipeline.tables.table import TableFiles, open_files
+from vilt.common.counts import counted
 
 ID_ROWS = 2**17  # whose ids are read at a time
 SCORE = "score"  # the column of `output.scores`
@@ -105,7 +107,17 @@ def _keys(config: FilterConfig) -> dict[str, str]:
 
 
 def run_filter(prepared: PreparedFilter) -> FilterSummary:
-    """Do the work of a prepared filter and publish its files; see `filter_table`."""
+    """Do the work of a prepared filter, publish its files and write its report; see `filter_table`."""
+    summary = _run_and_publish(prepared)
+    if prepared.config.output.report:
+        from pipeline.reporting.page import report_after
+
+        report_after(prepared.config, missing_only=summary.finished_before)
+    return summary
+
+
+def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
+    """Do the work of `run_filter`, but for the report, with the output locked."""
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED, KEYS))
@@ -254,11 +266,13 @@ def _score(prepared: PreparedFilter) -> Results:
 def _emit_started(prepared: PreparedFilter) -> None:
     config, rows = prepared.config, prepared.table.rows
     fields: dict[str, Any] = {"tasks": ["filter"], "input": config.input.path, "output": config.output.path}
-    emit("job_started", f"filter: {rows:,} rows", **fields, rows=rows)
+    emit("job_started", f"filter: {counted(rows, 'row')}", **fields, rows=rows)
 
 
 def _emit_finished(summary: FilterSummary) -> None:
     dropped = sum(summary.dropped.values())
-    text = f"{summary.kept:,} of {summary.rows_in:,} rows kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
+    text = (
+        f"{summary.kept:,} of {counted(summary.rows_in, 'row')} kept, {dropped:,} dropped, in {summary.seconds:.1f} s"
+    )
     names = ("tasks", "output", "rows_in", "kept", "dropped", "seconds", "finished_before")
     emit("job_finished", text, **{name: getattr(summary, name) for name in names}, files=len(summary.files))

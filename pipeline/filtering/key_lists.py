@@ -22,8 +22,10 @@ from pipeline.filtering.selection import Selection
 from pipeline.results.output_folder import OutputFolder
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_text
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 READ_ROWS = 2**17  # whose keys are read at a time
 UID = "^[0-9a-fA-F]{32}$"
@@ -72,7 +74,8 @@ def _kept_keys(table: TableFiles, column: str, selection: Selection) -> Iterator
         keys = rows[column].filter(pa.array(selection.kept(rows[ROW_KEY].to_numpy())))
         if keys.null_count:
             raise ConfigError(
-                f"output.keys: column {column!r} is null in {keys.null_count:,} kept rows or more; choose a column "
+                f"output.keys: column {column!r} is null in {counted(keys.null_count, 'kept row')} or more; choose a "
+                f"column "
                 "that all rows have, or keep.where to leave them out"
             )
         yield keys

@@ -70,8 +70,8 @@ def _changes(config: FilterConfig, table: TableFiles, results: Results, summary:
 def _sources(results: Results) -> InputFiles:
     """Return the files that the rows of a Delta table say they are from."""
     versions: dict[str, str] = {}
-    for batch in results.dataset.to_batches(columns=[ROW_SOURCE], batch_size=BATCH_ROWS):
-        source = batch.column(0)
+    for rows in results.read([ROW_SOURCE], BATCH_ROWS):
+        source = rows[ROW_SOURCE].combine_chunks()
         pairs = pa.table({name: source.field(name) for name in ("file", "edition")})
         distinct = pairs.group_by(["file", "edition"]).aggregate([])
         versions.update(zip(distinct["file"].to_pylist(), distinct["edition"].to_pylist(), strict=True))

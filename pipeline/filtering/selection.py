@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple
@@ -18,9 +19,12 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, key_type, shown_key
 from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
-from pipeline.filtering.database import without_kind
+from pipeline.filtering.database import columns_read, without_kind
 from pipeline.results.reader import Results
 from pipeline.tables.database import load, temporary_database
+from vilt.common.counts import counted
+
+READ_ROWS = 2**16  # of results, at a time
 
 
 class Verdicts(NamedTuple):
@@ -158,7 +162,8 @@ class Selection:
         missing = self._count("SELECT row_key FROM rows WHERE row_id IS NULL")
         if missing:
             raise ConfigError(
-                f"input.id: column {id_column!r} is null in {missing:,} rows, whose results cannot be found; choose a "
+                f"input.id: column {id_column!r} is null in {counted(missing, 'row')}, whose results cannot be "
+                f"found; choose a "
                 "column of ids, or leave the key out"
             )
         self._check_none(
@@ -169,16 +174,16 @@ class Selection:
 
     def _read_results(self, conditions: Conditions, results: Results) -> None:
         """Make the table `judged`: a row for each row_id of the results."""
-        self.database.register("results", results.dataset)
+        names = columns_read(self.database, conditions.rows_sql, results.schema)
+        columns = pa.schema([results.schema.field(name) for name in names])
+        sql = replace(conditions, names=conditions.names.only(names)).rows_sql("given")
         try:
-            self.database.execute(f"CREATE TABLE judged AS {conditions.rows_sql('results')}")
+            load(self.database, f"CREATE TABLE judged AS {sql}", columns, results.read(names, READ_ROWS))
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
             where = conditions.keep.where
             raise ConfigError(f"keep.where: {where!r} fails on the results: {without_kind(error)}") from None
         except duckdb.Error as error:  # what reading the files raises, in DuckDB's words
             raise OSError(f"{results.uri}: {first_line(error)}") from None
-        finally:
-            self.database.unregister("results")
 
     def _check_join(self, results: Results) -> None:
         """Make the table `joined`, and check that each row of the table has its results, and each result its row."""

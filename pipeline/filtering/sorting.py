@@ -22,7 +22,8 @@ from pipeline.config.output import FILE_BYTES
 from pipeline.filtering.group_writer import GroupWriter
 from pipeline.filtering.selection import Selection
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import TableFiles
 
 READ_ROWS = 512  # of the table at a time
 MOST_BYTES = 2**28  # of rows that are put in order in memory

@@ -21,6 +21,7 @@ from pipeline.common.ray_compat import kill_actor
 from pipeline.common.row_ids import shown_id
 from pipeline.monitoring.metrics import BATCH_FILL, BATCH_SECONDS, MODEL_PAIRS, OK, PAIRS, ROWS, STAGE_SECONDS, TOKENS
 from pipeline.monitoring.stage_timing import Watch
+from vilt.common.counts import counted
 
 JUDGED_FROM_PAIRS = 1000
 EXAMPLES = 3
@@ -117,7 +118,7 @@ class RunMonitor:
             return None
         reason, _ = self.errors.most_common(1)[0]
         examples = self.examples.get(reason, ())
-        return verdict_line(f"the first {self.pairs:,} pairs", self.errors, self.max_error_rate, examples)
+        return verdict_line(f"the first {counted(self.pairs, 'pair')}", self.errors, self.max_error_rate, examples)
 
 
 def verdict_line(pairs: str, errors: Counter[str], max_error_rate: float, examples: Sequence[str]) -> str:

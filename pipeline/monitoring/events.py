@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.common.redaction import redacted_text, redacted_values
 from pipeline.config.job import JobConfig
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.common.summary import Summary
@@ -55,7 +56,7 @@ def emit_started(config: JobConfig, run_id: str, rows: int, rows_done: int, acto
         rows_done: Rows that earlier runs have done.
         actors: The size of the pool.
     """
-    text = f"{', '.join(config.tasks)}: {rows - rows_done:,} of {rows:,} rows to do"
+    text = f"{', '.join(config.tasks)}: {rows - rows_done:,} of {counted(rows, 'row')} to do"
     fields: dict[str, Any] = {
         "run": run_id,
         "tasks": list(config.tasks),
@@ -73,7 +74,7 @@ def emit_finished(summary: Summary, **fields: Any) -> Summary:
         fields: More JSON values; they take precedence over the summary's.
     """
     rejected = sum(summary.rejected.values())
-    text = f"{summary.rows_out:,} rows done, {rejected:,} rejected, in {summary.seconds:.1f} s"
+    text = f"{counted(summary.rows_out, 'row')} done, {rejected:,} rejected, in {summary.seconds:.1f} s"
     values = {name: getattr(summary, name) for name in FINISHED}
     emit("job_finished", text, **{**values, "files": len(summary.files), **fields})
     return summary

@@ -18,6 +18,7 @@ from pipeline.monitoring.error_budget import Counts
 from pipeline.monitoring.events import emit
 from pipeline.monitoring.metrics import ACTORS, DONE_ROWS, INPUT_ROWS, LIMITING
 from pipeline.monitoring.stage_timing import STAGES, Stage, Watch, limiting
+from vilt.common.counts import counted
 
 LOG_EVERY = 60.0  # seconds
 GAUGES_EVERY = 5.0  # seconds; Ray forgets a gauge that is not set for 20
@@ -148,7 +149,7 @@ class ProgressReporter:
         share = counts.rows / rows if pairs is None else done / of if of else 1.0
         unit = "rows" if pairs is None else "pairs"
         text = (
-            f"{counts.rows:,} of {rows:,} rows ({share:.1%}), {rate:,.1f} {unit}/s, "
+            f"{counts.rows:,} of {counted(rows, 'row')} ({share:.1%}), {rate:,.1f} {unit}/s, "
             f"{'nothing done yet' if left is None else f'{_duration(left)} left'}, {counts.rejected:,} rejected, "
             f"limiting: {interval.limit or 'not known yet'} (model {interval.model_busy:.0%} busy)"
         )

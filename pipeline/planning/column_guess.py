@@ -15,8 +15,10 @@ from pipeline.common.error_codes import Failure, values_or_failures
 from pipeline.common.row_ids import id_type, ids_of
 from pipeline.common.tasks import Task
 from pipeline.tables.formats.pictures import is_picture as has_picture_name
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 from vilt.processing.decoding import read_size
 from vilt.processing.errors import ImageError
 
@@ -132,7 +134,7 @@ def _image_evidence(values: pa.ChunkedArray) -> _Evidence | None:
         return None
     if 2 * count <= len(given):
         return None
-    return _Evidence(rank, count, f"{what} in {count} of the first {len(values)} rows")
+    return _Evidence(rank, count, f"{what} in {count} of the first {counted(len(values), 'row')}")
 
 
 def _is_picture(value: Any) -> bool:
@@ -174,7 +176,7 @@ def _id_evidence(values: pa.ChunkedArray) -> _Evidence | None:
         return None
     if len(ids_of(values).unique()) < len(values):
         return None
-    return _Evidence(1, 0.0, f"{values.type}, different in all of the first {len(values)} rows")
+    return _Evidence(1, 0.0, f"{values.type}, different in all of the first {counted(len(values), 'row')}")
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

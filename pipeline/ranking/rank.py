@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ids import key_type, keys_of
@@ -23,9 +22,10 @@ from pipeline.scoring.prepare import PreparedJob, prepared
 from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
-from pipeline.tables.table import read_columns
 
 IMAGES, TEXTS, CANDIDATES = "images", "texts", "candidates"  # folders of the results
 PART = "part-0.parquet"
@@ -64,7 +64,7 @@ class RankOutput(ParquetOutput):
         for above in (folder.work.path, folder.path):
             path = f"{above}/{CANDIDATES}/{PART}"
             if folder.filesystem.exists(path):
-                table = pq.read_table(path, filesystem=arrow, partitioning=None)
+                table = guarded_table(path, arrow)
                 if (table.schema.metadata or {}).get(MADE_OF) == self._made_of(texts):
                     return NearestPairs.from_arrow(table, texts)
         table, id_column = self.job.table, self.job.config.input.id
@@ -108,7 +108,7 @@ class RankOutput(ParquetOutput):
         folder = self.folder
         kept = [f"{folder.path}/{IMAGES}/{part.name}" for part in self.parts.kept]
         for file in [*kept, *(f"{self.parts.folder}/{part.name}" for part in self.parts.parts)]:
-            table = pq.read_table(file, columns=[ROW_ID, "candidates"], filesystem=arrow_filesystem(folder.filesystem))
+            table = guarded_table(file, arrow_filesystem(folder.filesystem), [ROW_ID, "candidates"])
             yield table[ROW_ID].combine_chunks(), table["candidates"].combine_chunks()
 
 

@@ -28,6 +28,7 @@ from pipeline.reindexing.stored_rows import read_stored
 from pipeline.reindexing.table_folder import TableFolder
 from pipeline.results.row_source import FileVersion, is_from
 from pipeline.stages.image_cells import image_cells
+from vilt.common.counts import counted
 
 ROWS_TOGETHER = 2**14  # rows of a data file that are compared at once
 
@@ -146,7 +147,7 @@ def verify_images(
     with ray_session(address) if address else nullcontext():  # a Ray of this machine alone would ask no faster
         verified = Verified.total(list(in_tasks(ask, paths)))
     changed = len(verified.changed)
-    text = f"{verified.images:,} images asked for: those of {changed:,} rows have changed"
+    text = f"{counted(verified.images, 'image')} asked for: changed for {counted(changed, 'row')}"
     if verified.unknown:
         text = f"{text}; {verified.unknown:,} did not tell their version, and are asked again by the next run"
     fields = {"images": verified.images, "rows_changed": changed, "unknown": verified.unknown}

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.results.delta_table import DataFile
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 
 STORED = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("first", pa.string()), ("last", pa.string())]
@@ -29,5 +29,5 @@ def write_data_files(files: Sequence[DataFile], filesystem: AbstractFileSystem, 
 
 def read_data_files(filesystem: AbstractFileSystem, path: str) -> list[DataFile]:
     """Return the data files that `write_data_files` wrote."""
-    table = pq.read_table(path, filesystem=arrow_filesystem(filesystem))
+    table = guarded_table(path, arrow_filesystem(filesystem))
     return [DataFile(*values) for values in zip(*(table[name].to_pylist() for name in STORED.names), strict=True)]

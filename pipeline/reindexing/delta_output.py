@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,7 @@ class DeltaOutput:
         job: The job. Its table has the files of which rows are read.
         identity: See `identity_of`.
         folder: The folder of the table, locked.
+        locked: What holds the lock of the folder.
         started: When the run began, by `time.monotonic`.
         staging: Where the results are written.
         stored: The rows of the plan's unchanged files that the table has.
@@ -67,6 +70,7 @@ class DeltaOutput:
     job: PreparedJob
     identity: dict[str, str]
     folder: TableFolder
+    locked: ExitStack
     started: float
 
     def __post_init__(self) -> None:
@@ -84,8 +88,14 @@ class DeltaOutput:
         """Do nothing: the folder is locked."""
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Do nothing: the folder stays locked."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Release the lock of the folder."""
+        self.locked.__exit__(kind, error, traceback)
 
     @property
     def staged(self) -> Staging:

@@ -14,6 +14,7 @@ from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import DataFile
 from pipeline.results.row_source import FileVersion
 from pipeline.tables.input_file import InputFile
+from vilt.common.counts import counted
 
 FIRST, OVERWRITE = "the table is new", "output.overwrite=true"
 CHANGED = {
@@ -97,11 +98,15 @@ class ReindexPlan:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retried:
             files = {row.file for row in self.retry if row not in self.images}
-            parts.append(f"{self.retried:,} rows in {len(files):,} files are tried again")
+            rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
+            parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
         if self.images:
-            parts.append(f"{len(self.images):,} rows have another image")
+            parts.append(counted(len(self.images), "row has another image", "rows have another image"))
         if self.reuse:
-            parts.append(f"rows of {len(self.outdated):,} outdated files are looked for in {len(self.reuse):,} files")
+            parts.append(
+                f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "
+                f"{counted(len(self.reuse), 'file')}"
+            )
         return "; ".join(parts)
 
 

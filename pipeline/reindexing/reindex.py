@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError, NoFilesError
+from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.monitoring.events import emit_finished
@@ -24,7 +26,7 @@ from pipeline.reindexing.table_folder import TableFolder, open_folder
 from pipeline.results.delta_commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
-from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.stages.checkpoints import Models, check_models, fit_inputs, open_checkpoints
 from pipeline.storage.filesystem import full_uri
 from pipeline.tables.file_columns import files_named
 from pipeline.tables.format import Listing
@@ -40,11 +42,13 @@ class Reindexed(NamedTuple):
         commit: The table's last commit.
         new: Whether this run made it.
         retried: How many rows it tried again.
+        summary: The summary of the table; None after a rollback.
     """
 
     commit: Commit
     new: bool
     retried: int
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True)
@@ -96,16 +100,18 @@ def reindex(
         )
     if config.input.shard is not None:
         raise ConfigError("input.shard: reindex keeps one table equal to its whole input: leave the key out")
-    config = fit_inputs(config)
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
     tries = MOST_TRIES if config.output.retry_errors is None else config.output.retry_errors
-    models, listing = check_models(config), _list(config, follow)
+    models, listing = check_models(config, checkpoints), _list(config, follow)
     request = Request(config, models, listing, None if retry_errors else tries, follow, log_every)
-    with open_folder(config.output.path, config.storage) as folder, storage_failures():
-        return _reindex(request, folder, started)
+    with ExitStack() as locked, storage_failures():
+        folder = locked.enter_context(open_folder(config.output.path, config.storage))
+        return _reindex(request, folder, locked, started)
 
 
-def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed:
-    """Compare, plan, and carry out the plan in the folder, which is locked."""
+def _reindex(request: Request, folder: TableFolder, locked: ExitStack, started: float) -> Reindexed:
+    """Compare, plan, and carry out the plan in the folder, which is locked until its results are committed."""
     output, identity = request.config.output, identity_of(request.config, request.models)
     state = folder.state(identity, output.overwrite)
     if not len(request.listing.files):
@@ -116,8 +122,9 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
     verified = verify_images(folder, state, changes.unchanged, request.config, base) if follows else Verified()
     todo = plan(changes, state, request.most_tries, verified.changed)
     if state.latest and todo.is_empty:
-        emit_finished(summary_of(state.latest, folder, output.path), version=state.latest.version, committed=False)
-        return Reindexed(state.latest, False, 0)
+        summary = summary_of(state.latest, folder, output.path)
+        emit_finished(summary, version=state.latest.version, committed=False)
+        return Reindexed(state.latest, False, 0, summary)
     if state.latest and not (request.follow or output.overwrite or todo.retries_only):
         raise ConfigError(
             f"output.path: {output.path!r} holds the results of another config or input; choose "
@@ -128,11 +135,11 @@ def _reindex(request: Request, folder: TableFolder, started: float) -> Reindexed
     job = PreparedJob(
         allow_failures(request.config, todo, table), table, request.models, seconds=time.monotonic() - started
     )
-    results = DeltaOutput(todo, state, columns, job, identity, folder, started)
-    run_job(job, results, request.log_every)
+    results = DeltaOutput(todo, state, columns, job, identity, folder, locked, started)
+    summary = run_job(job, results, request.log_every)
     commit = results.commit or state.latest
     assert commit is not None
-    return Reindexed(commit, results.commit is not None, todo.retried)
+    return Reindexed(commit, results.commit is not None, todo.retried, summary)
 
 
 def rollback(uri: str, storage: StorageConfig, version: int | None = None) -> Commit:

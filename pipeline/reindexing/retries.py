@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("row", pa.int64()), ("tries", pa.int32())])
 
@@ -73,7 +73,7 @@ class FailedRows:
     @classmethod
     def read(cls, filesystem: AbstractFileSystem, path: str) -> FailedRows:
         """Return the rows that `write` wrote."""
-        table = pq.read_table(path, filesystem=arrow_filesystem(filesystem))
+        table = guarded_table(path, arrow_filesystem(filesystem))
         rows = zip(*(table[name].to_pylist() for name in STORED.names), strict=True)
         return cls({InputRow(FileVersion(file, version), row): tries for file, version, row, tries in rows})
 

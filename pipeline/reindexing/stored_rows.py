@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.cluster.actor_pool import plan_pool
@@ -22,8 +21,10 @@ from pipeline.results.delta_values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.tables.reading import read
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import InputTable, read
+from pipeline.tables.table import InputTable
 
 ID_ROWS = 2**17  # whose ids are read at a time
 CONTENT = [ROW_ID, "hash"]  # by which a row is found again: its id, and a hash of all that the job reads of it
@@ -191,4 +192,4 @@ def read_columns_of(folder: TableFolder, path: str, names: Sequence[str]) -> pa.
 def read_stored(filesystem: AbstractFileSystem, path: str, columns: pa.Schema) -> pa.Table:
     """Read columns of a data file in the table's types; other programs rewrite files in types of their own."""
     arrow = arrow_filesystem(filesystem)
-    return fit_schema(pq.read_table(path, columns=columns.names, filesystem=arrow, partitioning=None), columns)
+    return fit_schema(guarded_table(path, arrow, columns.names), columns)

@@ -35,6 +35,7 @@ from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder
 from pipeline.storage.filesystem import CONNECTIONS, STORAGE_ERRORS, in_threads, make_folder, open_fsspec
 from pipeline.storage.lock import RunLock
+from vilt.common.counts import counted
 
 FOLDER, PARTS, STAGING = "_reindex", "parts", "staging.json"
 LISTS = (
@@ -88,7 +89,8 @@ class TableFolder:
         rows, before, version = sum(file.rows for file in files), self.latest.counts["rows_out"], self.latest.version
         if rows != before:
             raise ConfigError(
-                f"output.path: {self.table.uri!r} has {rows:,} rows, and had {before:,} when this program last wrote "
+                f"output.path: {self.table.uri!r} has {counted(rows, 'row')}, and had {before:,} when this program "
+                f"last wrote "
                 f"it: another one has changed them; restore version {version} by `vilt reindex --rollback {version}`, "
                 "or choose another folder"
             )

@@ -66,7 +66,7 @@ class Comparison:
         pearson: Correlation of the scores; None if it is not defined.
         spearman: Correlation of their ranks; None if it is not defined.
         differences: How second minus first is distributed; None if there is nothing to compare.
-        density: See `jobs.reports.figures.density`: pairs of bins with rows, and the ranges of both scores.
+        density: See `pipeline.reporting.figures.density`: pairs of bins with rows, and the ranges of both scores.
         crossing: Rows that cross a threshold.
         answered: Rows with an answer in both.
         same_answers: How many of them have the same.

@@ -16,7 +16,8 @@ from pipeline.config.storage import StorageConfig
 from pipeline.reporting.overview import RANKED_IMAGES, TRUNCATED, Overview
 from pipeline.results.loading import BEST_TEXTS, first_of
 from pipeline.tables.lookup import find_ids, read_rows
-from pipeline.tables.table import TableFiles, open_files, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import TableFiles, open_files
 
 RANKED_TEXTS, TEXT_ID, BEST_IMAGES = "texts", "text_id", "best_images"
 WINDOW_ROWS = 2**14

@@ -13,6 +13,7 @@ from pipeline.storage.filesystem import write_whole
 from pipeline.tables.format import TableFormat
 from pipeline.tables.formats.tar_copy import AddedMember
 from pipeline.tables.input_file import InputFile, etag_of
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.tables.table import TableFiles
@@ -45,7 +46,8 @@ def copy_file(
         rows = table.format.copy_rows(opened.file, table.filesystem, keep, target, added)
     if rows != opened.rows:
         raise RowsLostError(
-            f"{opened.name}: has {rows} rows, of {opened.rows} that were counted: nothing was published; was the table "
+            f"{opened.name}: has {counted(rows, 'row')}, of {opened.rows} that were counted: nothing was published; "
+            f"was the table "
             "changed meanwhile? run the same command again"
         )
     _check_unchanged(opened.file, table.filesystem)

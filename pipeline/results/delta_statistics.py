@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.results.delta_types import is_list
+from vilt.common.counts import counted
 
 MOST_CHARACTERS = 64  # of a string that stands in the log
 LAST_CHARACTER = "\U0010ffff"
@@ -43,7 +44,7 @@ def leaves(metadata: pq.FileMetaData) -> list[Leaf]:
     """
     paths = [one for field in metadata.schema.to_arrow_schema() for one in _paths(field, ())]
     if len(paths) != metadata.num_columns:
-        raise ValueError(f"{metadata.num_columns} columns of Parquet, {len(paths)} by the schema")
+        raise ValueError(f"{counted(metadata.num_columns, 'column')} of Parquet, {len(paths)} by the schema")
     return [_leaf(metadata, number, *one) for number, one in enumerate(paths) if one is not None]
 
 

@@ -24,9 +24,11 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
+from pipeline.tables.formats.delta_checks import check_checkpoint
+from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
@@ -82,7 +84,10 @@ class ResultTable:
         self.key = key
         try:
             if DeltaTable.is_deltatable(self.uri, self.options):
+                check_checkpoint(*open_fsspec(uri, key, storage), key)
                 self.table = DeltaTable(self.uri, storage_options=self.options)
+        except ConfigError:
+            raise
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
 
@@ -248,7 +253,7 @@ def _check(table: DeltaTable, paths: Collection[str], rows: int) -> None:
     """Check that a table can be read, and has these data files. Raises one of UNREADABLE."""
     files = _data_files(table)
     if {file.path for file in files} != set(paths) or sum(file.rows for file in files) != rows:
-        raise ValueError(f"{len(files)} files with other rows than were written")
+        raise ValueError(f"{counted(len(files), 'file')} with other rows than were written")
     pa.schema(table.schema().to_arrow())
 
 

@@ -38,6 +38,11 @@ class Distribution:
         return self.quantiles[len(QUANTILES) // 2]
 
 
+def quantile_names() -> list[str]:
+    """Return the names of the quantiles of a distribution: least, 1%, ..., most."""
+    return ["least", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "most"]
+
+
 def distribution(database: duckdb.DuckDBPyConnection, source: str) -> Distribution | None:
     """Return the distribution of scores; None if no row has a finite one.
 

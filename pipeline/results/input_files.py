@@ -11,6 +11,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.storage.filesystem import write_whole
 from pipeline.tables.input_file import InputFile
+from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
 INPUT_FILES = "_input.json"
@@ -65,4 +66,4 @@ class InputFiles:
 
 def _listed(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in sorted(names)[:MOST_NAMES])
-    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES:,} more files"
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {counted(len(names) - MOST_NAMES, 'more file')}"

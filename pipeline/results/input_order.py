@@ -28,8 +28,10 @@ from pipeline.results.joined_files import JOINERS, PRECISION, row_groups
 from pipeline.results.work_folder import NOT_KEPT, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
 from pipeline.tables.format import OpenedFile
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.partitions import find_partitions
 from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 GROUP_ROWS = 4096  # of a row group of a part: what is read to find a row
 GROUP_BYTES = 2**24
@@ -101,8 +103,7 @@ class _Part:
         groups = np.flatnonzero((self.first < end) & (self.last >= begin)).tolist()
         if not groups:
             return []
-        with pq.ParquetFile(self.path, filesystem=arrow) as file:
-            table = file.read_row_groups(groups, [*columns, ROW_KEY]).replace_schema_metadata(None)
+        table = guarded_table(self.path, arrow, [*columns, ROW_KEY], groups).replace_schema_metadata(None)
         low, high = np.searchsorted(table[ROW_KEY].to_numpy(), [begin, end])
         return [table.slice(low, high - low).select([*columns, ROW_KEY])] if low < high else []
 
@@ -151,7 +152,8 @@ class _Writer:
             complete = RowSet.union(keys)
             if not rows == len(complete) == opened.rows:
                 raise RowsLostError(
-                    f"{opened.name}: {opened.rows} rows in, {rows} rows out: nothing was published; run the same "
+                    f"{opened.name}: {counted(opened.rows, 'row')} in, {counted(rows, 'row')} out: nothing was "
+                    f"published; run the same "
                     "command again"
                 )
             result = replace(

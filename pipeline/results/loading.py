@@ -12,10 +12,11 @@ import pyarrow as pa
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY, TEXT_INDEX, TEXT_TRUNCATED
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import key_type, keys_of
-from pipeline.results.reader import made_columns, score_column
+from pipeline.results.reader import made_columns, results_named, score_column
 from pipeline.tables.database import load
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_legible
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 
 WINDOW_ROWS = 2**16  # read at a time
 ANSWERS = ("answer", "label")  # columns with the outcome of a row, the first that a job made
@@ -100,7 +101,8 @@ def load_rows(database: duckdb.DuckDBPyConnection, name: str, table: TableFiles,
             columns = [value.of(rows[value.source]).cast(value.kind) for value in values]
             yield pa.Table.from_arrays([rows[ROW_KEY], *columns], schema=schema)
 
-    load(database, f"CREATE TABLE {name} AS SELECT * FROM given", schema, windows())
+    with results_named():
+        load(database, f"CREATE TABLE {name} AS SELECT * FROM given", schema, windows())
 
 
 def is_plain(kind: pa.DataType) -> bool:

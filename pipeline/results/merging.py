@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.common.columns import ROW_ID, TEXT_INDEX
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
@@ -32,7 +31,9 @@ from pipeline.results.shard_audit import ShardOutput, audit
 from pipeline.results.shards import merged_files, numbers_text, shards_in
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec, write_whole
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
+from vilt.common.counts import counted
 
 MOST_IDS = 100_000_000  # rows whose ids are compared with each other; beyond, a line says that they were not
 
@@ -130,8 +131,8 @@ def _check_finished(out: WorkFolder, count: int) -> None:
     missing = [index for index in range(count) if not there[index] or index in unfinished]
     if missing:
         raise ConfigError(
-            f"OUT: {len(missing):,} of {count:,} shards have not finished: run {numbers_text(missing)} again, each "
-            "resumes where it stopped"
+            f"OUT: {len(missing):,} of {counted(count, 'shard')} have not finished: run {numbers_text(missing)} "
+            "again, each resumes where it stopped"
         )
 
 
@@ -186,7 +187,11 @@ def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary
     if column is None or not files:
         return
     if summary.pairs > MOST_IDS:
-        emit("warning", f"input.id: {summary.pairs:,} ids were not compared between the shards", logging.WARNING)
+        emit(
+            "warning",
+            f"input.id: {counted(summary.pairs, 'id was', 'ids were')} not compared between the shards",
+            logging.WARNING,
+        )
         return
     arrow = arrow_filesystem(out.filesystem)
 
@@ -194,7 +199,7 @@ def _check_ids(out: WorkFolder, outputs: Sequence[ShardOutput], summary: Summary
         for name, schema in files:
             listed = TEXT_INDEX in schema.names
             columns = [ROW_ID, *([TEXT_INDEX] if listed else [])]
-            rows = pq.read_table(f"{out.path}/{name}", columns=columns, filesystem=arrow, partitioning=None)
+            rows = guarded_table(f"{out.path}/{name}", arrow, columns)
             yield rows.filter(pc.fill_null(pc.equal(rows[TEXT_INDEX], 0), True))[ROW_ID] if listed else rows[ROW_ID]
 
     warn_of_counts(count_repeated(ids(), files[0][1].field(ROW_ID).type), str(column))

@@ -24,6 +24,7 @@ from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, eac
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
 from pipeline.storage.lock import RunLock
 from pipeline.tables.side_files import SIZES
+from vilt.common.counts import counted
 
 PUBLISH, LOCK = "publish.json", "lock.json"
 BASE = "base.json"  # in the work folder: what an output in which results are committed was when the job began
@@ -132,7 +133,7 @@ class OutputFolder:
             return summary
         elif results and not unfinished and not overwrite:
             raise ConfigError(
-                f"output.path: {self.path!r} already holds {len(results)} {_kinds(results)} files; "
+                f"output.path: {self.path!r} already holds {counted(len(results), f'{_kinds(results)} file')}; "
                 "choose another folder, or set output.overwrite=true to replace them"
             )
         self.work.write(JOB, {**self._request, **({VERSION: self.version} if self.version else {})})

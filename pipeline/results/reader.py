@@ -6,18 +6,19 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.tasks import TASK_NAMES, added_columns
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -27,13 +28,16 @@ from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summ
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec
+from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec, patiently
 from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.format import Listing, OpenOptions
+from pipeline.tables.formats.guarded_parquet import guarded_batches
+from pipeline.tables.formats.parquet import joined
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.registry import format_named
-from pipeline.tables.schemas import plain, unify
-from pipeline.tables.table import TableFiles, open_files, open_listed
+from pipeline.tables.schemas import conform, plain, unify
+from pipeline.tables.table import TableFiles, list_table, open_listed
+from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
 SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
@@ -55,6 +59,7 @@ class Results:
         schema: The columns of all files together.
         metadata: The keys and values of each file's footer.
         is_delta: Whether they are a Delta table of ours, whose rows say in `row_source` what they were made from.
+        key: What names them in the config or on the command line, for messages.
     """
 
     uri: str
@@ -64,13 +69,32 @@ class Results:
     schema: pa.Schema
     metadata: list[dict[str, str]]
     is_delta: bool = False
+    key: str = "scores"
 
-    @property
-    def dataset(self) -> ds.Dataset:
-        """Return all files as one table, for reading in parts."""
-        return ds.dataset(
-            self.paths, schema=self.schema, format="parquet", filesystem=arrow_filesystem(self.filesystem)
-        )
+    def read(self, names: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Yield columns of all files as one table, at most `rows` rows at a time.
+
+        Raises:
+            OSError: The storage failed.
+            ConfigError: A file is damaged, or is not to be decoded.
+        """
+        arrow, columns = arrow_filesystem(self.filesystem), pa.schema([self.schema.field(name) for name in names])
+        for path in self.paths:
+            batches = partial(guarded_batches, path, arrow, names, rows, self.key, lenient=True)
+            try:
+                for table in joined(patiently(batches, path), rows):
+                    yield conform(table, columns, {}, path)
+            except STORAGE_ERRORS as error:
+                if type(error) is OSError and error.errno is None:  # pyarrow's, about data
+                    raise self._damaged(path, error) from None
+                raise
+            except ConfigError:
+                raise
+            except PARSER_ERRORS as error:
+                raise self._damaged(path, error) from None
+
+    def _damaged(self, path: str, error: Exception) -> ConfigError:
+        return ConfigError(f"{self.key}: {path!r} cannot be read, it is damaged: {parser_fault(error)}")
 
     @property
     def lineage(self) -> dict[str, str]:
@@ -81,10 +105,7 @@ class Results:
     @cached_property
     def written(self) -> list[ResultFile]:
         """Return what each file holds, without the files that other programs wrote."""
-        try:
-            return [ResultFile.from_json(values[FOOTER]) for values in self.metadata if FOOTER in values]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigError(f"{self.uri!r}: a file's footer is damaged: {first_line(error)}") from None
+        return written_in([values.get(FOOTER) for values in self.metadata], self.uri)
 
     @property
     def tasks(self) -> list[str] | None:
@@ -101,6 +122,22 @@ class Results:
     def score_column(self) -> str | None:
         """Return the column that ranks the rows; None if there is none."""
         return score_column(self.tasks, self.schema)
+
+
+def written_in(footers: Sequence[str | bytes | None], uri: str) -> list[ResultFile]:
+    """Return what files of results hold, without the files that other programs wrote.
+
+    Args:
+        footers: The value of `FOOTER` in the footer of each.
+        uri: The folder, for messages.
+
+    Raises:
+        ConfigError: A footer is damaged.
+    """
+    try:
+        return [ResultFile.from_json(footer) for footer in footers if footer is not None]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{uri!r}: a file's footer is damaged: {first_line(error)}") from None
 
 
 def made_columns(tasks: Sequence[str] | None, schema: pa.Schema) -> list[str]:
@@ -165,7 +202,7 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     schema = unify(paths, [schema for schema, _ in footers]) if footers else pa.schema([])
     delta = table.exists and ROW_SOURCE in schema.names
     fingerprint = hashlib.sha256(json.dumps(versions).encode()).hexdigest()
-    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta)
+    return Results(uri, filesystem, paths, fingerprint, schema, [metadata for _, metadata in footers], delta, key)
 
 
 def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str]) -> dict[str, Any]:
@@ -207,6 +244,18 @@ def _files_in(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any]:
     return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
 
 
+@contextmanager
+def results_named(key: str = "OUT") -> Iterator[None]:
+    """While it is open, results that are read as a table are called `key` in messages, not input.path."""
+    try:
+        yield
+    except ConfigError as error:
+        if not str(error).startswith("input.path: "):
+            raise
+        raise type(error)(f"{key}: {str(error).removeprefix('input.path: ')}") from None
+
+
+@results_named()
 def result_files(uri: str, storage: StorageConfig) -> TableFiles:
     """Return the files of results as a table to read.
 
@@ -222,7 +271,10 @@ def result_files(uri: str, storage: StorageConfig) -> TableFiles:
             infos = {name: info for name, info in filesystem.find(folder, detail=True).items() if _is_result(name)}
             return _open_parquet(uri, filesystem, folder, [listed_file(folder, *one) for one in infos.items()])
         images = _files_in(filesystem, f"{path.rstrip('/')}/images")
-        return open_files(spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec, storage)
+        spec = spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec
+        found_table = open_listed(list_table(spec, storage), OpenOptions(footer_key=FOOTER))
+        found_table.check_readable()
+        return found_table
     found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
     return _open_parquet(uri, filesystem, path.rstrip("/"), found)
 
@@ -232,7 +284,7 @@ def _open_parquet(uri: str, filesystem: AbstractFileSystem, folder: str, files: 
     found = sorted(files, key=lambda file: file.name)
     check_links(filesystem, folder, [file.path for file in found], f"OUT: {uri!r}")
     listing = Listing(filesystem, found, folder, format_named("parquet"), [file.path for file in found])
-    return open_listed(listing, OpenOptions())
+    return open_listed(listing, OpenOptions(footer_key=FOOTER))
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
@@ -256,7 +308,8 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
         shards = shards_in(WorkFolder(filesystem, path.rstrip("/")))
         if shards:
             raise NoSummaryError(
-                f"{key}: {uri!r} holds {len(shards):,} shards that are not one result yet: run `vilt merge {uri}` first"
+                f"{key}: {uri!r} holds {counted(len(shards), 'shard that is', 'shards that are')} not one result "
+                f"yet: run `vilt merge {uri}` first"
             ) from None
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"

@@ -16,6 +16,7 @@ from pipeline.results.output_folder import OutputFolder
 from pipeline.results.retried_rows import drop_retryable, without_retryable
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import make_folder
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.tables.table import TableFiles
@@ -147,7 +148,8 @@ class ResultParts:
         out = sum(len(part.complete) for part in good) + len({row for part in good for row in part.split})
         if bad or out != rows:
             raise RowsLostError(
-                f"{rows} rows in, {out} rows out, {len(bad)} files that do not hold together: nothing was published to "
+                f"{counted(rows, 'row')} in, {counted(out, 'row')} out, "
+                f"{counted(len(bad), 'file that does', 'files that do')} not hold together: nothing was published to "
                 f"{self.output.path}; run the same command again to finish what is missing"
             )
 

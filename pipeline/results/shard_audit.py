@@ -23,6 +23,7 @@ from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.division import TablePart
 from pipeline.tables.schemas import unify
+from vilt.common.counts import counted
 
 SAME_KEYS = {"model": "model", "config": "config", "written": "release of this program or output.keep_image"}
 
@@ -103,7 +104,7 @@ def _footer(filesystem: AbstractFileSystem, folder: str, shard: Shard, name: str
         ) from None
     if metadata.num_rows != written.rows:
         raise RowsLostError(
-            f"{shard.folder}/{name} has {metadata.num_rows:,} rows, and its footer says {written.rows:,}"
+            f"{shard.folder}/{name} has {counted(metadata.num_rows, 'row')}, and its footer says {written.rows:,}"
         )
     written.name = f"{shard.folder}/{name}"
     return written, metadata.schema.to_arrow_schema().remove_metadata()
@@ -164,8 +165,8 @@ def _check_rows(outputs: Sequence[ShardOutput]) -> None:
         out = sum(len(file.complete) for file in one.files) + len({row for file in one.files for row in file.split})
         if (one.summary.rows_in, one.summary.rows_out) != (out, out):
             raise RowsLostError(
-                f"{one.shard.folder}: {one.summary.rows_in:,} rows in, {out:,} rows out: remove the folder, "
-                "and let its run make it anew"
+                f"{one.shard.folder}: {counted(one.summary.rows_in, 'row')} in, {counted(out, 'row')} out: remove "
+                "the folder, and let its run make it anew"
             )
     _, bad = settle(file for one in outputs for file in one.files)
     if bad:

@@ -15,6 +15,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.shard import SHARD_FOLDER, Shard
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, refuse_delta
 from pipeline.storage.filesystem import write_whole
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.tables.division import TablePart
@@ -99,7 +100,8 @@ def refuse_shards(out: WorkFolder, what: str) -> None:
     shards = shards_in(out)
     if shards:
         raise ConfigError(
-            f"output.path: {out.path!r} holds {len(shards):,} shards (input.shard={shards[0]} and others): {what}; "
+            f"output.path: {out.path!r} holds {counted(len(shards), 'shard')} (input.shard={shards[0]} and others): "
+            f"{what}; "
             "to write one result beside them choose another folder, or remove them"
         )
 

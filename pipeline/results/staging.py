@@ -25,6 +25,7 @@ from pipeline.results.row_source import FileVersion, is_from
 from pipeline.results.work_folder import WorkFolder, read_part, write_parquet
 from pipeline.storage.filesystem import arrow_filesystem, full_uri
 from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 
 class Staging:
@@ -91,7 +92,8 @@ class Staging:
         written = done_rows(good)
         if bad or len(written) + len(self.in_table) != rows or len(self.done) != rows:
             raise RowsLostError(
-                f"{rows} rows in, {len(self.done)} rows out, {len(bad)} files that do not hold together: nothing was "
+                f"{counted(rows, 'row')} in, {counted(len(self.done), 'row')} out, "
+                f"{counted(len(bad), 'file that does', 'files that do')} not hold together: nothing was "
                 "committed; run the same command again to finish what is missing"
             )
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
@@ -22,6 +21,7 @@ from pipeline.results.input_order import result_name
 from pipeline.results.work_folder import RESULTS, WorkFolder
 from pipeline.results.written_values import member_name
 from pipeline.storage.filesystem import arrow_filesystem, make_folder, patiently
+from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.formats.tar_copy import JSON, AddedMember
 from pipeline.tables.table import TableFiles
 
@@ -117,8 +117,7 @@ def _always(row: int) -> bool:
 
 def _results(filesystem: AbstractFileSystem, path: str, columns: Sequence[str]) -> Iterator[str]:
     """Yield the result of each row of a file as a JSON object."""
-    with pq.ParquetFile(path, filesystem=arrow_filesystem(filesystem)) as file:
-        names = [name for name in columns if name in file.schema_arrow.names]
-        for batch in file.iter_batches(BATCH_ROWS, columns=names):
-            for row in batch.select(names).to_pylist():
-                yield json.dumps(row)
+    arrow = arrow_filesystem(filesystem)
+    for batch in guarded_batches(path, arrow, columns, BATCH_ROWS, lenient=True):
+        for row in batch.to_pylist():
+            yield json.dumps(row)

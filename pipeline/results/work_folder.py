@@ -22,6 +22,7 @@ from pipeline.storage.filesystem import (
     write_whole,
 )
 from pipeline.storage.parquet_end import read_metadata
+from pipeline.tables.formats.guarded_parquet import guarded_table
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"
@@ -121,8 +122,8 @@ def each(do: Callable[[A], B], values: Iterable[A]) -> list[B]:
 
 def read_part(filesystem: AbstractFileSystem, path: str) -> tuple[pa.Table, dict[str, str]]:
     """Read a file of results, and the keys and values in its footer: its lineage, and those of the input's files."""
-    with pq.ParquetFile(path, filesystem=arrow_filesystem(filesystem)) as file:
-        table, metadata = file.read(), file.metadata.metadata
+    table = guarded_table(path, arrow_filesystem(filesystem))
+    metadata = table.schema.metadata or {}
     kept = {key.decode(): value.decode(errors="replace") for key, value in metadata.items() if key not in NOT_KEPT}
     return table.replace_schema_metadata(None), kept
 

@@ -32,11 +32,11 @@ from pipeline.results.file_footer import ResultFile, done_rows
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.result_parts import StagedParts
 from pipeline.scoring.prepare import PreparedJob
-from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs
+from pipeline.stages.checkpoints import check_models, cpu_precision, fit_inputs, open_checkpoints
 from pipeline.stages.predict import PredictActor
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.column_checks import check_columns
-from pipeline.tables.table import read
+from pipeline.tables.reading import read
 
 BLOCK_BYTES_WITH_IMAGES = 2**22  # at least, of results that carry their images
 ACTOR_MEMORY = 2**30  # bytes; reserving it also keeps Ray from fusing the actors with the stage before them
@@ -249,8 +249,9 @@ def build_processor(config: JobConfig) -> Callable[[ray.data.Dataset], ray.data.
     """
     if config.input.shard is not None:
         raise ConfigError("input.shard: the step reads whatever Dataset it is given: leave the key out")
-    config = fit_inputs(config)
-    models = check_models(config)
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
+    models = check_models(config, checkpoints)
 
     def process(dataset: ray.data.Dataset) -> ray.data.Dataset:
         schema = dataset.schema().base_schema

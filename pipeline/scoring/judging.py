@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID
 from pipeline.common.errors import TooManyErrorsError
@@ -17,6 +16,7 @@ from pipeline.monitoring.error_budget import EXAMPLES, verdict_line
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.result_parts import StagedParts
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.tables.formats.guarded_parquet import guarded_table
 
 
 def check_error_rate(total: ResultFile, max_error_rate: float, staged: StagedParts, rows: str = "pairs") -> None:
@@ -48,7 +48,7 @@ def _examples(staged: StagedParts, reason: str) -> Iterator[str]:
     if part is None:
         return
     path, arrow = f"{staged.folder}/{part.name}", arrow_filesystem(staged.filesystem)
-    rows = pq.read_table(path, columns=[ROW_ID, ERROR, DETAIL], filesystem=arrow, partitioning=None)
+    rows = guarded_table(path, arrow, [ROW_ID, ERROR, DETAIL])
     for row in rows.filter(pc.equal(rows[ERROR], reason)).slice(0, EXAMPLES).select([ROW_ID, DETAIL]).to_batches():
         for row_id, detail in zip(*row.columns, strict=True):
             yield f"row {shown_id(row_id)}: {detail}"

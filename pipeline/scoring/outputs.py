@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.results.written_values import member_name
 from pipeline.scoring.parquet_output import ParquetOutput
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -43,7 +44,7 @@ def output_text(job: PreparedJob) -> str:
         output_of(job)
         member = member_name(config)
         what = "in each sample's .json" if member == "json" else f"a member {member} for each sample"
-        return f"{len(job.table.files):,} tars, those of the input with {what}; and Parquet files"
+        return f"{counted(len(job.table.files), 'tar')}, those of the input with {what}; and Parquet files"
     if config.output.format == "lance":
         output_of(job)
         what = "columns of the input, a Lance dataset" if config.adds_to_input else "a Lance dataset"

@@ -23,6 +23,7 @@ from pipeline.results.work_folder import SUMMARY
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import over_budget
 from pipeline.storage.filesystem import open_fsspec
+from vilt.common.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -113,7 +114,7 @@ class ParquetOutput:
         rows = rejected + finished["scored"]
         if "max_error_rate" in config.model_fields_set and rejected > config.max_error_rate * rows:
             raise ConfigError(
-                f"max_error_rate: {config.max_error_rate:g}, but {rejected:,} of {rows:,} results in "
+                f"max_error_rate: {config.max_error_rate:g}, but {rejected:,} of {counted(rows, 'result')} in "
                 f"{config.output.path!r}, which are finished, are rejected; they stay as they are: leave the key out, "
                 "or try those again that may pass with --retry-errors"
             )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import Background
@@ -13,7 +13,7 @@ from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job
 from pipeline.scoring.sharding import with_shard
-from pipeline.stages.checkpoints import Models, check_models, fit_inputs
+from pipeline.stages.checkpoints import Models, OpenCheckpoint, check_models, fit_inputs, open_checkpoints
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
@@ -31,6 +31,7 @@ class PreparedJob:
         texts: The texts of a rank job.
         seconds: How long preparing took.
         start_seconds: How long Ray took to start, if it was started meanwhile.
+        ray: Holds a Ray that was started for the job, and ends it when it is closed.
     """
 
     config: JobConfig
@@ -39,6 +40,7 @@ class PreparedJob:
     texts: RankTexts | None = None
     seconds: float = 0.0
     start_seconds: float = 0.0
+    ray: ExitStack = field(default_factory=ExitStack)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -64,16 +66,18 @@ def prepare(config: JobConfig, meanwhile: Callable[[], object] | None = None) ->
         ConfigError: Anything is missing, cannot be read, or does not fit the rest; one line that says what.
     """
     started = time.monotonic()
-    config = fit_inputs(with_shard(pinned_to_job(config)))
+    config = with_shard(pinned_to_job(config))
+    checkpoints = open_checkpoints(config)
+    config = fit_inputs(config, checkpoints)
     table = open_table(config)
-    models, start_seconds = _models(config, meanwhile)
+    models, start_seconds = _models(config, checkpoints, meanwhile)
     texts = read_texts(config, table) if config.texts else None
     return PreparedJob(config, table, models, texts, time.monotonic() - started - start_seconds, start_seconds)
 
 
 @contextmanager
 def prepared(config: JobConfig) -> Iterator[PreparedJob]:
-    """Provide the prepared job; a Ray of its own starts while checkpoints are read, and ends when the context does.
+    """Provide the prepared job; a Ray of its own starts while checkpoints are read, and ends when it has run.
 
     Ray is not started early where the output has a summary: there may be nothing left to do.
 
@@ -86,7 +90,7 @@ def prepared(config: JobConfig) -> Iterator[PreparedJob]:
         def start_ray() -> None:
             stack.enter_context(ray_session(config.ray.address))
 
-        yield prepare(config, None if _may_be_done(config) else start_ray)
+        yield replace(prepare(config, None if _may_be_done(config) else start_ray), ray=stack)
 
 
 def _may_be_done(config: JobConfig) -> bool:
@@ -100,11 +104,13 @@ def _may_be_done(config: JobConfig) -> bool:
         return True
 
 
-def _models(config: JobConfig, meanwhile: Callable[[], object] | None) -> tuple[Models, float]:
+def _models(
+    config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint], meanwhile: Callable[[], object] | None
+) -> tuple[Models, float]:
     """Return the checkpoints, and the seconds that were spent on what is done meanwhile, until both were done."""
     if meanwhile is None:
-        return check_models(config), 0.0
-    reading = Background(lambda: check_models(config))
+        return check_models(config, checkpoints), 0.0
+    reading = Background(lambda: check_models(config, checkpoints))
     started = time.monotonic()
     meanwhile()
     seconds = time.monotonic() - started

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from typing_extensions import Self
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
 from pipeline.common.invocation import command
+from pipeline.common.meanwhile import imported_meanwhile
 from pipeline.common.redaction import redacted
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
@@ -34,6 +36,8 @@ from pipeline.storage.filesystem import STORAGE_ERRORS
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
+
+REPORTS = "pipeline.reporting.page"  # whose drawing library takes half a second to import
 
 
 class JobOutput(Protocol):
@@ -52,7 +56,9 @@ class JobOutput(Protocol):
     def __enter__(self) -> Self:
         """Take the lock of the output."""
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Release the lock."""
 
     def begin(self) -> Summary | None:
@@ -74,23 +80,8 @@ class JobOutput(Protocol):
         """Make the results visible; return the final summary, and more fields for the event `job_finished`."""
 
 
-def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EVERY) -> Summary:
-    """Run a whole job: read, fetch, preprocess, predict, write, check that every row came out, publish.
-
-    A job that was stopped resumes where it was.
-
-    Args:
-        config: The job.
-        retry_errors: Repeat those rows of a finished job whose error may pass.
-        log_every: Seconds between two `progress` events, see `pipeline.monitoring.events`.
-
-    Raises:
-        ConfigError: The config, or what it points to, is wrong; before anything starts.
-        BusyError: Another run is at work on the output.
-        StorageFailedError: The storage failed and did not come back; nothing was published.
-        TooManyErrorsError: More rows are rejected than `max_error_rate` allows; nothing was published.
-        RowsLostError: Rows in and rows out differ; nothing was published.
-    """
+def run_to_files(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EVERY) -> Summary:
+    """Run a whole job whose results are files; see `pipeline.run`, which takes every job."""
     from pipeline.scoring.prepare import prepared
 
     with prepared(config) as job:
@@ -98,14 +89,32 @@ def run(config: JobConfig, retry_errors: bool = False, log_every: float = LOG_EV
 
 
 def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, check_ids: bool = True) -> Summary:
-    """Run a prepared job into its output; raises as `run`.
+    """Run a prepared job into its output, and write its report if the config asks for one.
+
+    This is the one way of all jobs: it emits the events, publishes results and summary, and writes the report.
 
     Args:
         job: The job.
         output: Its output.
         log_every: Seconds between two `progress` events.
         check_ids: Whether to warn of ids that do not tell rows apart, if no earlier run has.
+
+    Raises:
+        Exception: As `pipeline.run`.
     """
+    reports = job.config.output.report
+    # Ray ends before the report is drawn: what its processes write when they end is of no use to anyone.
+    with job.ray, imported_meanwhile(REPORTS) if reports else nullcontext():
+        summary, changed = _run_and_publish(job, output, log_every, check_ids)
+    if reports:
+        from pipeline.reporting.page import report_after
+
+        report_after(job.config, missing_only=not changed)
+    return summary
+
+
+def _run_and_publish(job: PreparedJob, output: JobOutput, log_every: float, check_ids: bool) -> tuple[Summary, bool]:
+    """Do the work of `run_job`, but for the report, with the output locked; return whether the results are new."""
     with ExitStack() as stack:
         try:
             stack.enter_context(output)
@@ -114,7 +123,7 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
             path = job.config.output.path
             raise ConfigError(f"output.path: cannot write to {path!r}: {first_line(error)}") from None
         if finished:
-            return emit_finished(finished)
+            return emit_finished(finished), False
         with storage_failures():
             if check_ids and not len(output.staged.done):
                 from pipeline.tables.id_checks import warn_about_ids
@@ -124,7 +133,7 @@ def run_job(job: PreparedJob, output: JobOutput, log_every: float = LOG_EVERY, c
                 warn_about_ids(job.table, job.config.input.id, chosen.id_counts if chosen else None)
                 job = replace(job, seconds=job.seconds + time.monotonic() - started)
             summary, fields = output.publish(_score_and_audit(job, output, log_every))
-            return emit_finished(summary, **fields)
+            return emit_finished(summary, **fields), bool(fields.get("committed", True))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pipeline.common.error_codes import Failure
 from pipeline.config.limits import LimitsConfig
 from pipeline.stages.image_cells import numbered
 from pipeline.stages.output_rows import OutputRow
+from vilt.common.counts import counted
 from vilt.inference.pairs import Pairs
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.processing.errors import ImageError
@@ -40,7 +41,7 @@ def measure_images(
         if row.failure:
             continue
         if len(row.images) != images_per_row:
-            wrong = f"the row has {len(row.images)} images; the model reads {images_per_row}"
+            wrong = f"the row has {counted(len(row.images), 'image')}; the model reads {images_per_row}"
             row.failure = Failure("image_count", wrong)
             continue
         for number, image in enumerate(row.images, 1):

@@ -13,6 +13,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
@@ -21,7 +22,8 @@ from pipeline.config.job import JobConfig
 from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
 from vilt.common.configuration import Config
-from vilt.common.folder import ZOO
+from vilt.common.counts import counted
+from vilt.common.folder import ZOO, Folder
 from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
@@ -45,18 +47,44 @@ class Models:
     weights: Mapping[str, str] = field(default_factory=dict)
 
 
-def fit_inputs(config: JobConfig) -> JobConfig:
+class OpenCheckpoint(NamedTuple):
+    """A checkpoint whose `config.json` was read.
+
+    Attributes:
+        folder: Its files.
+        config: The config of its model.
+        family: The family of its model.
+    """
+
+    folder: Folder
+    config: Config
+    family: ModelFamily
+
+
+def open_checkpoints(config: JobConfig) -> dict[str, OpenCheckpoint]:
+    """Open the checkpoints of a job, by their URIs, and read the config of each.
+
+    Raises:
+        ConfigError: One is missing, or its config cannot be read.
+    """
+    return {uri: _open(uri, config) for uri in config.models}
+
+
+def fit_inputs(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> JobConfig:
     """Return the job with the columns that its model family reads.
+
+    Args:
+        config: The job.
+        checkpoints: Its checkpoints, see `open_checkpoints`.
 
     Raises:
         ConfigError: The config names columns that the family does not read, or checkpoints of several families.
     """
-    found = {uri: _family_of(uri, config) for uri in config.models}
-    (first, family), *others = found.items()
+    (first, (_, _, family)), *others = checkpoints.items()
     for uri, other in others:
-        if other != family:
+        if other.family != family:
             raise ConfigError(
-                f"model: {first!r} is {family.name} and {uri!r} is {other.name}; give them jobs of their own"
+                f"model: {first!r} is {family.name} and {uri!r} is {other.family.name}; give them jobs of their own"
             )
     for task in config.tasks:
         if task not in family.tasks:
@@ -88,23 +116,26 @@ def fit_inputs(config: JobConfig) -> JobConfig:
     return config.model_copy(update={"input": spec.model_copy(update=dict.fromkeys(unread))}) if unread else config
 
 
-def check_models(config: JobConfig) -> Models:
-    """Read and hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
+def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> Models:
+    """Hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
+
+    Args:
+        config: The job.
+        checkpoints: Its checkpoints, see `open_checkpoints`.
 
     Raises:
         ConfigError: A file is missing or cannot be read, a head is missing, or the checkpoints preprocess differently.
     """
-    from vilt.checkpoints import state_dict as checkpoint
+    from vilt.checkpoints.description import describe
 
     preprocessors, hashes = [], {}
     words = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
     for uri, tasks in config.models.items():
-        shape = _config_of(uri, config)
-        predictor = family_of_config(shape).predictor_class
+        folder, shape, family = checkpoints[uri]
+        predictor = family.predictor_class
         try:
-            folder = model_folder(uri, config.storage)
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
-            tensors, hashes[uri] = checkpoint.read(folder)
+            tensors, hashes[uri] = describe(folder)
             predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
@@ -118,7 +149,9 @@ def check_models(config: JobConfig) -> Models:
     _check_negatives(config, preprocessors[0])
     images = shape.images if config.tasks == ["reason"] else 1
     if len(config.image_columns) > 1 and len(config.image_columns) != images:
-        raise ConfigError(f"input.image: {len(config.image_columns)} columns; {first!r} reads {images} images")
+        raise ConfigError(
+            f"input.image: {counted(len(config.image_columns), 'column')}; {first!r} reads {counted(images, 'image')}"
+        )
     return Models(_lineage(config, hashes), images, hashes)
 
 
@@ -138,17 +171,14 @@ def cpu_precision(config: JobConfig) -> str:
         raise ConfigError(str(error)) from None
 
 
-def _config_of(uri: str, config: JobConfig) -> Config:
-    """Return the config of a checkpoint of any family."""
+def _open(uri: str, config: JobConfig) -> OpenCheckpoint:
+    """Open a checkpoint of any family."""
     try:
-        return read_config(model_folder(uri, config.storage))
+        folder = model_folder(uri, config.storage)
+        found = read_config(folder)
+        return OpenCheckpoint(folder, found, family_of_config(found))
     except (*STORAGE_ERRORS, ValueError, ImportError) as error:
         raise _unreadable(uri, error) from None
-
-
-def _family_of(uri: str, config: JobConfig) -> ModelFamily:
-    """Return the family of a checkpoint."""
-    return family_of_config(_config_of(uri, config))
 
 
 def _unreadable(uri: str, error: Exception) -> ConfigError:

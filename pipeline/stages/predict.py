@@ -1,4 +1,7 @@
-"""The actor that hosts the models: micro-batches in, rows with their results out."""
+"""The actor that hosts the models: micro-batches in, rows with their results out.
+
+Torch, which takes a second or two to import, is imported while the weights are read.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 
 from pipeline.common.columns import DETAIL, ERROR, NEGATIVE_SCORES, PAIR, ROW_ID
 from pipeline.common.error_codes import Failure
@@ -23,11 +26,14 @@ from pipeline.monitoring.error_budget import Reporter
 from pipeline.monitoring.stage_timing import Watch
 from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.micro_batch import MicroBatch
-from pipeline.stages.ranker import Ranker
-from pipeline.stages.task_columns import COLUMNS_OF, BatchFeatures, TaskColumns, negative_scores
 from pipeline.storage.filesystem import model_folder
-from vilt.inference.engine import Engine
+from vilt.common.folder import SAFETENSORS
 from vilt.models.registry import open_predictor
+
+if TYPE_CHECKING:
+    from pipeline.stages.ranker import Ranker
+    from pipeline.stages.task_columns import BatchFeatures, TaskColumns
+    from vilt.inference.engine import Engine
 
 logger = logging.getLogger(__name__)
 NOT_FINITE = Failure("not_finite", "the model's output is not finite")
@@ -53,6 +59,15 @@ class PredictActor:
             texts: A `RankTexts`, if the job ranks.
             weights: The sha256 of each checkpoint's weights when the job began: others are refused.
         """
+        folders = {uri: model_folder(uri, config.storage) for uri in config.models}
+        for folder in folders.values():
+            if folder.is_plain:
+                folder.read_ahead(SAFETENSORS)
+        import torch
+
+        from pipeline.stages.ranker import Ranker
+        from pipeline.stages.task_columns import COLUMNS_OF
+
         torch.set_num_threads(threads)
         if ray.is_initialized() and ray.get_gpu_ids() and not torch.cuda.is_available():
             logger.warning("Ray gave this actor a GPU that torch does not see: the model runs on the CPU")
@@ -60,8 +75,8 @@ class PredictActor:
         self.reporter = watch and Reporter(watch)
         tokenizer = None if config.tokenizer is None else model_folder(config.tokenizer, config.storage)
         self.predictors = {
-            uri: open_predictor(model_folder(uri, config.storage), precision=config.precision, tokenizer=tokenizer)
-            for uri in config.models
+            uri: open_predictor(folder, precision=config.precision, tokenizer=tokenizer)
+            for uri, folder in folders.items()
         }
         # A family of another package need not know.
         known = {uri: getattr(one, "weights_sha256", "") for uri, one in self.predictors.items()}
@@ -91,6 +106,8 @@ class PredictActor:
         return pa.concat_tables([self._predict(batch) for batch in MicroBatch.from_arrow(batches, layout)])
 
     def _predict(self, batch: MicroBatch) -> pa.Table:
+        from pipeline.stages.task_columns import BatchFeatures, negative_scores
+
         began, started, config, rows = time.time(), time.monotonic(), self.config, batch.rows
         for uri, tasks in config.models.items():
             row_ids = _pair_row_ids(batch) if self.ranker else None
@@ -116,6 +133,8 @@ class PredictActor:
         return 0 if column is None else self.config.text_columns.index(column)
 
     def _stats(self, batch: MicroBatch, predictor: Engine, began: float, seconds: float) -> BatchStats:
+        from vilt.inference.precision import shown
+
         stats = BatchStats.of(batch, with_pair_tokens=self.ranker is None)
         if self.ranker:
             stats = replace(stats, pairs=self.ranker.pairs, tokens=self.ranker.tokens)
@@ -123,7 +142,7 @@ class PredictActor:
             stats,
             began=began,
             seconds=seconds,
-            precision=predictor.precision,
+            precision=shown(predictor.precision),
             device=str(predictor.device),
         )
 

@@ -94,10 +94,14 @@ def reason(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
 
 
 def embed(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:
-    """Return `embedding`: the vector of the pair, or of the image, a fixed-size list of floats."""
+    """Return `embedding`: the vector of the pair, or of the image, a list of floats.
+
+    No list of fixed size: Arrow before 26 reads none from Parquet if a row has none.
+    """
     vectors = batch.logits("embed", pair_index)
     flat = pa.array(vectors.ravel(), pa.float32())
-    return _all_finite(vectors), [pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])]
+    ends = np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32)
+    return _all_finite(vectors), [pa.ListArray.from_arrays(ends, flat)]
 
 
 def fill(batch: BatchFeatures, pair_index: np.ndarray) -> Columns:

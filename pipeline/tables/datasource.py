@@ -27,9 +27,11 @@ from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.resources import WINDOW_BYTES
 from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
-from pipeline.tables.format import Split, TableReader, select_read
+from pipeline.tables.format import Split, TableReader
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.provenance import content_hashes, row_sources
+from pipeline.tables.schemas import select_read
+from vilt.common.counts import counted
 
 TASK_BYTES = 2**27  # of the table, that one read task reads at most,
 TASK_WINDOWS = 4  # or so many windows, lest a task that is killed costs minutes,
@@ -128,7 +130,7 @@ class UnreadSplit:
                 out = select_read(table, [*plan.names, *ADDED])
                 yield out.append_column(ROW_SOURCE, self._row_sources(table, plan)) if plan.row_source else out
         if row != self.split.first_row + self.split.all_rows:
-            held = f"{row - self.split.first_row:,} rows where {self.split.all_rows:,} were counted"
+            held = f"{counted(row - self.split.first_row, 'row')} where {self.split.all_rows:,} were counted"
             raise OSError(errno.ESTALE, f"has {held}: the table was changed")
 
     def _row_sources(self, table: pa.Table, plan: ReadPlan) -> pa.Array:

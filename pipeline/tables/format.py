@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import UNREAD
 from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
@@ -105,6 +104,7 @@ class OpenOptions:
         column_names: The columns of CSV files without a header line.
         quotes: Whether double quotes enclose values of CSV files; None: what the format says.
         manifest: What keeps what the files of a very large table said, so that no later run asks them again.
+        footer_key: A key of Parquet footers, whose value is kept of each file.
     """
 
     id_column: str | None = None
@@ -117,6 +117,7 @@ class OpenOptions:
     column_names: tuple[str, ...] | None = None
     quotes: bool | None = None
     manifest: Manifest | None = None
+    footer_key: str | None = None
 
 
 class TableReader(Protocol):
@@ -132,13 +133,8 @@ class TableReader(Protocol):
             rows: About how many rows a table should hold.
 
         Yields:
-            Tables of these columns; and, if rows could not be read, of `__unread`, see `select_read`.
+            Tables of these columns; and, if rows could not be read, of `__unread`, see `schemas.select_read`.
         """
-
-
-def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return these columns of a table; and `__unread`, which says why rows could not be read, if it has it."""
-    return table.select([*names, *(name for name in (UNREAD,) if name in table.column_names)])
 
 
 @dataclass(frozen=True)
@@ -155,6 +151,7 @@ class OpenedTable:
         metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
             files share.
         members: What follows the keys in the names of the members of tars.
+        footers: The value of `OpenOptions.footer_key` in the footer of each file; none of a very large table.
     """
 
     files: Sequence[OpenedFile]
@@ -164,6 +161,7 @@ class OpenedTable:
     unreadable: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     members: frozenset[str] = frozenset()
+    footers: Sequence[bytes | None] = ()
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ids import key_type, keys_of
 from pipeline.monitoring.events import emit
 from pipeline.tables.database import load, temporary_database
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
+from vilt.common.counts import counted
 
 ID_ROWS = 2**17  # whose ids are read at a time
 
@@ -49,9 +51,10 @@ def warn_about_ids(table: TableFiles, id_column: str | None, counts: IdCounts | 
 
 def warn_of_counts(counts: IdCounts, id_column: str) -> None:
     """Emit a warning if there are ids that are null or stand in several rows."""
-    parts = [f"is null in {counts.null:,} rows"] if counts.null else []
+    parts = [f"is null in {counted(counts.null, 'row')}"] if counts.null else []
     if counts.repeated:
-        parts.append(f"has {counts.repeated:,} ids that stand in several rows, {counts.rows:,} in all")
+        ids = counted(counts.repeated, "id that stands", "ids that stand")
+        parts.append(f"has {ids} in several rows, {counts.rows:,} in all")
     if parts:
         text = f"input.id: column {id_column!r} {' and '.join(parts)}: by row_id their results cannot be told apart"
         emit("warning", text, logging.WARNING, **counts._asdict())

@@ -15,8 +15,9 @@ from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.row_ids import keys_of
 from pipeline.common.row_ranges import row_key
 from pipeline.common.shown_values import python_value
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 
 ID_ROWS = 2**17  # whose ids are read at a time
 ROWS = 64  # of a Parquet row group, held at a time

@@ -19,6 +19,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, write_whole
+from pipeline.tables.formats.guarded_parquet import guarded_table_of
 
 MANIFEST = "_manifest"
 KEY = b"vilt.key"
@@ -60,7 +61,7 @@ class Manifest:
             data = filesystem.cat_file(f"{path.rstrip('/')}/{MANIFEST}")
             if pq.read_schema(pa.BufferReader(data)).metadata.get(KEY) != self._stored(key):
                 return None
-            return decode(pq.read_table(pa.BufferReader(data)))
+            return decode(guarded_table_of(data, MANIFEST))
         except (*STORAGE_ERRORS, ConfigError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
             return None
 

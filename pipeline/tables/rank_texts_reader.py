@@ -18,8 +18,10 @@ from pipeline.tables.column_checks import require_ids
 from pipeline.tables.first_stage import open_first_stage
 from pipeline.tables.id_checks import count_repeated
 from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import InputTable, open_files, read_columns
+from pipeline.tables.table import InputTable, open_files
+from vilt.common.counts import counted
 
 EXAMPLES = 3
 WINDOW = 10_000  # rows that are read at a time
@@ -71,7 +73,10 @@ def _check_known(ids: pa.Array, known: pa.Array, column: str) -> None:
         unknown = unknown.take(pc.sort_indices(unknown))
         some = ", ".join(map(shown_id, unknown[:EXAMPLES]))
         more = ", ..." if len(unknown) > EXAMPLES else ""
-        raise ConfigError(f"texts.candidates: {len(unknown):,} values of {column} are unknown: {some}{more}")
+        raise ConfigError(
+            f"texts.candidates: {counted(len(unknown), f'value of {column} is', f'values of {column} are')} unknown: "
+            f"{some}{more}"
+        )
 
 
 def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> pa.Table:

@@ -1,15 +1,14 @@
-"""The input table, opened: its files, its schema, exact counts; as a Ray Dataset, or row by row in this process."""
+"""The input table, opened: its files, its schema, exact counts; see `pipeline.tables.reading` for its rows."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
 
 import pyarrow as pa
-import ray.data
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_HASH, ROW_KEY, ROW_SOURCE, STATS, TEXTS, UNREAD
@@ -22,7 +21,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
 from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
-from pipeline.tables.datasource import ReadPlan, TableSource, Transform, UnreadSplit
+from pipeline.tables.datasource import ReadPlan, UnreadSplit
 from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash, listing_hash
 from pipeline.tables.files import list_files
@@ -53,6 +52,7 @@ class TableFiles:
         version: The version of the table, in words; "" if its format has none.
         part: Which part of the table is read; None: all.
         members: What follows the keys in the names of the members of tars.
+        footers: See `OpenedTable`.
     """
 
     files: Sequence[OpenedFile]
@@ -67,6 +67,7 @@ class TableFiles:
     version: str
     part: TablePart | None = field(default=None, kw_only=True)
     members: frozenset[str] = field(default=frozenset(), kw_only=True)
+    footers: Sequence[bytes | None] = field(default=(), kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -199,6 +200,7 @@ def open_listed(listing: Listing, options: OpenOptions) -> TableFiles:
         opened.metadata,
         listing.version,
         members=opened.members,
+        footers=opened.footers,
     )
 
 
@@ -265,40 +267,3 @@ def open_table(config: JobConfig, listing: Listing | None = None) -> InputTable:
                 "list the columns to carry without it"
             )
     return InputTable(**{one.name: getattr(table, one.name) for one in fields(table)}, columns=columns)
-
-
-def read(
-    table: InputTable,
-    config: JobConfig,
-    done: RowSet,
-    transform: Transform,
-    label_selector: dict[str, str] | None = None,
-) -> ray.data.Dataset:
-    """Return the table as a Dataset.
-
-    Args:
-        table: The table.
-        config: The job.
-        done: Rows to leave out.
-        transform: Windows of `batch.window_rows` rows -> the rows of the Dataset; it runs in the read tasks.
-        label_selector: Labels of the nodes to read on; None: any.
-    """
-    batch, delta = config.batch, config.output.format == "delta"
-    plan = replace(read_plan(table, batch.window_rows), row_source=delta, window_bytes=batch.window_bytes)
-    source = TableSource(table.unread(done), plan, transform)
-    return ray.data.read_datasource(
-        source, override_num_blocks=len(source.tasks), num_cpus=1, label_selector=label_selector
-    )
-
-
-def read_plan(table: InputTable, window_rows: int) -> ReadPlan:
-    """Return what the job reads of a table, about `window_rows` rows at a time."""
-    return table.plan(table.columns.names, window_rows)
-
-
-def read_columns(table: TableFiles, names: Sequence[str], window_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of the table in order, with these columns, `__row_key` and `row_hash`, in this process."""
-    plan = table.plan(names, window_rows)
-    for unread in table.unread(RowSet.none()):
-        for rows in unread.read(plan):
-            yield rows.drop_columns([UNREAD]) if UNREAD in rows.column_names else rows

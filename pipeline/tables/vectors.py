@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from pipeline.common.columns import ROW_ID
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import id_type, key_type, keys_of, shown_id
+from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import require_column
-from pipeline.tables.table import TableFiles, read_columns
+from pipeline.tables.table import TableFiles
 
 WINDOW_ROWS = 8192
 EXAMPLES = 3

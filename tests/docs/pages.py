@@ -22,6 +22,11 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+PIP = """#!{}
+import sys
+from pip._internal.cli.main import main
+sys.exit(main())
+"""  # that of the libraries: a copy of its own takes seconds to install
 RAY = """
 import sys
 import ray
@@ -41,18 +46,18 @@ def make_environment(folder: Path) -> tuple[Path, dict[str, str]]:
     for name in names:
         (folder / "project" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / "project" / name)
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    site = next((folder / "venv").glob("lib/python*/site-packages"))
-    for bundled in (*site.glob("setuptools*"), *site.glob("pkg_resources*")):  # of Python 3.11: too old to build with
-        shutil.rmtree(bundled)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    site, pip = next((folder / "venv").glob("lib/python*/site-packages")), folder / "venv" / "bin" / "pip"
+    pip.write_text(PIP.format(folder / "venv" / "bin" / "python"))
+    pip.chmod(0o755)
     (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     path = f"{folder / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     # That of the variable is the value of `build_isolation`: 0 is what --no-build-isolation says.
-    pip = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+    options = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
     left_out = {"PYTHONPATH", "RAY_ADDRESS", "PIP_FIND_LINKS"}
     inherited = {key: value for key, value in os.environ.items() if key not in left_out}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}  # of the Ray that all commands share
-    return folder / "project", {**inherited, "PATH": path, **pip, **token}
+    return folder / "project", {**inherited, "PATH": path, **options, **token}
 
 
 @contextmanager

@@ -237,8 +237,13 @@ CASES = [
         refused=r"a\.csv' .*it is text in UTF-16: save it in UTF-8",
     ),
     Case(
-        "csv, a row of more than 16 MiB",
+        "csv, a line of more than 16 MiB",
         lambda f: (f / "a.csv").write_text(f"image,text\na.png,a\nb.png,{'b' * 2**26}\nc.png,c\n"),
+        rows=[{}, {}, {}],
+    ),
+    Case(
+        "csv, a row of more than 16 MiB with line ends in it",
+        lambda f: (f / "a.csv").write_text(f'image,text\na.png,a\nb.png,"{("b" * 2**20 + chr(10)) * 40}"\nc.png,c\n'),
         refused=r"a\.csv' .*a row after row \d+ has more than 16,777,216 bytes, or a quote in it is never closed",
     ),
     Case(

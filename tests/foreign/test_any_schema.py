@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError
 from pipeline.common.row_ranges import RowSet
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 from tests.foreign.test_tables import config
 
 SCHEMAS = int(os.environ.get("FOREIGN_SCHEMAS", "40"))

@@ -50,7 +50,7 @@ def test_rows_that_another_program_has_removed(world: Callable[[], World]) -> No
     here.run()
     DeltaTable(here.folder / "out").delete("id = 2")
     here.put("b", [(3, "a")])
-    with pytest.raises(ConfigError, match=r"has 1 rows, and had 2 when .* restore version 0 by `vilt reindex"):
+    with pytest.raises(ConfigError, match=r"has 1 row, and had 2 when .* restore version 0 by `vilt reindex"):
         here.run()
     rollback(str(here.folder / "out"), here.config.storage, 0)
     here.run()

@@ -173,7 +173,7 @@ def test_the_right_rows_or_one_line(tmp_path: Path, name: str) -> None:
     values = {
         "input": {"path": "{folder}/table", "id": "id"},
         "scores": "{folder}/scores",
-        "output": {"path": "{folder}/out"},
+        "output": {"path": "{folder}/out", "report": False},
         **case.config,
     }
     values = json.loads(json.dumps(values).replace("{folder}", str(tmp_path)))
@@ -203,7 +203,7 @@ def filtered(folder: Path) -> Path:
         "input": {"path": f"{folder}/table", "id": "id"},
         "scores": f"{folder}/scores",
         "keep": {"min_score": 0},
-        "output": {"path": f"{folder}/out"},
+        "output": {"path": f"{folder}/out", "report": False},
     }
     filter_table(FilterConfig.checked(values))
     return folder / "out" / "kept" / "a.parquet"
@@ -238,7 +238,7 @@ def test_int96_nanoseconds_are_copied_or_refused(tmp_path: Path) -> None:
         "input": {"path": f"{tmp_path}/table", "id": "id"},
         "scores": f"{tmp_path}/scores",
         "keep": {"min_score": 0},
-        "output": {"path": f"{tmp_path}/other"},
+        "output": {"path": f"{tmp_path}/other", "report": False},
     }
     with pytest.raises(
         ConfigError,

@@ -25,8 +25,9 @@ from pipeline.results.delta_values import convert
 from pipeline.tables.id_checks import IdCounts, count_ids
 from pipeline.tables.lookup import find_ids, read_rows
 from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.reading import read_columns, read_plan
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import open_table, read_columns, read_plan
+from pipeline.tables.table import open_table
 from tests.foreign.ids import CASES, Case
 from tests.foreign.test_tables import config
 from tests.pipeline.killed import the_dead_are_dead
@@ -89,7 +90,7 @@ def test_filter(name: str, in_delta: bool, tmp_path: Path) -> None:
         "input": {"path": f"{tmp_path}/table", "id": "uid"},
         "scores": f"{tmp_path}/scores",
         "keep": {"min_score": 0.4},
-        "output": {"path": f"{tmp_path}/out"},
+        "output": {"path": f"{tmp_path}/out", "report": False},
     }
     summary = filter_table(FilterConfig.checked(values))
     kept = row_ids(tmp_path / "out" / "kept")
@@ -164,7 +165,7 @@ def test_ids_of_another_type_than_the_scores_are_refused(tmp_path: Path) -> None
         "input": {"path": f"{tmp_path}/table", "id": "uid"},
         "scores": f"{tmp_path}/scores",
         "keep": {"min_score": 0.4},
-        "output": {"path": f"{tmp_path}/out"},
+        "output": {"path": f"{tmp_path}/out", "report": False},
     }
     with pytest.raises(ConfigError, match=r"input\.id: column 'uid' is string, but row_id is int64 in the scores"):
         filter_table(FilterConfig.checked(values))

@@ -14,12 +14,12 @@ import pytest
 
 from jobs.console.tables import to_text
 from jobs.reports.overview import overview_values
-from jobs.reports.page import make_report
 from jobs.reports.summary import summary_table, summary_values
 from pipeline import JobConfig, run
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.overview import look_at
+from pipeline.reporting.page import make_report
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 UIDS = ["d2f9a8c0b1e34f569788776655443300", "b", "b", None, "e", "f", None, "h"]
@@ -54,7 +54,7 @@ def output(
     values = {
         "input": {"path": str(folder / "table"), "text": "caption", "id": "uid"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "scores"), "keep_image": True},
+        "output": {"path": str(folder / "scores"), "report": False, "keep_image": True},
         "max_error_rate": 0.2,
     }
     job = JobConfig.parse("score", values)
@@ -70,7 +70,7 @@ def output(
 
 def test_ids_are_counted_before_and_break_no_report(output: tuple[JobConfig, Any, list[str]]) -> None:
     job, _, warned = output
-    assert "input.id: column 'uid' is null in 2 rows and has 1 ids that stand in several rows, 2 in all" in warned[0]
+    assert "input.id: column 'uid' is null in 2 rows and has 1 id that stands in several rows, 2 in all" in warned[0]
     results = pq.read_table(job.output.path)
     assert results.schema.field("row_id").type == pa.string()
     assert results["row_id"].to_pylist() == results["uid"].to_pylist()

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 from tests.foreign.tables import CASES, Case, Rows
 
 

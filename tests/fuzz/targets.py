@@ -125,7 +125,8 @@ def try_rows(known: Any, data: bytes) -> str:
 def try_parquet(data: bytes) -> str:
     from pipeline.common.errors import ConfigError
     from pipeline.common.row_ranges import RowSet
-    from pipeline.tables.table import open_table, read_plan
+    from pipeline.tables.reading import read_plan
+    from pipeline.tables.table import open_table
 
     path = _folder() / "t.parquet"
     path.write_bytes(data)

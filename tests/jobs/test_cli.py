@@ -34,7 +34,7 @@ def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], 
     values = {
         "input": {"path": write_table(scene_rows(20)), "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": str(tmp_path / "scores")},
+        "output": {"path": str(tmp_path / "scores"), "report": False},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))
     return "job.yaml"

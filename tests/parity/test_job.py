@@ -32,7 +32,7 @@ def test_scores_in_parquet_are_those_of_transformers(tmp_path: Path) -> None:
     values = {
         "input": {"path": str(tmp_path / "table")},
         "model": str(tmp_path / "model"),
-        "output": {"path": str(tmp_path / "out")},
+        "output": {"path": str(tmp_path / "out"), "report": False},
         "precision": "float32",
         "batch": {"tokens": 1000},
     }

@@ -131,7 +131,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
         "input": {"path": str(folder / "table")},
         "model": {task: where for task, (where, _) in made.items()},
         "tokenizer": str(folder / "base"),
-        "output": {"path": str(folder / "out")},
+        "output": {"path": str(folder / "out"), "report": False},
         "precision": "float32",
         "top_k": 1,
     }

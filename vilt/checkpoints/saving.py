@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vilt.checkpoints.state_dict import BIN, SAFETENSORS, with_variant
-from vilt.common.folder import Folder
+from vilt.checkpoints.state_dict import BIN, with_variant
+from vilt.common.folder import SAFETENSORS, Folder
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 

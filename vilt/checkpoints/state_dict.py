@@ -18,10 +18,10 @@ from torch import Tensor
 
 from vilt.checkpoints.archives import MOST_SHARED, check_torch_file, first_line
 from vilt.common.errors import CheckpointError, short
-from vilt.common.folder import Folder
+from vilt.common.folder import SAFETENSORS, Folder
 from vilt.common.storage import Source, as_folder
 
-SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
+BIN = "pytorch_model.bin"
 Tensors = dict[str, Tensor]
 _DECODERS = ("mlm_score", "cls.predictions")  # of words, whose weight may be the table of words
 _WORDS = re.compile(r"(.*\.)?(text_embeddings|embeddings)\.word_embeddings\.weight")
@@ -95,8 +95,7 @@ def _read_shards(folder: Folder, index: str) -> Stored:
 
 def read_weights(folder: Folder, name: str) -> tuple[Tensors, str]:
     """Read one file of tensors, and its sha256. Raises CheckpointError if it is damaged, or holds more."""
-    data = folder.read(name)
-    sha256 = hashlib.sha256(data).hexdigest()
+    data, sha256 = folder.read_hashed(name)
     if name.endswith(".safetensors"):
         try:
             return safetensors.torch.load(data), sha256

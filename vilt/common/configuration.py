@@ -1,21 +1,15 @@
-"""The keys that the configs of all model families share, `config.json` as an object. Imports no torch."""
+"""The keys that the configs of all model families share, as attributes of an object. Imports no torch."""
 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
-from vilt.common.config_checks import check_config
+from vilt.common.config_files import ConfigFiles
 from vilt.common.config_values import PROBLEM_TYPES, attention_named, dtype_named, inverse_labels, numbered_labels
-from vilt.common.errors import CheckpointError, short
-from vilt.common.folder import Folder
-from vilt.common.hub import split_options
-from vilt.common.json_text import read_json
-from vilt.common.storage import Source, as_folder
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +18,7 @@ COMMON_DTYPES = frozenset({"float32", "float16", "bfloat16", "float64"})  # name
 _NOT_WRITTEN = ("_commit_hash", "_name_or_path", "_attn_implementation")
 
 
-class Config:
+class Config(ConfigFiles):
     """The keys that all configs have, as attributes.
 
     A key that no class names (`architectures`, `transformers_version`, ...) becomes an attribute too, and
@@ -226,50 +220,6 @@ class Config:
             config.label2id = inverse_labels(config.id2label)
         return (config, unused) if return_unused_kwargs else config
 
-    @classmethod
-    def from_json_file(cls, json_file: str) -> Self:
-        """Make a config from a JSON file."""
-        with open(json_file, encoding="utf-8") as file:
-            return cls(**read_json(file.read()))
-
-    @classmethod
-    def get_config_dict(cls, source: Source, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read `config.json`: its keys, and those of `kwargs` that say nothing of where to read it."""
-        hub, unused = split_options(kwargs)
-        folder = as_folder(source, hub)
-        values = folder.read_json("config.json")
-        if values.get("model_type", cls.model_type) == cls.model_type:  # of another family, the caller says so
-            check_config(values, folder.uri, cls)
-        if folder.commit_hash:
-            values["_commit_hash"] = folder.commit_hash
-        return values, unused
-
-    @classmethod
-    def from_pretrained(cls, source: Source, **kwargs: Any) -> Any:
-        """Read `config.json` from a folder, a repository of the Hugging Face hub, or any URI that fsspec opens.
-
-        Args:
-            source: Where the checkpoint is.
-            **kwargs: How to reach the hub (`revision`, `token`, ...), and values that replace those of the file.
-
-        Returns:
-            The config; with `return_unused_kwargs`, the config and the keywords that were not used.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: The checkpoint is of another family.
-        """
-        values, kwargs = cls.get_config_dict(source, **kwargs)
-        kind = values.get("model_type", cls.model_type)
-        if kind != cls.model_type:
-            raise ValueError(
-                f"{str(source)!r} is a checkpoint of model_type {short(kind)}; {cls.__name__} is {cls.model_type!r}"
-            )
-        try:
-            return cls.from_dict({**values, "name_or_path": str(source)}, **kwargs)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{str(source)!r}: its config.json is of no use: {error}") from None
-
     def to_dict(self) -> dict[str, Any]:
         """Return all keys with values that JSON can hold."""
         values = {key: value for key, value in copy.deepcopy(self.__dict__).items() if key not in _NOT_WRITTEN}
@@ -288,23 +238,7 @@ class Config:
             if key not in defaults or value != defaults[key] or value != class_defaults.get(key, value)
         }
 
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """Return the JSON of `to_diff_dict`, or of `to_dict`."""
-        values = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(values, indent=2, sort_keys=True) + "\n"
-
-    def to_json_file(self, json_file_path: str, use_diff: bool = True) -> None:
-        """Write the JSON of `to_diff_dict`, or of `to_dict`, to a file."""
-        with open(json_file_path, "w", encoding="utf-8") as file:
-            file.write(self.to_json_string(use_diff))
-
     def update(self, config_dict: Mapping[str, Any]) -> None:
         """Set every key of `config_dict`."""
         for key, value in config_dict.items():
             setattr(self, key, value)
-
-    def save_pretrained(self, folder: str, push_to_hub: bool = False) -> None:
-        """Write `config.json`, with all keys, into a folder or a URI that fsspec opens."""
-        if push_to_hub:
-            raise ValueError("push_to_hub: not offered here; write a folder and upload it with huggingface_hub")
-        Folder(folder).write("config.json", self.to_json_string(use_diff=False))

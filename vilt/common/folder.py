@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -12,6 +15,7 @@ from vilt.common.errors import CheckpointError
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 ZOO = Path(__file__).parent.parent / "zoo"  # the models that ship with the package
+SAFETENSORS = "model.safetensors"  # the file of weights, if they are in one
 MOST_JSON_BYTES = 2**24  # of a file of settings: more than a hundred thousand named classes
 
 
@@ -28,6 +32,7 @@ class Folder:
     """
 
     commit_hash: str | None = None  # the revision that is read, when the folder is one of the hub
+    _ahead: tuple[str, Future[tuple[bytes, str]]] | None = None  # the file that is read ahead
 
     def __init__(self, uri: str | os.PathLike[str], **options: Any) -> None:
         self.uri = str(uri)
@@ -68,6 +73,28 @@ class Folder:
         self.check_size(name, len(data), most)
         return data
 
+    def read_hashed(self, name: str) -> tuple[bytes, str]:
+        """Return the bytes of one file, and their sha256. Raises as `read`."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == name and ahead[1].exception() is None:
+            return ahead[1].result()
+        data = self.read(name)  # what failed is tried again, and says why
+        return data, hashlib.sha256(data).hexdigest()
+
+    def read_ahead(self, name: str) -> None:
+        """Begin to read and hash a file, for the next `read_hashed`."""
+        ahead: Future[tuple[bytes, str]] = Future()
+
+        def read() -> None:
+            try:
+                data = self.read(name)
+                ahead.set_result((data, hashlib.sha256(data).hexdigest()))
+            except BaseException as error:  # which is left to `read_hashed`
+                ahead.set_exception(error)
+
+        Thread(target=read, daemon=True).start()
+        self._ahead = name, ahead
+
     def check_size(self, name: str, size: int, most: int | None) -> None:
         """Raise CheckpointError if a file is larger than it may be."""
         if most is not None and size > most:
@@ -95,6 +122,11 @@ class Folder:
     def stored(self) -> tuple[dict[str, Any], str] | None:
         """Return tensors and their hash when the folder makes them of other files; else None."""
         return None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its tensors are those of its files, not made of them."""
+        return type(self).stored is Folder.stored
 
     def local_path(self, name: str) -> str | None:
         """Return where a file lies on this machine; None when it lies elsewhere."""

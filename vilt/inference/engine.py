@@ -26,7 +26,7 @@ from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
 from vilt.inference.pairs import Pairs
 from vilt.inference.passes import Passes
-from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
+from vilt.inference.precision import LINEARS, dtype_of, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 
 
@@ -98,7 +98,7 @@ class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
         self.config = cast(ConfigT, model.config)
         self.preprocessor = preprocessor
         self.weights_sha256 = weights_sha256
-        dtype = PRECISIONS[self.precision]
+        dtype = dtype_of(self.precision)
         with torch.no_grad():
             self.model: Backbone = self.build(model).to(self.device).eval()
             projection = self.make_projection(model, preprocessor)
@@ -164,7 +164,8 @@ class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
     def check_tensors(cls, tensors: Mapping[str, Tensor], config: ConfigT, source: str) -> None:
         """Raise CheckpointError when tensors are not those of the model that a config describes; takes no memory.
 
-        A family whose predictor has no `model_class` reads its checkpoints itself, and checks them then.
+        Of the tensors names, shapes and dtypes count; they may be on the meta device. A family whose predictor has no
+        `model_class` reads its checkpoints itself, and checks them then.
         """
         if getattr(cls, "model_class", None) is None:
             return

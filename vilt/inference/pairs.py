@@ -40,7 +40,7 @@ class Pairs:
         token_ids: int64 (sum of text lengths,), the texts end to end.
         text_lengths: int64 (n,).
         patches: (sum of grid sizes, width), the rows of the images end to end: uint8 patches, see
-            `vilt.processing.images.patchify`, or float32 features of regions.
+            `vilt.processing.resample.patchify`, or float32 features of regions.
         grids: The grid of each image, in the order of `patches`; 1 x their number for regions.
         image_index: int64 (n,), the image that each pair reads.
         image_types: int64 (images,), the modality of each: 1, or i for the i-th image of a text that reads several.

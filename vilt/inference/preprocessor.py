@@ -17,7 +17,7 @@ from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
 from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
-from vilt.processing.images import PillowProcessor, patchify
+from vilt.processing.images import PillowProcessor
 from vilt.processing.limits import DECODE_SECONDS
 from vilt.processing.text import ViltTokenizer
 from vilt.processing.tokenizer_checks import check_words
@@ -113,7 +113,7 @@ class ImagePreprocessor:
 
     def patches_of_bytes(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
         """Return the patches of an encoded image, uint8 (rows * cols, 3 * patch_size ** 2). Raises `ImageError`."""
-        return self._patches(self._resized(data, max_pixels, seconds))[0]
+        return self._patches_of_bytes(data, max_pixels, seconds)[0]
 
     def patches(self, image: ImageInput) -> tuple[np.ndarray, Grid]:
         """Return an image's patches, uint8 (rows * cols, 3 * patch_size ** 2), and its grid. Raises `ImageError`.
@@ -121,23 +121,23 @@ class ImagePreprocessor:
         Encoded bytes have `DECODE_SECONDS`, as `patches_of_bytes` says.
         """
         if isinstance(image, bytes):
-            return self._patches(self._resized(image, seconds=DECODE_SECONDS))
-        return self._patches(self.images.resize(image))
+            return self._patches_of_bytes(image, seconds=DECODE_SECONDS)
+        pixels = self.images.resize(image)
+        height, width = pixels.shape[:2]
+        return resample.patchify(pixels, self.patch_size), Grid(height // self.patch_size, width // self.patch_size)
 
-    def _resized(self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None) -> np.ndarray:
-        """Decode and resize an encoded image, as `decode` says: uint8 (height, width, 3)."""
-        upright = self.images.exif_orientation
-        if self.decode == "exact":
-            return self.images.resize(decode_pixels(data, max_pixels, upright, seconds=seconds))
-        # Of the whole picture's size: that of a shrunk one would be rounded elsewhere.
-        size = self.images.resized(*read_size(data, max_pixels, upright))
-        pixels = decode_pixels(data, max_pixels, upright, smallest=size, seconds=seconds)
-        return resample.resize(pixels, *size, self.images.resample)
-
-    def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, Grid]:
-        """Return the patches of a resized image, and their grid."""
-        grid = Grid(pixels.shape[0] // self.patch_size, pixels.shape[1] // self.patch_size)
-        return patchify(pixels, self.patch_size), grid
+    def _patches_of_bytes(
+        self, data: bytes, max_pixels: int = MAX_PIXELS, seconds: float | None = None
+    ) -> tuple[np.ndarray, Grid]:
+        """Return an encoded image's patches, as `decode` says, and its grid."""
+        upright, smallest = self.images.exif_orientation, None
+        if self.decode == "fast":
+            # Of the whole picture's size: that of a shrunk one would be rounded elsewhere.
+            smallest = self.images.resized(*read_size(data, max_pixels, upright))
+        pixels = decode_pixels(data, max_pixels, upright, smallest=smallest, seconds=seconds)
+        height, width = smallest or self.images.resized(*resample.sides(pixels))
+        grid = Grid(height // self.patch_size, width // self.patch_size)
+        return resample.resize_to_patches(pixels, height, width, self.images.resample, self.patch_size), grid
 
     def image_pairs(self, images: Sequence[ImageInput]) -> Pairs:
         """Return every image as a pair, with a text that has no tokens."""

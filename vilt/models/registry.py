@@ -91,12 +91,13 @@ def open_checkpoint(source: Source, **options: Any) -> Folder:
 def read_config(source: Source) -> Config:
     """Read the config of a checkpoint of any family. Raises ValueError for a `model_type` that no family has."""
     folder = open_checkpoint(source)
-    name = folder.read_json("config.json").get("model_type", vilt.FAMILY.model_type)
+    values = folder.read_json("config.json")
+    name = values.get("model_type", vilt.FAMILY.model_type)
     family = family_of(name) if isinstance(name, str) else None
     if family is None:
         known = ", ".join(family.model_type for family in families())
         raise CheckpointError(f"{str(source)!r} is a checkpoint of model_type {short(name)}, not one of {known}")
-    config: Config = family.config_class.from_pretrained(folder)
+    config: Config = family.config_class.from_folder(values, folder)
     return config
 
 

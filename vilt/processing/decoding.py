@@ -57,10 +57,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, exif_orientation: bool = F
         ImageError: The bytes are no picture that is read, or a damaged one.
     """
     pixels = decode_pixels(data, max_pixels, exif_orientation, tagged=True)
-    if isinstance(pixels, Image.Image):
-        return pixels
-    height, width, _ = pixels.shape
-    return Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
+    return pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
 
 
 def decode_pixels(
@@ -84,7 +81,7 @@ def decode_pixels(
             None: as long as it takes.
 
     Returns:
-        An RGB picture, or uint8 (H, W, 4): red, green, blue and a byte without meaning. The pixels are the same.
+        An RGB picture, or uint8 (H, W, 3). The pixels are the same.
 
     Raises:
         ImageError: As `decode` does.
@@ -92,7 +89,7 @@ def decode_pixels(
     header = _plain_jpeg(data, exif_orientation or tagged)
     if header:
         _check_pixels(header.width, header.height, max_pixels)
-        pixels = jpeg.decode_rgbx(data, header, jpeg.shrink_to(header, smallest))
+        pixels = jpeg.decode_rgb(data, header, jpeg.shrink_to(header, smallest))
         if pixels is not None:
             return pixels
     picture = _open(data, max_pixels)

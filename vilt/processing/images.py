@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     pass
 
 
-def patchify(image: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return an image's patches.
-
-    Args:
-        image: (H, W, 3).
-        patch_size: Pixels of a patch's side.
-
-    Returns:
-        (rows * cols, patch_size * patch_size * 3): each patch a row, pixels row by row, channels last.
-    """
-    rows, cols = image.shape[0] // patch_size, image.shape[1] // patch_size
-    image = image[: rows * patch_size, : cols * patch_size]
-    return image.reshape(rows, patch_size, cols, patch_size, 3).swapaxes(1, 2).reshape(rows * cols, -1)
-
-
 @dataclass
 class PillowProcessor(ImageSettings):
     """The published preprocessing. Pixels are Pillow's, which the published code uses, to the last level."""
@@ -74,10 +59,9 @@ class PillowProcessor(ImageSettings):
             return transforms.moved(out, data_format or given, LAST)
         if isinstance(image, bytes):
             image = decode_pixels(image, exif_orientation=self.exif_orientation)
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (4,):
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
             image = to_rgb(image, self.exif_orientation)
-        rows, cols = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-        return exact.resize(image, *processor.resized(rows, cols), processor.resample)
+        return exact.resize(image, *processor.resized(*exact.sides(image)), processor.resample)
 
     def rescale(
         self, image: np.ndarray, scale: float, data_format: str | None = None, input_data_format: str | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from vilt.common.counts import counted
 from vilt.common.errors import CheckpointError, short
 
 MOST_VOCABULARY_BYTES = 2**26
@@ -114,12 +115,15 @@ def check_words(tokenizer: Tokenizer, rows: int, longest: int, source: str) -> N
     if index >= rows:
         raise CheckpointError(
             f"{source}: the tokenizer has the token {short(token)} with the id {index}; the model's table of words has "
-            f"{rows} rows"
+            f"{counted(rows, 'row')}"
         )
     special = tokenizer.num_special_tokens_to_add(False)
     if special >= longest:
-        raise CheckpointError(f"{source}: the tokenizer adds {special} tokens to a text; the model reads {longest}")
+        raise CheckpointError(
+            f"{source}: the tokenizer adds {counted(special, 'token')} to a text; the model reads {longest}"
+        )
     if (highest := max(tokenizer.encode("").ids, default=0)) >= rows:  # the post-processor has ids of its own
         raise CheckpointError(
-            f"{source}: the tokenizer adds a token with the id {highest}; the model's table of words has {rows} rows"
+            f"{source}: the tokenizer adds a token with the id {highest}; the model's table of words has "
+            f"{counted(rows, 'row')}"
         )

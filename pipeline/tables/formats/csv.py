@@ -13,9 +13,10 @@ import pyarrow.csv
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.formats import row_format
+from pipeline.tables.formats.csv_lines import LongLines
 from pipeline.tables.formats.csv_quotes import QuoteCheck, check_quotes
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
-from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
+from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan, unread_row
 
 SHOWN_CHARACTERS = 80  # of a first line, in a message
 LAST_ROW = "\x01the last row\x01"  # added after the end of a file while it is scanned: is it a row of its own?
@@ -25,7 +26,8 @@ class CsvFormat(RowFormat):
     """CSV. Values are strings, exactly as they stand in the file ("007" stays "007"), but for ids that are integers.
 
     Commas, double quotes, a header line, or the names in `input.column_names`; quoted values may hold line ends and, as
-    two, quotes. An empty value is an empty string. A row of more than 16 MiB refuses the file.
+    two, quotes. An empty value is an empty string. A line of more than 16 MiB is a row that is not read; a row of more
+    than 16 MiB with line ends in it refuses the file, since after a quote that is never closed no row is sure.
     """
 
     name = "csv"
@@ -52,7 +54,13 @@ class CsvFormat(RowFormat):
             head = opened.read(HEAD_BYTES)
             if what := lookalike(head):
                 raise ValueError(f"it is {what}")
-            names: list[str] = _open(_Blocks(opened, head), pa.schema([]), layout).schema.names
+            lines = LongLines(opened, layout.quoted, layout.names is None, head=head)
+            blocks = _Blocks(lines)
+            while blank := blocks.is_blank():
+                if not lines.next_segment():
+                    break
+                blocks = _Blocks(lines)
+            names: list[str] = list(layout.names or ()) if blank else _open(blocks, pa.schema([]), layout).schema.names
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns are named {twice!r}")
@@ -86,11 +94,16 @@ class CsvFormat(RowFormat):
         rows, last, numbers = 0, schema.empty_table(), options.id_column in names
         try:
             with file() as opened:
-                blocks = _Blocks(opened, end=f"\n{end}\n".encode(), quotes=quotes)
-                for batch in _open(blocks, schema, layout):
-                    self._check(batch, rows, options)
-                    rows, last = rows + batch.num_rows, batch if batch.num_rows else last
-                    numbers = numbers and _are_integers(batch[options.id_column])
+                lines = LongLines(opened, layout.quoted, layout.names is None, quotes)
+                while True:
+                    for batch in _open(_Blocks(lines, f"\n{end}\n".encode()), schema, layout):
+                        self._check(batch, rows, options)
+                        rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+                        numbers = numbers and _are_integers(batch[options.id_column])
+                    if any(last[name][-1].as_py() != LAST_ROW for name in names):
+                        raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
+                    if not lines.next_segment():
+                        break  # the row after each other segment counts for the line that is passed over
         except pa.ArrowInvalid as error:
             if "straddling" not in str(error):  # pyarrow's word for what no block holds
                 raise
@@ -99,8 +112,6 @@ class CsvFormat(RowFormat):
                 "closed; rows of CSV may have so many, those of JSON lines limits.row_bytes: write the table so, or as "
                 "Parquet"
             ) from None
-        if any(last[name][-1].as_py() != LAST_ROW for name in names):
-            raise ValueError(f"a quote in row {rows:,} is never closed: all that follows it is one value")
         return Scan(_with_ids(schema, options.id_column) if numbers else schema, rows - 1)
 
     def unify(self, paths: Sequence[str], scans: Sequence[Scan]) -> tuple[pa.Schema, dict[str, str]]:
@@ -116,8 +127,17 @@ class CsvFormat(RowFormat):
 
     def parse(self, file: IO[bytes], columns: pa.Schema, options: OpenOptions) -> Iterator[pa.Table]:
         """Parse block by block. See `RowFormat`."""
-        for batch in _open(_Blocks(file), columns, self._layout(options)):
-            yield pa.Table.from_batches([batch])
+        layout = self._layout(options)
+        lines = LongLines(file, layout.quoted, layout.names is None)
+        while True:
+            blocks = _Blocks(lines)
+            if not blocks.is_blank():
+                for batch in _open(blocks, columns, layout):
+                    yield pa.Table.from_batches([batch])
+            if lines.failure:
+                yield unread_row(columns, lines.failure)
+            if not lines.next_segment():
+                return
 
     def quoted(self, options: OpenOptions) -> bool:
         """Return whether double quotes enclose values."""
@@ -223,21 +243,27 @@ def _open(blocks: _Blocks, columns: pa.Schema, layout: Layout) -> pa.csv.CSVStre
 
 
 class _Blocks(io.RawIOBase):
-    """A file and some bytes after it, in blocks that never end between CR and LF.
+    """A segment of a file and some bytes after it, in blocks that never end between CR and LF.
 
     pyarrow drops an LF at the start of a block if the block before ended with CR, also within quotes.
     """
 
-    def __init__(self, file: IO[bytes], head: bytes = b"", end: bytes = b"", quotes: QuoteCheck | None = None) -> None:
+    def __init__(self, lines: LongLines, end: bytes = b"") -> None:
         """Describe what to read.
 
         Args:
-            file: The file.
-            head: What was read of it already.
-            end: Bytes to read after those of the file.
-            quotes: Looks at all bytes.
+            lines: The file.
+            end: Bytes to read after those of the segment.
         """
-        self.file, self.held, self.end, self.quotes = file, head, end, quotes
+        self.lines, self.held, self.end = lines, b"", end
+
+    def is_blank(self) -> bool:
+        """Return whether there is nothing but blank lines before a line that is passed over."""
+        while not self.held.strip(b"\r\n"):
+            self.held = self.lines.read(row_format.BLOCK_BYTES)
+            if not self.held:
+                return self.lines.failure is not None or not self.lines.first
+        return False
 
     def readable(self) -> bool:
         """Return True."""
@@ -248,11 +274,10 @@ class _Blocks(io.RawIOBase):
         if 0 < size <= len(self.held):
             block, self.held = self.held[:size], self.held[size:]
         else:
-            block, self.held = self.held + self.file.read(size - len(self.held) if size > 0 else -1), b""
+            most = size if size > 0 else row_format.BLOCK_BYTES
+            block, self.held = self.held + self.lines.read(most - len(self.held)), b""
         if not block:
             block, self.end = self.end[:size] if size > 0 else self.end, self.end[size:] if size > 0 else b""
         if block.endswith(b"\r") and len(block) > 1:
             block, self.held = block[:-1], block[-1:] + self.held
-        if self.quotes:
-            self.quotes.add(block)
         return block

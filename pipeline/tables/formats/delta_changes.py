@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from pipeline.common.row_ids import ids_of
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
+from pipeline.tables.formats.delta_checks import check_changes, check_checkpoint
 from pipeline.tables.schemas import plain
 
 KEY = "delta.enableChangeDataFeed"
@@ -50,6 +51,9 @@ def changed_ids(
 
     uri, options = uri.replace("s3a://", "s3://"), delta_options(uri, storage)
     try:
+        filesystem, folder = open_fsspec(uri, "input.path", storage)
+        for version in (since, until):
+            check_checkpoint(filesystem, folder, "input.path", version)
         before = DeltaTable(uri, version=since, storage_options=options)
         now = DeltaTable(uri, version=until, storage_options=options)
         kinds = [{field.name: field.type for field in pa.schema(one.schema().to_arrow())} for one in (before, now)]
@@ -63,6 +67,7 @@ def changed_ids(
         done = {entry["version"]: entry["operation"] for entry in now.history()}
         if any(done.get(version) not in OPERATIONS for version in range(since + 1, until + 1)):
             return None
+        check_changes(filesystem, folder, since, until, [id_column, "_change_type"], "input.path")
         feed = now.load_cdf(starting_version=since + 1, ending_version=until, columns=[id_column])
         found = pa.table(feed.read_all())[id_column]
     except (*STORAGE_ERRORS, DeltaError, ValueError, KeyError, pa.ArrowException):

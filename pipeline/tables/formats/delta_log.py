@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
@@ -22,10 +21,12 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.file_columns import MANY_FILES
+from pipeline.tables.formats.delta_checks import check_checkpoint, check_deletions
 from pipeline.tables.formats.logged_files import SAID, TEXT, Constants, LoggedFile, LoggedFiles
+from vilt.common.json_text import read_json
 
 if TYPE_CHECKING:  # deltalake is loaded when there is a Delta table
     from deltalake import DeltaTable
@@ -40,7 +41,7 @@ FEATURES = {  # of the protocol, that a reader must know: what changes which row
     "vacuumProtocolCheck",
 }
 OUTSIDE = r"^[A-Za-z][A-Za-z0-9+.-]*:|^/|(?:^|[/\\])\.\.(?:[/\\]|$)"  # of names that may not be followed
-OUTSIDE = r"^[A-Za-z][A-Za-z0-9+.-]*:|^/|(?:^|[/\\])\.\.(?:[/\\]|$)"  # of names that may not be followed
+MOST_SAID = 2**16  # bytes of the file that tells of the last checkpoint
 LARGE = 100_000  # actions of a checkpoint, from which on a process of its own reads the log, whose memory ends with it
 CHILD = "from pipeline.tables.formats.delta_log import answer; answer()"
 
@@ -77,8 +78,13 @@ def read_log(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) -
     from deltalake.exceptions import DeltaError
 
     try:
+        filesystem, _ = open_fsspec(uri, "input.path", storage)
+        check_checkpoint(filesystem, folder, "input.path")
         table = _open(uri, spec, storage)
         _check_features(table, uri)
+        if "deletionVectors" in (table.protocol().reader_features or ()):
+            begin = check_checkpoint(filesystem, folder, "input.path", table.version())
+            check_deletions(filesystem, folder, begin, table.version(), "input.path")
         deleted, columns = _deleted_rows(table, folder), pa.schema(table.schema().to_arrow())
         actions = pa.table(table.get_add_actions(flatten=False))
     except ConfigError:
@@ -101,7 +107,7 @@ def read_log(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) -
 def is_large(filesystem: AbstractFileSystem, folder: str) -> bool:
     """Return whether the log of a table takes hundreds of megabytes to read, by what its last checkpoint says."""
     try:
-        said = json.loads(filesystem.cat_file(f"{folder}/_delta_log/_last_checkpoint"))
+        said = read_json(filesystem.cat_file(f"{folder}/_delta_log/_last_checkpoint", start=0, end=MOST_SAID))
         return int(said["size"]) >= LARGE
     except (*STORAGE_ERRORS, ValueError, KeyError, TypeError):  # there is none
         return False
@@ -160,7 +166,10 @@ def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:
     if not isinstance(number, int) or not 0 <= number < latest:
         raise ConfigError(f"input.version: {number!r}, but the Delta table {uri!r} has versions from 0 to {latest}")
     try:
+        check_checkpoint(*open_fsspec(uri, "input.path", storage), "input.path", number)
         table.load_as_version(number)
+    except ConfigError:
+        raise
     except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
         raise ConfigError(
             f"input.version: version {number} of the Delta table {uri!r} cannot be read, its latest is {latest}: was "

@@ -30,7 +30,7 @@ from pipeline.tables.formats.parquet_footers import (
     shared_metadata,
 )
 from pipeline.tables.formats.parquet_guard import open_guarded
-from pipeline.tables.formats.parquet_sizes import rows_within, stored_bytes
+from pipeline.tables.formats.parquet_sizes import batch_bytes, rows_within, stored_bytes
 from pipeline.tables.formats.partitions import Partitions, find_partitions
 from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.formats.stored_parquet import stored_parquet
@@ -57,7 +57,7 @@ class ParquetFormat(TableFormat):
         if isinstance(listing.files, ListedFiles):
             return open_many(listing, options)
         files, filesystem = listing.files, arrow_filesystem(listing.filesystem)
-        footers = read_footers(files, filesystem, options.text_columns)
+        footers = read_footers(files, filesystem, options.text_columns, options.footer_key)
         timed = [file.path for file, footer in zip(files, footers, strict=True) if footer.int96]
         unit = common_int96_unit(timed, filesystem)
         schemas = [schema_with_unit(footer, unit) for footer in footers]
@@ -78,7 +78,9 @@ class ParquetFormat(TableFormat):
             return OpenedFile(files[number], splits)
 
         splits = list(in_threads(opened, range(len(files))))
-        return OpenedTable(splits, schema, reader, condition, unreadable, shared_metadata(footers))
+        kept = [footer.kept for footer in footers] if options.footer_key else []
+        metadata = shared_metadata(footers)
+        return OpenedTable(splits, schema, reader, condition, unreadable, metadata, footers=kept)
 
     def stored_rows(self, file: InputFile, filesystem: AbstractFileSystem) -> AbstractContextManager[StoredRows]:
         """Open a file to copy its row groups with its own schema, metadata and compression."""
@@ -192,21 +194,13 @@ def joined(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        batch_bytes = _bytes_of(batch)
-        if held and (count + batch.num_rows > rows or size + batch_bytes > BATCH_BYTES):
+        size_of = batch_bytes(batch)
+        if held and (count + batch.num_rows > rows or size + size_of > BATCH_BYTES):
             yield pa.Table.from_batches(held)
             held, count, size = [], 0, 0
-        held, count, size = [*held, batch], count + batch.num_rows, size + batch_bytes
+        held, count, size = [*held, batch], count + batch.num_rows, size + size_of
     if held:
         yield pa.Table.from_batches(held)
-
-
-def _bytes_of(batch: pa.RecordBatch) -> int:
-    """Return the bytes of a batch; if pyarrow cannot tell, as 22 cannot for views, those of all buffers behind it."""
-    try:
-        return int(batch.nbytes)
-    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return int(batch.get_total_buffer_size())
 
 
 def splits_of(groups: Iterable[RowGroup]) -> list[Split]:

@@ -43,6 +43,7 @@ class Footer(NamedTuple):
         int96: The paths of the columns of times that are stored as INT96.
         unreadable: Columns of types that cannot be converted -> why.
         metadata: Keys and values that other programs have written.
+        kept: The value of the key that was asked for; None if there is none.
     """
 
     schema: pa.Schema
@@ -50,15 +51,19 @@ class Footer(NamedTuple):
     int96: tuple[str, ...]
     unreadable: dict[str, str]
     metadata: dict[str, str]
+    kept: bytes | None = None
 
 
-def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str]) -> list[Footer]:
+def read_footers(
+    files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts: Collection[str], key: str | None = None
+) -> list[Footer]:
     """Read the footer of each file.
 
     Args:
         files: The files.
         filesystem: Where they are.
         texts: Columns that hold texts, and may be stored as binary.
+        key: A key of the footers, whose value is kept.
 
     Raises:
         ConfigError: A file is no Parquet, is cut off, or has two columns of one name; the message names it.
@@ -66,10 +71,10 @@ def read_footers(files: Sequence[InputFile], filesystem: pa.fs.FileSystem, texts
     schemas: dict[tuple[pa.Schema, str], pa.Schema] = {}  # equal ones, ids of fields included, are held once
     known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     footers = []
-    for footer in in_threads(lambda file: read_footer(file.path, filesystem, texts, file.size), files):
+    for footer in in_threads(lambda file: read_footer(file.path, filesystem, texts, file.size, key), files):
         metadata = known.setdefault(tuple(footer.metadata.items()), footer.metadata)
-        key = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
-        footers.append(footer._replace(schema=schemas.setdefault(key, footer.schema), metadata=metadata))
+        same = (footer.schema, footer.schema.to_string(truncate_metadata=False, show_field_metadata=True))
+        footers.append(footer._replace(schema=schemas.setdefault(same, footer.schema), metadata=metadata))
     return footers
 
 
@@ -149,7 +154,9 @@ def fields_that_can_fail(found: pa.Schema, schema: pa.Schema) -> list[pa.Field]:
     return [f for f in found if f.name in schema.names and can_fail(f.type, schema.field(f.name).type)]
 
 
-def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str], size: int) -> Footer:
+def read_footer(
+    path: str, filesystem: pa.fs.FileSystem, texts: Collection[str], size: int, key: str | None = None
+) -> Footer:
     """Read the footer of one file; see `read_footers`. size: its bytes, as they were listed."""
     try:
         found = _listed(path, filesystem, size) or asked_again(lambda: _complete(path, filesystem), path)
@@ -174,7 +181,8 @@ def read_footer(path: str, filesystem: pa.fs.FileSystem, texts: Collection[str],
         raise ConfigError(f"input.path: {path!r} has two columns named {twice[0]!r}; give each a name of its own")
     odd = {name: f"{reason} in {path!r}" for name, reason in reasons.items()}
     has_times = any("timestamp[ns" in str(kind) for kind in schema.types)
-    return Footer(read, groups, tuple(int96_columns(found)) if has_times else (), odd, metadata)
+    kept = None if key is None else (found.metadata or {}).get(key.encode())
+    return Footer(read, groups, tuple(int96_columns(found)) if has_times else (), odd, metadata, kept)
 
 
 def _row_group(number: int, group: pq.RowGroupMetaData) -> RowGroup:

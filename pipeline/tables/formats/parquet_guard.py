@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
 from pipeline.tables.formats.parquet_pages import ChunkPages, PageHeader, read_header
+from vilt.common.counts import counted
 
 Out = TypeVar("Out")
 HEADER_BYTES, MOST_HEADER_BYTES = 2**10, 2**24  # that are read for a header, at first and at most, as pyarrow does
@@ -43,12 +44,13 @@ class GuardedFile:
     Args:
         source: The file.
         path: Its path, for messages.
+        key: What names the file, for messages: a key of the config, or OUT.
     """
 
     closed = False
 
-    def __init__(self, source: pa.NativeFile, path: str) -> None:
-        self.source, self.path = source, path
+    def __init__(self, source: pa.NativeFile, path: str, key: str = "input.path") -> None:
+        self.source, self.path, self.key = source, path, key
         self._length: int = source.size()
         self._at = 0
         self._chunks: list[_Chunk] = []
@@ -148,10 +150,11 @@ class GuardedFile:
             begin = column.dictionary_page_offset
         if begin < 0 or size < 0 or begin + size > self._length:
             raise ConfigError(
-                f"input.path: {self.path!r} is cut off, or its footer is wrong: it has {self._length:,} bytes"
+                f"{self.key}: {self.path!r} is cut off, or its footer is wrong: it has {self._length:,} bytes"
             )
         told = max(column.total_uncompressed_size, size)
-        return _Chunk(begin, begin + size, begin, column.num_values, told, ChunkPages(column.path_in_schema))
+        pages = ChunkPages(column.path_in_schema, column.physical_type != "BYTE_ARRAY")
+        return _Chunk(begin, begin + size, begin, column.num_values, told, pages)
 
     def _check(self, chunk: _Chunk, upto: int, start: int, data: pa.Buffer | None) -> None:
         """Read the headers of a column up to a position in the file, from bytes that begin at `start`."""
@@ -163,16 +166,16 @@ class GuardedFile:
                 page = self._header(held, chunk)
             except ValueError as error:
                 raise ConfigError(
-                    f"input.path: {self.path!r} is damaged: column {pages.column!r} has {error}; it is not read"
+                    f"{self.key}: {self.path!r} is damaged: column {pages.column!r} has {error}; it is not read"
                 ) from None
             why = pages.add(page)
             if why is None and not self._whole and pages.size > UNTOLD * chunk.told + UNTOLD_BYTES:
                 why = f"{chunk.told:,} bytes as the footer says, but pages that say they unpack to {pages.size:,}"
             if why is None and pages.repeated * self.rows > MOST_REPEATED:
-                why = f"a page of {pages.repeated:,} bytes that each of {self.rows:,} rows may repeat"
+                why = f"a page of {pages.repeated:,} bytes that each of {counted(self.rows, 'row')} may repeat"
             if why is not None:
                 raise ConfigError(
-                    f"input.path: {self.path!r} lies about its size, or is damaged: column {pages.column!r} has {why}; "
+                    f"{self.key}: {self.path!r} lies about its size, or is damaged: column {pages.column!r} has {why}; "
                     "it is not read"
                 )
             chunk.next += page.length + page.stored
@@ -192,19 +195,28 @@ class GuardedFile:
 
 @contextmanager
 def open_guarded(
-    path: str, filesystem: pa.fs.FileSystem, **options: Any
+    path: str, filesystem: pa.fs.FileSystem, key: str = "input.path", **options: Any
 ) -> Iterator[tuple[pq.ParquetFile, GuardedFile]]:
     """Open a Parquet file; call `watch` of the second before a row group is read.
 
     Args:
         path: The file.
         filesystem: Where it is.
+        key: What names the file, for messages.
         options: Of `pyarrow.parquet.ParquetFile`.
     """
-    with filesystem.open_input_file(path) as source:
-        guard = GuardedFile(source, path)
-        with pq.ParquetFile(guard, pre_buffer=False, **options) as opened:
-            yield opened, guard
+    with filesystem.open_input_file(path) as source, guarded_source(source, path, key, **options) as both:
+        yield both
+
+
+@contextmanager
+def guarded_source(
+    source: pa.NativeFile, path: str, key: str, **options: Any
+) -> Iterator[tuple[pq.ParquetFile, GuardedFile]]:
+    """Open a Parquet file that is open for reading; see `open_guarded`."""
+    guard = GuardedFile(source, path, key)
+    with pq.ParquetFile(guard, pre_buffer=False, **options) as opened:
+        yield opened, guard
 
 
 def chunks_of(group: pq.RowGroupMetaData, names: Collection[str]) -> Iterator[pq.ColumnChunkMetaData]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from vilt.common.counts import counted
+
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # types of pages; others are passed over, as pyarrow does
 DELTA_BYTE_ARRAY = 7  # values that begin as the one before, which may repeat a long one in few bytes
 PAGE_BYTES = 2**26  # that any page may have, unpacked
@@ -64,6 +66,7 @@ class ChunkPages:
 
     Attributes:
         column: Its path, for messages.
+        fixed: Whether all its values have the same number of bytes.
         size: Bytes of all pages and their headers, unpacked.
         values: Values in the data pages.
         repeated: Bytes of the largest page of which one value may be all, and stand in many rows: a dictionary, or a
@@ -72,6 +75,7 @@ class ChunkPages:
     """
 
     column: str
+    fixed: bool = False
     size: int = 0
     values: int = 0
     repeated: int = 0
@@ -84,8 +88,9 @@ class ChunkPages:
             return f"a page of {page.stored:,} bytes that says it unpacks to {page.size:,}"
         if page.kind == DICTIONARY:
             if page.values > page.size:
-                return f"a dictionary of {page.size:,} bytes that says it holds {page.values:,} values"
-            self.repeated = max(self.repeated, page.size)
+                return f"a dictionary of {page.size:,} bytes that says it holds {counted(page.values, 'value')}"
+            largest = -(-page.size // max(1, page.values)) if self.fixed else page.size
+            self.repeated = max(self.repeated, largest)
         elif page.kind in (DATA, DATA_V2):
             self.values += page.values
             self.per_value = max(self.per_value, page.size / max(1, page.values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.tables.formats.parquet_guard import chunks_of
@@ -32,3 +33,11 @@ def rows_within(
     repeated = sum(one.repeated for one in pages)
     by_size = most_bytes * group.num_rows // max(1, size)
     return max(1, min(most_rows, by_size, most_bytes // max(1, repeated), int(most_bytes // max(1, of_row))))
+
+
+def batch_bytes(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; if pyarrow cannot tell, as 22 cannot for views, those of all buffers behind it."""
+    try:
+        return int(batch.nbytes)
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return int(batch.get_total_buffer_size())

@@ -15,6 +15,7 @@ from pipeline.config.input import common_folder
 from pipeline.tables.format import OpenOptions
 from pipeline.tables.formats.pictures import IMAGE, is_picture
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
+from vilt.common.counts import counted
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -116,7 +117,9 @@ def read_path_list(filesystem: AbstractFileSystem, path: str, ends: tuple[str, .
                 "table; a .txt as a table is a list of paths, one a line"
             )
     if tables and pictures:
-        raise ConfigError(f"input.path: {path!r} names {pictures:,} pictures and {len(tables):,} files of tables")
+        raise ConfigError(
+            f"input.path: {path!r} names {counted(pictures, 'picture')} and {counted(len(tables), 'file')} of tables"
+        )
     return tables or None
 
 

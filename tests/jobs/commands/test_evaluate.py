@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.commands.evaluate import evaluate, evaluate_file
+from jobs.commands.evaluate import evaluate_config, evaluate_file
 from jobs.console.command import run_command
 from jobs.console.tables import to_text
 from pipeline import ConfigError
@@ -31,7 +31,7 @@ def measured(out: Path, **sections: Any) -> tuple[dict[str, Any], str]:
     runs = any("model" in section for section in sections.values() if isinstance(section, dict))
     model = {"precision": "float32", "max_error_rate": 1} if runs else {}
     values = {"output": {"path": str(out)}, **model, "bootstrap": {"resamples": 200}, **sections}
-    outcome = evaluate(EvaluateConfig.checked(values))
+    outcome = evaluate_config(EvaluateConfig.checked(values))
     text = to_text(outcome.text)
     found = json.loads((out / "evaluation.json").read_text())["benchmarks"]
     assert isinstance(outcome.values, dict)
@@ -80,7 +80,9 @@ def test_retrieval_on_s3(tmp_path: Path, s3_server: str, caplog: pytest.LogCaptu
 
     def evaluated(**sections: Any) -> tuple[dict[str, Any], str]:
         shared = {"precision": "float32", "max_error_rate": 0.1, "bootstrap": {"resamples": 200}}
-        outcome = evaluate(EvaluateConfig.checked({"output": {"path": "s3://retrieval/out"}, **shared, **sections}))
+        outcome = evaluate_config(
+            EvaluateConfig.checked({"output": {"path": "s3://retrieval/out"}, **shared, **sections})
+        )
         text, found = to_text(outcome.text), json.loads(s3.cat_file("retrieval/out/evaluation.json"))["benchmarks"]
         assert isinstance(outcome.values, dict)
         assert outcome.values["benchmarks"] == found
@@ -244,12 +246,12 @@ def test_vqa_on_s3(tmp_path: Path, s3_server: str) -> None:
         "bootstrap": {"resamples": 200},
         "vqa": vqa("s3://benchmarks"),
     }
-    text = to_text(evaluate(EvaluateConfig.checked(values)).text)
+    text = to_text(evaluate_config(EvaluateConfig.checked(values)).text)
     assert "written     s3://benchmarks/out/evaluation.json" in text
     remote = json.loads(s3.cat_file("benchmarks/out/evaluation.json"))["benchmarks"]
     local, _ = measured(tmp_path / "out", vqa=vqa(str(tmp_path)))
     assert values_of(remote["vqa"]) == values_of(local["vqa"])
-    again = evaluate(EvaluateConfig.checked(values))
+    again = evaluate_config(EvaluateConfig.checked(values))
     assert to_text(again.text) == text
 
 

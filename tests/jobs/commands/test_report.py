@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.commands.batch import run_file
-from tests.jobs.conftest import thumbnails
+from tests.outputs import thumbnails
 
 
 def report(folder: Path, *words: str) -> str:
@@ -60,8 +60,9 @@ def test_pictures_by_uri_and_without_a_table(
     page = (tmp_path / "out" / "_report.html").read_text()
     assert len(thumbnails(page)) == 4 * 6
     assert "id 0<br>000.parquet, row 0<br>0.img</div>" in page, "key, file and URI"
-    run_file("score", str(tmp_path / "job.yaml"), ["output.path=" + str(tmp_path / "b"), "output.report=no"])
-    assert not (tmp_path / "b" / "_report.html").exists()
+    (tmp_path / "out" / "_report.html").unlink()
+    run_file("score", str(tmp_path / "job.yaml"), ["output.report=no"])
+    assert not (tmp_path / "out" / "_report.html").exists()
     assert thumbnails(report(tmp_path / "out")) == []
     assert len(thumbnails(report(tmp_path / "out", "--allow", str(table)))) == 4 * 6
     shutil.rmtree(table)
@@ -76,7 +77,7 @@ def test_a_report_that_fails_does_not_fail_the_job(
     def broken(*_: object) -> str:
         raise RuntimeError("no space\nleft")
 
-    monkeypatch.setattr("jobs.reports.page.make_report", broken)
+    monkeypatch.setattr("pipeline.reporting.page.make_report", broken)
     values = {
         "input": {"path": str(outputs / "table")},
         "scores": str(outputs / "scores"),
@@ -105,8 +106,9 @@ def test_on_s3_and_into_a_file(outputs: Path, tmp_path: Path, s3_server: str) ->
     assert (tmp_path / "a" / "r.html").read_text().startswith("<!doctype html>")
 
 
-def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path) -> None:
+def test_results_are_data_that_open_nothing(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's summary names a private server, a table to copy from, and says that both are allowed."""
+    monkeypatch.setattr("pipeline.reporting.page._figures", lambda *_: [])  # drawn anew for each of 14 reports
     private = tmp_path / "private"
     shutil.copytree(outputs / "table", private)
     shutil.copytree(outputs / "answers", tmp_path / "results")
@@ -207,8 +209,9 @@ def test_the_command_is_kept_without_secrets(outputs: Path, tmp_path: Path) -> N
     assert f"  path: {outputs / 'table'}\n" in page
 
 
-def test_results_ask_no_server(outputs: Path, tmp_path: Path) -> None:
+def test_results_ask_no_server(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's results name a private server in every place where a URI may stand; nothing is asked of it."""
+    monkeypatch.setattr("pipeline.reporting.page._figures", lambda *_: [])  # drawn anew for each of 8 reports
     asked: list[str] = []
 
     class Server(BaseHTTPRequestHandler):

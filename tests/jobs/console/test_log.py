@@ -45,7 +45,7 @@ def job_file(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], 
     values = {
         "input": {"path": write_table(rows), "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": str(tmp_path / "scores")},
+        "output": {"path": str(tmp_path / "scores"), "report": False},
         "batch": {"window_rows": 10, "tokens": 512},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.console.tables import to_text
-from jobs.reports.compare import comparison_page, comparison_table, comparison_values
+from jobs.reports.compare import comparison_table, comparison_values
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import Comparison, compare
+from pipeline.reporting.comparison_page import comparison_page
 from tests.conftest import png
-from tests.jobs.conftest import HOSTILE, thumbnails
+from tests.outputs import HOSTILE, thumbnails
 from tests.pipeline.reporting.outputs import write_output
 
 

@@ -8,11 +8,12 @@ import json
 from PIL import Image
 
 from jobs.console.tables import to_text
-from jobs.reports.evaluation import evaluation_table, evaluation_values, to_json, to_png
+from jobs.reports.evaluation import evaluation_table, evaluation_values
 from pipeline.common.error_codes import REASONS
 from pipeline.config.evaluate import BootstrapConfig
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.output import Measured
+from pipeline.evaluation.written import to_json, to_png
 
 VQA = Measured(
     "vqa",

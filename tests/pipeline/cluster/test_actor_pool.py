@@ -92,7 +92,7 @@ def test_what_an_autoscaler_may_bring_counts() -> None:
         ({"min": 3, "max": 2}, "actors.max: 2 is less than actors.min, which is 3"),
         ({"gpus": 1.5}, "actors.gpus: 1.5 is no share of one GPU"),
         ({"min": 3, "max": 9}, "3 actors of 1 GPUs need more than the 2 that Ray has"),
-        ({"gpus": 0.4, "count": 5}, "5 actors of 0.4 GPUs and 1 cores do not fit; the nodes of Ray have room for 4"),
+        ({"gpus": 0.4, "count": 5}, "5 actors of 0.4 GPUs and 1 core do not fit; the nodes of Ray have room for 4"),
         ({"gpus": 0, "count": 2, "cpus": 12}, "2 actors of 12 cores do not fit; the nodes of Ray have room for 1"),
     ],
 )

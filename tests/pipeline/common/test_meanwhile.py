@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from pipeline.common.meanwhile import Background, meanwhile
+from pipeline.common.meanwhile import Background, imported_meanwhile, meanwhile
 
 
 def test_both_are_done_at_the_end() -> None:
@@ -42,3 +45,19 @@ def test_an_error_in_the_context_is_not_kept_waiting() -> None:
     with pytest.raises(KeyboardInterrupt), meanwhile(lambda: never.wait(60)):
         raise KeyboardInterrupt
     never.set()
+
+
+def test_a_module_is_imported_once_its_time_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("soon", "late"):
+        (tmp_path / f"imported_{name}.py").write_text("")
+    (tmp_path / "imported_broken.py").write_text("raise ValueError")
+    with imported_meanwhile("imported_late", 600):
+        pass
+    with imported_meanwhile("imported_broken", 0), imported_meanwhile("imported_soon", 0):
+        for _ in range(1000):
+            if "imported_soon" in sys.modules:
+                break
+            time.sleep(0.01)
+    assert "imported_soon" in sys.modules
+    assert not {"imported_late", "imported_broken"} & sys.modules.keys()

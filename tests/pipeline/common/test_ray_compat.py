@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from importlib import import_module
@@ -14,6 +15,7 @@ import ray.exceptions
 
 from pipeline.common import ray_compat
 from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, spilled_bytes, starting_locally
+from pipeline.common.worker_settings import COLLECT_AFTER
 
 
 @ray.remote(num_cpus=0)
@@ -38,6 +40,11 @@ def test_this_release_of_ray_has_all_of_them() -> None:
     for name in ECHOING_LOGGERS:
         module = import_module(name)
         assert any(getattr(value, "name", None) == name for value in vars(module).values()), f"{name} logs"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_has_its_settings_before_it_works() -> None:
+    assert ray.get(ray.remote(lambda: gc.get_threshold()).remote())[0] == COLLECT_AFTER
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -85,12 +92,14 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     constants = ray_compat.private("ray._private", "ray_constants")
     monkeypatch.delenv(ray_compat.CLUSTER_VARIABLE, raising=False)
     monkeypatch.setenv(ray_compat.START_VARIABLE, "7")
+    monkeypatch.setenv(ray_compat.PRELOAD_VARIABLE, "theirs")
     names = {"ray._private.services": "start_api_server", "ray._private.parameter": "RayParams"}
     before = dict(os.environ), constants.ENABLE_RAY_CLUSTER
     found = {name: getattr(import_module(module), name) for module, name in names.items()}
     with starting_locally():
         assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
         assert os.environ[ray_compat.START_VARIABLE] == "7", "what the user has set holds"
+        assert os.environ[ray_compat.PRELOAD_VARIABLE] == "theirs,pipeline.common.worker_settings"
         assert constants.ENABLE_RAY_CLUSTER is False
     assert (dict(os.environ), constants.ENABLE_RAY_CLUSTER) == before
     assert found == {name: getattr(import_module(module), name) for module, name in names.items()}

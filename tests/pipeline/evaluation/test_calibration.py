@@ -113,7 +113,7 @@ def test_several_texts_a_row_and_rejected_rows(tmp_path: Path) -> None:
     assert (found.rows, found.labelled, found.auc) == (2, 2, 1.0)
     with pytest.raises(ConfigError, match=r"LABELS: the table has no column 'text_index'"):
         measure(out, label(tmp_path / "m.csv", ["1,0"]))
-    with pytest.raises(ConfigError, match=r"1 of the 1 labelled rows have no score in"):
+    with pytest.raises(ConfigError, match=r"1 of the 1 labelled row have no score in"):
         measure(out, label(tmp_path / "n.csv", ["2,0,1"], "row_id,text_index,good"))
 
 
@@ -124,7 +124,7 @@ def test_several_texts_a_row_and_rejected_rows(tmp_path: Path) -> None:
         (["x,1"], r"row_id of .* is not of the results' type, int64"),
         (["1,1", "1,0"], r"has several labels for row_id 1; leave one"),
         (["1,", "2,"], r"no row of .* has a label in column 'good'"),
-        (["9,1"], r"1 of the 1 labelled rows have no score in .*: are they of another table\?"),
+        (["9,1"], r"1 of the 1 labelled row have no score in .*: are they of another table\?"),
     ],
 )
 def test_labels_that_do_not_fit(lines: list[str], message: str, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ BEATS = {"beats": {"texts": [AD, MARK]}}
     ],
 )
 def test_texts_that_cannot_be_beaten(keep: dict[str, Any], run: dict[str, Any], message: str) -> None:
-    values = {"input": {"path": "t"}, "keep": keep, "output": {"path": "o"}}
+    values = {"input": {"path": "t"}, "keep": keep, "output": {"path": "o", "report": False}}
     job = {key: value for key, value in {"task": "score", "model": "zoo://scenes", **run}.items() if value is not None}
     with pytest.raises(ConfigError) as caught:
         FilterConfig.checked({**values, "run": job})
@@ -138,7 +138,7 @@ def test_texts_that_cannot_be_beaten(keep: dict[str, Any], run: dict[str, Any], 
 
 
 def test_the_job_reads_the_texts_to_beat() -> None:
-    values = {"input": {"path": "t"}, "keep": BEATS, "output": {"path": "o"}}
+    values = {"input": {"path": "t"}, "keep": BEATS, "output": {"path": "o", "report": False}}
     run = {"tasks": ["score", "answer"], "model": "m"}
     assert FilterConfig.checked({**values, "run": run}).scoring_job(False).negatives == [AD, MARK]
     run = {"task": "score", "model": "m", "negatives": [CAT, MARK, AD]}
@@ -157,7 +157,7 @@ def test_kept_rows_with_all_scores(tmp_path: Path) -> None:
         "input": {"path": f"{tmp_path}/table", "id": "key"},
         "scores": f"{tmp_path}/scores",
         "keep": {"beats": {"texts": [AD, MARK], "margin": 1}},
-        "output": {"path": f"{tmp_path}/out", "scores": True},
+        "output": {"path": f"{tmp_path}/out", "report": False, "scores": True},
     }
     summary = filter_table(FilterConfig.checked(values))
     assert (summary.kept, summary.keep["beats"]) == (3, {"texts": [AD, MARK], "margin": 1.0})

@@ -41,7 +41,7 @@ def config(folder: Path, **keep: Any) -> dict[str, Any]:
         "input": {"path": f"{folder}/table", "id": "key"},
         "scores": f"{folder}/scores",
         "keep": keep or {"min_score": 3, "unique": "image"},
-        "output": {"path": f"{folder}/out"},
+        "output": {"path": f"{folder}/out", "report": False},
     }
 
 

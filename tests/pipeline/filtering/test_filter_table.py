@@ -56,7 +56,7 @@ def write_pair(folder: Path) -> dict[str, Any]:
         "input": {"path": f"{folder}/table", "id": "key"},
         "scores": f"{folder}/scores",
         "keep": {"top": 0.5},
-        "output": {"path": f"{folder}/out"},
+        "output": {"path": f"{folder}/out", "report": False},
     }
 
 
@@ -123,7 +123,7 @@ def write_again(folder: Path, **keep: Any) -> dict[str, Any]:
         "input": {"path": f"{folder}/table", "id": "key"},
         "scores": f"{folder}/scores",
         "keep": keep or {"top": 0.5},
-        "output": {"path": f"{folder}/out"},
+        "output": {"path": f"{folder}/out", "report": False},
     }
 
 
@@ -212,7 +212,7 @@ def test_score_and_filter_on_s3(s3_server: str, scene_rows: Callable[[int], Rows
         "input": {"path": "s3://filtered/table/", "text": "caption"},
         "run": {"task": "score", "model": "zoo://scenes", "precision": "float32", "negatives": ["a red star", "a cat"]},
         "keep": {"top": 0.25, "by": "source"},
-        "output": {"path": "s3://filtered/out/"},
+        "output": {"path": "s3://filtered/out/", "report": False},
     }
     summary = filter_table(FilterConfig.checked(values))
     names = [path.removeprefix("filtered/out/") for path in s3.find("filtered/out")]

@@ -22,7 +22,8 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.filtering import copied_table as filter_module
 from pipeline.filtering.filter_table import filter_table
-from pipeline.tables.table import open_files, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import open_files
 
 SHARDS, SAMPLES = 3, 7
 
@@ -50,7 +51,7 @@ def write_shards(folder: Path) -> dict[str, Any]:
         "input": {"path": f"{folder}/shards", "id": "__key__"},
         "scores": f"{folder}/scores",
         "keep": {"min_score": 4},
-        "output": {"path": f"{folder}/out", "keys": "uid"},
+        "output": {"path": f"{folder}/out", "report": False, "keys": "uid"},
     }
 
 

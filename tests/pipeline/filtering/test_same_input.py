@@ -14,7 +14,7 @@ import pytest
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.reindexing.reindex import reindex
+from tests.pipeline.scoring.flowless import without_ray
 
 Rows = list[dict[str, Any]]
 
@@ -31,7 +31,7 @@ def filtered(folder: Path, out: str, **more: Any) -> list[int]:
         "input": {"path": f"{folder}/table", **more.pop("input", {})},
         "scores": f"{folder}/scores",
         "keep": {"top": 0.5},
-        "output": {"path": f"{folder}/{out}"},
+        "output": {"path": f"{folder}/{out}", "report": False},
         **more,
     }
     filter_table(FilterConfig.checked(values))
@@ -41,8 +41,14 @@ def filtered(folder: Path, out: str, **more: Any) -> list[int]:
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("format", ["parquet", "delta"])
 def test_the_file_that_changed_is_named(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str], format: str
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if format == "parquet":
+        without_ray(monkeypatch)
     table = Path(write_table(scene_rows(6), 3))
     job = JobConfig.parse(
         "score",
@@ -52,7 +58,9 @@ def test_the_file_that_changed_is_named(
             "output": {"path": f"{tmp_path}/scores", "format": format},
         },
     )
-    run(job) if format == "parquet" else reindex(job)
+    run(job)
+    assert (tmp_path / "scores" / "_delta_log").exists() == (format == "delta")
+    assert (tmp_path / "scores" / "_report.html").exists()
     ids = {"id": "id"}
     kept = filtered(tmp_path, "first", input=ids)
     assert len(kept) == 3
@@ -72,15 +80,18 @@ def test_the_file_that_changed_is_named(
     assert sorted(filtered(tmp_path, "other", input=ids, allow_changed=True)) == sorted(kept)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_ids_that_are_hashes_are_never_trusted(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    without_ray(monkeypatch)
     table = Path(write_table(scene_rows(6), 1))
     values = {
         "input": {"path": str(table), "text": "caption", "columns": ["id"]},
         "model": "zoo://scenes",
-        "output": {"path": f"{tmp_path}/scores"},
+        "output": {"path": f"{tmp_path}/scores", "report": False},
     }
     run(JobConfig.parse("score", values))
     assert len(filtered(tmp_path, "first")) == 3

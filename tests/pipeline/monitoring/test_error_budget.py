@@ -25,7 +25,7 @@ def job(folder: Path, rows: int, **keys: Any) -> dict[str, Any]:
     return {
         "input": {"path": str(folder / "table"), "id": "id"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 100},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 100},
         "batch": {"window_rows": 100},
         **keys,
     }

@@ -58,7 +58,7 @@ def test_a_running_job(
     values = {
         "input": {"path": "s3://watched/pairs/", "text": "caption", "id": "id"},
         "model": "zoo://scenes",
-        "output": {"path": "s3://watched/scores/", "rows_per_file": 40},
+        "output": {"path": "s3://watched/scores/", "report": False, "rows_per_file": 40},
         "batch": {"window_rows": 20, "tokens": 512},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))

@@ -26,7 +26,7 @@ def test_the_events_of_a_job(
     values = {
         "input": {"path": write_table(rows), "text": "caption", "id": "id"},
         "model": "zoo://scenes",
-        "output": {"path": str(tmp_path / "out")},
+        "output": {"path": str(tmp_path / "out"), "report": False},
         "batch": {"window_rows": 10, "tokens": 512},
         "max_error_rate": 1,
     }

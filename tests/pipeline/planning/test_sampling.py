@@ -13,7 +13,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pipeline import JobConfig
 from pipeline.common.row_ranges import RowSet
 from pipeline.planning.sampling import SPLITS, draw_sample
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 
 
 def sampled(path: str, count: int, seed: int = 0, **inputs: Any) -> list[int]:

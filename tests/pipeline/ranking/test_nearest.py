@@ -57,7 +57,7 @@ def prepared(folder: Path, v: pa.Array | None = None, w: pa.Array | None = None,
             "input": {"path": str(folder / "images.parquet"), "id": "id"},
             "texts": {"path": str(folder / "texts.parquet"), "id": "name", "candidates": candidates},
             "model": "zoo://scenes",
-            "output": {"path": str(folder / "out")},
+            "output": {"path": str(folder / "out"), "report": False},
         },
     )
     return read_texts(config, open_table(config))

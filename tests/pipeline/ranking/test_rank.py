@@ -13,12 +13,12 @@ import pytest
 import s3fs
 
 from jobs.console.tables import to_text
-from jobs.reports.page import make_report
 from jobs.reports.summary import summary_table
-from pipeline import ConfigError, JobConfig
+from pipeline import ConfigError, JobConfig, run
 from pipeline.config.storage import StorageConfig
 from pipeline.ranking.rank import rank
 from pipeline.reporting.access import Access
+from pipeline.reporting.page import make_report
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import open_table
 from vilt import Predictor
@@ -31,7 +31,7 @@ def config(folder: Path, **keys: Any) -> JobConfig:
         "input": {"path": str(folder / "table"), "id": "id", "columns": ["id"]},
         "texts": {"path": str(folder / "texts.parquet"), "text": "caption", "id": "text_id"},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 4},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 4},
         "precision": "float32",
         "top_k": TOP,
         "batch": {"window_rows": 4},
@@ -66,7 +66,7 @@ def matrix(rows: list[dict[str, Any]], texts: list[str]) -> np.ndarray:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_best_of_each(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
-    summary = rank(config(tmp_path))
+    summary = run(config(tmp_path))
     assert (summary.rows_in, summary.rows_out, summary.pairs) == (12, 12, 11 * 7)
     assert summary.rejected == {"image_unsupported": 1}
     exact = matrix(tables, [row["caption"] for row in tables[:7]])
@@ -160,7 +160,7 @@ def test_on_s3(s3_server: str, scene_rows: Callable[[int], Any]) -> None:
         "input": {"path": "s3://rank/table/", "id": "id"},
         "texts": {"path": "s3://rank/texts.csv"},
         "model": "zoo://scenes",
-        "output": {"path": "s3://rank/out/"},
+        "output": {"path": "s3://rank/out/", "report": False},
         "top_k": 2,
     }
     assert rank(JobConfig.parse("rank", values)).pairs == 15

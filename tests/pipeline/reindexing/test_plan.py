@@ -75,7 +75,7 @@ def test_rows_are_tried_again_in_files_that_are_unchanged() -> None:
     todo = plan(changes(before, a="1", b="1", c="2"), state(before, failed=rows), 2)
     assert set(todo.retry) == {InputRow(FileVersion("a", "1 10"), 0)}
     assert not todo.retries_only
-    assert "1 rows in 1 files are tried again" in str(todo)
+    assert "1 row in 1 file is tried again" in str(todo)
     todo = plan(changes(before, a="1", b="1", c="1"), state(before, failed=rows), None)
     assert (len(todo.retry), todo.retries_only) == (3, True)
     assert [file.path for file in todo.rewrite] == ["1", "2", "3"]

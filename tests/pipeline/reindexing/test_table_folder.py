@@ -71,7 +71,7 @@ def test_a_table_that_another_program_has_changed(here: World) -> None:
     identity = here.commit().identity
     DeltaTable(out(here)).delete("id = 1")
     with (
-        pytest.raises(ConfigError, match=r"has 1 rows, and had 2 when this program last wrote it: .* --rollback 0`"),
+        pytest.raises(ConfigError, match=r"has 1 row, and had 2 when this program last wrote it: .* --rollback 0`"),
         open_folder(str(out(here)), StorageConfig()) as folder,
     ):
         folder.state(identity, overwrite=False)

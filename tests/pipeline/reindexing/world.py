@@ -31,8 +31,9 @@ from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.datasource import windows_of
+from pipeline.tables.reading import read_plan
 from pipeline.tables.row_id_column import with_row_id
-from pipeline.tables.table import InputTable, read_plan
+from pipeline.tables.table import InputTable
 from tests.pipeline.killed import Killed, Storage
 
 UNSTEADY = {"flaky": "fetch_timeout", "late": "image_missing"}  # what these give while a server is down
@@ -57,7 +58,7 @@ class World:
             {
                 "input": {"path": str(folder / "in"), "text": "caption", "id": "id"},
                 "model": "none",
-                "output": {"path": str(folder / "out"), "format": "delta"},
+                "output": {"path": str(folder / "out"), "report": False, "format": "delta"},
                 "batch": {"window_rows": 3},
                 "max_error_rate": 1,
             },
@@ -93,7 +94,7 @@ class World:
         """One run; what it did, None where it found nothing to do, or was killed."""
         self.storage = Storage(kill_at)
         try:
-            commit, new, self.retried = reindex(self.config, **keys)
+            commit, new, self.retried, _ = reindex(self.config, **keys)
         except Killed:
             return None
         return commit.counts if new else None
@@ -191,14 +192,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
         now[-1].storage.step()
         return version
 
-    def lineage(config: JobConfig) -> Models:
+    def lineage(config: JobConfig, _: object) -> Models:
         names = {"vilt.weights_sha256": now[-1].model, "vilt.config_sha256": config.sha256, "vilt.task": "score"}
         return Models({**names, "vilt.model": "none", "vilt.versions": "{}"}, 1)
 
     monkeypatch.setattr(ResultTable, "commit", committed)
     monkeypatch.setattr("pipeline.reindexing.table_folder.open_fsspec", lambda uri, *_: (now[-1].storage, uri))
     monkeypatch.setattr("pipeline.reindexing.reindex.check_models", lineage)
-    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config: config)
+    monkeypatch.setattr("pipeline.reindexing.reindex.open_checkpoints", lambda _: {})
+    monkeypatch.setattr("pipeline.reindexing.reindex.fit_inputs", lambda config, _: config)
     monkeypatch.setattr("pipeline.scoring.run.ray_session", lambda *_: tempfile.TemporaryDirectory())
     monkeypatch.setattr("pipeline.reindexing.stored_rows.read", lambda *args: now[-1].read(*args[:4]))
     monkeypatch.setattr("pipeline.reindexing.stored_rows.plan_pool", lambda _: Pool(1, 1, 0, 100, 3))

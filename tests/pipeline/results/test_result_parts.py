@@ -221,7 +221,7 @@ def test_rows_whose_texts_are_split_between_files(tmp_path: Path, kill_at: int) 
 def test_rows_that_are_missing_or_double_are_not_published(tmp_path: Path) -> None:
     with pytest.raises(RowsLostError, match="12 rows in, 10 rows out"):
         job(Storage(), tmp_path / "a", "a", lambda left: files_of(left[:10]))
-    with pytest.raises(RowsLostError, match="1 files that do not hold together"):
+    with pytest.raises(RowsLostError, match="1 file that does not hold together"):
         job(Storage(), tmp_path / "b", "a", lambda left: [*files_of(left), *files_of(left[:3])])
     for name in ("a", "b"):
         assert not list((tmp_path / name).glob("*.parquet"))

@@ -21,7 +21,7 @@ from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.batch_stats import BatchStats
 from pipeline.stages.output_rows import carried_columns
 from pipeline.tables.datasource import windows_of
-from pipeline.tables.table import read_plan
+from pipeline.tables.reading import read_plan
 from tests.pipeline.killed import Killed
 
 

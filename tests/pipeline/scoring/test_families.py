@@ -14,6 +14,7 @@ from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.common.tasks import TASKS
 from pipeline.results.output_folder import OutputFolder
 from tests.parity.checkpoints import write_checkpoint
+from tests.pipeline.scoring.in_process import run_in_process
 from tests.pipeline.stages.test_task_columns import as_png
 from tests.vilt.models.test_predictor import pairs
 from tests.vilt.models.test_registry import features, write_visual_bert, write_vit
@@ -29,7 +30,7 @@ def job(task: str | list[str], table: str, out: Path, model: Path, **keys: Any) 
         "tasks": [task] if isinstance(task, str) else task,
         "input": {"path": table, **keys.pop("inputs", {})},
         "model": str(model),
-        "output": {"path": str(out), "rows_per_file": 6},
+        "output": {"path": str(out), "report": False, "rows_per_file": 6},
         "precision": "float32",
         "batch": {"window_rows": 6, "tokens": 1000},
         "max_error_rate": 1,
@@ -60,7 +61,8 @@ def question_rows(count: int) -> Rows:
     return [{"n": i, "question": texts[i], "boxes": regions[i].tolist()} for i in range(count)]
 
 
-def test_classify_and_embed_in_one_pass(tmp_path: Path) -> None:
+def test_classify_and_embed_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     write_vit(tmp_path / "model")
     rows = image_rows(20)
     rows[3]["image"], rows[4]["image"], rows[5]["image"] = b"<html>", None, rows[0]["image"]
@@ -103,7 +105,8 @@ def test_a_job_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert run(config).finished_before
 
 
-def test_visual_bert_answers_from_regions_with_a_mask(tmp_path: Path) -> None:
+def test_visual_bert_answers_from_regions_with_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     write_visual_bert(tmp_path / "model", "VisualBertForQuestionAnswering")
     rows = question_rows(20)
     for row in rows:
@@ -164,7 +167,7 @@ def test_visual_bert_reasons_on_s3(tmp_path: Path, s3_server: str) -> None:
         "tasks": ["reason"],
         "input": inputs,
         "model": "s3://regions/model",
-        "output": {"path": "s3://regions/out/", "keep_image": True},
+        "output": {"path": "s3://regions/out/", "report": False, "keep_image": True},
         "precision": "float32",
     }
     with pytest.raises(ConfigError, match=r"model: no vocab.txt in 's3://regions/model'; name a tokenizer, as hf://"):

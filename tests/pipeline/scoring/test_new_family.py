@@ -21,7 +21,8 @@ import sys
 from pipeline import ConfigError, JobConfig, run
 
 def job(task, out):
-    values = {"input": {"path": sys.argv[1]}, "model": sys.argv[2], "output": {"path": out}, "max_error_rate": 1}
+    output = {"path": out, "report": False}
+    values = {"input": {"path": sys.argv[1]}, "model": sys.argv[2], "output": output, "max_error_rate": 1}
     return JobConfig.parse(task, values)
 
 summary = run(job("embed", sys.argv[3]))

@@ -8,6 +8,7 @@ from typing import Any
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import StaticTable
@@ -18,9 +19,10 @@ from pipeline.scoring.outputs import output_text
 from pipeline.scoring.prepare import prepare
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
-from pipeline.tables.table import read_plan
+from pipeline.tables.reading import read_plan
 from tests.conftest import png
 from tests.pipeline.stages.test_preprocess import PATCHES
+from vilt.common.folder import Folder
 
 PICTURES = pa.table({"id": range(20), "image": [png(64, 48)] * 20})
 TEXTS = pa.table({"key": range(100, 106), "caption": [f"a text {i}" for i in range(6)]})
@@ -51,7 +53,7 @@ def rank_config(pictures: str, texts: str) -> JobConfig:
         "input": {"path": pictures, "id": "id"},
         "texts": {"path": texts, "id": "key", "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": "/nowhere/out"},
+        "output": {"path": "/nowhere/out", "report": False},
     }
     return JobConfig.parse("rank", values)
 
@@ -94,7 +96,7 @@ def test_what_a_job_writes_is_said_before_it_runs(tmp_path: Path, output: dict[s
     values = {
         "input": {"path": location, "text": "caption"},
         "model": "zoo://scenes",
-        "output": {"path": f"{tmp_path}/out", **output},
+        "output": {"path": f"{tmp_path}/out", "report": False, **output},
     }
     job = prepare(JobConfig.parse("score", values))
     assert (job.table.rows, output_text(job)) == (18, text)
@@ -106,3 +108,22 @@ def test_an_output_that_cannot_be_is_refused_by_plan_too(tmp_path: Path) -> None
     values = {"input": {"path": location, "text": "caption"}, "model": "zoo://scenes", "output": output}
     with pytest.raises(ConfigError, match=r"output\.format: 'webdataset', but the input is iceberg"):
         output_text(prepare(JobConfig.parse("score", values)))
+
+
+def test_a_checkpoint_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"image": [png(8, 8)], "text": ["a"]}), tmp_path / "table.parquet")
+    read, named = Folder.read, list[str]()
+
+    def recorded(self: Folder, name: str, *args: Any) -> bytes:
+        named.append(name)
+        return read(self, name, *args)
+
+    monkeypatch.setattr(Folder, "read", recorded)
+    values = {
+        "input": {"path": f"{tmp_path}/table.parquet", "text": "text"},
+        "model": "zoo://scenes",
+        "output": {"path": "/nowhere/out"},
+    }
+    prepare(JobConfig.parse("score", values))
+    for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
+        assert named.count(name) == 1, named

@@ -21,6 +21,7 @@ from pipeline.scoring.prepare import prepare
 from pipeline.scoring.run import run_job
 from pipeline.storage.filesystem import open_fsspec
 from pipeline.storage.lock import RunLock
+from tests.pipeline.scoring.flowless import without_ray
 from vilt.common.folder import ZOO
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -66,7 +67,7 @@ def job(table: str, out: Path, **keys: Any) -> JobConfig:
     values = {
         "input": {"path": table, "text": "caption", "id": "id", **keys},
         "model": "zoo://scenes",
-        "output": {"path": str(out), "rows_per_file": 6},
+        "output": {"path": str(out), "report": False, "rows_per_file": 6},
         "limits": {"fetch_seconds": 1},
         "batch": {"window_rows": 6},
         "max_error_rate": 1,
@@ -107,8 +108,12 @@ def test_only_rows_whose_error_may_pass_are_tried_again(
 
 
 def test_two_runs_at_once_the_same_job_again_and_another_input(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    without_ray(monkeypatch, part_rows=6)
     rows = scene_rows(6)
     table = write_table(rows)
     config = job(table, tmp_path / "out")
@@ -133,7 +138,9 @@ def test_ids_are_counted_by_the_first_run_alone(
     scene_rows: Callable[[int], Rows],
     write_table: Callable[..., str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    without_ray(monkeypatch)
     config = job(
         write_table([{**row, "id": None if i == 1 else 7} for i, row in enumerate(scene_rows(4))]), tmp_path / "out"
     )
@@ -142,7 +149,7 @@ def test_ids_are_counted_by_the_first_run_alone(
         caplog.clear()
         assert run(config).finished_before == (not warnings)
         found = [record.getMessage() for record in caplog.records if "input.id" in record.getMessage()]
-        line = "input.id: column 'id' is null in 1 rows and has 1 ids that stand in several rows, 3 in all: by row_id"
+        line = "input.id: column 'id' is null in 1 row and has 1 id that stands in several rows, 3 in all: by row_id"
         assert [text.startswith(line) for text in found] == [True] * warnings
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import ConfigError, JobConfig
-from pipeline.stages.checkpoints import check_models, fit_inputs
+from pipeline.common.tasks import TASKS
+from pipeline.stages.checkpoints import open_checkpoints
+from vilt.models.family import ModelFamily
+from vilt.models.registry import families
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,7 @@ def test_the_line_says_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": model, "output": {"path": "out"}})
     with pytest.raises(ConfigError) as caught:
-        check_models(fit_inputs(config))
+        open_checkpoints(config)
     assert str(caught.value).startswith("model: ")
     assert str(caught.value).endswith(end)
     assert "\n" not in str(caught.value)
@@ -39,4 +42,11 @@ def test_an_existing_folder_is_not_taken_for_a_repository(tmp_path: Path, monkey
     (tmp_path / "owner" / "name").mkdir(parents=True)
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": "owner/name", "output": {"path": "out"}})
     with pytest.raises(ConfigError, match=r"no config\.json in 'owner/name': the folder has no such file$"):
-        fit_inputs(config)
+        open_checkpoints(config)
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+def test_a_family_names_the_tasks_whose_heads_its_predictor_has(family: ModelFamily) -> None:
+    """It does so in its own line, since the predictor is imported with torch; both follow the table of tasks."""
+    heads = {*family.predictor_class.task_heads, "embed"}
+    assert {*family.tasks} == {name for name, task in TASKS.items() if task.head in heads}

@@ -23,7 +23,7 @@ from pipeline.storage.filesystem import storage_options
 from vilt.common.folder import ZOO
 
 BAD_SECRET = "hunter2-hunter2-hunter2"
-GOOD = {"input": {"path": "in/"}, "model": "m", "output": {"path": "out/"}}
+GOOD = {"input": {"path": "in/"}, "model": "m", "output": {"path": "out/", "report": False}}
 
 
 def storage(**keys: Any) -> Any:
@@ -133,7 +133,7 @@ def test_no_secret_is_left_anywhere(
     values: dict[str, Any] = {
         "input": {"path": "s3://credentials/pairs", "text": "caption", "allow": ["s3://credentials/images"]},
         "model": "s3://credentials/model",
-        "output": {"path": "s3://credentials/scores"},
+        "output": {"path": "s3://credentials/scores", "report": False},
         "storage": {"endpoint_url": s3_server, "key": S3_KEY, "secret": S3_SECRET, "region": "us-east-1"},
     }
     good = vilt(values)
@@ -149,7 +149,12 @@ def test_no_secret_is_left_anywhere(
 
     s3.get("credentials/pairs/a.parquet", str(tmp_path / "table" / "a.parquet"))
     local = {**values["input"], "path": str(tmp_path / "table")}
-    values |= {"input": local, "model": "zoo://scenes", "output": {"path": str(tmp_path / "out")}, "max_error_rate": 1}
+    values |= {
+        "input": local,
+        "model": "zoo://scenes",
+        "output": {"path": str(tmp_path / "out"), "report": False},
+        "max_error_rate": 1,
+    }
     forbidden = vilt(values)
     assert forbidden.returncode == 0, forbidden.stderr
     assert pq.read_table(tmp_path / "out")["error"].to_pylist() == ["image_forbidden"] * 12

@@ -41,7 +41,7 @@ def test_everything_on_s3(s3_server: str, scene_rows: Callable[[int], list[dict[
         {
             "input": {"path": "s3://bucket/pairs/", "text": "caption", "id": "id"},
             "model": "s3://bucket/model",
-            "output": {"path": "s3://bucket/scores/"},
+            "output": {"path": "s3://bucket/scores/", "report": False},
             "max_error_rate": 1,
             "precision": "float32",
         },

@@ -38,7 +38,7 @@ def test_a_job_reads_and_writes(moto: str, scene_rows: Callable[[int], list[dict
         pq.write_table(pa.Table.from_pylist(part), f"vendor/pairs/day={name}/a.parquet", filesystem=s3)
     values: dict[str, Any] = {
         "input": {"path": "s3://vendor/pairs", "text": "caption", "id": "id", "allow": ["s3://vendor/images"]},
-        "output": {"path": "s3://vendor/scores"},
+        "output": {"path": "s3://vendor/scores", "report": False},
         "max_error_rate": 1,
         "model": "zoo://scenes",
         "storage": section,
@@ -49,6 +49,10 @@ def test_a_job_reads_and_writes(moto: str, scene_rows: Callable[[int], list[dict
     out = pq.read_table("vendor/scores", filesystem=s3).to_pylist()
     assert sorted(row["id"] for row in out) == sorted(row["id"] for row in rows)
     assert {row["day"] for row in out} == {0, 1}
-    again = run(JobConfig.parse("score", {**values, "output": {"path": "s3://vendor/scores", "overwrite": True}}))
+    again = run(
+        JobConfig.parse(
+            "score", {**values, "output": {"path": "s3://vendor/scores", "report": False, "overwrite": True}}
+        )
+    )
     names = {path.rpartition("/")[2] for path in s3.find("vendor/scores")}
     assert names == {"_input.json", "_summary.json", *again.files}

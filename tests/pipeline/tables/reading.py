@@ -18,7 +18,8 @@ import pytest
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import windows_of
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 
 Rows = list[dict[str, Any]]
 ROWS = [{"n": i, "image": f"{i}.png", "text": f'a "{i}",\nb' if i % 3 else f"0{i}"} for i in range(23)]

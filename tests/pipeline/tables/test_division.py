@@ -16,7 +16,8 @@ from pipeline import JobConfig
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.shard import Shard
 from pipeline.tables.division import TablePart, balanced
-from pipeline.tables.table import InputTable, open_table, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import InputTable, open_table
 
 
 def open_shard(folder: Path, shard: str | None, **keys: Any) -> InputTable:

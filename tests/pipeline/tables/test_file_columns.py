@@ -23,7 +23,8 @@ from pipeline.tables.datasource import TableSource
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash
 from pipeline.tables.formats import footer_columns
 from pipeline.tables.manifest import MANIFEST, Manifest
-from pipeline.tables.table import InputTable, open_files, open_table, read_columns, read_plan
+from pipeline.tables.reading import read_columns, read_plan
+from pipeline.tables.table import InputTable, open_files, open_table
 
 FOLDERS = 20
 
@@ -46,7 +47,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job_config(folder: Path, out: Path, **keys: Any) -> JobConfig:
-    values = {"input": {"path": str(folder), **keys}, "model": "zoo://scenes", "output": {"path": str(out)}}
+    values = {
+        "input": {"path": str(folder), **keys},
+        "model": "zoo://scenes",
+        "output": {"path": str(out), "report": False},
+    }
     return JobConfig.parse("score", values)
 
 

@@ -83,13 +83,13 @@ def test_ids_of_images_are_read_once_for_candidates_and_for_the_warning(
     monkeypatch.setattr("pipeline.tables.id_checks.read_columns", None)
     with caplog.at_level("WARNING"):
         warn_about_ids(table, "id", found.id_counts)
-    assert "column 'id' has 1 ids that stand in several rows, 3 in all" in caplog.text
+    assert "column 'id' has 1 id that stands in several rows, 3 in all" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([(9, 20), (6, 20)], "texts.candidates: 1 values of text_id are unknown: 6"),
+        ([(9, 20), (6, 20)], "texts.candidates: 1 value of text_id is unknown: 6"),
         ([(9, i) for i in range(5)], "texts.candidates: 5 values of image_id are unknown: 0, 1, 2, ..."),
         ([(9, None), (9, 20)], "texts.candidates: column 'image_id' holds 1 nulls; each row needs an id"),
     ],

@@ -69,7 +69,11 @@ def slides(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], mo
 
 
 def test_a_toy_format_runs_a_job(slides: Path, tmp_path: Path) -> None:
-    values = {"input": {"path": str(slides)}, "model": "zoo://scenes", "output": {"path": str(tmp_path / "out")}}
+    values = {
+        "input": {"path": str(slides)},
+        "model": "zoo://scenes",
+        "output": {"path": str(tmp_path / "out"), "report": False},
+    }
     job = JobConfig.parse("score", values)
     table = open_table(job)
     assert (table.format.name, table.rows, [len(opened.splits) for opened in table.files]) == ("slides", 10, [2, 1])
@@ -81,7 +85,11 @@ def test_a_toy_format_runs_a_job(slides: Path, tmp_path: Path) -> None:
         line.split("|")[1] for file in slides.glob("*.slides") for line in file.read_text().splitlines()
     )
     keep = {"top": 0.5}
-    config = {"input": values["input"], "scores": str(tmp_path / "out"), "output": {"path": str(tmp_path / "good")}}
+    config = {
+        "input": values["input"],
+        "scores": str(tmp_path / "out"),
+        "output": {"path": str(tmp_path / "good"), "report": False},
+    }
     kept = filter_table(FilterConfig.checked({**config, "keep": keep}))
     assert kept.kept == 5
     assert pq.read_table(tmp_path / "good" / "kept").num_rows == 5

@@ -10,7 +10,7 @@ from vilt import Predictor
 from vilt.inference.preprocessor import ImagePreprocessor
 from vilt.models.registry import open_preprocessor
 from vilt.processing.decoding import decode
-from vilt.processing.images import patchify
+from vilt.processing.resample import patchify
 
 SIDE = 128  # of the short side of what the shipped model reads
 
@@ -43,12 +43,12 @@ def test_large_jpegs_are_decoded_small(
     decoded = []
     whole = np.asarray(decode(smooth(*size)))
 
-    def resize(pixels: np.ndarray, height: int, width: int, _: int) -> np.ndarray:
+    def resize(pixels: np.ndarray, height: int, width: int, _: int, patch_size: int) -> np.ndarray:
         decoded.append(pixels.shape[:2])
-        return np.asarray(Image.fromarray(pixels[..., :3]).resize((width, height)))
+        return patchify(np.asarray(Image.fromarray(pixels[..., :3]).resize((width, height))), patch_size)
 
     exact = opened("exact").patches(smooth(*size))
-    monkeypatch.setattr("vilt.inference.preprocessor.resample.resize", resize)
+    monkeypatch.setattr("vilt.inference.preprocessor.resample.resize_to_patches", resize)
     patches, grid = fast.patches(smooth(*size))
     assert (patches.shape, grid) == (exact[0].shape, exact[1]), "the grid is that of the whole picture"
     assert np.abs(patches.astype(int) - exact[0]).mean() < 2

@@ -10,7 +10,8 @@ from vilt import ViTConfig
 from vilt.common.errors import CheckpointError
 from vilt.inference.preprocessor import ImagePreprocessor, patch_side, tokenizer_settings
 from vilt.processing.errors import ImageError
-from vilt.processing.images import ViltImageProcessor, ViTImageProcessor, patchify
+from vilt.processing.images import ViltImageProcessor, ViTImageProcessor
+from vilt.processing.resample import patchify
 from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
 
 IMAGES = ViltImageProcessor(size={"shortest_edge": 64})

@@ -89,7 +89,7 @@ def test_reasoning_is_that_of_transformers(tmp_path: Path, count: int) -> None:
         assert list(got.values()) == sorted(got.values(), reverse=True)
         for i, value in enumerate(expected.tolist()):
             assert got[theirs.config.id2label[i]] == pytest.approx(value, abs=1e-4)
-    with pytest.raises(ValueError, match=f"row 0 has 1 images; the model reads {count}"):
+    with pytest.raises(ValueError, match=f"row 0 has 1 image; the model reads {count}"):
         predictor.reason([images[:1]], texts[:1])
 
 

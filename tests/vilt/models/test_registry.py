@@ -149,7 +149,7 @@ def test_every_precision(tmp_path: Path, precision: str) -> None:
 def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
     write_visual_bert(tmp_path, "VisualBertForVisualReasoning")
     predictor = VisualBertPredictor.from_pretrained(str(tmp_path))
-    with pytest.raises(ValueError, match="features of 2 rows and 1 texts do not pair up"):
+    with pytest.raises(ValueError, match="features of 2 rows and 1 text do not pair up"):
         predictor.reason(features(2), ["a"])
     with pytest.raises(ValueError, match=r"features 0 are \(1, 3\); the model reads \(regions, 20\)"):
         predictor.reason(features(1, width=3), ["a"])

@@ -11,7 +11,7 @@ import transformers
 from PIL import Image
 
 from vilt import ImageError, ViltFeatureExtractor, ViltImageProcessor, ViltImageProcessorFast
-from vilt.processing.images import patchify
+from vilt.processing.resample import patchify
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -15,7 +15,8 @@ from vilt import Predictor, ViltConfig, ViltImageProcessor
 from vilt.checkpoints import state_dict as checkpoint
 from vilt.checkpoints.loading import check_fit, check_layers, compare, on_meta
 from vilt.checkpoints.saving import save_weights
-from vilt.common.folder import Folder
+from vilt.common.counts import counted
+from vilt.common.folder import SAFETENSORS, Folder
 from vilt.common.json_text import read_json
 from vilt.common.storage import read_file
 from vilt.inference.preprocessor import tokenizer_of
@@ -63,8 +64,8 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     Raises:
         ValueError, OSError: If something is wrong with the files, in one line; before anything is written.
     """
-    if Folder(out).exists(checkpoint.SAFETENSORS):
-        raise ValueError(f"{out!r} already holds a {checkpoint.SAFETENSORS}: give a new folder")
+    if Folder(out).exists(SAFETENSORS):
+        raise ValueError(f"{out!r} already holds a {SAFETENSORS}: give a new folder")
     files: dict[str, bytes] = {}
     left_out: list[str] = []
     processor = ViltImageProcessor()
@@ -146,7 +147,7 @@ def _checked(labels: dict[int, str], uri: str, config: ViltConfig, weights: Mapp
     if not any(name.startswith("classifier.") for name in weights):
         raise ValueError(f"{uri!r}: the checkpoint has no classifier, so no labels")
     if sorted(labels) != list(range(config.num_labels)):
-        given = f"{len(labels)} labels from {min(labels)} to {max(labels)}" if labels else "no labels"
+        given = f"{counted(len(labels), 'label')} from {min(labels)} to {max(labels)}" if labels else "no labels"
         raise ValueError(f"{uri!r} has {given}; the classifier has {config.num_labels}, from 0")
     return dict(sorted(labels.items()))
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from vilt.common.counts import counted
 from vilt.common.folder import Folder
 from vilt.common.model_outputs import BaseModelOutputWithPooling
 from vilt.models.attention import additive, head_masks
@@ -263,9 +264,9 @@ class ViltModel(ViltPreTrainedModel):
         image = one_of(pixel_values=pixel_values, image_embeds=image_embeds)
         batch, length = words.shape[:2]
         if length > (limit := self.config.max_position_embeddings):
-            raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
+            raise ValueError(f"a text has {counted(length, 'token')}; the model reads at most {limit}: truncate it")
         if len(image) != batch:
-            raise ValueError(f"{batch} texts and {len(image)} images do not pair up")
+            raise ValueError(f"{counted(batch, 'text')} and {counted(len(image), 'image')} do not pair up")
         if attention_mask is None:
             attention_mask = words.new_ones((batch, length), dtype=torch.int64)
         x, mask = self.embeddings(

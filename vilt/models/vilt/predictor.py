@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vilt.common.counts import counted
 from vilt.inference.embeddings import PixelProjection
 from vilt.inference.engine import WINDOW, Engine, Filled, Tag
 from vilt.inference.heads import TaskHead, separate
@@ -103,10 +104,12 @@ class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
         self.require("reason")
         count = self.config.num_images
         if len(images) != len(texts):
-            raise ValueError(f"{len(images)} rows of images and {len(texts)} texts do not pair up")
+            raise ValueError(
+                f"{counted(len(images), 'row')} of images and {counted(len(texts), 'text')} do not pair up"
+            )
         for i, row in enumerate(images):
             if len(row) != count:
-                raise ValueError(f"row {i} has {len(row)} images; the model reads {count}")
+                raise ValueError(f"row {i} has {counted(len(row), 'image')}; the model reads {count}")
         out = []
         for begin in range(0, len(texts), WINDOW):
             rows, window = images[begin : begin + WINDOW], texts[begin : begin + WINDOW]
@@ -203,7 +206,7 @@ class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
             texts = [texts] * (1 if one else len(images))  # type: ignore[arg-type]
         many: Sequence[ImageInput] = [images] * len(texts) if one else images  # type: ignore[assignment, list-item]
         if len(many) != len(texts):
-            raise ValueError(f"{len(many)} images and {len(texts)} texts do not pair up")
+            raise ValueError(f"{counted(len(many), 'image')} and {counted(len(texts), 'text')} do not pair up")
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ValueError(f"text {i} is {text!r}, a {type(text).__name__}; a text is a str")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vilt.common.counts import counted
 from vilt.common.model_outputs import (
     BaseModelOutputWithPooling,
     HeadOutput,
@@ -145,7 +146,9 @@ class VisualBertForPreTraining(VisualBertWithHead):
         loss = None
         if labels is not None:
             if labels.shape[1] != words.shape[1]:
-                raise ValueError(f"labels: of {labels.shape[1]} tokens; text and regions have {words.shape[1]}")
+                raise ValueError(
+                    f"labels: of {counted(labels.shape[1], 'token')}; text and regions have {words.shape[1]}"
+                )
             loss = cross_entropy(words, labels)
             if sentence_image_labels is not None:
                 loss = loss + cross_entropy(belongs, sentence_image_labels)

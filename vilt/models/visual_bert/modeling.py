@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vilt.common.counts import counted
 from vilt.common.model_outputs import BaseModelOutputWithPooling
 from vilt.models.attention import LayerOutput, SelfAttention, additive, head_masks
 from vilt.models.layers import Encoder, Intermediate, Pooler, one_of
@@ -237,7 +238,7 @@ class VisualBertModel(VisualBertPreTrainedModel):
         words = one_of(input_ids=input_ids, inputs_embeds=inputs_embeds)
         length = words.shape[1]
         if length > (limit := self.config.max_position_embeddings):
-            raise ValueError(f"a text has {length} tokens; the model reads at most {limit}: truncate it")
+            raise ValueError(f"a text has {counted(length, 'token')}; the model reads at most {limit}: truncate it")
         mask = _joint_mask(words, attention_mask, visual_embeds, visual_attention_mask)
         x = self.embeddings(
             input_ids,
@@ -280,7 +281,8 @@ def _joint_mask(
         return mask
     if len(visual_embeds) != len(words):
         raise ValueError(
-            f"visual_embeds: {len(visual_embeds)} rows of regions, {len(words)} texts: they do not pair up"
+            f"visual_embeds: {counted(len(visual_embeds), 'row')} of regions, {counted(len(words), 'text')}: they do "
+            f"not pair up"
         )
     if visual_attention_mask is None:
         visual_attention_mask = mask.new_ones(visual_embeds.shape[:2])

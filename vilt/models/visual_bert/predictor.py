@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
+from vilt.common.counts import counted
 from vilt.inference.embeddings import RegionProjection
 from vilt.inference.engine import WINDOW, Engine
 from vilt.inference.heads import TaskHead
@@ -73,7 +74,9 @@ class VisualBertPredictor(Engine[VisualBertModel, VisualBertConfig, RegionPrepro
     ) -> list[list[tuple[str, float]]]:
         self.require(task)
         if len(features) != len(texts):
-            raise ValueError(f"features of {len(features)} rows and {len(texts)} texts do not pair up")
+            raise ValueError(
+                f"features of {counted(len(features), 'row')} and {counted(len(texts), 'text')} do not pair up"
+            )
         out = []
         for begin in range(0, len(texts), WINDOW):
             part = slice(begin, begin + WINDOW)

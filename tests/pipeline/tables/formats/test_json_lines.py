@@ -18,7 +18,8 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.job import JobConfig
 from pipeline.tables.formats.json_lines import read_lines
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import config, write_tar
 
 DEEP = "[" * 30_000 + "]" * 30_000

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import ConfigError
 from pipeline.common.row_ranges import RowSet
-from pipeline.tables.table import open_table, read_plan
+from pipeline.tables.reading import read_plan
+from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import config, rows_of
 
 

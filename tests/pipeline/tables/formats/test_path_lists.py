@@ -96,7 +96,7 @@ def test_txt_of_files(tmp_path: Path) -> None:
     (tmp_path / "shards.txt").write_text("t/00002.tar\nt/a.csv\n")
     assert "several formats (1 csv, 1 webdataset)" in refusal(tmp_path / "shards.txt")
     (tmp_path / "shards.txt").write_text("t/00002.tar\nx.jpg\n")
-    assert "names 1 pictures and 1 files of tables" in refusal(tmp_path / "shards.txt")
+    assert "names 1 picture and 1 file of tables" in refusal(tmp_path / "shards.txt")
     (tmp_path / "shards.txt").write_text("t/00009.tar\n")
     assert "00009.tar' does not exist" in refusal(tmp_path / "shards.txt")
 

@@ -10,9 +10,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 from pipeline import ConfigError, JobConfig, run
+from pipeline.common.row_ranges import RowSet
+from pipeline.scoring.prepare import prepare
+from pipeline.stages.micro_batch import MicroBatch
+from pipeline.stages.preprocess import Preprocess
+from pipeline.tables.reading import read_plan
 from pipeline.tables.table import open_table
+from tests.pipeline.stages.test_preprocess import PATCHES
 from tests.pipeline.tables.reading import (
     ROWS,
     WRITERS,
@@ -57,29 +64,51 @@ def tar_members(row: dict[str, Any]) -> dict[str, bytes]:
     return {"jpg": row["image"], "txt": row["caption"].encode(), "json": json.dumps({"source": row["source"]}).encode()}
 
 
-@pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("end", [".csv", ".jsonl", ".tar"])
-def test_a_job(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], end: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import s3fs
-
-    assert s3_server
-    monkeypatch.setattr("pipeline.tables.formats.row_format.SCAN_BYTES", 4096)
+def on_s3(folder: Path, rows: Rows, end: str) -> str:
+    """Write a table of text, with its pictures beside it, or a tar with them inside; the URI of its folder."""
     s3 = s3fs.S3FileSystem()
     bucket = f"formats{end.replace('.', '-')}"
     s3.mkdir(bucket)
-    rows = scene_rows(20)
     if end == ".tar":
         members = {f"{i:05d}.{kind}": value for i, row in enumerate(rows) for kind, value in tar_members(row).items()}
-        write_tar(tmp_path / "t.tar", members)
+        write_tar(folder / "t.tar", members)
     else:
         for i, row in enumerate(rows):
             s3.pipe_file(f"{bucket}/t/pictures/{i}.img", row.pop("image"))
             row.update(image=f"pictures/{i}.img", text=row["caption"])
-        WRITERS[end](tmp_path / f"t{end}", rows)
-    s3.put(str(tmp_path / f"t{end}"), f"{bucket}/t/t{end}")
-    values = {"input": {"path": f"s3://{bucket}/t"}, "output": {"path": str(tmp_path / "out")}}
+        WRITERS[end](folder / f"t{end}", rows)
+    s3.put(str(folder / f"t{end}"), f"{bucket}/t/t{end}")
+    return f"s3://{bucket}/t"
+
+
+@pytest.mark.usefixtures("s3_server")
+@pytest.mark.parametrize("end", [".csv", ".jsonl"])
+def test_rows_and_pictures_by_uri_on_s3(
+    tmp_path: Path, scene_rows: Callable[[int], Rows], end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read task of a job; what comes behind it is the same for each format."""
+    monkeypatch.setattr("pipeline.tables.formats.row_format.SCAN_BYTES", 4096)
+    rows = scene_rows(20)
+    values = {"input": {"path": on_s3(tmp_path, rows, end)}, "output": {"path": f"{tmp_path}/out"}}
+    job = prepare(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
+    assert job.table.rows == 20
+    read = (rows for one in job.table.unread(RowSet.none()) for rows in one.read(read_plan(job.table, 4)))
+    preprocess = Preprocess(job.config, job.table.base, job.table.columns, 4096, 1)
+    batches = [batch for table in preprocess(read) for batch in MicroBatch.from_arrow(table, PATCHES)]
+    out = [row for batch in batches for row in batch.rows.to_pylist()]
+    assert [row["error"] for row in out] == [None] * 20
+    assert {row["text"] for row in out} == {row["caption"] for row in rows}
+    assert sum(len(batch.pairs) for batch in batches) == 20, "each with its picture and its text"
+
+
+@pytest.mark.usefixtures("ray_cluster", "s3_server")
+def test_a_job(tmp_path: Path, scene_rows: Callable[[int], Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.tables.formats.row_format.SCAN_BYTES", 4096)
+    rows = scene_rows(20)
+    values = {
+        "input": {"path": on_s3(tmp_path, rows, ".tar")},
+        "output": {"path": str(tmp_path / "out"), "report": False},
+    }
     summary = run(JobConfig.parse("score", {"model": "zoo://scenes", **values}))
     assert (summary.rows_in, summary.scored, summary.rejected) == (20, 20, {})
     out = pq.read_table(tmp_path / "out").to_pylist()

@@ -14,7 +14,8 @@ import pytest
 from pipeline import ConfigError
 from pipeline.tables.formats import webdataset
 from pipeline.tables.formats.tar import Sample
-from pipeline.tables.table import open_table, read_columns
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import open_table
 from tests.conftest import png
 from tests.pipeline.tables.reading import (
     config,

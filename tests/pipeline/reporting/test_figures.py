@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from jobs.reports import figures
+from pipeline.reporting import figures
 from pipeline.results.distribution import BINS, QUANTILES, Distribution
 
 

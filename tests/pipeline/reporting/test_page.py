@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jobs.reports.compare import comparison_page
-from jobs.reports.page import make_report
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
-from tests.jobs.conftest import thumbnails
+from pipeline.reporting.comparison_page import comparison_page
+from pipeline.reporting.page import make_report
+from tests.outputs import thumbnails
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESKTOP = 390, 1280  # pixels
@@ -54,6 +54,11 @@ def test_what_is_in_it(outputs: Path, name: str, parts: list[str]) -> None:
     assert len(pictures) == 32, "eight of each kind"
     assert max(Image.open(io.BytesIO(data)).size for data in pictures) <= (240, 240)
     assert len(page) < 1_000_000
+
+
+def test_footers_are_read_once(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.reports.page.open_results", None)
+    assert "Rows over time" in page_of(outputs / "scores")
 
 
 @pytest.mark.parametrize("name", ["scores", "answers", "filtered"])

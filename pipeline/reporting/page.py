@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import replace
 from typing import Any
 
-from jobs.console.text import visible
-from jobs.reports import figures
-from jobs.reports.figures import Drawn
-from jobs.reports.overview import quantile_names
-from jobs.reports.rendering import config_text, made_lines, render, write_page
-from jobs.reports.summary import candidates_line
 from pipeline.common.error_codes import REASONS
-from pipeline.common.redaction import redacted_text
+from pipeline.common.summary import candidates_line
 from pipeline.config.filter import FilterConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.monitoring.events import emit
+from pipeline.reporting import figures
 from pipeline.reporting.access import Access
+from pipeline.reporting.figures import Drawn
 from pipeline.reporting.groups import GROUP_QUANTILES, Groups
 from pipeline.reporting.overview import Overview, lineage_lines, look_at
 from pipeline.reporting.pictures import Picture, pictures_of
 from pipeline.reporting.ranked import Ranked, look_at_ranked
+from pipeline.reporting.rendering import config_text, made_lines, render, write_page
 from pipeline.reporting.truncation import TruncatedText, truncated_texts
+from pipeline.results.distribution import quantile_names
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.reader import open_results
+from pipeline.results.reader import open_results, written_in
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from vilt.common.counts import counted
 
 REPORT = "_report.html"
 TITLES = {"best": "Best", "worst": "Worst", "random": "At random"}
@@ -38,14 +38,14 @@ RANKED_TITLES = {
 MOST_GRIDS = 12
 
 
-def report_after(config: JobConfig | FilterConfig, finished_before: bool = False) -> None:
-    """Write the report of a job that has finished; a failure is printed and never fails the job.
+def report_after(config: JobConfig | FilterConfig, missing_only: bool = False) -> None:
+    """Write the report of a job that has finished; a failure is emitted as a warning and never fails the job.
 
     Args:
         config: The job's own config, which says what may be opened: its input and its checkpoints.
-        finished_before: Whether an earlier run has finished it: then only a report that is missing is written.
+        missing_only: Whether a report that is there stays, since the results are those of an earlier run.
     """
-    if finished_before and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
+    if missing_only and _exists(f"{config.output.path.rstrip('/')}/{REPORT}", config.storage):
         return
     spec = config.input
     models: list[str] = [*config.models, *filter(None, [config.tokenizer])] if isinstance(config, JobConfig) else []
@@ -70,10 +70,8 @@ def _try_report(uri: str, storage: StorageConfig, access: Access) -> None:
     try:
         write_report(uri, storage, access)
     except Exception as error:
-        print(
-            visible(f"no report: {redacted_text(' '.join(str(error).split()))}; the results are complete"),
-            file=sys.stderr,
-        )
+        text = f"no report: {' '.join(str(error).split())}; the results are complete"
+        emit("warning", text, logging.WARNING)
 
 
 def write_report(
@@ -106,7 +104,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
     ranked = look_at_ranked(view, storage)
     truncated, why = truncated_texts(view, ranked, storage, access)
     pictures, note = pictures_of(view, storage, access)
-    parts = [] if view.is_filter else open_results(view.uri, "OUT", storage).written
+    parts = _parts(view, storage)
     summary = view.summary
     page = render(
         "report.html.j2",
@@ -127,6 +125,15 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
         lineage=lineage_lines(summary),
     )
     return page, view
+
+
+def _parts(view: Overview, storage: StorageConfig) -> list[ResultFile]:
+    """Return what the files of results hold, by the footers that were read; of very many files they are read here."""
+    if view.is_filter:
+        return []
+    if view.table is not None and view.table.footers:
+        return written_in(view.table.footers, view.uri)
+    return open_results(view.uri, "OUT", storage).written
 
 
 def _galleries(view: Overview, ranked: Ranked, pictures: dict[str, list[Picture]]) -> list[tuple[str, list[Picture]]]:
@@ -150,8 +157,9 @@ def _truncated_note(count: int, shown: list[TruncatedText], why: str) -> str:
     """Return how many texts lost their end, and why they or their ends are not shown; "" if none did."""
     if not count:
         return ""
-    texts = "1 text has" if count == 1 else f"{count:,} texts have"
-    note = f"{texts} more tokens than the model reads; what goes beyond was not read."
+    note = (
+        f"{counted(count, 'text has', 'texts have')} more tokens than the model reads; what goes beyond was not read."
+    )
     return f"{note} {why}".strip() if why else f"{note} Shown: {len(shown):,}, the same in every report."
 
 
@@ -174,7 +182,7 @@ def _facts(view: Overview) -> list[tuple[str, str]]:
         if truncated := summary.get("texts_truncated"):
             named.append(("texts cut", f"{truncated:,}"))
         if repeated := summary.get("repeated_rows"):
-            named.append(("scored again", f"{repeated:,} rows, of actors or nodes that were lost"))
+            named.append(("scored again", f"{counted(repeated, 'row')}, of actors or nodes that were lost"))
         if "pairs_per_second" in summary:  # a table that grows by many runs has none
             named.append(("pairs per second", f"{summary['pairs_per_second']:,.1f}"))
         if summary.get("batch_fill"):  # a rank job has none
@@ -192,14 +200,19 @@ def _figures(view: Overview, total: ResultFile, steps: list[tuple[float, int]]) 
         legend = figures.legend_of(view.scores, view.threshold)
         out.append(Drawn("Scores", drawn, f"Quantiles: {quantiles}", legend))
     if view.answers:
-        note = f"{view.distinct_answers:,} different answers"
+        note = counted(view.distinct_answers, "answer", "different answers")
         out.append(Drawn("Answers", figures.bars(view.answers, "Answers by frequency"), note))
     if total.grids:
         grids = total.grids.most_common(MOST_GRIDS)
-        note = f"{len(total.grids)} grids of patches, as rows x columns, of {sum(total.grids.values()):,} images"
+        note = (
+            f"{counted(len(total.grids), 'grid')} of patches, as rows x columns, of "
+            f"{counted(total.grids.total(), 'image')}"
+        )
         out.append(Drawn("Grids", figures.bars(grids, "Images by grid"), f"{note}; {_batches(total)}"))
     if steps and steps[-1][0] > steps[0][0] > 0:
-        out.append(Drawn("Rows over time", figures.progress(steps), f"A step for each of {len(steps):,} files"))
+        out.append(
+            Drawn("Rows over time", figures.progress(steps), f"A step for each of {counted(len(steps), 'file')}")
+        )
     return out
 
 
@@ -208,12 +221,13 @@ def _group_values(groups: Groups) -> dict[str, Any]:
     cards = []
     for group in groups.groups:
         name = "(null)" if group.name is None else group.name
+        rows = counted(group.rows, "row")
         rejected = f", {group.rejected:,} rejected ({group.rejected / group.rows:.1%})" if group.rejected else ""
         cards.append(
             {
                 "name": name if len(name) <= 100 else f"{name[:100]}…",
-                "counts": f"{group.rows:,} rows{rejected}",
-                "svg": figures.small_histogram(group.bins, f"Scores of {group.rows:,} rows") if group.quantiles else "",
+                "counts": f"{rows}{rejected}",
+                "svg": figures.small_histogram(group.bins, f"Scores of {rows}") if group.quantiles else "",
                 "quantiles": [
                     (f"{share:.0%}", f"{value:.3g}")
                     for share, value in zip(GROUP_QUANTILES, group.quantiles, strict=False)
@@ -227,7 +241,10 @@ def _group_values(groups: Groups) -> dict[str, Any]:
             f"All histograms go {span}, each as high as its fullest bar; below it are quantiles of the scores."
         )
     if groups.other_groups:
-        notes.append(f"{groups.other_groups:,} smaller groups with {groups.other_rows:,} rows are not shown.")
+        notes.append(
+            f"{counted(groups.other_groups, 'smaller group')} with "
+            f"{counted(groups.other_rows, 'row is', 'rows are')} not shown."
+        )
     title = f"Scores by {groups.column}" if notes and groups.low is not None else f"Rows by {groups.column}"
     return {"title": title, "cards": cards, "note": " ".join(notes)}
 

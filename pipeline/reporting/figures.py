@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.distribution import Distribution
+from vilt.common.counts import counted
 
 # Each colour stands for a variable of the page's style sheet, which has a light and a dark value for it.
 INK, GRID, KEPT, DROPPED, LINE, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#050404"
@@ -86,7 +87,7 @@ def histogram(scores: Distribution, name: str, threshold: float | None) -> str:
     axes.yaxis.set_major_locator(MaxNLocator("auto", steps=STEPS, integer=True))
     axes.set_xlabel(_short(name, 60))
     axes.set_ylabel("rows")
-    return _svg(figure, f"Histogram of {scores.rows:,} scores")
+    return _svg(figure, f"Histogram of {counted(scores.rows, 'score')}")
 
 
 def legend_of(scores: Distribution, threshold: float | None) -> Legend:
@@ -170,7 +171,7 @@ def progress(steps: Sequence[tuple[float, int]]) -> str:
     axes.set_ylim(0)
     axes.set_xlabel(f"{unit} since {time.strftime('%Y-%m-%d %H:%M', time.gmtime(first))} UTC")
     axes.set_ylabel("rows written")
-    return _svg(figure, f"{rows[-1]:,} rows over time")
+    return _svg(figure, f"{counted(rows[-1], 'row')} over time")
 
 
 def _short(name: str, most: int) -> str:
