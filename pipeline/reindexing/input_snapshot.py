@@ -9,23 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-<<<<<<< HEAD
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-=======
->>>>>>> origin/main
 from fsspec import AbstractFileSystem
 
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-<<<<<<< HEAD
 from pipeline.tables.file_columns import ListedFiles
-=======
-from pipeline.tables.formats.guarded_parquet import guarded_table
->>>>>>> origin/main
+from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.input_file import InputFile
 
+ROWS_TOGETHER = 2**16  # files that are read at a time
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
 
 
@@ -104,20 +98,14 @@ class InputSnapshot:
     @classmethod
     def read(cls, filesystem: AbstractFileSystem, path: str) -> InputSnapshot:
         """Return the snapshot that `write` wrote."""
-<<<<<<< HEAD
         # Most files have the same columns, whose description is longer than all else.
-        return cls(
-            StoredFiles(pq.read_table(path, filesystem=arrow_filesystem(filesystem), read_dictionary=["columns"]))
-        )
-=======
-        table = guarded_table(path, arrow_filesystem(filesystem))
-        schemas: dict[bytes, pa.Schema] = {}
-        files = {}
-        for name, version, rows, stored in zip(*(table[name].to_pylist() for name in STORED.names), strict=True):
-            columns = schemas.setdefault(stored, pa.ipc.read_schema(pa.py_buffer(stored)))
-            files[name] = SnapshotFile(version, rows, columns)
-        return cls(files)
->>>>>>> origin/main
+        at, arrow = STORED.names.index("columns"), arrow_filesystem(filesystem)
+        batches = [
+            batch.set_column(at, "columns", batch.column("columns").dictionary_encode())
+            for batch in guarded_batches(path, arrow, STORED.names, ROWS_TOGETHER)
+        ]
+        kind = pa.dictionary(pa.int32(), pa.binary())
+        return cls(StoredFiles(pa.Table.from_batches(batches, STORED.set(at, pa.field("columns", kind)))))
 
     @classmethod
     def empty(cls) -> InputSnapshot:
