@@ -97,9 +97,11 @@ class ReindexPlan:
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retried:
-            parts.append(counted(self.retried, "row is tried again", "rows are tried again"))
+            files = {row.file for row in self.retry if row not in self.images}
+            rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
+            parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
         if self.images:
-            parts.append(counted(len(self.images), "row has another image", "rows have other images"))
+            parts.append(counted(len(self.images), "row has another image", "rows have another image"))
         if self.reuse:
             parts.append(
                 f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "

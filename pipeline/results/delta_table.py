@@ -27,7 +27,7 @@ from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.delta_log import check_checkpoint
+from pipeline.tables.formats.delta_checks import check_checkpoint
 from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them

@@ -133,6 +133,8 @@ class PredictActor:
         return 0 if column is None else self.config.text_columns.index(column)
 
     def _stats(self, batch: MicroBatch, predictor: Engine, began: float, seconds: float) -> BatchStats:
+        from vilt.inference.precision import shown
+
         stats = BatchStats.of(batch, with_pair_tokens=self.ranker is None)
         if self.ranker:
             stats = replace(stats, pairs=self.ranker.pairs, tokens=self.ranker.tokens)
@@ -140,7 +142,7 @@ class PredictActor:
             stats,
             began=began,
             seconds=seconds,
-            precision=predictor.precision,
+            precision=shown(predictor.precision),
             device=str(predictor.device),
         )
 

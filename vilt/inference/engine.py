@@ -26,7 +26,7 @@ from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
 from vilt.inference.pairs import Pairs
 from vilt.inference.passes import Passes
-from vilt.inference.precision import LINEARS, PRECISIONS, resolve_precision
+from vilt.inference.precision import LINEARS, dtype_of, resolve_precision
 from vilt.inference.preprocessor import AnyPreprocessor
 
 
@@ -98,7 +98,7 @@ class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
         self.config = cast(ConfigT, model.config)
         self.preprocessor = preprocessor
         self.weights_sha256 = weights_sha256
-        dtype = PRECISIONS[self.precision]
+        dtype = dtype_of(self.precision)
         with torch.no_grad():
             self.model: Backbone = self.build(model).to(self.device).eval()
             projection = self.make_projection(model, preprocessor)

@@ -1,13 +1,18 @@
-"""Linear layers of 8-bit integers for CPUs: twice the products of bfloat16, less what rounding to 8 bits costs.
+"""Linear layers of 8-bit integers for CPUs: two to four times the products of floats, less what rounding costs.
 
 Weights are rounded once, with a scale for each output; the tokens that come in at each call, with a scale for each
 token, so that a result does not depend on the other tokens of a call. oneDNN multiplies; what follows a product, its
-scales, bias and activation or residual, is one loop.
+scales, bias and activation or residual, is one loop. What is between the products is bfloat16 where the CPU computes
+with it natively, else float32.
+
+CPUs without VNNI multiply 8-bit integers in pairs, whose sums have 16 bits: 255 * 127 twice is more. Weights have 7
+bits there, and sums are exact again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,23 +20,26 @@ from torch import Tensor, nn
 
 from vilt.common.compiled import compiled
 from vilt.inference import compat
-from vilt.inference.bits import bits_of
+from vilt.inference.bits import rows_of
 from vilt.inference.compat import MIDDLE
 from vilt.inference.linear import activation
 
 F, U, I = np.float32, np.uint32, np.int32  # noqa: E741
-ROWS = 512  # that are multiplied at a time: their products stay near the core
+# Rows that are multiplied at a time. The products of 512 stay near the core. Where what is between is float32, on CPUs
+# whose products are slow, it saves more to go through the weights less often, which is once for each multiplication.
+ROWS, MORE_ROWS = 512, 2048
 
 
 class Int8Linear(nn.Module):
-    """A `vilt.inference.linear.Linear` for inference: bfloat16 in and out, products of integers."""
+    """A `vilt.inference.linear.Linear` for inference: floats in and out, products of integers."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
-        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / (2 ** (weight_bits() - 1) - 1)
         codes = (weight / scale[:, None]).round().to(torch.int8)
-        self.weight = compat.pack_int8(codes, ROWS)
+        self.rows = ROWS if between() == torch.bfloat16 else MORE_ROWS
+        self.weight = compat.pack_int8(codes, self.rows)
         self.scale = scale
         bias = torch.zeros(len(weight)) if linear.bias is None else linear.bias.detach().float()
         self.bias = bias.numpy()
@@ -49,12 +57,12 @@ class Int8Linear(nn.Module):
     def _products(self, x: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
         """Return the layer's output, (..., out), of x, (..., in)."""
         out = x.new_empty(*x.shape[:-1], len(self.bias))
-        inputs, outputs = bits_of(x.contiguous()), bits_of(out)
-        added = outputs[:0] if residual is None else bits_of(residual.contiguous())
-        codes = torch.empty((min(ROWS, len(inputs)), x.shape[-1]), dtype=torch.uint8)
+        inputs, outputs = rows_of(x.contiguous()), rows_of(out)
+        added = outputs[:0] if residual is None else rows_of(residual.contiguous())
+        codes = torch.empty((min(self.rows, len(inputs)), x.shape[-1]), dtype=torch.uint8)
         scales = np.empty(len(codes), F)
-        for begin in range(0, len(inputs), ROWS):
-            rows = slice(begin, begin + ROWS)
+        for begin in range(0, len(inputs), self.rows):
+            rows = slice(begin, begin + self.rows)
             part = codes[: len(inputs[rows])]
             _quantize(inputs[rows], part.numpy(), scales)
             product = compat.int8_linear(part, self.weight, self.scale)
@@ -63,11 +71,31 @@ class Int8Linear(nn.Module):
 
 
 def can_multiply(device: torch.device) -> bool:
-    """Return whether a device multiplies 8-bit integers, and computes in bfloat16 what is between, natively."""
-    if device.type != "cpu" or not compat.available(compat.INT8_LINEAR):
-        return False
-    has = compat.cpu_features()
-    return bool({"avx512_vnni", "amx_int8"} & has) and "avx512_bf16" in has
+    """Return whether a device multiplies 8-bit integers exactly, with weights of 8 or 7 bits."""
+    return device.type == "cpu" and weight_bits() > 0
+
+
+@cache
+def weight_bits() -> int:
+    """Return how many bits weights may have for exact sums of products with 8-bit inputs: 8, 7, or 0 for none."""
+    if not compat.available(compat.INT8_LINEAR):
+        return 0
+    return next((bits for bits in (8, 7) if _is_exact(2 ** (bits - 1) - 1)), 0)
+
+
+def _is_exact(most: int) -> bool:
+    """Return whether sums of products are exact for the largest inputs and weights of up to `most`."""
+    codes = torch.randint(0, 256, (64, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    weight = torch.randint(-most, most + 1, (64, 256), dtype=torch.int8, generator=torch.Generator().manual_seed(1))
+    codes[:2], codes[2:4], weight[:2], weight[2:4] = 255, 0, most, -most
+    sums = compat.int8_linear(codes, compat.pack_int8(weight, len(codes)), torch.ones(len(weight)))
+    return torch.equal(sums.double(), (codes.double() - MIDDLE) @ weight.double().T)
+
+
+def between() -> torch.dtype:
+    """Return the dtype of what is between the products: bfloat16 if this CPU computes with it natively."""
+    native = "avx512_bf16" in compat.cpu_features() and compat.onednn_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
 
 
 @compiled
@@ -75,7 +103,7 @@ def _quantize(x: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> None:
     """Round each row to 8 bits.
 
     Args:
-        x: uint16 (rows, n), the bits of bfloat16.
+        x: float32 (rows, n), or uint16, the bits of bfloat16.
         codes: Written: uint8 (rows, n), of which code - 128 times the row's scale is nearest to x.
         scales: Written: float32 (rows,).
     """
@@ -85,10 +113,17 @@ def _quantize(x: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> None:
     for r in range(len(x)):
         row, out = x[r], codes[r]
         most = U(0)
-        for i in range(n):
-            bits[i] = U(row[i]) << U(16)
-            most = max(most, U(row[i]) & U(0x7FFF))  # without their signs, floats are in the order of their bits
-        bits[n] = most << U(16)
+        if x.itemsize == 2:
+            for i in range(n):
+                bits[i] = U(row[i]) << U(16)
+                most = max(most, U(row[i]) & U(0x7FFF))  # without signs, floats are in the order of their bits
+            bits[n] = most << U(16)
+        else:
+            for i in range(n):
+                values[i] = row[i]
+            for i in range(n):
+                most = max(most, bits[i] & U(0x7FFFFFFF))
+            bits[n] = most
         scales[r] = values[n] / F(127)
         factor = F(127) / np.maximum(values[n], F(1e-30))
         for i in range(n):
@@ -106,7 +141,7 @@ def _finish(
         scales: float32 (rows,).
         bias: float32 (n,).
         gelu: Whether gelu follows.
-        added: uint16 (rows, n), the bits of bfloat16, or without rows.
+        added: float32 (rows, n), or uint16, the bits of bfloat16; or without rows.
         out: Written: the same kind as `added`.
     """
     n = product.shape[1]
@@ -130,9 +165,17 @@ def _finish(
                 values[i] = F(0.5) * v * (F(1) + p / (q * z + F(-1.42647390514189e-02)))
         if len(added):
             other = added[r]
+            if out.itemsize == 2:
+                for i in range(n):
+                    more_bits[i] = U(other[i]) << U(16)
+                for i in range(n):
+                    values[i] += more[i]
+            else:
+                for i in range(n):
+                    values[i] += other[i]
+        if out.itemsize == 2:
+            for i in range(n):  # to the nearest, or even
+                result[i] = np.uint16((bits[i] + U(0x7FFF) + ((bits[i] >> U(16)) & U(1))) >> U(16))
+        else:
             for i in range(n):
-                more_bits[i] = U(other[i]) << U(16)
-            for i in range(n):
-                values[i] += more[i]
-        for i in range(n):
-            result[i] = np.uint16((bits[i] + U(0x7FFF) + ((bits[i] >> U(16)) & U(1))) >> U(16))  # the nearest, or even
+                result[i] = values[i]

@@ -17,8 +17,7 @@ from vilt.inference.float8 import Float8Linear
 from vilt.inference.int8 import Int8Linear
 
 logger = logging.getLogger(__name__)
-# What is between the products is computed in
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16, "float8": torch.bfloat16}
+PRECISIONS = ("float32", "bfloat16", "int8", "float8")
 LARGEST_SHARE = 0.8  # of float32's time, that bfloat16 may take to be worth its digits
 SIZE, RUNS = 512, 6  # of the products that are timed: a quarter of a GFLOP each, the first of which warms up
 LINEARS: dict[str, Callable[[nn.Linear], nn.Module]] = {"int8": Int8Linear, "float8": Float8Linear}
@@ -36,7 +35,10 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         ValueError: The precision is not known, or the device does not compute with it.
     """
     if precision == "int8" and not int8.can_multiply(device):
-        raise ValueError("precision 'int8' needs a CPU with AVX-512's VNNI and bfloat16; 'auto' runs anywhere")
+        raise ValueError(
+            "precision 'int8' needs a CPU on which oneDNN multiplies 8-bit integers exactly: x86 with AVX2 or later; "
+            "'auto' runs anywhere"
+        )
     if precision == "float8" and not float8.can_multiply(device):
         raise ValueError("precision 'float8' needs a GPU of compute capability 8.9 or later; 'auto' runs anywhere")
     if precision not in (*PRECISIONS, "auto"):
@@ -45,9 +47,23 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         _say_that_it_is_emulated(device.type)
     elif precision == "bfloat16" and not is_fast_in_bfloat16(device):
         _say_that_it_is_slow()
+    elif precision == "int8" and int8.weight_bits() == 7:
+        _say_that_weights_have_7_bits()
     if precision != "auto":
         return precision
     return "bfloat16" if is_fast_in_bfloat16(device) else "float32"
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Return the dtype of what is between the products, in one of `PRECISIONS`."""
+    if precision == "int8":
+        return int8.between()
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def shown(precision: str) -> str:
+    """Return a precision as results name it: with the bits of weights that have 7."""
+    return f"int8 of {int8.weight_bits()}-bit weights" if precision == "int8" and int8.weight_bits() < 8 else precision
 
 
 def is_fast_in_bfloat16(device: torch.device) -> bool:
@@ -107,4 +123,12 @@ def _say_that_it_is_slow() -> None:
     """Log, once a process, that native instructions are hardly faster than those of float32, or slower."""
     logger.warning(
         "precision 'bfloat16' is not clearly faster than 'float32' on this CPU, as measured: 'auto' takes 'float32'"
+    )
+
+
+@cache
+def _say_that_weights_have_7_bits() -> None:
+    """Log, once a process, that a CPU without VNNI needs smaller weights."""
+    logger.warning(
+        "precision 'int8': this CPU has no VNNI, with which sums of 8-bit products are exact; weights have 7 bits here"
     )

@@ -10,7 +10,7 @@ from pipeline.common.row_ids import ids_of
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
-from pipeline.tables.formats.delta_log import check_changes, check_checkpoint
+from pipeline.tables.formats.delta_checks import check_changes, check_checkpoint
 from pipeline.tables.schemas import plain
 
 KEY = "delta.enableChangeDataFeed"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,11 +29,13 @@ from pipeline.tables.formats.logged_parquet import LoggedFormat, LoggedListing, 
 from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table
+    from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import FileScanTask, StaticTable, Table
 
 SCHEME = "iceberg://"
+IO = "py-io-impl"  # a property: the class that opens files
 METADATA = re.compile(r"\.metadata\.json(\.gz)?$|\.gz\.metadata\.json$")
 
 
@@ -56,9 +61,7 @@ class IcebergFormat(LoggedFormat):
             if not catalog or "." not in table:
                 raise ConfigError(f"input.path: {spec.path!r} is no table; write iceberg://catalog/namespace.table")
             with _refused(spec.path):
-                from pyiceberg.catalog import load_catalog
-
-                return self._listing(load_catalog(catalog).load_table(table), spec, storage)
+                return self._listing(_load(catalog, table), spec, storage)
         if METADATA.search(spec.path) and spec.format in (None, self.name):
             return self._read_metadata(spec.path, spec, storage)
         return None
@@ -85,9 +88,7 @@ class IcebergFormat(LoggedFormat):
     def _read_metadata(self, uri: str, spec: InputConfig, storage: StorageConfig) -> Listing:
         uri = uri if uris.scheme(uri) else os.path.abspath(uri)
         with _refused(uri):
-            from pyiceberg.table import StaticTable
-
-            return self._listing(StaticTable.from_metadata(uri, _properties(storage)), spec, storage)
+            return self._listing(_open(uri, spec, storage), spec, storage)
 
     def _listing(self, table: Table | StaticTable, spec: InputConfig, storage: StorageConfig) -> Listing:
         snapshot = _snapshot(table, spec)
@@ -95,11 +96,11 @@ class IcebergFormat(LoggedFormat):
         scan = table.scan(snapshot_id=snapshot) if earlier else table.scan()
         location = table.location().rstrip("/")
         filesystem, folder = open_fsspec(location, "input.path", storage)
+        places = _Places(filesystem, folder.rstrip("/"), spec)
         tasks = list(scan.plan_files())
         if not tasks:
             raise ConfigError(f"input.path: snapshot {snapshot} of {spec.path!r} has no file, and so no rows")
-        deleted = _deleted_rows(tasks, filesystem)
-        places = _Places(filesystem, folder.rstrip("/"), spec)
+        deleted = _deleted_rows(tasks, filesystem, places)
         schema = scan.projection()
         files = [_file(task, table, schema, places, deleted) for task in tasks]
         columns, names = _arrow_schema(schema), table.name_mapping()
@@ -117,6 +118,49 @@ class IcebergFormat(LoggedFormat):
             matching,
             files_first=True,
         )
+
+
+def _load(catalog: str, table: str) -> Table:
+    """Return a table of a catalog.
+
+    pyiceberg calls what the property `py-io-impl` of the table names, whatever that is; here it may be a class of
+    pyiceberg alone.
+    """
+    from pyiceberg.catalog import load_catalog
+
+    known = load_catalog(catalog)
+    load = known._load_file_io
+
+    def load_file_io(properties: Mapping[str, str] = MappingProxyType({}), location: str | None = None) -> FileIO:
+        kept = {key: value for key, value in properties.items() if key != IO or value.startswith("pyiceberg.io.")}
+        return load(kept, location)
+
+    known._load_file_io = load_file_io  # type: ignore[method-assign]
+    return known.load_table(table)
+
+
+def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> StaticTable:
+    """Return the table of a metadata file, whose properties, which may name any class to call, are left alone.
+
+    Raises:
+        ConfigError: Its location is not the folder that the metadata is in, nor below a prefix of `input.allow`.
+    """
+    from pyiceberg.catalog.noop import NoopCatalog
+    from pyiceberg.serializers import FromInputFile
+    from pyiceberg.table import StaticTable
+
+    from pipeline.tables.formats.iceberg_files import FOLDERS, GuardedFileIO, is_below
+
+    root = posixpath.dirname(posixpath.dirname(uri))
+    folders = [uris.as_prefix(one) for one in (root, *spec.allow) if not uris.is_any_host(one)]
+    io = GuardedFileIO({**_properties(storage), FOLDERS: json.dumps(folders)})
+    metadata = FromInputFile.table_metadata(io.new_input(uri))
+    if not is_below(uris.as_prefix(metadata.location), folders):
+        raise ConfigError(
+            f"input.path: the Iceberg table {uri!r} says that it is at {metadata.location[:300]!r}, not in the folder "
+            "of its metadata: list that folder in input.allow to read it"
+        )
+    return StaticTable(("static-table", uri), metadata, uri, io, NoopCatalog("static-table"))
 
 
 @contextmanager
@@ -145,7 +189,7 @@ def _properties(storage: StorageConfig) -> dict[str, str]:
     values |= {"endpoint": endpoint} if endpoint else {}
     values |= {"region": storage.region} if storage.region else {}
     values |= {"anonymous": "true"} if storage.anon else {}
-    return {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO", **{f"s3.{name}": value for name, value in values.items()}}
+    return {f"s3.{name}": value for name, value in values.items()}
 
 
 def _snapshot(table: Table | StaticTable, spec: InputConfig) -> int:
@@ -246,7 +290,7 @@ def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> di
     return values
 
 
-def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> dict[str, RowSet]:
+def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem, places: _Places) -> dict[str, RowSet]:
     """Return the rows of each file that positional deletes mark."""
     found: dict[tuple[str, str], RowSet] = {}
     for uri, file in sorted({file.file_path: file for task in tasks for file in task.delete_files}.items()):
@@ -257,7 +301,7 @@ def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> 
                 "Parquet are read: rewrite the table's data files, which applies the deletes"
             )
         arrow = arrow_filesystem(filesystem)
-        table = guarded_table(filesystem._strip_protocol(uri), arrow, ["file_path", "pos"], key="input.path")
+        table = guarded_table(places.locate(uri)[0], arrow, ["file_path", "pos"], key="input.path")
         for path in pc.unique(table["file_path"]).to_pylist():
             found[uri, path] = RowSet.of(table.filter(pc.equal(table["file_path"], path))["pos"].to_numpy())
     none = RowSet.none()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from vilt.inference import compat, precision
+from vilt.inference import compat, int8, precision
 from vilt.inference.precision import resolve_precision
 
 CPU = torch.device("cpu")
@@ -81,9 +81,25 @@ def test_what_pays_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_int8_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compat, "cpu_features", lambda: AVX2)
-    with pytest.raises(ValueError, match="'int8' needs a CPU with AVX-512's VNNI and bfloat16; 'auto' runs anywhere"):
+    monkeypatch.setattr(int8, "weight_bits", lambda: 0)
+    with pytest.raises(ValueError, match=r"'int8' needs a CPU on which .* multiplies 8-bit .* 'auto' runs anywhere"):
         resolve_precision("int8", CPU)
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_weights_of_7_bits_are_told(
+    bits: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(int8, "weight_bits", lambda: bits)
+    precision._say_that_weights_have_7_bits.cache_clear()
+    for _ in range(2):
+        assert resolve_precision("int8", CPU) == "int8"
+    assert [record.getMessage() for record in caplog.records] == [
+        "precision 'int8': this CPU has no VNNI, with which sums of 8-bit products are exact; weights have 7 bits here"
+    ][: 8 - bits]
+    assert precision.shown("int8") == ("int8" if bits == 8 else "int8 of 7-bit weights")
+    assert precision.shown("float32") == "float32"
+    precision._say_that_weights_have_7_bits.cache_clear()
 
 
 def test_unknown_names() -> None:
