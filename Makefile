@@ -18,7 +18,7 @@ install = @{ $(pip_install); } || { echo "not installed: pip says why above; if 
 # A run of the tests starts hundreds of processes: each would compile the project for a second where this is set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test coverage oldest faults fuzz lint lock parity peers quality bench clean
+.PHONY: demo test coverage oldest faults spot fuzz lint lock parity peers quality bench clean
 
 demo: .venv/run
 	$(BIN)/vilt demo
@@ -37,6 +37,10 @@ oldest: .venv-oldest/dev
 # What takes minutes: every fault many times over, clusters that lose nodes, cron for a day; prints tables.
 faults: .venv/dev
 	FAULTS=3 FUZZ_CASES=10000 $(BIN)/python -m pytest tests/faults tests/cluster --durations=10
+
+# A job on spot nodes, 20 of which are drained and 20 killed; prints what each loss has cost.
+spot: .venv/dev
+	FAULTS=1 $(BIN)/python -m pytest tests/cluster/test_spot.py -s
 
 # Damaged files of every kind for FUZZ_SECONDS in all; prints how many were tried and what came of them.
 fuzz: .venv/dev

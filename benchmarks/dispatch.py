@@ -189,7 +189,7 @@ def main(tasks: int, actors: int, turns: int, together: list[int]) -> None:
         values = {
             "input": {"path": f"{folder}/table"},
             "model": "zoo://scenes",
-            "output": {"path": f"{folder}/out"},
+            "output": {"path": f"{folder}/out", "report": False},
             "batch": {"window_rows": WINDOW_ROWS},
         }
         config = JobConfig.parse("score", values)

@@ -38,7 +38,11 @@ def write_files(folder: str, files: int) -> None:
 
 def measure(folder: str) -> None:
     """A row of the table, in this process."""
-    values = {"input": {"path": folder, "id": "id"}, "model": "zoo://scenes", "output": {"path": f"{folder}-out"}}
+    values = {
+        "input": {"path": folder, "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": f"{folder}-out", "report": False},
+    }
     config, before = JobConfig.parse("score", values), peak()
     begin = time.perf_counter()
     table = open_table(config)

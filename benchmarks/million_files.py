@@ -37,7 +37,11 @@ def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> 
     """List, open and plan in this process, and print what that took as a part of a row of the table."""
     slow_store.register(files, seconds)
     path = str(Path(out, "table")) if layout == "delta" else f"slow://{layout}"
-    values = {"input": {"path": path, "id": "id"}, "model": "zoo://scenes", "output": {"path": f"{out}/out"}}
+    values = {
+        "input": {"path": path, "id": "id"},
+        "model": "zoo://scenes",
+        "output": {"path": f"{out}/out", "report": False},
+    }
     config = JobConfig.parse("score", values)
     start_local(workers)
     before, begin = peak(), time.perf_counter()

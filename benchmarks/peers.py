@@ -54,7 +54,8 @@ rows.with_column("score", Model(sys.argv[2]).score(rows["image"], rows["text"]))
 OURS_JOB = """
 import sys
 from pipeline import JobConfig, run
-values = {"input": {"path": sys.argv[1]}, "model": sys.argv[2], "output": {"path": sys.argv[3]}, "precision": "float32"}
+output = {"path": sys.argv[3], "report": False}
+values = {"input": {"path": sys.argv[1]}, "model": sys.argv[2], "output": output, "precision": "float32"}
 if __name__ == "__main__": run(JobConfig.parse("score", values))
 """
 Forward = Callable[[], object]

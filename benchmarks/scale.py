@@ -80,7 +80,7 @@ def write_table(folder: str, rows: int, distinct: int = 500) -> None:
 
 def measure(table: str) -> None:
     """A row of the table, in this process."""
-    values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{table}-out"}}
+    values = {"input": {"path": table}, "model": "zoo://scenes", "output": {"path": f"{table}-out", "report": False}}
     started = time.perf_counter()
     with ray_session():
         memory = PeakMemory()

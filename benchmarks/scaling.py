@@ -65,7 +65,7 @@ def measure(
     values = {
         "input": {"path": table},
         "model": "zoo://scenes",
-        "output": {"path": str(folder / "out"), "rows_per_file": 500},
+        "output": {"path": str(folder / "out"), "report": False, "rows_per_file": 500},
         "actors": {"count": actors, "cpus": 1},
         "batch": {"window_rows": 128, "tokens": 512, "block_bytes": block_bytes},
     }

@@ -73,7 +73,11 @@ def _job(report: Report, place: str, folder: str, count: int, texts: int) -> flo
     from pipeline.cluster.session import ray_session
 
     table = _write_table(f"{place}/{count}-{texts}", count, texts)
-    values = {"input": {"path": table}, "model": folder, "output": {"path": f"{place}/out{count}-{texts}"}}
+    values = {
+        "input": {"path": table},
+        "model": folder,
+        "output": {"path": f"{place}/out{count}-{texts}", "report": False},
+    }
     started = time.perf_counter()
     readings: list[float] = []
     with ray_session():

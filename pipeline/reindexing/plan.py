@@ -97,9 +97,11 @@ class ReindexPlan:
         if self.replaced:
             parts.append(f"the whole table is made anew: {self.replaced}")
         if self.retried:
-            parts.append(counted(self.retried, "row is tried again", "rows are tried again"))
+            files = {row.file for row in self.retry if row not in self.images}
+            rows = f"{counted(self.retried, 'row')} in {counted(len(files), 'file')}"
+            parts.append(f"{rows} {'is' if self.retried == 1 else 'are'} tried again")
         if self.images:
-            parts.append(counted(len(self.images), "row has another image", "rows have other images"))
+            parts.append(counted(len(self.images), "row has another image", "rows have another image"))
         if self.reuse:
             parts.append(
                 f"rows of {counted(len(self.outdated), 'outdated file')} are looked for in "
@@ -119,7 +121,8 @@ def plan(
         most_tries: How often a row whose error may pass is read again at most; None: as often as runs are made.
         images: Rows of unchanged files whose images have changed.
     """
-    retry = state.failed.within(changes.unchanged.versions, most_tries).with_rows(images)
+    failed = state.failed.within(changes.unchanged.versions, most_tries) if len(state.failed) else state.failed
+    retry = failed.with_rows(images)
     reuse = files_with(state.data_files, {version.name for version in changes.outdated})
     touched = {version.name for version in changes.outdated | retry.files}
     return ReindexPlan(

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
@@ -22,6 +24,7 @@ from pipeline.storage.filesystem import arrow_filesystem, full_uri, make_folder
 from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.formats.lance import load_lance, storage_options
 
+EMBEDDING = "embedding"  # the column of `embed`
 JOB_KEY = "vilt.job"  # of a commit: the identity of the job
 WRITTEN = "fragments"  # folder of the unfinished job: a small file for each fragment that is written
 WRITERS = 4  # fragments that are written at the same time
@@ -169,7 +172,7 @@ class ResultsWriter:
         work: The folder of the unfinished job.
         job: The identity of the job.
         digest: Of what the results are from: fragments of others are written anew.
-        schema: The columns to write.
+        schema: The columns to write; see `with_vectors`.
     """
 
     work: WorkFolder
@@ -184,7 +187,8 @@ class ResultsWriter:
             if path is None:
                 return
             for batch in guarded_batches(path, arrow_filesystem(self.work.filesystem), self.schema.names, BATCH_ROWS):
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                columns = map(_of_type, batch.columns, self.schema.types)
+                yield pa.RecordBatch.from_arrays(list(columns), schema=self.schema)
 
         return pa.RecordBatchReader.from_batches(self.schema, batches())
 
@@ -212,3 +216,35 @@ class ResultsWriter:
 
         with ThreadPoolExecutor(WRITERS) as pool:
             return [one for found in pool.map(once, files) for one in found]
+
+
+def with_vectors(columns: pa.Schema, work: WorkFolder, paths: Sequence[str]) -> pa.Schema:
+    """Return the columns with embeddings of a fixed size, as an index of vectors needs them.
+
+    Args:
+        columns: The columns of files of results, where embeddings are lists.
+        work: The folder of the unfinished job.
+        paths: The files.
+    """
+    at = columns.get_field_index(EMBEDDING)
+    length = None if at < 0 else _vector_length(work, paths)
+    return columns if length is None else columns.set(at, pa.field(EMBEDDING, pa.list_(pa.float32(), length)))
+
+
+def _vector_length(work: WorkFolder, paths: Sequence[str]) -> int | None:
+    """Return how many numbers an embedding has; None if no row has one."""
+    for path in paths:
+        for batch in guarded_batches(path, arrow_filesystem(work.filesystem), [EMBEDDING], BATCH_ROWS):
+            if lengths := pc.list_value_length(batch.column(0)).drop_null():
+                return int(lengths[0].as_py())
+    return None
+
+
+def _of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column as it is, or lists of one length as lists of fixed size."""
+    if not pa.types.is_fixed_size_list(kind) or column.type == kind:
+        return column
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    values = np.zeros((len(column), kind.list_size), np.float32)
+    values[there] = column.flatten().to_numpy().reshape(-1, kind.list_size)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind, mask=pa.array(~there))

@@ -19,7 +19,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.summary import Summary
 from pipeline.common.tasks import result_columns
 from pipeline.results.input_order import result_name
-from pipeline.results.lance_results import NEEDS, LanceTarget, ResultsWriter
+from pipeline.results.lance_results import NEEDS, LanceTarget, ResultsWriter, with_vectors
 from pipeline.results.output_folder import BASE
 from pipeline.results.work_folder import RESULTS
 from pipeline.scoring.lance_version import VERSION, job_id
@@ -106,6 +106,7 @@ class LanceOutput(ParquetOutput):
             result_columns(self.job.config.tasks, bool(self.job.config.negatives)) if self.in_place else schema.names
         )
         columns = pa.schema([(name, schema.field(name).type) for name in names if name in schema.names])
+        columns = with_vectors(columns, work, [f"{results}/{part.name}" for part in parts])
         writer = ResultsWriter(work, self._job, self._digest, columns)
         self.folder.lock.check()
         if not self.in_place:

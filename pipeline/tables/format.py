@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import UNREAD
 from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
@@ -134,13 +133,8 @@ class TableReader(Protocol):
             rows: About how many rows a table should hold.
 
         Yields:
-            Tables of these columns; and, if rows could not be read, of `__unread`, see `select_read`.
+            Tables of these columns; and, if rows could not be read, of `__unread`, see `schemas.select_read`.
         """
-
-
-def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return these columns of a table; and `__unread`, which says why rows could not be read, if it has it."""
-    return table.select([*names, *(name for name in (UNREAD,) if name in table.column_names)])
 
 
 @dataclass(frozen=True)

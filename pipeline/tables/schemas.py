@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.common.columns import UNREAD
 from pipeline.common.errors import ConfigError, first_line
 
 
@@ -265,3 +266,8 @@ def require_column(schema: pa.Schema, key: str, name: str) -> None:
         close = difflib.get_close_matches(name, schema.names, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"{key}: the table has no column {name!r}; {hint}it has {', '.join(schema.names)}")
+
+
+def select_read(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return these columns of a table; and `__unread`, which says why rows could not be read, if it has it."""
+    return table.select([*names, *(name for name in (UNREAD,) if name in table.column_names)])

@@ -13,6 +13,7 @@ from docs.column_meanings import COLUMNS
 from jobs.console.exit_codes import EXIT_CODES
 from pipeline import JobConfig, run
 from pipeline.common.tasks import TASKS, added_columns
+from tests.pipeline.scoring.in_process import run_in_process
 
 FIX = "run `python -m docs.generate` and commit what it writes"
 
@@ -51,8 +52,10 @@ def test_every_column_and_exit_code_is_described() -> None:
     assert all(one.status and one.cause and one.action for one in EXIT_CODES)
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_columns_have_the_types_that_the_page_says(tmp_path: Path, scene_rows: Any, write_table: Any) -> None:
+def test_columns_have_the_types_that_the_page_says(
+    tmp_path: Path, scene_rows: Any, write_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_process(monkeypatch)
     rows = [{**row, "caption": [f"{row['caption']} [MASK]", row["caption"]]} for row in scene_rows(4)]
     values = {
         "tasks": ["score", "answer", "fill", "embed"],

@@ -56,9 +56,9 @@ class IcebergFormat(LoggedFormat):
             if not catalog or "." not in table:
                 raise ConfigError(f"input.path: {spec.path!r} is no table; write iceberg://catalog/namespace.table")
             with _refused(spec.path):
-                from pyiceberg.catalog import load_catalog
+                from pipeline.tables.formats.iceberg_files import load_table
 
-                return self._listing(load_catalog(catalog).load_table(table), spec, storage)
+                return self._listing(load_table(catalog, table), spec, storage)
         if METADATA.search(spec.path) and spec.format in (None, self.name):
             return self._read_metadata(spec.path, spec, storage)
         return None
@@ -85,9 +85,9 @@ class IcebergFormat(LoggedFormat):
     def _read_metadata(self, uri: str, spec: InputConfig, storage: StorageConfig) -> Listing:
         uri = uri if uris.scheme(uri) else os.path.abspath(uri)
         with _refused(uri):
-            from pyiceberg.table import StaticTable
+            from pipeline.tables.formats.iceberg_files import open_metadata
 
-            return self._listing(StaticTable.from_metadata(uri, _properties(storage)), spec, storage)
+            return self._listing(open_metadata(uri, spec, storage), spec, storage)
 
     def _listing(self, table: Table | StaticTable, spec: InputConfig, storage: StorageConfig) -> Listing:
         snapshot = _snapshot(table, spec)
@@ -95,11 +95,11 @@ class IcebergFormat(LoggedFormat):
         scan = table.scan(snapshot_id=snapshot) if earlier else table.scan()
         location = table.location().rstrip("/")
         filesystem, folder = open_fsspec(location, "input.path", storage)
+        places = _Places(filesystem, folder.rstrip("/"), spec)
         tasks = list(scan.plan_files())
         if not tasks:
             raise ConfigError(f"input.path: snapshot {snapshot} of {spec.path!r} has no file, and so no rows")
-        deleted = _deleted_rows(tasks, filesystem)
-        places = _Places(filesystem, folder.rstrip("/"), spec)
+        deleted = _deleted_rows(tasks, filesystem, places)
         schema = scan.projection()
         files = [_file(task, table, schema, places, deleted) for task in tasks]
         columns, names = _arrow_schema(schema), table.name_mapping()
@@ -135,17 +135,6 @@ def _refused(uri: str) -> Iterator[None]:
         raise ConfigError(
             f"input.path: cannot read the Iceberg table {uri!r}: {first_line(error) or type(error).__name__}"
         ) from None
-
-
-def _properties(storage: StorageConfig) -> dict[str, str]:
-    """Return what pyiceberg needs to read metadata: fsspec, as everything else is read, and the section `storage`."""
-    secrets = {"access-key-id": storage.key, "secret-access-key": storage.secret, "session-token": storage.token}
-    values = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
-    endpoint = storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
-    values |= {"endpoint": endpoint} if endpoint else {}
-    values |= {"region": storage.region} if storage.region else {}
-    values |= {"anonymous": "true"} if storage.anon else {}
-    return {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO", **{f"s3.{name}": value for name, value in values.items()}}
 
 
 def _snapshot(table: Table | StaticTable, spec: InputConfig) -> int:
@@ -246,7 +235,7 @@ def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> di
     return values
 
 
-def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> dict[str, RowSet]:
+def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem, places: _Places) -> dict[str, RowSet]:
     """Return the rows of each file that positional deletes mark."""
     found: dict[tuple[str, str], RowSet] = {}
     for uri, file in sorted({file.file_path: file for task in tasks for file in task.delete_files}.items()):
@@ -257,7 +246,7 @@ def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem) -> 
                 "Parquet are read: rewrite the table's data files, which applies the deletes"
             )
         arrow = arrow_filesystem(filesystem)
-        table = guarded_table(filesystem._strip_protocol(uri), arrow, ["file_path", "pos"], key="input.path")
+        table = guarded_table(places.locate(uri)[0], arrow, ["file_path", "pos"], key="input.path")
         for path in pc.unique(table["file_path"]).to_pylist():
             found[uri, path] = RowSet.of(table.filter(pc.equal(table["file_path"], path))["pos"].to_numpy())
     none = RowSet.none()

@@ -21,12 +21,12 @@ from pipeline.tables.format import (
     Split,
     TableFormat,
     TableReader,
-    select_read,
 )
 from pipeline.tables.formats.csv import CsvFormat
 from pipeline.tables.formats.jsonl import JsonLinesFormat
 from pipeline.tables.formats.tar import IMAGES
 from pipeline.tables.input_file import InputFile, listed_file
+from pipeline.tables.schemas import select_read
 
 EXTENSIONS = tuple(f".{end}" for end in sorted(IMAGES))
 FILE_NAME, IMAGE, TEXT = "file_name", "image", "text"

@@ -22,12 +22,13 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
 from pipeline.tables.filter_expression import NOT_FILTERED, Filter, parse_filter
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat, select_read
+from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
+from pipeline.tables.schemas import select_read
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images

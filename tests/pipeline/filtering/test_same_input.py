@@ -14,7 +14,6 @@ import pytest
 from pipeline import ConfigError, JobConfig, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
-from pipeline.reindexing.reindex import reindex
 from tests.pipeline.scoring.flowless import without_ray
 
 Rows = list[dict[str, Any]]
@@ -56,10 +55,12 @@ def test_the_file_that_changed_is_named(
         {
             "input": {"path": str(table), "text": "caption", "id": "id", "columns": ["id"]},
             "model": "zoo://scenes",
-            "output": {"path": f"{tmp_path}/scores", "report": False, "format": format},
+            "output": {"path": f"{tmp_path}/scores", "format": format},
         },
     )
-    run(job) if format == "parquet" else reindex(job)
+    run(job)
+    assert (tmp_path / "scores" / "_delta_log").exists() == (format == "delta")
+    assert (tmp_path / "scores" / "_report.html").exists()
     ids = {"id": "id"}
     kept = filtered(tmp_path, "first", input=ids)
     assert len(kept) == 3

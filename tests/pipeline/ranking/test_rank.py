@@ -14,7 +14,7 @@ import s3fs
 
 from jobs.console.tables import to_text
 from jobs.reports.summary import summary_table
-from pipeline import ConfigError, JobConfig
+from pipeline import ConfigError, JobConfig, run
 from pipeline.config.storage import StorageConfig
 from pipeline.ranking.rank import rank
 from pipeline.reporting.access import Access
@@ -66,7 +66,7 @@ def matrix(rows: list[dict[str, Any]], texts: list[str]) -> np.ndarray:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_best_of_each(tmp_path: Path, tables: list[dict[str, Any]]) -> None:
-    summary = rank(config(tmp_path))
+    summary = run(config(tmp_path))
     assert (summary.rows_in, summary.rows_out, summary.pairs) == (12, 12, 11 * 7)
     assert summary.rejected == {"image_unsupported": 1}
     exact = matrix(tables, [row["caption"] for row in tables[:7]])

@@ -58,6 +58,17 @@ def test_what_is_read_looked_for_and_rewritten() -> None:
     assert str(todo) == "files: 1 new, 1 changed, 1 gone; rows of 2 outdated files are looked for in 3 files"
 
 
+def test_rows_with_another_image_are_read_again() -> None:
+    before, rows = snapshot(a="1", b="1"), failed(("a", 0, 0), ("b", 1, 2))
+    images = [InputRow(FileVersion("a", "1 10"), 0), InputRow(FileVersion("b", "1 10"), 5)]
+    todo = plan(changes(before, a="1", b="1"), state(before, failed=rows), 2, images)
+    assert set(todo.retry) == set(images)
+    assert todo.retried == 0, "of the two that had failed one has another image, and one was tried often enough"
+    assert not todo.is_empty
+    assert not todo.retries_only
+    assert str(todo) == "files: 0 new, 0 changed, 0 gone; 2 rows have another image"
+
+
 def test_rows_are_tried_again_in_files_that_are_unchanged() -> None:
     before = snapshot(a="1", b="1", c="1")
     rows = failed(("a", 0, 0), ("b", 1, 2), ("c", 2, 0))

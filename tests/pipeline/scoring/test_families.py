@@ -14,6 +14,7 @@ from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.common.tasks import TASKS
 from pipeline.results.output_folder import OutputFolder
 from tests.parity.checkpoints import write_checkpoint
+from tests.pipeline.scoring.in_process import run_in_process
 from tests.pipeline.stages.test_task_columns import as_png
 from tests.vilt.models.test_predictor import pairs
 from tests.vilt.models.test_registry import features, write_visual_bert, write_vit
@@ -60,7 +61,8 @@ def question_rows(count: int) -> Rows:
     return [{"n": i, "question": texts[i], "boxes": regions[i].tolist()} for i in range(count)]
 
 
-def test_classify_and_embed_in_one_pass(tmp_path: Path) -> None:
+def test_classify_and_embed_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     write_vit(tmp_path / "model")
     rows = image_rows(20)
     rows[3]["image"], rows[4]["image"], rows[5]["image"] = b"<html>", None, rows[0]["image"]
@@ -103,7 +105,8 @@ def test_a_job_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert run(config).finished_before
 
 
-def test_visual_bert_answers_from_regions_with_a_mask(tmp_path: Path) -> None:
+def test_visual_bert_answers_from_regions_with_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     write_visual_bert(tmp_path / "model", "VisualBertForQuestionAnswering")
     rows = question_rows(20)
     for row in rows:

@@ -225,7 +225,7 @@ def test_a_table_of_its_own_from_any_input(tmp_path: Path, flow: Flow, monkeypat
     with pytest.raises(ConfigError, match=r"output\.format: parquet, but the results in '.*' were made with lance"):
         run(config(str(tmp_path / "a.parquet"), out, format="parquet", keep_image=True))
     pq.write_table(pa.table({**rows, "id": range(100, 130)}), tmp_path / "a.parquet")
-    with pytest.raises(ConfigError, match=r"output\.path: .* already holds \d+ \.parquet files"):
+    with pytest.raises(ConfigError, match=r"output\.path: .* already holds \d+ \.parquet files?"):
         run(job)
     job = config(str(tmp_path / "a.parquet"), out, keep_image=True, overwrite=True)
     assert run(job).committed == "Lance version 2"

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from pipeline import ConfigError, JobConfig, run
+from tests.pipeline.scoring.in_process import run_in_process
 from vilt import Predictor
 from vilt.inference import int8
 from vilt.inference.precision import shown
-
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def job(table: str, out: Path, precision: str) -> JobConfig:
@@ -29,7 +28,13 @@ def job(table: str, out: Path, precision: str) -> JobConfig:
 
 
 @pytest.mark.skipif(not int8.can_multiply(torch.device("cpu")), reason="this CPU has no products of 8-bit integers")
-def test_int8(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]], write_table: Any) -> None:
+def test_int8(
+    tmp_path: Path,
+    scene_rows: Callable[[int], list[dict[str, Any]]],
+    write_table: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_in_process(monkeypatch)
     rows = scene_rows(8)
     summary = run(job(write_table(rows, 1), tmp_path / "out", "int8"))
     assert summary.lineage["vilt.precision"] == f"{shown('int8')} on cpu"
@@ -40,6 +45,7 @@ def test_int8(tmp_path: Path, scene_rows: Callable[[int], list[dict[str, Any]]],
     assert np.abs([row["score"] for row in found] - expected).max() < 1e-4
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_cpu_without_it(
     tmp_path: Path,
     scene_rows: Callable[[int], list[dict[str, Any]]],

@@ -1,4 +1,4 @@
-"""Whole jobs on a real Ray: every row leaves once, with what the `Predictor` says or with its reason."""
+"""Whole jobs, most of them on a real Ray: every row leaves once, with what the `Predictor` says or with its reason."""
 
 import io
 import json
@@ -19,6 +19,7 @@ from pipeline import ConfigError, JobConfig, Summary, build_processor, run
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from tests.conftest import png
+from tests.pipeline.scoring.in_process import run_in_process
 from vilt import Predictor
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -76,7 +77,7 @@ def scored(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory, scene_ro
 def test_score(scored: Scored) -> None:
     rows, out, summary = scored.rows, scored.out, scored.summary
     expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
-    assert np.abs(np.array([r["score"] for r in out]) - expected).max() < 1e-5
+    np.testing.assert_allclose([r["score"] for r in out], expected, rtol=1e-6)  # of scores of up to 24
     assert list(out[0]) == ["id", "caption", "question", "source", "row_id", "text_truncated", "score", *ERRORS]
     for given, got in zip(rows, out, strict=True):
         assert all(got[name] == given[name] for name in ("id", "caption", "question", "source"))
@@ -89,8 +90,12 @@ def test_score(scored: Scored) -> None:
 
 
 def test_several_columns_of_texts(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    run_in_process(monkeypatch)
     rows = scene_rows(12)
     rows[5]["question"] = None
     table, out = write_table(rows), f"{tmp_path}/out"
@@ -181,8 +186,12 @@ def test_an_empty_table(tmp_path: Path, write_table: Callable[..., str], scene_r
 
 
 def test_lists_of_texts_become_one_row_a_pair(
-    tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    run_in_process(monkeypatch)
     rows = scene_rows(6)
     texts = [["a red star", None, "a small blue circle"], ["a"], [], None, ["x", " "], ["a large red square"] * 2]
     for row, value in zip(rows, texts, strict=True):
@@ -206,7 +215,13 @@ def test_lists_of_texts_become_one_row_a_pair(
     assert out[0]["row_id"] == out[2]["row_id"] != out[3]["row_id"]
 
 
-def test_images_by_uri(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+def test_images_by_uri(
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_in_process(monkeypatch)
     rows = scene_rows(8)
     table = write_table(rows)
     (Path(table) / "pictures").mkdir()
@@ -226,7 +241,13 @@ def test_images_by_uri(tmp_path: Path, scene_rows: Callable[[int], Rows], write_
     assert out[0]["image"] == "pictures/0.img"
 
 
-def test_images_as_structs(tmp_path: Path, scene_rows: Callable[[int], Rows], write_table: Callable[..., str]) -> None:
+def test_images_as_structs(
+    tmp_path: Path,
+    scene_rows: Callable[[int], Rows],
+    write_table: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_in_process(monkeypatch)
     rows = scene_rows(4)
     expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
     table = write_table(rows)

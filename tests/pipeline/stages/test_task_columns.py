@@ -1,4 +1,4 @@
-"""Jobs of every task on a real Ray: the same results as the `Predictor`'s."""
+"""Jobs of every task: the same results as the `Predictor`'s; one of them on a real Ray."""
 
 import io
 from pathlib import Path
@@ -12,10 +12,10 @@ from PIL import Image
 
 from pipeline import ConfigError, JobConfig, Summary, run
 from tests.parity.checkpoints import write_checkpoint
+from tests.pipeline.scoring.in_process import run_in_process
 from tests.vilt.models.test_predictor import pairs
 from vilt import Predictor
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
 
 
@@ -53,7 +53,8 @@ def table(tmp_path: Path) -> tuple[str, Rows]:
     return str(tmp_path / "table"), rows
 
 
-def test_fill_tag_and_embed(tmp_path: Path, table: tuple[str, Rows]) -> None:
+def test_fill_tag_and_embed(tmp_path: Path, table: tuple[str, Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     folder, rows = table
     names = {"fill": "MaskedLM", "tag": "TokenClassification", "embed": "ImageAndTextRetrieval"}
     model = {task: str(tmp_path / task) for task in names}
@@ -91,7 +92,8 @@ def test_fill_tag_and_embed(tmp_path: Path, table: tuple[str, Rows]) -> None:
 
 
 @pytest.mark.parametrize("layout", ["columns", "lists"])
-def test_reason(tmp_path: Path, layout: str) -> None:
+def test_reason(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(monkeypatch)
     write_checkpoint(
         tmp_path / "model", "ViltForImagesAndTextClassification", seed=24, num_images=2, modality_type_vocab_size=3
     )
@@ -126,6 +128,7 @@ def test_reason(tmp_path: Path, layout: str) -> None:
         assert got["label_score"] == pytest.approx(score, abs=1e-5)
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_several_tasks_with_a_model_and_a_text_each(tmp_path: Path, table: tuple[str, Rows]) -> None:
     folder, rows = table
     for row in rows:

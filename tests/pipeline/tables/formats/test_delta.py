@@ -19,6 +19,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.tables.file_columns import OpenedFiles
+from pipeline.tables.formats import delta_log
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import list_table, open_table
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
@@ -36,7 +37,7 @@ def texts_of(path: object, **keys: Any) -> list[str]:
 @pytest.fixture(autouse=True, params=["objects", "columns"])
 def files_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Few files are objects, and very many are columns: all else is the same."""
-    monkeypatch.setattr("pipeline.tables.formats.delta.MANY_FILES", 10_000 if request.param == "objects" else 1)
+    monkeypatch.setattr("pipeline.tables.formats.delta_log.MANY_FILES", 10_000 if request.param == "objects" else 1)
     monkeypatch.setattr(Manifest, "session", lambda _: nullcontext())
     monkeypatch.setattr(Manifest, "read", lambda *_: None)
     monkeypatch.setattr(Manifest, "write", lambda *_: None)
@@ -50,12 +51,26 @@ def test_both_are_the_same_files(table: Path, monkeypatch: pytest.MonkeyPatch, t
     for folder, keys in ((table, spec), (table, {}), (tmp_path / "p", {})):
         found = []
         for many in (10_000, 1):
-            monkeypatch.setattr("pipeline.tables.formats.delta.MANY_FILES", many)
+            monkeypatch.setattr("pipeline.tables.formats.delta_log.MANY_FILES", many)
             opened = open_table(config(folder, **keys))
             assert isinstance(opened.files, OpenedFiles) == (many == 1)
             files = [(one.file, one.splits) for one in opened.files]
             found.append((files, opened.fingerprint, opened.rows, opened.schema, [one.version for one, _ in files]))
         assert found[0] == found[1]
+
+
+def test_a_large_log_is_read_in_a_process_of_its_own(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read, and what is refused, is the same; a process that is killed is named."""
+    here = open_table(config(table))
+    DeltaTable(table).create_checkpoint()
+    monkeypatch.setattr(delta_log, "LARGE", 1)
+    monkeypatch.setattr(delta_log, "_open", lambda *_: pytest.fail("read in this process"))
+    apart = open_table(config(table))
+    assert [*apart.files] == [*here.files]
+    assert (apart.schema, apart.version, apart.fingerprint) == (here.schema, here.version, here.fingerprint)
+    assert refusal(table, version=4).endswith("has versions from 0 to 3")
+    monkeypatch.setattr(delta_log, "CHILD", "import os; os.kill(os.getpid(), 9)")
+    assert refusal(table).endswith("the process that reads its log ended with code -9, perhaps for want of memory")
 
 
 @pytest.fixture

@@ -20,12 +20,13 @@ from pipeline.filtering.database import columns_read
 from pipeline.reindexing.data_files import read_data_files
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.retries import FailedRows
-from pipeline.results.reader import open_results, result_files
+from pipeline.results.reader import open_results
+from pipeline.results.result_table import result_files
 from pipeline.results.work_folder import read_part
 from pipeline.tables.formats import guarded_parquet
 from pipeline.tables.formats.guarded_parquet import check_pages, guarded_batches, guarded_table
 from pipeline.tables.manifest import MANIFEST, Manifest
-from pipeline.tables.table import read_columns
+from pipeline.tables.reading import read_columns
 
 LOCAL, FILES = pyarrow.fs.LocalFileSystem(), fsspec.filesystem("file")
 MIB = 2**20

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import zlib
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,8 +21,10 @@ from pyiceberg.table import DataScan, FileScanTask, Table
 from pyiceberg.types import LongType, StringType
 from pyiceberg.utils.config import Config
 
+from pipeline.tables.formats import iceberg_files
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import open_table
+from tests.pipeline.tables.formats.parquet_bytes import varint
 from tests.pipeline.tables.reading import config, refusal, rows_of, some
 
 KINDS = ["POSITION_DELETES PARQUET", "POSITION_DELETES PUFFIN", "EQUALITY_DELETES PARQUET"]
@@ -167,10 +173,10 @@ def test_deletes(kind_and_form: str, catalog: SqlCatalog, tmp_path: Path, monkey
     [task] = table.scan().plan_files()
     before = {row["text"]: row["row_hash"] for row in rows_of(config(table.metadata_location))}
     deletes = pa.table({"file_path": [task.file.file_path, "another", task.file.file_path], "pos": [2, 0, 1]})
-    pq.write_table(deletes, tmp_path / "deletes.parquet")
+    pq.write_table(deletes, tmp_path / "w" / "n" / "t" / "deletes.parquet")
     kind = DataFileContent[content]
     file = DataFile.from_args(
-        content=kind, file_path=f"file://{tmp_path}/deletes.parquet", file_format=FileFormat[form]
+        content=kind, file_path=f"file://{tmp_path}/w/n/t/deletes.parquet", file_format=FileFormat[form]
     )
     monkeypatch.setattr(DataScan, "plan_files", lambda _: [FileScanTask(task.file, {file})])
     if (content, form) != ("POSITION_DELETES", "PARQUET"):
@@ -190,3 +196,80 @@ def test_on_s3(s3_server: str, tmp_path: Path, files_as: str) -> None:
     table = create(catalog, some(0, 1))
     assert texts_of(table.metadata_location) == ["0", "1"]
     assert open_table(config(table.metadata_location)).base == f"s3://tables-iceberg-{files_as}/w/n/t"
+
+
+def rewritten(table: Table, change: Any) -> str:
+    """Return a copy of a table's metadata file, beside it, as `change` makes it."""
+    path = Path(table.metadata_location.removeprefix("file://"))
+    values = json.loads(path.read_text())
+    change(values)
+    copy = path.with_name(f"x{path.name}")
+    copy.write_text(json.dumps(values))
+    return str(copy)
+
+
+def test_properties_of_a_table_call_nothing(
+    catalog: SqlCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """pyiceberg calls the class that `py-io-impl` names, with the credentials of the config."""
+    table = create(catalog, some(0))
+    path = Path(table.metadata_location.removeprefix("file://"))
+    values = json.loads(path.read_text())
+    values["properties"] = {"py-io-impl": "builtins.print", "s3.endpoint": "http://127.0.0.1:9"}
+    path.write_text(json.dumps(values))
+    assert texts_of(table.metadata_location) == ["0"]
+    monkeypatch.setattr(Config, "get_catalog_config", lambda *_: {"type": "sql", "uri": f"sqlite:///{tmp_path}/c.db"})
+    assert texts_of("iceberg://mine/n.t") == ["0"]
+    assert "py-io-impl" not in capfd.readouterr().out
+
+
+def test_metadata_leads_nowhere_else(catalog: SqlCatalog, tmp_path: Path) -> None:
+    table = create(catalog, some(0, 1))
+    table.delete("text == '1'")
+    (tmp_path / "private").mkdir()
+    secret = f"file://{tmp_path}/private/snap.avro"
+
+    def moved(values: dict[str, Any]) -> None:
+        values["location"] = f"file://{tmp_path}/private"
+
+    def listed(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = secret
+
+    def climbing(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = f"{values['location']}/../../private/snap.avro"
+
+    def server(values: dict[str, Any]) -> None:
+        for snapshot in values["snapshots"]:
+            snapshot["manifest-list"] = "http://127.0.0.1:9/snap.avro"
+
+    assert "says that it is at" in refusal(rewritten(table, moved))
+    for change in (listed, climbing, server):
+        assert "which is not below its folder; list the folder in input.allow" in refusal(rewritten(table, change))
+    assert "private" in refusal(rewritten(table, listed), allow=[f"file://{tmp_path}/private/"])  # now it is not there
+
+
+def test_metadata_that_unpacks_to_far_more(catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = create(catalog, some(0))
+    assert texts_of(table.metadata_location) == ["0"]
+    bombs = [gzip.compress(b" " * 2**20), avro("bzip2", bz2.compress(bytes(2**20)))]
+    bombs.append(avro("deflate", zlib.compress(bytes(2**20))[2:-4]))
+    packed = pa.Codec("zstd").compress(bytes(2**20), asbytes=True)
+    for data in (*bombs, avro("zstandard", packed), avro("snappy", b"\xff\xff\xff\x7f" + b"x" * 20)):
+        assert max(iceberg_files._sizes(data, 2**16)) > 2**16
+        assert max(iceberg_files._sizes(data, 2**40)) >= 2**20
+    assert list(iceberg_files._sizes(avro("null", b"x" * 100), 2**16)) == [100]
+    monkeypatch.setattr(iceberg_files, "MOST_UNPACKED", 10)
+    monkeypatch.setattr(iceberg_files, "MOST_RATIO", 0)
+    assert "unpacks to more than 10: not read" in refusal(table.metadata_location)
+
+
+def avro(codec: str, block: bytes) -> bytes:
+    """Return an Avro file of one block."""
+
+    def sized(data: bytes) -> bytes:
+        return varint(len(data) << 1) + data
+
+    header = b"Obj\x01" + varint(1 << 1) + sized(b"avro.codec") + sized(codec.encode()) + b"\0"
+    return header + b"s" * 16 + varint(1 << 1) + sized(block) + b"s" * 16

@@ -20,8 +20,9 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.tables.formats.deletion_vectors import decode85, last_row
 from pipeline.tables.formats.delta_changes import changed_ids
-from pipeline.tables.formats.delta_log import check_changes, check_checkpoint
-from pipeline.tables.table import open_files, read_columns
+from pipeline.tables.formats.delta_checks import check_changes, check_checkpoint
+from pipeline.tables.reading import read_columns
+from pipeline.tables.table import open_files
 from tests.pipeline.tables.delta_logs import Z85, add, column, deletion_vector, write_delta
 from tests.pipeline.tables.formats.test_guarded_parquet import write_bomb
 
