@@ -67,4 +67,5 @@ def fuzz(name: str, seconds: float, first_seed: int, current: Path) -> dict[str,
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    print(json.dumps(fuzz(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
+    print(json.dumps(fuzz(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))), flush=True)
+    os._exit(0)  # threads of libraries in Rust may take long to end
