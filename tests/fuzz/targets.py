@@ -304,7 +304,7 @@ def lances() -> list[bytes]:
     import lance
 
     folder = _folder() / "lance.lance"
-    lance.write_dataset(pa.table({"text": [str(row["text"]) for row in ROWS], "x": [1.5] * len(ROWS)}), str(folder))
+    lance.write_dataset(pa.table({"text": [f"text {i * i}" for i in range(500)], "x": [i / 3 for i in range(500)]}), str(folder))
     return [next((folder / name).glob("*")).read_bytes() for name in ("data",)] + [
         next((folder / "_versions").glob("*.manifest")).read_bytes()
     ]
@@ -312,7 +312,8 @@ def lances() -> list[bytes]:
 
 def try_lance(data: bytes) -> str:
     folder = _folder() / "lance.lance"
-    path = next((folder / "_versions").glob("*.manifest")) if len(data) < 900 else next((folder / "data").glob("*"))
+    small = len(data) < 2000  # a manifest
+    path = next((folder / "_versions").glob("*.manifest")) if small else next((folder / "data").glob("*"))
     before = path.read_bytes()
     path.write_bytes(data)
     try:
