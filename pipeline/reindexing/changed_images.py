@@ -21,6 +21,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.config.job import JobConfig
 from pipeline.images.versions import VersionFetcher, row_version
 from pipeline.monitoring.events import emit
+from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.plan import TableState
 from pipeline.reindexing.retries import InputRow
 from pipeline.reindexing.stored_rows import read_stored
@@ -126,21 +127,21 @@ def check_verified(config: JobConfig, columns: pa.Schema) -> None:
 
 
 def verify_images(
-    folder: TableFolder, state: TableState, unchanged: frozenset[FileVersion], config: JobConfig, base: str
+    folder: TableFolder, state: TableState, unchanged: InputSnapshot, config: JobConfig, base: str
 ) -> Verified:
     """Ask for the versions of the images of rows that would stay as they are, and emit `images_verified`.
 
     Args:
         folder: The folder of the table.
         state: The table.
-        unchanged: The versions of the input's files that the table was made from and that are there now.
+        unchanged: The input's files that are as they were.
         config: The job.
         base: The folder to which relative image URIs are relative.
     """
     if config.input.verify is None or state.replaced or IMAGE_VERSION not in state.columns.names:
         return Verified()
     columns = pa.schema([state.columns.field(name) for name in (ROW_SOURCE, IMAGE_VERSION, *config.image_columns)])
-    ask = Asker(folder.filesystem, folder.root, columns, unchanged, config, base, time.time_ns())
+    ask = Asker(folder.filesystem, folder.root, columns, unchanged.versions, config, base, time.time_ns())
     paths = [file.path for file in state.data_files]
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
     with ray_session(address) if address else nullcontext():  # a Ray of this machine alone would ask no faster

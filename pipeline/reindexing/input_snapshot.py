@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.tables.file_columns import ListedFiles
+from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.input_file import InputFile
 
+ROWS_TOGETHER = 2**16  # files that are read at a time
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("rows", pa.int64()), ("columns", pa.binary())])
 
 
@@ -32,6 +37,36 @@ class SnapshotFile(NamedTuple):
     columns: pa.Schema
 
 
+class StoredFiles(Mapping[str, SnapshotFile]):
+    """Files as a stored snapshot has them: of very many, objects are made only when they are asked for.
+
+    Attributes:
+        table: Columns of `STORED`.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @cached_property
+    def _objects(self) -> dict[str, SnapshotFile]:
+        schemas: dict[bytes, pa.Schema] = {}
+        files = {}
+        columns = (self.table[name].to_pylist() for name in STORED.names)
+        for name, version, rows, stored in zip(*columns, strict=True):
+            schema = schemas.setdefault(stored, pa.ipc.read_schema(pa.py_buffer(stored)))
+            files[name] = SnapshotFile(version, rows, schema)
+        return files
+
+    def __getitem__(self, name: str) -> SnapshotFile:
+        return self._objects[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._objects)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
 @dataclass(frozen=True)
 class InputSnapshot:
     """The files of an input at one time, by name."""
@@ -41,6 +76,8 @@ class InputSnapshot:
     @property
     def rows(self) -> int:
         """Return the rows of all files."""
+        if isinstance(self.files, StoredFiles):
+            return int(pc.sum(self.files.table["rows"]).as_py() or 0)
         return sum(file.rows for file in self.files.values())
 
     @property
@@ -61,13 +98,14 @@ class InputSnapshot:
     @classmethod
     def read(cls, filesystem: AbstractFileSystem, path: str) -> InputSnapshot:
         """Return the snapshot that `write` wrote."""
-        table = guarded_table(path, arrow_filesystem(filesystem))
-        schemas: dict[bytes, pa.Schema] = {}
-        files = {}
-        for name, version, rows, stored in zip(*(table[name].to_pylist() for name in STORED.names), strict=True):
-            columns = schemas.setdefault(stored, pa.ipc.read_schema(pa.py_buffer(stored)))
-            files[name] = SnapshotFile(version, rows, columns)
-        return cls(files)
+        # Most files have the same columns, whose description is longer than all else.
+        at, arrow = STORED.names.index("columns"), arrow_filesystem(filesystem)
+        batches = [
+            batch.set_column(at, "columns", batch.column("columns").dictionary_encode())
+            for batch in guarded_batches(path, arrow, STORED.names, ROWS_TOGETHER)
+        ]
+        kind = pa.dictionary(pa.int32(), pa.binary())
+        return cls(StoredFiles(pa.Table.from_batches(batches, STORED.set(at, pa.field("columns", kind)))))
 
     @classmethod
     def empty(cls) -> InputSnapshot:
@@ -108,6 +146,8 @@ class InputDiff:
 
 def diff(before: InputSnapshot, listed: Iterable[InputFile]) -> InputDiff:
     """Return how the files that are listed now differ from a snapshot."""
+    if isinstance(before.files, StoredFiles) and isinstance(listed, ListedFiles):
+        return _diff_of_columns(before, before.files.table, listed)
     now = {file.name: file for file in listed}
     same = [name for name, file in before.files.items() if name in now and now[name].version == file.version]
     unchanged = before.only(same)
@@ -116,4 +156,22 @@ def diff(before: InputSnapshot, listed: Iterable[InputFile]) -> InputDiff:
         changed=tuple(file for name, file in now.items() if name in before.files and name not in unchanged.files),
         unchanged=unchanged,
         outdated=before.versions - unchanged.versions,
+    )
+
+
+def _diff_of_columns(before: InputSnapshot, stored: pa.Table, listed: ListedFiles) -> InputDiff:
+    """Return what `diff` returns of very many files, with an object for each that differs."""
+    name_of, version_of = (stored[name].combine_chunks().cast(pa.large_string()) for name in ("file", "version"))
+    at = pc.index_in(listed.names, value_set=name_of)
+    is_known = pc.is_valid(at)
+    is_same = pc.fill_null(pc.equal(version_of.take(at.combine_chunks()), listed.versions.combine_chunks()), False)
+    stays = np.zeros(len(stored), bool)
+    stays[at.filter(is_same).to_numpy()] = True
+    gone = stored.select(["file", "version"]).filter(pa.array(~stays))
+    unchanged = before if stays.all() else InputSnapshot(StoredFiles(stored.filter(pa.array(stays))))
+    return InputDiff(
+        new=tuple(listed.having(listed.columns.filter(pc.invert(is_known)))),
+        changed=tuple(listed.having(listed.columns.filter(pc.and_not(is_known, is_same)))),
+        unchanged=unchanged,
+        outdated=frozenset(FileVersion(row["file"], row["version"]) for row in gone.to_pylist()),
     )

@@ -121,7 +121,8 @@ def plan(
         most_tries: How often a row whose error may pass is read again at most; None: as often as runs are made.
         images: Rows of unchanged files whose images have changed.
     """
-    retry = state.failed.within(changes.unchanged.versions, most_tries).with_rows(images)
+    failed = state.failed.within(changes.unchanged.versions, most_tries) if len(state.failed) else state.failed
+    retry = failed.with_rows(images)
     reuse = files_with(state.data_files, {version.name for version in changes.outdated})
     touched = {version.name for version in changes.outdated | retry.files}
     return ReindexPlan(

@@ -119,7 +119,7 @@ def _reindex(request: Request, folder: TableFolder, locked: ExitStack, started: 
     listing, changes = request.listing, diff(state.snapshot, request.listing.files)
     base = full_uri(listing.filesystem, listing.folder)
     follows = request.follow and state.latest is not None
-    verified = verify_images(folder, state, changes.unchanged.versions, request.config, base) if follows else Verified()
+    verified = verify_images(folder, state, changes.unchanged, request.config, base) if follows else Verified()
     todo = plan(changes, state, request.most_tries, verified.changed)
     if state.latest and todo.is_empty:
         summary = summary_of(state.latest, folder, output.path)

@@ -75,6 +75,19 @@ class ListedFiles(Sequence[InputFile]):
         """Return the bytes of each file, int64 (n,)."""
         return self.columns["size"].to_numpy()
 
+    @property
+    def names(self) -> pa.ChunkedArray:
+        """Return the name of each file."""
+        paths = self.columns["path"]
+        inside = pc.starts_with(paths, self.folder)
+        return pc.ascii_ltrim(pc.if_else(inside, pc.utf8_slice_codeunits(paths, len(self.folder)), paths), "/")
+
+    @property
+    def versions(self) -> pa.ChunkedArray:
+        """Return the version of each file, see `InputFile.version`."""
+        sizes = self.columns["size"].cast(pa.large_string())
+        return pc.binary_join_element_wise(self.columns["etag"], sizes, pa.scalar(" ", pa.large_string()))
+
     @cached_property
     def digest(self) -> str:
         """Return a hash of the names, sizes and etags of all files."""

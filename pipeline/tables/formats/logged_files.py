@@ -111,6 +111,11 @@ class LoggedFiles(ListedFiles):
         """Return files of some rows of the columns."""
         return type(self)(self.folder, columns, self.constants, self.stored, self.files_first)
 
+    @property
+    def names(self) -> pa.ChunkedArray:
+        """Return the name of each file."""
+        return self.columns["name"]
+
     def without_rows(self, deleted: dict[str, RowSet]) -> LoggedFiles:
         """Return the files without the rows that their log has deleted; deleted: by name, taken from when found."""
         etags, marks = self.columns["etag"].to_pylist(), [""] * len(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.results.row_source import FileVersion
+from pipeline.tables.file_columns import ListedFiles
 from pipeline.tables.input_file import InputFile
 
 FILES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]))
@@ -20,8 +22,15 @@ COLUMNS = pa.schema([("caption", pa.string()), ("none", pa.null())])
 @given(before=FILES, now=FILES)
 def test_new_changed_and_gone(before: dict[str, str], now: dict[str, str]) -> None:
     snapshot = InputSnapshot({name: SnapshotFile(f"{version} 10", 1, COLUMNS) for name, version in before.items()})
-    found = [InputFile(name, name, 10, version) for name, version in now.items()]
+    found = [InputFile(f"in/{name}", name, 10, version) for name, version in now.items()]
     changes = diff(snapshot, found)
+    columns = ListedFiles.of("in", [f"in/{name}" for name in now], [10] * len(now), [*now.values()])
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot.write(LocalFileSystem(), f"{folder}/s.parquet")
+        of_many = diff(InputSnapshot.read(LocalFileSystem(), f"{folder}/s.parquet"), columns)
+    assert of_many == changes, "with an object for each file, or as columns"
+    assert len(of_many.unchanged.files) == len(changes.unchanged.files)
+    assert of_many.unchanged.rows == changes.unchanged.rows
     assert {file.name for file in changes.new} == now.keys() - before.keys()
     assert {file.name for file in changes.changed} == {n for n in now.keys() & before.keys() if now[n] != before[n]}
     assert changes.outdated == {FileVersion(n, f"{v} 10") for n, v in before.items() if now.get(n) != v}
