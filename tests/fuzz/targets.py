@@ -304,9 +304,11 @@ def lances() -> list[bytes]:
     import lance
 
     folder = _folder() / "lance.lance"
-    lance.write_dataset(pa.table({"text": [f"text {i * i}" for i in range(500)], "x": [i / 3 for i in range(500)]}), str(folder))
-    return [next((folder / name).glob("*")).read_bytes() for name in ("data",)] + [
-        next((folder / "_versions").glob("*.manifest")).read_bytes()
+    lance.write_dataset(
+        pa.table({"text": [f"text {i * i}" for i in range(500)], "x": [i / 3 for i in range(500)]}), str(folder)
+    )
+    return [
+        next((folder / name).glob(kind)).read_bytes() for name, kind in (("data", "*"), ("_versions", "*.manifest"))
     ]
 
 
