@@ -23,7 +23,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.meanwhile import meanwhile
 from pipeline.common.tasks import Task
 from pipeline.config.storage import StorageConfig
-from pipeline.results.reader import result_files
+from pipeline.results.result_table import result_files
 from pipeline.tables.reading import read_columns
 from vilt.common.counts import counted
 

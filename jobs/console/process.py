@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 
 from jobs.console.command import INTERRUPTED_TEXT, end_with, end_with_error
@@ -33,6 +34,7 @@ def run_process(command: Callable[[], object], as_json: bool = False) -> None:
     """
     gc.set_threshold(COLLECT_AFTER)
     sys.unraisablehook = _send_again
+    warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII must not end the job
             stream.reconfigure(errors="backslashreplace")
@@ -41,6 +43,13 @@ def run_process(command: Callable[[], object], as_json: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    """Print a library's warning on one line: it may quote what stands in the data; a `warnings.showwarning`."""
+    del where, more
+    text = " ".join(f"{category.__name__}: {message}".split())
+    print(visible(redacted_text(text)), file=sys.stderr)
 
 
 def exit_code(command: Callable[[], object], as_json: bool = False) -> int:
@@ -66,6 +75,10 @@ def exit_code(command: Callable[[], object], as_json: bool = False) -> int:
         if hasattr(error, "format_message"):  # typer's or click's, for a wrong command line
             return end_with(BAD_CONFIG, _usage(error), as_json)
         return end_with_error(error, as_json)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a library in Rust
+            raise
+        return end_with_error(RuntimeError(f"a library broke off: {error}"), as_json)
     return result if isinstance(result, int) else DONE.code
 
 

@@ -47,7 +47,7 @@ def meanwhile(call: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def imported_meanwhile(module: str, delay: float = 6.0) -> Iterator[None]:
+def imported_meanwhile(module: str, delay: float = 4.0) -> Iterator[None]:
     """Import a module, which is needed later, in a thread of its own, if the context is open for `delay` seconds.
 
     The delay leaves the first seconds of a job, in which all processes import, to what is needed first.

@@ -13,7 +13,8 @@ from pipeline.common.columns import ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.results.loading import Value, common_values, load_rows
-from pipeline.results.reader import made_columns, read_summary, result_files, score_column
+from pipeline.results.reader import made_columns, read_summary, score_column
+from pipeline.results.result_table import result_files
 from pipeline.tables.database import temporary_database
 from pipeline.tables.table import TableFiles
 

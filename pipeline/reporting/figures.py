@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.common.visible_text import visible
 from pipeline.results.distribution import Distribution
 from vilt.common.counts import counted
 
@@ -175,6 +176,7 @@ def progress(steps: Sequence[tuple[float, int]]) -> str:
 
 
 def _short(name: str, most: int) -> str:
+    name = visible(name[: most + 1])
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

@@ -18,7 +18,8 @@ from pipeline.config.storage import StorageConfig
 from pipeline.reporting.groups import Groups, groups_of
 from pipeline.results.distribution import Distribution, distribution, examples
 from pipeline.results.loading import Value, common_values, is_plain, load_rows, outcomes_of, text_value
-from pipeline.results.reader import made_columns, read_summary, result_files
+from pipeline.results.reader import made_columns, read_summary
+from pipeline.results.result_table import result_files
 from pipeline.tables.database import temporary_database
 from pipeline.tables.table import TableFiles, open_files
 from vilt.common.json_text import read_json

@@ -12,7 +12,8 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import same_ids
 from pipeline.config.storage import StorageConfig
 from pipeline.results.loading import Outcomes, outcomes_of
-from pipeline.results.reader import read_summary, result_files
+from pipeline.results.reader import read_summary
+from pipeline.results.result_table import result_files
 from pipeline.tables.table import TableFiles
 
 

@@ -20,6 +20,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
+from pipeline.common.parsers import without_panics
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
@@ -83,9 +84,10 @@ class ResultTable:
         self.table: DeltaTable | None = None
         self.key = key
         try:
-            if DeltaTable.is_deltatable(self.uri, self.options):
-                check_checkpoint(*open_fsspec(uri, key, storage), key)
-                self.table = DeltaTable(self.uri, storage_options=self.options)
+            with without_panics(f"{key}: the Delta table {uri!r}"):
+                if DeltaTable.is_deltatable(self.uri, self.options):
+                    check_checkpoint(*open_fsspec(uri, key, storage), key)
+                    self.table = DeltaTable(self.uri, storage_options=self.options)
         except ConfigError:
             raise
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
@@ -101,7 +103,8 @@ class ResultTable:
         if self.table is None:
             return []
         try:
-            found = [Commit.from_log(entry) for entry in self.table.history(limit)]
+            with without_panics(f"{self.key}: the log of {self.uri!r}"):
+                found = [Commit.from_log(entry) for entry in self.table.history(limit)]
         except (DeltaError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{self.key}: the log of {self.uri!r} is damaged: {first_line(error)}") from None
         return [commit for commit in found if commit is not None]
@@ -118,7 +121,8 @@ class ResultTable:
         """
         if self.table is None:
             return []
-        files = _data_files(self.table)
+        with without_panics(f"{self.key}: the log of {self.uri!r}"):
+            files = _data_files(self.table)
         check_paths((file.path for file in files), f"{self.key}: the Delta table {self.uri!r}")
         return files
 

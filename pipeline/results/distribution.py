@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+
+from pipeline.common.errors import ConfigError
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 BINS = 40
@@ -78,6 +81,8 @@ def quantiles_of(column: str, shares: Sequence[float], rows: int) -> str:
 
 def bin_of(column: str, low: float, high: float, bins: int) -> str:
     """Return the SQL expression for the number of the bin, of `bins` equal ones from `low` to `high`, of a value."""
+    if not math.isfinite(high - low):
+        raise ConfigError(f"OUT: scores from {low!r} to {high!r} are none that a job writes")
     width = (high - low) / bins or 1.0  # if all are equal, they are in the first
     return f"least(floor(({column} - {low!r}) / {width!r}), {bins - 1})::INTEGER"
 

@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.common.errors import ConfigError
+from pipeline.results.file_footer import ResultFile
 
 MOST_SUMMARY_BYTES = 2**28  # a job of a million files names them in some 50 MB
 LATEST = 250_000_000_000  # seconds since 1970: within the year 9999, the last that Python's dates have
@@ -98,6 +99,27 @@ def check_summary(values: Any, what: str) -> dict[str, Any]:
         key = ".".join(map(str, fault["loc"]))[:200]
         raise ConfigError(f"{what} is not what a job writes: {key or 'it'}: {fault['msg'][:200]}") from None
     return dict(values)
+
+
+def check_written(part: ResultFile) -> None:
+    """Check what the footer of a file of results says.
+
+    Raises:
+        ValueError: It is nothing that a job writes.
+    """
+    names = ("rows", "truncated", "micro_batches", "pairs", "tokens", "capacity")
+    counts = [*((name, getattr(part, name)) for name in names), *(("steps", rows) for _, rows in part.steps)]
+    for name in ("errors", "devices", "grids"):
+        counts += [(f"{name}.{str(key)[:80]}", value) for key, value in getattr(part, name).items()]
+    times = [("at", part.at), ("model_seconds", part.model_seconds), *(("steps", at) for at, _ in part.steps)]
+    for name, count in counts:
+        if not isinstance(count, int) or not 0 <= count < 2**62:
+            raise ValueError(f"{name} is no number of rows or tokens")
+    for name, time in times:
+        if not isinstance(time, int | float) or not 0 <= time < LATEST:
+            raise ValueError(f"{name} is no time")
+    if not all(isinstance(name, str) for name in (*part.errors, *part.devices, *part.grids, part.name)):
+        raise ValueError("a name is no text")
 
 
 def check_paths(paths: Iterable[str], what: str) -> None:

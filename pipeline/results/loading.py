@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY, TEXT_INDEX, TEXT_TRUNCATED
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import key_type, keys_of
-from pipeline.results.reader import made_columns, results_named, score_column
+from pipeline.results.reader import made_columns, score_column
+from pipeline.results.result_table import results_named
 from pipeline.tables.database import load
 from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import is_legible
@@ -98,11 +99,25 @@ def load_rows(database: duckdb.DuckDBPyConnection, name: str, table: TableFiles,
 
     def windows() -> Iterator[pa.Table]:
         for rows in read_columns(table, sources, WINDOW_ROWS):
-            columns = [value.of(rows[value.source]).cast(value.kind) for value in values]
+            columns = [_as_kind(value, rows[value.source]) for value in values]
             yield pa.Table.from_arrays([rows[ROW_KEY], *columns], schema=schema)
 
     with results_named():
         load(database, f"CREATE TABLE {name} AS SELECT * FROM given", schema, windows())
+
+
+def _as_kind(value: Value, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as the table in DuckDB has it.
+
+    Raises:
+        ConfigError: Another program wrote it as something else.
+    """
+    try:
+        return value.of(column).cast(value.kind)
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"OUT: column {value.source!r} is {column.type}, and a job writes {value.kind} there: {first_line(error)}"
+        ) from None
 
 
 def is_plain(kind: pa.DataType) -> bool:

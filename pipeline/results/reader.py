@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -20,23 +19,18 @@ from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.tasks import TASK_NAMES, added_columns
-from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary
+from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
-from pipeline.results.work_folder import RESULTS, SUMMARY, WorkFolder, each
+from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec, patiently
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.format import Listing, OpenOptions
 from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.formats.parquet import joined
-from pipeline.tables.input_file import InputFile, listed_file
-from pipeline.tables.registry import format_named
 from pipeline.tables.schemas import conform, plain, unify
-from pipeline.tables.table import TableFiles, list_table, open_listed
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 
@@ -135,7 +129,10 @@ def written_in(footers: Sequence[str | bytes | None], uri: str) -> list[ResultFi
         ConfigError: A footer is damaged.
     """
     try:
-        return [ResultFile.from_json(footer) for footer in footers if footer is not None]
+        parts = [ResultFile.from_json(footer) for footer in footers if footer is not None]
+        for part in parts:
+            check_written(part)
+        return parts
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{uri!r}: a file's footer is damaged: {first_line(error)}") from None
 
@@ -172,13 +169,13 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         raise ConfigError(f"{key}: {uri!r} does not exist") from None
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
-    infos = {info["name"]: info for info in found if _is_result(info["name"])}
+    infos = {info["name"]: info for info in found if is_result(info["name"])}
     try:
         infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
     except STORAGE_ERRORS as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
-        infos = _files_in(filesystem, f"{path.rstrip('/')}/images")
+        infos = files_in(filesystem, f"{path.rstrip('/')}/images")
     table = ResultTable(uri, storage, key)
     if table.exists:
         infos = {f"{path.rstrip('/')}/{file.path}": {"size": file.size} for file in table.files()}
@@ -218,7 +215,7 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
     try:
         summary = read_json(filesystem.cat_file(f"{path.rstrip('/')}/{SUMMARY}", start=0, end=MOST_SUMMARY_BYTES))
         nested = nested_results(summary) if isinstance(summary, dict) else []
-        nested = [name for name in nested if _is_result(name)]
+        nested = [name for name in nested if is_result(name)]
     except (ValueError, RecursionError, TypeError):  # a damaged summary is named by who asks for it
         return {}
     paths = [f"{path.rstrip('/')}/{name}" for name in nested]
@@ -235,56 +232,13 @@ def _in_folders(filesystem: AbstractFileSystem, path: str, names: Collection[str
     return {infos[file]["name"]: infos[file] for file in paths}
 
 
-def _files_in(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any]:
+def files_in(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any]:
     """Return the files of results in a folder, as a rank job's table of images is; none if it does not exist."""
     try:
         found = filesystem.ls(folder, detail=True)
     except FileNotFoundError:
         return {}
-    return {info["name"]: info for info in found if info["type"] == "file" and _is_result(info["name"])}
-
-
-@contextmanager
-def results_named(key: str = "OUT") -> Iterator[None]:
-    """While it is open, results that are read as a table are called `key` in messages, not input.path."""
-    try:
-        yield
-    except ConfigError as error:
-        if not str(error).startswith("input.path: "):
-            raise
-        raise type(error)(f"{key}: {str(error).removeprefix('input.path: ')}") from None
-
-
-@results_named()
-def result_files(uri: str, storage: StorageConfig) -> TableFiles:
-    """Return the files of results as a table to read.
-
-    Raises:
-        ConfigError: There are none, or they cannot be read.
-    """
-    spec = InputConfig(path=uri, format="parquet")
-    table = ResultTable(uri, storage)
-    filesystem, path = open_fsspec(uri, "OUT", storage)
-    if not table.exists:
-        folder = f"{path.rstrip('/')}/{RESULTS}"
-        if filesystem.exists(folder):  # beside tars, or in a Lance dataset
-            infos = {name: info for name, info in filesystem.find(folder, detail=True).items() if _is_result(name)}
-            return _open_parquet(uri, filesystem, folder, [listed_file(folder, *one) for one in infos.items()])
-        images = _files_in(filesystem, f"{path.rstrip('/')}/images")
-        spec = spec.model_copy(update={"path": f"{uri.rstrip('/')}/images"}) if images else spec
-        found_table = open_listed(list_table(spec, storage), OpenOptions(footer_key=FOOTER))
-        found_table.check_readable()
-        return found_table
-    found = [InputFile(f"{path.rstrip('/')}/{file.path}", file.path, file.size, "") for file in table.files()]
-    return _open_parquet(uri, filesystem, path.rstrip("/"), found)
-
-
-def _open_parquet(uri: str, filesystem: AbstractFileSystem, folder: str, files: Sequence[InputFile]) -> TableFiles:
-    """Return Parquet files below a folder as a table to read."""
-    found = sorted(files, key=lambda file: file.name)
-    check_links(filesystem, folder, [file.path for file in found], f"OUT: {uri!r}")
-    listing = Listing(filesystem, found, folder, format_named("parquet"), [file.path for file in found])
-    return open_listed(listing, OpenOptions(footer_key=FOOTER))
+    return {info["name"]: info for info in found if info["type"] == "file" and is_result(info["name"])}
 
 
 def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
@@ -322,7 +276,8 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
         raise ConfigError(f"{what} is damaged: {first_line(error)}") from None
 
 
-def _is_result(path: str) -> bool:
+def is_result(path: str) -> bool:
+    """Return whether a file is one of results, by its name."""
     name = path.rpartition("/")[2]
     return name.endswith(".parquet") and not name.startswith(("_", "."))
 

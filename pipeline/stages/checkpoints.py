@@ -135,7 +135,7 @@ def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -
         predictor = family.predictor_class
         try:
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
-            tensors, hashes[uri] = describe(folder)
+            tensors, hashes[uri] = describe(folder, shape.model_type)
             predictor.check_tensors(tensors, shape, uri)
         except (*STORAGE_ERRORS, ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None

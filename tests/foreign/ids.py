@@ -114,9 +114,10 @@ def by_json(*values: Any) -> Callable[[Path], object]:
 
 
 REFUSED = "input.id: column 'uid' is {}[^;]*; ids are integers, strings, bytes, UUIDs, decimals"
+PANDAS_TEXT = pa.large_string() if int(pd.__version__.split(".")[0]) >= 3 else pa.string()
 CASES = {
     "DataComp's 32 hex digits": Case(arrow(*HEX), pa.string(), HEX),
-    "strings by pandas": Case(by_pandas(HEX), pa.large_string(), HEX),
+    "strings by pandas": Case(by_pandas(HEX), PANDAS_TEXT, HEX),
     "large strings by polars": Case(by_polars(*HEX), pa.large_string(), HEX),
     "categories by polars": Case(by_polars(*HEX, kind=polars.Categorical), pa.string(), HEX),
     "categories by pandas": Case(by_pandas(pd.Categorical(HEX)), pa.string(), HEX),

@@ -140,7 +140,23 @@ CASES = [
             parquet(f / "a.parquet", {"t": [FAR]}, use_deprecated_int96_timestamps=True),
             parquet(f / "b.parquet", {"t": pa.array([1], pa.timestamp("ns"))}, use_deprecated_int96_timestamps=True),
         ],
-        refused="INT96 times in .*a.parquet' are beyond the year 2262, and in .*b.parquet' finer than microseconds",
+        refused="INT96 times in .*a.parquet' are out of the range of .*b.parquet' are read right as nanoseconds alone",
+    ),
+    Case(
+        "INT96 before 1970 by pyarrow 22",
+        lambda f: shutil.copy(FILES / "int96_before_1970.parquet", f),
+        rows=[
+            {"t": None if day is None else datetime.fromisoformat(day)}
+            for day in ("1900-01-01T12:00:00", "1969-12-31T23:59:59", None, "1969-12-30", "1970-01-01")
+        ],
+    ),
+    Case(
+        "INT96 before 1970 by pyarrow 22, beside the year 9999",
+        lambda f: [
+            shutil.copy(FILES / "int96_before_1970.parquet", f / "b.parquet"),
+            parquet(f / "a.parquet", {"t": [FAR]}, use_deprecated_int96_timestamps=True),
+        ],
+        refused="INT96 times in .*a.parquet' are out of the range of .*b.parquet' are read right as nanoseconds alone",
     ),
     Case(
         "int64 beyond 2^53 beside double",

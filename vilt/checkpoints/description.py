@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import torch
 
-from vilt.checkpoints.state_dict import Tensors, completed, read, without_prefix
-from vilt.common.folder import SAFETENSORS, Folder
+from vilt.checkpoints.state_dict import Tensors, completed, model_type_of, read, without_prefix
+from vilt.common.folder import SAFETENSORS
 from vilt.common.storage import Source, as_folder
 
 BLOCK = 2**22  # bytes that are hashed at a time: they stay in the core's cache
@@ -29,11 +29,15 @@ DTYPES = {
 }
 
 
-def describe(source: Source) -> tuple[Tensors, str]:
+def describe(source: Source, prefix: str | None = None) -> tuple[Tensors, str]:
     """Do as `vilt.checkpoints.state_dict.read`, with tensors that may have no numbers: those of the meta device.
 
     One safetensors file on this machine is hashed piece by piece, and only its header is kept. Anything else, and any
     file with a header that is not plainly right, is read whole, so that what is wrong with it is said as ever.
+
+    Args:
+        source: Its folder.
+        prefix: The model's prefix, as "vilt"; None for `model_type` in its `config.json`.
 
     Raises:
         FileNotFoundError: There are no weights.
@@ -42,7 +46,7 @@ def describe(source: Source) -> tuple[Tensors, str]:
     folder = as_folder(source)
     path = folder.local_path(SAFETENSORS) if folder.is_plain else None
     if path is None:
-        return read(folder)
+        return read(folder, prefix)
     header, digest, size = b"", hashlib.sha256(), 0
     for block in _blocks(path):
         digest.update(block)
@@ -51,12 +55,10 @@ def describe(source: Source) -> tuple[Tensors, str]:
             header += block
     tensors = _tensors(header, size)
     if tensors is None:
-        return read(folder)
-    return completed(without_prefix(tensors, _prefix(folder))), digest.hexdigest()
-
-
-def _prefix(folder: Folder) -> str:
-    return str(folder.read_json("config.json").get("model_type", "vilt"))
+        return read(folder, prefix)
+    if prefix is None:
+        prefix = model_type_of(folder)
+    return completed(without_prefix(tensors, prefix)), digest.hexdigest()
 
 
 def _blocks(path: str) -> Iterator[memoryview]:

@@ -173,8 +173,13 @@ def read(source: Source, prefix: str | None = None) -> tuple[Tensors, str]:
     folder = as_folder(source)
     stored = read_stored(folder)
     if prefix is None:
-        prefix = str(folder.read_json("config.json").get("model_type", "vilt"))
+        prefix = model_type_of(folder)
     return completed(without_prefix(stored.tensors, prefix)), stored.sha256
+
+
+def model_type_of(folder: Folder) -> str:
+    """Return the `model_type` in the config of a checkpoint, which is the prefix of its tensors."""
+    return str(folder.read_json("config.json").get("model_type", "vilt"))
 
 
 def holds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:

@@ -2,8 +2,8 @@
 
 Weights are rounded once, with a scale for each output; the tokens that come in at each call, with a scale for each
 token, so that a result does not depend on the other tokens of a call. oneDNN multiplies; what follows a product, its
-scales, bias and activation or residual, is one loop. What is between the products is bfloat16 where the CPU computes
-with it natively, else float32.
+scales, bias and activation or residual, is one loop. What is between the products is bfloat16 where the CPU is
+fast in it, else float32.
 
 CPUs without VNNI multiply 8-bit integers in pairs, whose sums have 16 bits: 255 * 127 twice is more. Weights have 7
 bits there, and sums are exact again.
@@ -26,7 +26,7 @@ from vilt.inference.linear import activation
 
 F, U, I = np.float32, np.uint32, np.int32  # noqa: E741
 # Rows that are multiplied at a time. The products of 512 stay near the core. Where what is between is float32, on CPUs
-# whose products are slow, it saves more to go through the weights less often, which is once for each multiplication.
+# whose float products are slow, it saves more to read the weights less often: once for each multiplication.
 ROWS, MORE_ROWS = 512, 2048
 
 
@@ -93,9 +93,14 @@ def _is_exact(most: int) -> bool:
 
 
 def between() -> torch.dtype:
-    """Return the dtype of what is between the products: bfloat16 if this CPU computes with it natively."""
-    native = "avx512_bf16" in compat.cpu_features() and compat.onednn_has_bfloat16()
-    return torch.bfloat16 if native else torch.float32
+    """Return the dtype of what is between the products: bfloat16 if this CPU is measured to be fast in it.
+
+    Attention's own products are between: in a bfloat16 that is slower than float32 they would cost what integers save.
+    """
+    from vilt.inference.precision import is_fast_in_bfloat16  # which imports this module
+
+    fast = is_fast_in_bfloat16(torch.device("cpu")) and compat.onednn_has_bfloat16()
+    return torch.bfloat16 if fast else torch.float32
 
 
 @compiled

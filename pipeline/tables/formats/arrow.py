@@ -15,6 +15,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
 from pipeline.tables.format import Listing, OpenOptions
+from pipeline.tables.formats.arrow_bodies import check_bodies
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
 from pipeline.tables.input_file import listed_file
 from pipeline.tables.schemas import as_text, conform, is_convertible, plain, unify_readable
@@ -36,6 +37,10 @@ class ArrowFormat(RowFormat):
         """Read all batches, to count their rows. See `RowFormat`."""
         rows = 0
         with file() as opened:
+            indexed = opened.read(len(MAGIC)) == MAGIC
+            opened.seek(0)
+            check_bodies(opened, indexed)
+            opened.seek(0)
             schema, batches = _batches(opened)
             if len(set(schema.names)) != len(schema.names):
                 twice = next(name for name in schema.names if schema.names.count(name) > 1)

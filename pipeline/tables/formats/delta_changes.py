@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipeline.common.parsers import without_panics
 from pipeline.common.row_ids import ids_of
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
@@ -68,8 +69,9 @@ def changed_ids(
         if any(done.get(version) not in OPERATIONS for version in range(since + 1, until + 1)):
             return None
         check_changes(filesystem, folder, since, until, [id_column, "_change_type"], "input.path")
-        feed = now.load_cdf(starting_version=since + 1, ending_version=until, columns=[id_column])
-        found = pa.table(feed.read_all())[id_column]
+        with without_panics(uri):
+            feed = now.load_cdf(starting_version=since + 1, ending_version=until, columns=[id_column])
+            found = pa.table(feed.read_all())[id_column]
     except (*STORAGE_ERRORS, DeltaError, ValueError, KeyError, pa.ArrowException):
         return None  # versions without a feed, or whose files are gone
     return ids_of(found.cast(plain(found.type)))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import without_panics
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -75,6 +76,11 @@ def read_log(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) -
     Raises:
         ConfigError: There is no such version, or it cannot be read, or it has no file.
     """
+    with without_panics(f"input.path: the Delta table {uri!r}"):
+        return _read_log(uri, folder, spec, storage)
+
+
+def _read_log(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) -> DeltaLog:
     from deltalake.exceptions import DeltaError
 
     try:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,13 +26,11 @@ from pipeline.tables.formats.logged_parquet import LoggedFormat, LoggedListing, 
 from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table
-    from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import FileScanTask, StaticTable, Table
 
 SCHEME = "iceberg://"
-IO = "py-io-impl"  # a property: the class that opens files
 METADATA = re.compile(r"\.metadata\.json(\.gz)?$|\.gz\.metadata\.json$")
 
 
@@ -61,7 +56,9 @@ class IcebergFormat(LoggedFormat):
             if not catalog or "." not in table:
                 raise ConfigError(f"input.path: {spec.path!r} is no table; write iceberg://catalog/namespace.table")
             with _refused(spec.path):
-                return self._listing(_load(catalog, table), spec, storage)
+                from pipeline.tables.formats.iceberg_files import load_table
+
+                return self._listing(load_table(catalog, table), spec, storage)
         if METADATA.search(spec.path) and spec.format in (None, self.name):
             return self._read_metadata(spec.path, spec, storage)
         return None
@@ -88,7 +85,9 @@ class IcebergFormat(LoggedFormat):
     def _read_metadata(self, uri: str, spec: InputConfig, storage: StorageConfig) -> Listing:
         uri = uri if uris.scheme(uri) else os.path.abspath(uri)
         with _refused(uri):
-            return self._listing(_open(uri, spec, storage), spec, storage)
+            from pipeline.tables.formats.iceberg_files import open_metadata
+
+            return self._listing(open_metadata(uri, spec, storage), spec, storage)
 
     def _listing(self, table: Table | StaticTable, spec: InputConfig, storage: StorageConfig) -> Listing:
         snapshot = _snapshot(table, spec)
@@ -120,49 +119,6 @@ class IcebergFormat(LoggedFormat):
         )
 
 
-def _load(catalog: str, table: str) -> Table:
-    """Return a table of a catalog.
-
-    pyiceberg calls what the property `py-io-impl` of the table names, whatever that is; here it may be a class of
-    pyiceberg alone.
-    """
-    from pyiceberg.catalog import load_catalog
-
-    known = load_catalog(catalog)
-    load = known._load_file_io
-
-    def load_file_io(properties: Mapping[str, str] = MappingProxyType({}), location: str | None = None) -> FileIO:
-        kept = {key: value for key, value in properties.items() if key != IO or value.startswith("pyiceberg.io.")}
-        return load(kept, location)
-
-    known._load_file_io = load_file_io  # type: ignore[method-assign]
-    return known.load_table(table)
-
-
-def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> StaticTable:
-    """Return the table of a metadata file, whose properties, which may name any class to call, are left alone.
-
-    Raises:
-        ConfigError: Its location is not the folder that the metadata is in, nor below a prefix of `input.allow`.
-    """
-    from pyiceberg.catalog.noop import NoopCatalog
-    from pyiceberg.serializers import FromInputFile
-    from pyiceberg.table import StaticTable
-
-    from pipeline.tables.formats.iceberg_files import FOLDERS, GuardedFileIO, is_below
-
-    root = posixpath.dirname(posixpath.dirname(uri))
-    folders = [uris.as_prefix(one) for one in (root, *spec.allow) if not uris.is_any_host(one)]
-    io = GuardedFileIO({**_properties(storage), FOLDERS: json.dumps(folders)})
-    metadata = FromInputFile.table_metadata(io.new_input(uri))
-    if not is_below(uris.as_prefix(metadata.location), folders):
-        raise ConfigError(
-            f"input.path: the Iceberg table {uri!r} says that it is at {metadata.location[:300]!r}, not in the folder "
-            "of its metadata: list that folder in input.allow to read it"
-        )
-    return StaticTable(("static-table", uri), metadata, uri, io, NoopCatalog("static-table"))
-
-
 @contextmanager
 def _refused(uri: str) -> Iterator[None]:
     """Turn what pyiceberg and the storage raise into one line."""
@@ -179,17 +135,6 @@ def _refused(uri: str) -> Iterator[None]:
         raise ConfigError(
             f"input.path: cannot read the Iceberg table {uri!r}: {first_line(error) or type(error).__name__}"
         ) from None
-
-
-def _properties(storage: StorageConfig) -> dict[str, str]:
-    """Return what pyiceberg needs to read metadata: fsspec, as everything else is read, and the section `storage`."""
-    secrets = {"access-key-id": storage.key, "secret-access-key": storage.secret, "session-token": storage.token}
-    values = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
-    endpoint = storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
-    values |= {"endpoint": endpoint} if endpoint else {}
-    values |= {"region": storage.region} if storage.region else {}
-    values |= {"anonymous": "true"} if storage.anon else {}
-    return {f"s3.{name}": value for name, value in values.items()}
 
 
 def _snapshot(table: Table | StaticTable, spec: InputConfig) -> int:

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import bz2
 import json
+import os
+import posixpath
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.io import FileIO
 from pyiceberg.io.fsspec import FsspecFileIO, FsspecInputFile
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import StaticTable, Table
 
+from pipeline.common import uris
 from pipeline.common.errors import ConfigError
+from pipeline.config.input import InputConfig
+from pipeline.config.storage import StorageConfig
 
+IO = "py-io-impl"  # a property: the class that opens files
 FOLDERS = "vilt.folders"  # a property: JSON list of the prefixes below which files are read
 MOST_UNPACKED = 2**28  # bytes of a file, and more if it has at least a hundredth of them
 MOST_RATIO = 100
@@ -49,6 +61,52 @@ class GuardedFileIO(FsspecFileIO):
                     f"input.path: {location[:300]!r} of {len(data):,} bytes unpacks to more than {most:,}: not read"
                 )
         return file
+
+
+def load_table(catalog: str, table: str) -> Table:
+    """Return a table of a catalog.
+
+    pyiceberg calls what the property `py-io-impl` of the table names, whatever that is; here it may be a class of
+    pyiceberg alone.
+    """
+    known = load_catalog(catalog)
+    load = known._load_file_io
+
+    def load_file_io(properties: Mapping[str, str] = MappingProxyType({}), location: str | None = None) -> FileIO:
+        kept = {key: value for key, value in properties.items() if key != IO or value.startswith("pyiceberg.io.")}
+        return load(kept, location)
+
+    known._load_file_io = load_file_io  # type: ignore[method-assign]
+    return known.load_table(table)
+
+
+def open_metadata(uri: str, spec: InputConfig, storage: StorageConfig) -> StaticTable:
+    """Return the table of a metadata file, whose properties, which may name any class to call, are left alone.
+
+    Raises:
+        ConfigError: Its location is not the folder that the metadata is in, nor below a prefix of `input.allow`.
+    """
+    root = posixpath.dirname(posixpath.dirname(uri))
+    folders = [uris.as_prefix(one) for one in (root, *spec.allow) if not uris.is_any_host(one)]
+    io = GuardedFileIO({**_properties(storage), FOLDERS: json.dumps(folders)})
+    metadata = FromInputFile.table_metadata(io.new_input(uri))
+    if not is_below(uris.as_prefix(metadata.location), folders):
+        raise ConfigError(
+            f"input.path: the Iceberg table {uri!r} says that it is at {metadata.location[:300]!r}, not in the folder "
+            "of its metadata: list that folder in input.allow to read it"
+        )
+    return StaticTable(("static-table", uri), metadata, uri, io, NoopCatalog("static-table"))
+
+
+def _properties(storage: StorageConfig) -> dict[str, str]:
+    """Return what pyiceberg needs to read metadata: fsspec, as everything else is read, and the section `storage`."""
+    secrets = {"access-key-id": storage.key, "secret-access-key": storage.secret, "session-token": storage.token}
+    values = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
+    endpoint = storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+    values |= {"endpoint": endpoint} if endpoint else {}
+    values |= {"region": storage.region} if storage.region else {}
+    values |= {"anonymous": "true"} if storage.anon else {}
+    return {f"s3.{name}": value for name, value in values.items()}
 
 
 def is_below(location: str, folders: list[str]) -> bool:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.parsers import without_panics
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
@@ -68,6 +69,12 @@ class LanceFormat(TableFormat):
     ) -> Listing:
         """Return the fragments of one version."""
         uri = full_uri(filesystem, folder)
+        with without_panics(f"input.path: the Lance dataset {uri!r}"):
+            return self._listing(filesystem, folder, uri, spec, storage)
+
+    def _listing(
+        self, filesystem: AbstractFileSystem, folder: str, uri: str, spec: InputConfig, storage: StorageConfig
+    ) -> Listing:
         options = storage_options(uri, storage)
         dataset = open_dataset(uri, spec, options)
         source = LanceSource(uri, dataset.version, tuple(options.items()))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.columns import UNREAD
+from pipeline.common.parsers import without_panics
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.format import Split
 from pipeline.tables.input_file import InputFile
@@ -47,6 +48,10 @@ class LanceReader:
 
         Rows that the filter leaves out are null, too, but for the columns that it needs.
         """
+        with without_panics(f"input.path: the Lance dataset {self.source.uri!r}"):
+            yield from self._read(file, split, columns, rows)
+
+    def _read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
         if not columns.names:  # a table without columns does not say how many rows it has
             yield pa.table({UNREAD: pa.nulls(split.all_rows)}).select([])
             return

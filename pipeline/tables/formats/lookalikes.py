@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 HEAD_BYTES = 512
 STARTS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`"),
@@ -23,7 +25,7 @@ def lookalike(head: bytes, name: str = "") -> str | None:
         name: The format that the file should have, which is no answer.
     """
     for start, what in STARTS:
-        if head.startswith(start) and not what.lower().startswith(name or "-"):
+        if head.startswith(start) and name not in re.findall(r"\w+", what.lower())[:2]:
             return what
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_second_is_zero(head):
         return UTF_16

@@ -102,8 +102,8 @@ def common_int96_unit(paths: Sequence[str], filesystem: pa.fs.FileSystem) -> str
     fine = [path for path, found in zip(paths, times, strict=True) if found.too_fine]
     if far and fine:
         raise ConfigError(
-            f"input.path: INT96 times in {far[0]!r} are beyond the year 2262, and in {fine[0]!r} finer than "
-            "microseconds: no type holds both; write them as microseconds"
+            f"input.path: INT96 times in {far[0]!r} are out of the range of nanoseconds, and those in {fine[0]!r} are "
+            "read right as nanoseconds alone: no type holds both; write them as microseconds"
         )
     return "us" if far else "ns"
 

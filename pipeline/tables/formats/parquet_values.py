@@ -17,6 +17,7 @@ from pipeline.tables.formats.parquet_guard import open_guarded
 
 INT96_ROWS = 2**17  # of times, looked at together
 MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count
+BORROWED = 2**64 % 1000  # nanoseconds beside whole microseconds where the nanoseconds of a day are below 0
 
 
 class Int96Times(NamedTuple):
@@ -25,7 +26,8 @@ class Int96Times(NamedTuple):
     Attributes:
         columns: The paths of their columns.
         too_wide: Whether some are out of the range of nanoseconds since 1970.
-        too_fine: Whether others are finer than microseconds.
+        too_fine: Whether some are read right as nanoseconds alone: they are finer than microseconds, or pyarrow before
+            23 wrote them.
     """
 
     columns: list[str]
@@ -36,7 +38,9 @@ class Int96Times(NamedTuple):
 def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
     """Look at the INT96 times of a file, which count nanoseconds from a day.
 
-    pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error.
+    pyarrow reads them as int64 nanoseconds since 1970, which wrap beyond 1677 and 2262 without an error. Before 23 it
+    wrote times before 1970 as a day and nanoseconds below 0: read as nanoseconds they wrap again and are right, in any
+    other unit they are 584 years late.
     """
     columns = int96_columns(pq.read_metadata(path, filesystem=filesystem))
     if not columns:
@@ -52,9 +56,11 @@ def int96_times(path: str, filesystem: pa.fs.FileSystem) -> Int96Times:
             batches = (file.iter_batches(INT96_ROWS, [group], columns) for file in (nanos, micros))
             for batch, coerced in zip(*batches, strict=True):
                 for fine, coarse in zip(*(_times(one.to_struct_array()) for one in (batch, coerced)), strict=True):
-                    fits = np.abs(coarse) <= MOST_MICROS
-                    too_wide = too_wide or not fits.all()
-                    too_fine = too_fine or bool((fine[fits] % 1000).any())
+                    rest = fine.view(np.uint64) - coarse.view(np.uint64) * np.uint64(1000)  # nanoseconds, 0 to 999
+                    wide = np.abs(coarse) > MOST_MICROS
+                    below = wide & (rest == BORROWED)
+                    too_wide = too_wide or bool((wide & ~below).any())
+                    too_fine = too_fine or bool((below | (rest != 0)).any())
     return Int96Times(columns, too_wide, too_fine)
 
 
@@ -62,8 +68,8 @@ def refuse_unless_one_unit(path: str, times: Int96Times) -> None:
     """Raise ConfigError if no unit holds all INT96 times of a file."""
     if times.too_wide and times.too_fine:
         raise ConfigError(
-            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are finer than microseconds "
-            "beside times out of the range of nanoseconds; write them as microseconds first"
+            f"input.path: {path!r} holds INT96 times in {', '.join(times.columns)} that are read right as nanoseconds "
+            "alone, beside times out of the range of nanoseconds; write them as microseconds first"
         )
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.console.tables import columns, counts, facts, lines, stacked, to_text
-from jobs.console.text import UNSAFE, json_line, visible
+from jobs.console.text import json_line, visible
+from pipeline.common.visible_text import UNSAFE
 
 ROOT = Path(__file__).parents[3]
 SAFE_CALLS = ("visible", "json_line", "to_text")

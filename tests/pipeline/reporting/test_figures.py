@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -82,3 +83,11 @@ def test_density() -> None:
     assert {"score in A", "$x$"} <= set(texts(svg))
     assert "var(--kept)" in svg
     check(figures.density([(0, 0, 5)], 4, ("a", "b"), [2.0, 2.0, 3.0, 3.0]), "Rows by both scores")
+
+
+def test_names_that_steer_a_terminal_are_written_out() -> None:
+    """What a font lacks, matplotlib would name in a warning; half a character it refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = figures.bars([("\x1b]0;x\x07", 3), ("\ud800", 2), ("$\\frac{$", 1)], "names")
+    assert "\x1b" not in drawn

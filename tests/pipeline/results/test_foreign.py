@@ -21,8 +21,13 @@ from pipeline import ConfigError
 from pipeline.common import row_ranges
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.storage import StorageConfig
+from pipeline.results.distribution import distribution
+from pipeline.results.file_footer import ResultFile
 from pipeline.results.foreign import check_paths, check_summary
-from pipeline.results.reader import open_results, read_summary, result_files
+from pipeline.results.loading import load_rows, outcomes_of
+from pipeline.results.reader import open_results, read_summary, written_in
+from pipeline.results.result_table import result_files
+from pipeline.tables.database import temporary_database
 
 SUMMARY: dict[str, Any] = {
     "tasks": ["score"], "rows_in": 1, "pairs": 1, "seconds": 1.0, "files": [], "lineage": {}, "rejected": {},
@@ -115,3 +120,41 @@ def test_ranges_of_rows_do_not_unfold_to_gigabytes(monkeypatch: pytest.MonkeyPat
         RowSet.decode(bomb)
     rows = RowSet.of_range(3, 70)
     assert RowSet.decode(rows.encode()) == rows
+
+
+FOOTERS: dict[str, dict[str, Any]] = {
+    "grids.y": {"grids": {"y": 10**300}},
+    "tokens": {"tokens": -5},
+    "pairs": {"pairs": "9"},
+    "errors.a": {"errors": {"a": 1.5}},
+    "at": {"at": 1e300},
+    "model_seconds": {"model_seconds": float("nan")},
+    "steps": {"steps": [[-1e300, 5]]},
+    "a name": {"name": 5},
+    "'int' object": {"grids": 5},
+}
+
+
+@pytest.mark.parametrize("name", FOOTERS)
+def test_footers_that_no_job_writes(name: str) -> None:
+    good = json.loads(ResultFile(name="part-0.parquet", rows=2, at=1.0).to_json())
+    assert written_in([json.dumps(good), None], "out")[0].rows == 2
+    with pytest.raises(ConfigError, match=f"'out': a file's footer is damaged: .*{name}"):
+        written_in([json.dumps({**good, **FOOTERS[name]})], "out")
+
+
+@pytest.mark.parametrize("score", [pa.array(["x"]), pa.array([[1.0]]), pa.array([2**62])])
+def test_scores_of_other_types(tmp_path: Path, score: pa.Array) -> None:
+    table = pa.table({"row_id": [1], "score": score, "error": pa.nulls(1, pa.string())})
+    pq.write_table(table, tmp_path / "part-0.parquet")
+    files = result_files(str(tmp_path), StorageConfig())
+    values = outcomes_of(["score"], files.schema).values
+    with temporary_database() as database, pytest.raises(ConfigError, match=r"OUT: column 'score' is .*, and a job"):
+        load_rows(database, "loaded", files, values)
+
+
+def test_scores_too_far_apart_to_be_drawn() -> None:
+    with temporary_database() as database:
+        source = "(SELECT unnest([-1e308, 1e308]) AS score, true AS kept)"
+        with pytest.raises(ConfigError, match="none that a job writes"):
+            distribution(database, source)

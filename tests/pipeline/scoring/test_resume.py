@@ -129,7 +129,7 @@ def test_two_runs_at_once_the_same_job_again_and_another_input(
     assert again.finished_before
     assert again.files == first.files
     pq.write_table(pa.Table.from_pylist(rows[:5]), f"{table}/000.parquet")
-    with pytest.raises(ConfigError, match=r"already holds 1 \.parquet files"):
+    with pytest.raises(ConfigError, match=r"already holds 1 \.parquet file;"):
         run(job(table, tmp_path / "out"))
 
 

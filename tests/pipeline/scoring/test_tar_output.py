@@ -234,7 +234,7 @@ def test_other_tars_are_not_overwritten(tmp_path: Path, flow: Flow) -> None:
     table, out = write_tars(tmp_path), tmp_path / "out"
     (out / "more").mkdir(parents=True)
     (out / "more" / "00000.tar").write_bytes(b"mine")
-    with pytest.raises(ConfigError, match=r"already holds 1 \.tar files; choose another folder, or set output\.overw"):
+    with pytest.raises(ConfigError, match=r"already holds 1 \.tar file; choose another folder, or set output\.overw"):
         run(config(str(table), str(out)))
     assert (out / "more" / "00000.tar").read_bytes() == b"mine"
     run(config(str(table), str(out), overwrite=True))

@@ -20,7 +20,8 @@ from pipeline.filtering.database import columns_read
 from pipeline.reindexing.data_files import read_data_files
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.retries import FailedRows
-from pipeline.results.reader import open_results, result_files
+from pipeline.results.reader import open_results
+from pipeline.results.result_table import result_files
 from pipeline.results.work_folder import read_part
 from pipeline.tables.formats import guarded_parquet
 from pipeline.tables.formats.guarded_parquet import check_pages, guarded_batches, guarded_table

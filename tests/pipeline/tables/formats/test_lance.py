@@ -121,3 +121,14 @@ def test_images_of_rows_that_are_left_out_are_not_read(tmp_path: Path, monkeypat
     table = open_table(config(path, filter="n BETWEEN 5 AND 7"))
     assert read_rows(table, [row_key(0, 6)], ["text"]) == {row_key(0, 6): {"text": "6"}}
     assert "input.filter: " in refusal(path, filter="n > 'a'")
+
+
+def test_a_manifest_that_makes_the_library_panic(tmp_path: Path) -> None:
+    """Panics are no `Exception`: they would end the process with a traceback."""
+    lance.write_dataset(pa.table({"text": ["a"]}), tmp_path / "t.lance")
+    path = next((tmp_path / "t.lance" / "_versions").glob("*.manifest"))
+    data = bytearray(path.read_bytes())
+    at = int.from_bytes(data[-16:-8], "little")
+    data[at : at + 4] = (2**30).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert "is damaged: range end index" in refusal(tmp_path / "t.lance")

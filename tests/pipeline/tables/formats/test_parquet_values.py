@@ -53,6 +53,18 @@ def test_times_finer_than_microseconds(tmp_path: Path) -> None:
     assert int96_times(str(path), LOCAL) == Int96Times(["t"])
 
 
+def test_times_far_away_that_microseconds_do_not_hold(tmp_path: Path) -> None:
+    """They would be cut."""
+    path = tmp_path / "a"
+    pq.write_table(pa.table({"t": pa.array([0], pa.timestamp("ns"))}), path, use_deprecated_int96_timestamps=True)
+    data = path.read_bytes()
+    at = data.index((2440588).to_bytes(4, "little")) - 8  # the Julian day of 1970
+    path.write_bytes(
+        data[:at] + (7).to_bytes(8, "little") + (2440588 + 200_000).to_bytes(4, "little") + data[at + 12 :]
+    )
+    assert int96_times(str(path), LOCAL) == Int96Times(["t"], too_wide=True, too_fine=True)
+
+
 def test_files_that_have_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"t": pa.array([MOST_NS], pa.timestamp("us"))}), tmp_path / "a")
     assert int96_times(str(tmp_path / "a"), LOCAL) == Int96Times([])
@@ -63,8 +75,8 @@ def test_times_that_no_unit_holds() -> None:
     with pytest.raises(ConfigError) as caught:
         refuse_unless_one_unit("b/a.parquet", Int96Times(["t", "s.in"], too_wide=True, too_fine=True))
     assert str(caught.value) == (
-        "input.path: 'b/a.parquet' holds INT96 times in t, s.in that are finer than microseconds beside times out of "
-        "the range of nanoseconds; write them as microseconds first"
+        "input.path: 'b/a.parquet' holds INT96 times in t, s.in that are read right as nanoseconds alone, beside "
+        "times out of the range of nanoseconds; write them as microseconds first"
     )
     refuse_unless_one_unit("a", Int96Times(["t"], too_fine=True))
 

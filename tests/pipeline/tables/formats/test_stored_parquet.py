@@ -67,7 +67,7 @@ def test_times_that_cannot_be_copied(tmp_path: Path) -> None:
     ) as writer:
         writer.write_table(pa.table({"s": pa.array([FAR], pa.timestamp("s")), "n": pa.array([1], pa.timestamp("ns"))}))
     with (
-        pytest.raises(ConfigError, match=r"^input\.path: '.*a' holds INT96 times in s, n that are finer than micro"),
+        pytest.raises(ConfigError, match=r"^input\.path: '.*a' holds INT96 times in s, n that are read right as nano"),
         stored_parquet(str(tmp_path / "a"), LOCAL),
     ):
         pass
