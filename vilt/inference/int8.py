@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vilt.common.compiled import compiled
-from vilt.inference import compat
+from vilt.inference import bfloat16, compat
 from vilt.inference.bits import rows_of
 from vilt.inference.compat import MIDDLE
 from vilt.inference.linear import activation
@@ -97,9 +97,7 @@ def between() -> torch.dtype:
 
     Attention's own products are between: in a bfloat16 that is slower than float32 they would cost what integers save.
     """
-    from vilt.inference.precision import is_fast_in_bfloat16  # which imports this module
-
-    fast = is_fast_in_bfloat16(torch.device("cpu")) and compat.onednn_has_bfloat16()
+    fast = bfloat16.is_fast(torch.device("cpu")) and compat.onednn_has_bfloat16()
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import nn
 
-from vilt.inference import compat, float8, int8, linear
+from vilt.inference import bfloat16, float8, int8
 from vilt.inference.float8 import Float8Linear
 from vilt.inference.int8 import Int8Linear
 
 logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16", "int8", "float8")
-LARGEST_SHARE = 0.8  # of float32's time, that bfloat16 may take to be worth its digits
-SIZE, RUNS = 512, 6  # of the products that are timed: a quarter of a GFLOP each, the first of which warms up
 LINEARS: dict[str, Callable[[nn.Linear], nn.Module]] = {"int8": Int8Linear, "float8": Float8Linear}
 
 
@@ -43,15 +38,15 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         raise ValueError("precision 'float8' needs a GPU of compute capability 8.9 or later; 'auto' runs anywhere")
     if precision not in (*PRECISIONS, "auto"):
         raise ValueError(f"precision {precision!r} is not one of auto, {', '.join(PRECISIONS)}")
-    if precision == "bfloat16" and not has_bfloat16(device):
+    if precision == "bfloat16" and not bfloat16.is_native(device):
         _say_that_it_is_emulated(device.type)
-    elif precision == "bfloat16" and not is_fast_in_bfloat16(device):
+    elif precision == "bfloat16" and not bfloat16.is_fast(device):
         _say_that_it_is_slow()
     elif precision == "int8" and int8.weight_bits() == 7:
         _say_that_weights_have_7_bits()
     if precision != "auto":
         return precision
-    return "bfloat16" if is_fast_in_bfloat16(device) else "float32"
+    return "bfloat16" if bfloat16.is_fast(device) else "float32"
 
 
 def dtype_of(precision: str) -> torch.dtype:
@@ -64,48 +59,6 @@ def dtype_of(precision: str) -> torch.dtype:
 def shown(precision: str) -> str:
     """Return a precision as results name it: with the bits of weights that have 7."""
     return f"int8 of {int8.weight_bits()}-bit weights" if precision == "int8" and int8.weight_bits() < 8 else precision
-
-
-def is_fast_in_bfloat16(device: torch.device) -> bool:
-    """Return whether bfloat16 is native on a device and, on a CPU, measured to be faster than float32."""
-    return has_bfloat16(device) and (device.type != "cpu" or bfloat16_pays())
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether a device computes with bfloat16 natively."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool({"avx512_bf16", "amx_bf16"} & compat.cpu_features())
-
-
-@cache
-def bfloat16_pays() -> bool:
-    """Measure whether this CPU multiplies bfloat16 clearly faster than float32; it takes a twentieth of a second, once.
-
-    What a CPU says of itself is not all. A virtual machine that hides AMX leaves AVX-512's instructions, with which
-    bfloat16 takes twice as long as float32 on some; a limit that is set for oneDNN leaves none. The time is that of one
-    core's work, so that a busy machine does not change the answer.
-    """
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as one_core:
-        try:
-            seconds = one_core.submit(_product_seconds, (torch.float32, torch.bfloat16)).result()
-        finally:
-            torch.set_num_threads(torch.get_num_threads())  # that thread has changed what a new one begins with
-    return seconds[torch.bfloat16] < LARGEST_SHARE * seconds[torch.float32]
-
-
-def _product_seconds(dtypes: Sequence[torch.dtype]) -> dict[torch.dtype, float]:
-    """Return the seconds of this thread for a product in each dtype, the least of several runs that take turns."""
-    seconds = dict.fromkeys(dtypes, math.inf)
-    layers = {dtype: linear.packed(linear.Linear(SIZE, SIZE, dtype=dtype)) for dtype in dtypes}
-    rows = {dtype: torch.ones(SIZE, SIZE, dtype=dtype) for dtype in dtypes}
-    with torch.inference_mode():
-        for _ in range(RUNS):
-            for dtype, layer in layers.items():
-                started = time.thread_time()
-                layer(rows[dtype])
-                seconds[dtype] = min(seconds[dtype], time.thread_time() - started)
-    return seconds
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from vilt.inference import compat, int8, precision
+from vilt.inference import bfloat16, compat, int8, precision
 from vilt.inference.precision import resolve_precision
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_bfloat16_that_is_native_says_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(compat, "cpu_features", lambda: AVX2 | {"avx512_bf16"})
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
+    monkeypatch.setattr(bfloat16, "pays", lambda: True)
     assert resolve_precision("bfloat16", CPU) == resolve_precision("auto", CPU) == "bfloat16"
     assert not caplog.records
 
@@ -46,7 +46,7 @@ def test_auto_believes_a_measurement_more_than_what_a_cpu_says(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(compat, "cpu_features", lambda: AVX2 | {"avx512_bf16"})
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: False)
+    monkeypatch.setattr(bfloat16, "pays", lambda: False)
     assert resolve_precision("auto", CPU) == "float32"
     assert not caplog.records
     assert [resolve_precision("bfloat16", CPU) for _ in range(3)] == ["bfloat16"] * 3
@@ -54,7 +54,7 @@ def test_auto_believes_a_measurement_more_than_what_a_cpu_says(
         "precision 'bfloat16' is not clearly faster than 'float32' on this CPU, as measured: 'auto' takes 'float32'"
     ]
     monkeypatch.setattr(compat, "cpu_features", lambda: AVX2)
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pytest.fail("nothing to measure"))
+    monkeypatch.setattr(bfloat16, "pays", lambda: pytest.fail("nothing to measure"))
     assert resolve_precision("auto", CPU) == "float32"
 
 
@@ -72,12 +72,12 @@ def test_what_pays_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return run
 
-    monkeypatch.setattr(precision.linear, "packed", busy)
+    monkeypatch.setattr(bfloat16.linear, "packed", busy)
     for ours, plain, pays in ((0.001, 0.01, True), (0.01, 0.001, False)):
         seconds = {torch.bfloat16: ours, torch.float32: plain}
-        precision.bfloat16_pays.cache_clear()
-        assert precision.bfloat16_pays() is pays
-    precision.bfloat16_pays.cache_clear()
+        bfloat16.pays.cache_clear()
+        assert bfloat16.pays() is pays
+    bfloat16.pays.cache_clear()
 
 
 def test_int8_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

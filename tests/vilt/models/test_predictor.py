@@ -9,8 +9,9 @@ from PIL import Image
 
 from tests.parity.checkpoints import WORDS, transformers_logits, write_checkpoint
 from vilt import ImageError, Predictor, ViltForImageAndTextRetrieval, ViltImageProcessor, ViltProcessor
+from vilt.inference import bfloat16
 from vilt.inference.packing import Packed
-from vilt.inference.precision import bfloat16_pays, resolve_precision
+from vilt.inference.precision import resolve_precision
 
 SIZES = [(640, 480), (480, 640), (500, 500), (640, 480), (900, 300), (333, 500), (1200, 700)]
 
@@ -131,7 +132,7 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
 def test_auto_precision_asks_the_cpu() -> None:
     ask = getattr(torch.cpu, "get_capabilities", None)  # not in torch 2.9
     native = bool(ask().get("avx512_bf16") or ask().get("amx_bf16")) if ask else torch.cpu._is_avx512_bf16_supported()
-    fast = native and bfloat16_pays()
+    fast = native and bfloat16.pays()
     assert resolve_precision("auto", torch.device("cpu")) == ("bfloat16" if fast else "float32")
 
 
