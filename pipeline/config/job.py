@@ -11,12 +11,13 @@ from typing_extensions import Self
 from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import KEEP_LISTS, TASK_NAMES, Task, added_columns
 from pipeline.config.base import Section, read_values
-from pipeline.config.input import NOT_HASHED, InputConfig, TextsConfig
+from pipeline.config.input import NOT_HASHED, InputConfig
 from pipeline.config.limits import LimitsConfig
 from pipeline.config.negatives import check_negatives
 from pipeline.config.output import OutputConfig
 from pipeline.config.resources import ActorsConfig, BatchConfig, RayConfig
 from pipeline.config.storage import StorageConfig
+from pipeline.config.texts import TextsConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "int8", "float8"]
 MAX_ERROR_RATE = "share of rejected rows, 0 to 1, beyond which the job ends; judged from 1,000 rows on, and at the end"

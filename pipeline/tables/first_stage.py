@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.config.input import CandidatesConfig, InputConfig, VectorsConfig
+from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
+from pipeline.config.texts import CandidatesConfig, VectorsConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.row_id_column import row_id_type
 from pipeline.tables.table import InputTable, TableFiles, open_files

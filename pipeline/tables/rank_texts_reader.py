@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from pipeline.common.error_codes import values_or_failures
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, id_type, ids_of, key_type, keys_of, shown_id
-from pipeline.config.input import CandidatesConfig, InputConfig
+from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
+from pipeline.config.texts import CandidatesConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.column_checks import require_ids
 from pipeline.tables.first_stage import open_first_stage

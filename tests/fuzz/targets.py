@@ -128,7 +128,7 @@ def try_parquet(data: bytes) -> str:
     from pipeline.tables.reading import read_plan
     from pipeline.tables.table import open_table
 
-    path = _folder() / "t.parquet"
+    path = work_folder() / "t.parquet"
     path.write_bytes(data)
     try:
         table = open_table(_job(str(path)))
@@ -142,7 +142,7 @@ def try_parquet(data: bytes) -> str:
 
 
 @cache
-def _folder() -> Path:
+def work_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 
@@ -171,7 +171,7 @@ def try_image(data: bytes) -> str:
 def try_config(data: bytes) -> str:
     from pipeline import ConfigError, JobConfig
 
-    path = _folder() / "job.yaml"
+    path = work_folder() / "job.yaml"
     path.write_bytes(data)
     outcomes = []
     for overrides in ([], [f"tokenizer={data.decode(errors='replace')}"]):
@@ -207,7 +207,7 @@ def checkpoints() -> list[bytes]:
     from tests.vilt.checkpoints import hostile
     from tests.vilt.checkpoints.changes import lightning
 
-    folder = hostile.write_checkpoint(_folder() / "checkpoint")
+    folder = hostile.write_checkpoint(work_folder() / "checkpoint")
     state = {"a.b": torch.zeros(2, 3), "c": torch.ones(4, dtype=torch.bfloat16)}
     original = lightning(state, hyper_parameters={"config": {"num_heads": 2}})
     return [*((folder / name).read_bytes() for name in CHECKPOINT_FILES), original]
@@ -218,8 +218,8 @@ def try_checkpoint(data: bytes) -> str:
     from tests.vilt.checkpoints import hostile
     from vilt.common.errors import CheckpointError
 
-    folder = _folder() / "checkpoint"
-    paths = [_folder() / "x.ckpt"] if data.startswith(b"PK") else [folder / name for name in CHECKPOINT_FILES]
+    folder = work_folder() / "checkpoint"
+    paths = [work_folder() / "x.ckpt"] if data.startswith(b"PK") else [folder / name for name in CHECKPOINT_FILES]
     outcomes = []
     for path in paths:
         before = path.read_bytes() if path.exists() else None
@@ -235,142 +235,6 @@ def try_checkpoint(data: bytes) -> str:
             if before is not None:
                 path.write_bytes(before)
     return ", ".join(sorted(set(outcomes)))
-
-
-def _read_all(path: Path, name: str = "read") -> str:
-    """Read a table to its end."""
-    from pipeline.common.errors import ConfigError
-    from pipeline.config.input import InputConfig
-    from pipeline.config.storage import StorageConfig
-    from pipeline.tables.reading import read_columns
-    from pipeline.tables.table import open_files
-
-    try:
-        table = open_files(InputConfig(path=str(path)), StorageConfig())
-        rows = sum(part.num_rows for part in read_columns(table, table.schema.names, 100))
-    except ConfigError as error:
-        assert "\n" not in str(error)
-        return "refused"
-    assert rows == table.rows
-    return name
-
-
-def arrows() -> list[bytes]:
-    table, files = pa.Table.from_pylist(ROWS), []
-    for make in (pa.ipc.new_file, pa.ipc.new_stream):
-        for compression in (None, "zstd"):
-            sink = pa.BufferOutputStream()
-            with make(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
-                writer.write_table(table, 4)
-            files.append(sink.getvalue().to_pybytes())
-    return files
-
-
-def try_arrow(data: bytes) -> str:
-    path = _folder() / "t.arrow"
-    path.write_bytes(data)
-    return _read_all(path)
-
-
-def delta_logs() -> list[bytes]:
-    """The commits of a table with a checkpoint to come, a partition and a deletion vector."""
-    from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
-
-    actions = [
-        add("f.parquet", deletionVector=deletion_vector([1]), stats='{"numRecords": 6}'),
-        add("g.parquet", stats='{"numRecords": 6}'),
-    ]
-    table = pa.table({"text": [str(row["text"]) for row in ROWS]})
-    files = {"f.parquet": table, "g.parquet": table}
-    write_delta(_folder() / "delta", [column("text")], actions, files, features=["deletionVectors"])
-    return [next((_folder() / "delta" / "_delta_log").glob("*.json")).read_bytes()]
-
-
-def try_delta(data: bytes) -> str:
-    from pipeline.common.errors import ConfigError
-    from pipeline.config.storage import StorageConfig
-    from pipeline.results.delta_table import ResultTable
-
-    (_folder() / "delta" / "_delta_log" / f"{0:020}.json").write_bytes(data)
-    try:
-        ResultTable(str(_folder() / "delta"), StorageConfig(), "OUT").commits()
-    except ConfigError as error:
-        assert "\n" not in str(error)
-    return _read_all(_folder() / "delta")
-
-
-def lances() -> list[bytes]:
-    """The manifest and the file of a dataset."""
-    import lance
-
-    folder = _folder() / "lance.lance"
-    lance.write_dataset(pa.table({"text": [str(row["text"]) for row in ROWS], "x": [1.5] * len(ROWS)}), str(folder))
-    return [next((folder / name).glob("*")).read_bytes() for name in ("data",)] + [
-        next((folder / "_versions").glob("*.manifest")).read_bytes()
-    ]
-
-
-def try_lance(data: bytes) -> str:
-    folder = _folder() / "lance.lance"
-    path = next((folder / "_versions").glob("*.manifest")) if len(data) < 900 else next((folder / "data").glob("*"))
-    before = path.read_bytes()
-    path.write_bytes(data)
-    try:
-        return _read_all(folder)
-    finally:
-        path.write_bytes(before)
-
-
-def vectors() -> list[bytes]:
-    files = []
-    for kind in (pa.list_(pa.float32(), 4), pa.list_(pa.float64()), pa.large_list(pa.float16())):
-        sink = io.BytesIO()
-        numbers = pa.array([[0.5, 1.0, -2.0, 3.0]] * 9, pa.list_(pa.float32()))
-        pq.write_table(pa.table({"id": list(range(9)), "v": numbers.cast(kind)}), sink)
-        files.append(sink.getvalue())
-    return files
-
-
-def try_vectors(data: bytes) -> str:
-    from pipeline.common.errors import ConfigError
-    from pipeline.config.input import InputConfig
-    from pipeline.config.storage import StorageConfig
-    from pipeline.tables.table import open_files
-    from pipeline.tables.vectors import Vectors
-
-    path = _folder() / "v.parquet"
-    path.write_bytes(data)
-    try:
-        found = Vectors.of("texts", open_files(InputConfig(path=str(path)), StorageConfig()), "id", "v", pa.int64())
-        for keys, numbers in found.read():
-            assert numbers.shape[0] == len(keys)
-    except ConfigError as error:
-        assert "\n" not in str(error)
-        return "refused"
-    return "read"
-
-
-def footers() -> list[bytes]:
-    from pipeline.results.file_footer import ResultFile
-
-    full = ResultFile(name="part-0.parquet", rows=5, split={7: (1, 2)}, at=1.0, steps=[(1.0, 5)])
-    full.errors["image_null"], full.grids["4x6"], full.file_versions[0] = 2, 3, ("a", "b")
-    return [full.to_json().encode(), ResultFile().to_json().encode()]
-
-
-def try_footer(data: bytes) -> str:
-    from pipeline.common.errors import ConfigError
-    from pipeline.results.file_footer import ResultFile, settle
-    from pipeline.results.reader import written_in
-
-    try:
-        parts = written_in([data], "out")
-    except ConfigError as error:
-        assert "\n" not in str(error)
-        return "refused"
-    ResultFile.total(parts).to_json()
-    settle(parts)
-    return "read"
 
 
 def _rows_of(name: str) -> Callable[[bytes], str]:
@@ -391,9 +255,4 @@ TARGETS = {
     "config": Target(lambda: [CONFIG], try_config),
     "checkpoints": Target(checkpoints, try_checkpoint),
     "uris": Target(lambda: URIS, try_uri),
-    "arrow": Target(arrows, try_arrow),
-    "delta": Target(delta_logs, try_delta),
-    "lance": Target(lances, try_lance),
-    "vectors": Target(vectors, try_vectors),
-    "footers": Target(footers, try_footer),
 }

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.table_targets import ALL_TARGETS
 
 LONG = "FUZZ_SECONDS" in os.environ  # `make test` tries some targets alone
 TARGETS_OF_TESTS = ("jsonl", "csv", "tar", "parquet", "images", "config", "checkpoints", "uris", "footers")
-NAMES = list(TARGETS) if LONG else TARGETS_OF_TESTS
+NAMES = list(ALL_TARGETS) if LONG else TARGETS_OF_TESTS
 SECONDS = float(os.environ.get("FUZZ_SECONDS", len(NAMES))) / len(NAMES)
 SEED = os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(int(time.time())))
 # What comes of the good inputs; `read` of those that are not here. The text of a config is no tokenizer, and

@@ -1,4 +1,4 @@
-"""Sections `input` and `texts`: paths, prefixes and hosts."""
+"""Section `input`: paths, prefixes and hosts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import ConfigError, JobConfig
+from pipeline import ConfigError
 from pipeline.config.input import InputConfig
 
 
@@ -68,13 +68,3 @@ def test_a_relative_prefix_says_what_to_write() -> None:
         ConfigError, match=r"^config: input\.allow: 'photos/' matches no image, .*: write '/.*/photos',"
     ):
         InputConfig.checked({"path": "in/", "allow": ["photos/"]})
-
-
-def test_texts_are_for_rank() -> None:
-    values = {"input": {"path": "in/"}, "model": "m", "output": {"path": "out/"}}
-    with pytest.raises(ConfigError, match="texts: missing; rank reads a table of texts"):
-        JobConfig.parse("rank", values)
-    with pytest.raises(ConfigError, match=r"texts: only rank reads it; score reads the texts in input\.text"):
-        JobConfig.parse("score", {**values, "texts": {"path": "t"}})
-    with pytest.raises(ConfigError, match=r"texts\.candidates: names texts and images by their ids; set texts\.id and"):
-        JobConfig.parse("rank", {**values, "texts": {"path": "t", "candidates": "c"}})

@@ -195,9 +195,9 @@ def test_pictures_that_change_behind_their_uris(
         spec = {"path": "s3://pictures/in", "text": "caption", "id": "id", "verify": "etag"}
         spec |= {"allow": [f"{web.url}/images/"], "allow_private": True}
         config = job("s3://pictures/in", "s3://pictures/out", input=spec)
-        first, _, _ = reindex(config)
+        first, *_ = reindex(config)
         caplog.set_level("INFO", "pipeline")
-        assert reindex(config) == (first, False, 0)
+        assert reindex(config)[:3] == (first, False, 0)
         assert _verified(caplog) == {"images": 6, "rows_changed": 0, "unknown": 0}
 
         s3.pipe_file("pictures/in/1.png", rows[0]["image"])
@@ -205,8 +205,8 @@ def test_pictures_that_change_behind_their_uris(
         s3.rm_file("pictures/in/3.png")
         web.kept["5.png"] = rows[0]["image"]
         part = config.model_copy(update={"input": config.input.model_copy(update={"verify_share": 1e-9})})
-        assert reindex(part) == (first, False, 0), "no row is in so small a sample"
-        second, new, retried = reindex(config.model_copy(update={"max_error_rate": 0.5}))
+        assert reindex(part)[:3] == (first, False, 0), "no row is in so small a sample"
+        second, new, retried, *_ = reindex(config.model_copy(update={"max_error_rate": 0.5}))
         assert (new, retried) == (True, 0)
         assert _verified(caplog) == {"images": 6, "rows_changed": 3, "unknown": 0}
         assert (second.counts["rows_image_changed"], second.counts["rows_read"]) == (3, 3)

@@ -49,7 +49,7 @@ def test_only_what_is_new_is_read(world: Callable[[], World]) -> None:
 
 def counts(**given: int) -> dict[str, int]:
     names = ("files", "files_new", "files_changed", "files_gone", "rows_in", "rows_read")
-    names += ("rows_retried", "rows_moved", "rows_left")
+    names += ("rows_retried", "rows_image_changed", "rows_moved", "rows_left")
     return {name: given.get(name, 0) for name in (*names, "rows_out")}
 
 
