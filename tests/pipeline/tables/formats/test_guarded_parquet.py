@@ -71,7 +71,7 @@ def test_a_bomb_is_not_decoded(bomb: Path, name: str) -> None:
     assert bomb.stat().st_size < 50_000
     before = pa.default_memory_pool().max_memory()
     with pytest.raises(
-        ConfigError, match="lies about its size, or is damaged: column '(row_id|file)' has a page of"
+        ConfigError, match=r"lies about its size, or is damaged: column '(row_id|file)' has a page of"
     ) as caught:
         READERS[name](bomb)
     assert "\n" not in str(caught.value)
