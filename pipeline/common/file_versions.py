@@ -18,10 +18,15 @@ def version_of_info(info: Mapping[str, Any]) -> str | None:
     """
     etag = next((info[key] for key in ETAGS if info.get(key)), None)
     if etag is not None:
-        return str(etag).strip('"')
+        return _as_utf8(str(etag).strip('"'))
     time = next((info[key] for key in TIMES if info.get(key)), None)
     size = next((info[key] for key in ("size", "Content-Length") if info.get(key) is not None), None)
-    return " ".join(str(one) for one in (time, size) if one is not None) or None
+    return _as_utf8(" ".join(str(one) for one in (time, size) if one is not None)) or None
+
+
+def _as_utf8(text: str) -> str:
+    """Return a text that a column of a table can hold: bytes of a header that are not UTF-8 are written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def version_of_stat(stat: os.stat_result) -> str:

@@ -266,5 +266,6 @@ async def call(filesystem: Any, name: str, *arguments: Any, **keywords: Any) -> 
 
 
 def _failure(reason: str, detail: str) -> Failure:
-    """Return a failure whose detail is not too long for a column of a table."""
+    """Return a failure whose detail is not too long for a column of a table, and is UTF-8, as headers need not be."""
+    detail = detail.encode(errors="backslashreplace").decode()
     return Failure(reason, detail if len(detail) <= DETAIL_CHARS else f"{detail[: DETAIL_CHARS - 3]}...")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, NoFilesError
@@ -18,6 +19,7 @@ from pipeline.tables.file_columns import ListedFiles
 from pipeline.tables.find_many import as_found, ends_alike, find_below, visible_files
 from pipeline.tables.format import Listing, TableFormat
 from pipeline.tables.formats.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
+from pipeline.tables.input_file import check_distinct
 from pipeline.tables.side_files import lists_of_tars, without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
@@ -129,6 +131,8 @@ def _parquet_alone(filesystem: AbstractFileSystem, found: ListedFiles, spec: Inp
     if not len(visible) or not ends_alike(visible, parquet.extensions):
         return None
     _refuse_within(filesystem, found.folder, found.paths(), spec.path)
+    if pc.any(pc.match_substring(visible.columns["path"], "//")).as_py():
+        check_distinct(file.name for file in visible)
     return Listing(filesystem, visible, found.folder, parquet, visible.paths())
 
 

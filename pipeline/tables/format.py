@@ -21,7 +21,7 @@ from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import STORAGE_ERRORS
 from pipeline.tables.filter_expression import Filter
-from pipeline.tables.input_file import InputFile, listed_file
+from pipeline.tables.input_file import InputFile, check_distinct, listed_file
 from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
 
@@ -228,8 +228,14 @@ class TableFormat(ABC):
             folder: The folder above all of them.
             paths: The files of the table.
             found: All that is there, by path, as fsspec tells it.
+
+        Raises:
+            ConfigError: A name is of no use, or two are the same.
         """
-        return Listing(filesystem, [listed_file(folder, path, found[path]) for path in paths], folder, self, [*paths])
+        files = [listed_file(folder, path, found[path]) for path in paths]
+        if any("//" in path for path in paths):
+            check_distinct(file.name for file in files)
+        return Listing(filesystem, files, folder, self, [*paths])
 
     def marks(self, filesystem: AbstractFileSystem, folder: str) -> bool:
         """Return whether a folder is a table of this format by what stands beside its files: by default by `marker`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +51,36 @@ def listed_file(folder: str, path: str, info: Mapping[str, Any]) -> InputFile:
         info: What fsspec tells of it.
 
     Raises:
-        ConfigError: Its name is not UTF-8.
+        ConfigError: Its name is not UTF-8, or leads out of the folder, as results in a file of its name would.
     """
     name = path.removeprefix(folder).lstrip("/")
+    if not {".", ".."}.isdisjoint(name.split("/")):  # keys of an object store may be anything
+        raise ConfigError(f"input.path: the file {path[:300]!r} has '.' or '..' in its name; rename it")
     try:
         name.encode()
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise ConfigError(f"input.path: the name of the file '{shown}' is not UTF-8; rename it") from None
     return InputFile(path, name, info["size"], etag_of(info))
+
+
+def check_distinct(names: Iterable[str]) -> None:
+    """Check that no two files of a table differ in empty segments alone, as keys of an object store may.
+
+    Args:
+        names: The files, relative to the table's folder.
+
+    Raises:
+        ConfigError: Two do: results in files of their names would overwrite each other.
+    """
+    seen = set[str]()
+    for name in names:
+        plain = "/".join(part for part in name.split("/") if part)
+        if plain in seen:
+            raise ConfigError(
+                f"input.path: two files of the table have the name {plain[:300]!r}, apart from slashes; rename one"
+            )
+        seen.add(plain)
 
 
 def etag_of(info: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -61,7 +62,9 @@ def find_listed(filesystem: AbstractFileSystem, paths: Sequence[str]) -> dict[st
     """
     out: dict[str, Any] = {}
     listings: dict[str, dict[str, Any]] = {}
-    for pattern in paths:
+    is_local = "file" in filesystem.protocol
+    for given in paths:
+        pattern = posixpath.normpath(given) if is_local else given  # one spelling of a file; keys have but one
         for path in [pattern] if filesystem.exists(pattern) else expand_braces(pattern):
             if _GLOB.search(path) and not filesystem.exists(path):
                 found = filesystem.glob(path, detail=True)

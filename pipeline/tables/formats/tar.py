@@ -5,10 +5,11 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from pipeline.common.error_codes import Failure
 from pipeline.config.limits import ROW_BYTES
+from pipeline.tables.formats.tar_members import BoundedReads, Members
 
 IMAGES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "jif", "pjp", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib"}
@@ -92,10 +93,10 @@ def archives(file: IO[bytes]) -> Iterator[tuple[int, tarfile.TarFile]]:
     Raises:
         ValueError: An archive is damaged or cut off; tarfile alone takes a damaged header for the end.
     """
-    begin = 0
+    begin, bounded = 0, BoundedReads(file)
     while True:
         file.seek(begin)
-        with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar:
+        with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:", errors="surrogateescape") as tar:
             yield begin, tar
             end = tar.offset
         file.seek(end)
@@ -120,6 +121,7 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> 
         text_bytes: Most bytes of a text or JSON.
     """
     sample: Sample | None = None
+    members = Members(tar)
     for entry in entries(tar):
         if entry.key is None:
             continue
@@ -131,11 +133,11 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> 
         extension = entry.extension
         sample.extensions.add(extension)
         if extension in IMAGES and sample.image is None:
-            with open_member(tar, entry.member) as content:
+            with members.open(entry.member) as content:
                 if image_bytes is not None:
                     sample.image = _read(content, image_bytes)
         elif extension in ("txt", "json"):
-            with open_member(tar, entry.member) as content:
+            with members.open(entry.member) as content:
                 data = _read(content, text_bytes + 1)
             if len(data) > text_bytes:
                 detail = f"{entry.name} has more than {text_bytes} bytes (limits.row_bytes)"
@@ -160,17 +162,6 @@ def entries(tar: tarfile.TarFile) -> Iterator[Entry]:
         begins = not same or extension in extensions
         key, extensions = folder + slash + stem, {extension} if begins else extensions | {extension}
         yield Entry(member, name, key, extension, begins)
-
-
-def open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    """Open a member; of a link, the member to which it leads."""
-    try:
-        file = tar.extractfile(member)
-    except KeyError:
-        raise ValueError(f"{member.name} is a link to {member.linkname}, which is not in the tar") from None
-    if file is None:
-        raise ValueError(f"{member.name} is a link to {member.linkname}, which is no file")
-    return file
 
 
 def _read(content: IO[bytes], most: int) -> bytes:

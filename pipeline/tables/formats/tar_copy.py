@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from pipeline.tables.formats.tar import Entry, archives, entries, open_member
+from pipeline.tables.formats.tar import Entry, archives, entries
+from pipeline.tables.formats.tar_members import Members
 
 COPY_BYTES = 2**22  # at a time
+MERGED_BYTES = 2**28  # of a JSON that gets more fields, which is held in memory
 JSON = "json"  # the member whose fields are a sample's columns
 
 
@@ -56,9 +59,10 @@ def copy_samples(
     for begin, tar in archives(source):
         if had_headers:
             raise ValueError("joined tars with global headers cannot become one tar")
-        end = begin
+        end, members = begin, Members(tar)
         for entry in entries(tar):
-            member, after = entry.member, tar.offset
+            member = entry.member
+            after = members.ends.get(member.offset, tar.offset)
             if entry.begins:
                 written += adder.end_sample()
                 samples += 1
@@ -67,11 +71,11 @@ def copy_samples(
             written += _copy(source, target, end, member.offset)  # headers for all entries
             if entry.key is None or keep(samples - 1):
                 if adder.replaces(entry):
-                    written += adder.merge(tar, entry)
+                    written += adder.merge(members, entry)
                 elif member.isfile() or entry.key is None:
                     written += _copy(source, target, member.offset, after)
                 else:
-                    written += _write_linked(tar, member, target)
+                    written += _write_linked(members, member, target)
             end = after
         written += adder.end_sample()
         had_headers = bool(tar.pax_headers)
@@ -96,10 +100,12 @@ class _Adder:
         """Return whether a member is the one whose end the object's fields go to."""
         return self._first is not None and entry.extension == JSON and self._name == JSON
 
-    def merge(self, tar: tarfile.TarFile, entry: Entry) -> int:
+    def merge(self, members: Members, entry: Entry) -> int:
         """Write the sample's own JSON with the object's fields; return how many bytes were written."""
-        with open_member(tar, entry.member) as content:
-            text = content.read()
+        file = members.stored(entry.member)
+        if file.size > MERGED_BYTES:
+            raise ValueError(f"{entry.name[:100]} has {file.size:,} bytes, more than {MERGED_BYTES:,}")
+        text = b"".join(members.parts(file, COPY_BYTES))
         self._first = None
         return self._write(entry.member, entry.member.name, merged_json(text, self._values))
 
@@ -172,14 +178,23 @@ def _copy(source: IO[bytes], target: IO[bytes], begin: int, end: int) -> int:
     return end - begin
 
 
-def _write_linked(tar: tarfile.TarFile, link: tarfile.TarInfo, target: IO[bytes]) -> int:
-    """Write the file that a link leads to under the link's name."""
-    with open_member(tar, link) as content:
-        return write_member(target, _header_like(link, link.name), content.read())
+def _write_linked(members: Members, link: tarfile.TarInfo, target: IO[bytes]) -> int:
+    """Write the file that a link leads to under the link's name; return how many bytes were written."""
+    file, header = members.stored(link), _header_like(link, link.name)
+    header.size = file.size
+    data = header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    target.write(data)
+    for part in members.parts(file, COPY_BYTES):
+        target.write(part)
+    padding = bytes(-file.size % tarfile.BLOCKSIZE)
+    target.write(padding)
+    return len(data) + file.size + len(padding)
 
 
 def _header_like(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
     """Return the header of a file with the owner, mode and time of a member."""
     header = copy.copy(member)
     header.name, header.type, header.linkname, header.pax_headers = name, tarfile.REGTYPE, "", {}
+    if not math.isfinite(header.mtime):
+        header.mtime = 0
     return header

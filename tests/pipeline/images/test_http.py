@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.error_codes import Failure
+from pipeline.common.file_versions import version_of_info
 from pipeline.common.redaction import redacted_text
 from pipeline.common.uris import normal
 from pipeline.images.fetch import AT_ONCE, ATTEMPTS, Fetcher
@@ -282,3 +283,14 @@ def test_prefixes_that_match_nothing(prefix: str, message: str) -> None:
         web_fetcher(prefix, private=False)
     with pytest.raises(ConfigError, match=r"'https://\*' is every public host; with input\.allow_private name the"):
         web_fetcher("https://*", private=True)
+
+
+def test_headers_that_are_not_utf8_become_texts_that_a_table_can_hold(server: Server) -> None:
+    server.headers["a"] = {"Location": "http://h\xff.example/", "ETag": '"\xff"'}
+    fetcher = web_fetcher(server.url)
+    [failure] = fetcher.fetch([f"{server.url}/images/moved/a"])
+    assert isinstance(failure, Failure)
+    assert r"h\udcff.example" in failure.detail
+    failure.detail.encode()
+    assert version_of_info({"ETag": '"\udcff"'}) == r"\udcff"
+    assert version_of_info({"mtime": "\udcff"}) == r"\udcff"

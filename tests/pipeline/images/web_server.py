@@ -37,6 +37,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(int(rest), b"sorry")
         if kind == "to":
             return self.reply(302, b"", Location=self.path.partition("?")[2] or f"/images/{rest}")
+        if kind == "moved":
+            return self.reply(302, b"", **self.server.headers[rest])
         if kind in ("versioned", "getonly"):
             return self.reply(200, b"picture", **self.server.headers[rest])
         if kind == "kept":

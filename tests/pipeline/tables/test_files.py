@@ -7,8 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline import ConfigError
+from pipeline.tables.formats.webdataset import WebDatasetFormat
+from pipeline.tables.input_file import listed_file
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import (
     ROWS,
@@ -46,3 +49,17 @@ def test_lists_and_sizes_beside_tars_are_no_table(tmp_path: Path) -> None:
     assert texts_of(tmp_path, format="webdataset") == ["a"], "what the line says"
     (tmp_path / "00000_stats.json").write_text('{"successes": 1}')
     assert texts_of(tmp_path) == ["a"], "a folder as img2dataset leaves it"
+
+
+@pytest.mark.parametrize("key", ["../evil.tar", "a/../../evil.tar", "./a.tar"])
+def test_a_key_that_leads_out_of_the_table_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"has '\.' or '\.\.' in its name"):
+        listed_file("bucket/t", f"bucket/t/{key}", {"size": 1})
+
+
+@pytest.mark.parametrize("keys", [["a.tar", "/a.tar"], ["s/a.tar", "s//a.tar"]])
+def test_keys_whose_results_would_overwrite_each_other_are_refused(keys: list[str]) -> None:
+    found = {f"b/t/{key}": {"size": 1} for key in keys}
+    with pytest.raises(ConfigError, match="apart from slashes"):
+        WebDatasetFormat().listing(LocalFileSystem(), "b/t", list(found), found)
+    assert WebDatasetFormat().listing(LocalFileSystem(), "b/t", list(found)[1:], found).files[0].size == 1

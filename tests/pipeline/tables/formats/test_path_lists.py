@@ -111,3 +111,14 @@ def test_shards_on_s3(s3_server: str, tmp_path: Path) -> None:
     assert keys_of(["s3://tables-shards/t/00000.tar", "s3://tables-shards/t/00002.tar"]) == ["0", "2"]
     (tmp_path / "local.txt").write_text("s3://tables-shards/t/00001.tar\n")
     assert keys_of(tmp_path / "local.txt") == ["1"]
+
+
+def test_a_list_does_not_lead_the_names_of_files_out_of_the_table(tmp_path: Path) -> None:
+    shards(tmp_path / "t", 1)
+    shards(tmp_path / "beside", 1)
+    named = tmp_path / "t" / "list.txt"
+    named.write_text("../beside/00000.tar\n00000.tar\n")
+    assert [file.name for file in open_table(config(named)).files] == ["beside/00000.tar", "t/00000.tar"]
+    named.write_text("../t/00000.tar\n00000.tar\n")
+    with pytest.raises(ConfigError, match="is listed twice"):
+        open_table(config(named))

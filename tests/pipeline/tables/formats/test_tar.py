@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -117,3 +118,60 @@ def test_a_tar_that_ends_early_is_an_error(size: int) -> None:
     assert len(scan(data)) == 2
     with pytest.raises(ValueError, match=r"damaged or cut off|unexpected end|truncated|empty"):
         scan(data[:size])
+
+
+def header(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    """A header of a member, with any size."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, link
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+END = bytes(1024)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [2**32, 2**45, 2**63 + 512])
+def test_a_header_that_says_it_is_huge_takes_no_memory(kind: bytes, size: int) -> None:
+    data = header("a", size, kind) + bytes(512) + END
+    for reader in (read, scan):
+        with pytest.raises((ValueError, tarfile.TarError), match=f"a header says that it has {size:,} bytes"):
+            reader(data)
+
+
+@pytest.mark.parametrize("size", [2**60, 10**26])
+def test_a_member_that_ends_after_any_file_is_named_as_damage(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(header("a.jpg", size) + END)
+    with path.open("rb") as file, pytest.raises(ValueError, match="a header says that a member ends after"):
+        list(scan_samples(file))
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        header("a.jpg", 0, tarfile.SYMTYPE, "a.jpg"),
+        header("a.jpg", 0, tarfile.SYMTYPE, "b.jpg") + header("b.jpg", 0, tarfile.SYMTYPE, "a.jpg"),
+        b"".join(header(f"{i}.jpg", 0, tarfile.SYMTYPE, f"{i + 1}.jpg") for i in range(99)) + pack([("99.jpg", b"x")]),
+    ],
+)
+def test_links_in_a_ring_or_a_long_chain_are_refused(links: bytes) -> None:
+    with pytest.raises(ValueError, match=r"leads over more than 40 links, or to itself"):
+        read(links + END)
+
+
+def test_links_lead_to_the_member_that_tarfile_finds() -> None:
+    parts = [
+        pack([("x/a.jpg", b"1")])[:1024],
+        header("b.jpg", 0, tarfile.LNKTYPE, "x/a.jpg"),
+        header("x/c.jpg", 0, tarfile.SYMTYPE, "../x/./a.jpg"),
+        header("d.jpg", 0, tarfile.LNKTYPE, "b.jpg"),
+        pack([("x/a.jpg", b"2")])[:1024],
+        header("e.jpg", 0, tarfile.LNKTYPE, "x/a.jpg"),
+        END,
+    ]
+    data = b"".join(parts)
+    found = [sample.image for sample in read(data)]
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert found == [tar.extractfile(one).read() for one in tar]  # type: ignore[union-attr]
+    assert found == [b"1", b"1", b"2", b"1", b"2", b"2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
 
 import pytest
@@ -105,3 +106,49 @@ def test_merged_json(text: bytes, merged: str) -> None:
 def test_json_that_is_no_object() -> None:
     with pytest.raises(ValueError, match=r"a \.json is no object"):
         merged_json(b"[1]", '{"score": 1}')
+
+
+def linked(kind: bytes, target: str, between: list[tuple[str, bytes]], mtime: float = 0) -> bytes:
+    """A tar with two links to one member, and members between and after them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for number, (name, content) in enumerate(between):
+            one = tarfile.TarInfo(name)
+            one.size = len(content)
+            tar.addfile(one, io.BytesIO(content))
+            link = tarfile.TarInfo(f"link{number}.jpg")
+            link.type, link.linkname = kind, target
+            if not math.isfinite(mtime):
+                link.pax_headers = {"mtime": str(mtime)}
+            tar.addfile(link)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("mtime", [0.0, math.inf, math.nan])
+def test_members_after_links_are_copied_and_no_time_stops_it(kind: bytes, mtime: float) -> None:
+    members = [("a.jpg", b"x" * 700), ("b.jpg", b"y"), ("c.jpg", b"z")]
+    data = linked(kind, "a.jpg", members, mtime)
+    found = held(copied(data, "score.json", 6))
+    images = [one for one in found if one[0].endswith(".jpg")]
+    assert images == [pair for i, one in enumerate(members) for pair in (one, (f"link{i}.jpg", members[0][1]))]
+
+
+def sparse(name: str, size: int) -> bytes:
+    """A sparse file of 512 bytes that says it has `size`: holes, and the bytes at its end."""
+    data = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    data[124:136], data[156:157] = b"%011o\0" % 512, tarfile.GNUTYPE_SPARSE
+    for at, number in ((386, size - 512), (398, 512), (483, size)):
+        data[at : at + 12] = b"\x80" + number.to_bytes(11, "big")
+    data[148:156] = b"%06o\0 " % (sum(data[:148]) + 256 + sum(data[156:]))
+    return bytes(data) + b"x" * 512
+
+
+def test_holes_of_a_sparse_member_are_not_written_out() -> None:
+    data = sparse("a.jpg", 10 * 2**40) + bytes(1024)
+    assert copied(data, "score.json", 1).startswith(data[:1024])  # itself is copied as it is
+    link = tarfile.TarInfo("b.jpg")
+    link.type, link.linkname = tarfile.LNKTYPE, "a.jpg"
+    for tar in (data[:1024] + link.tobuf() + bytes(1024), sparse("a.json", 10 * 2**40) + bytes(1024)):
+        with pytest.raises(ValueError, match="has holes"):
+            copy_samples(io.BytesIO(tar), io.BytesIO(), {0, 1, 2}.__contains__, AddedMember("json", iter(["{}"] * 2)))
