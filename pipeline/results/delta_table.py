@@ -28,7 +28,7 @@ from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.delta_checks import check_checkpoint
+from pipeline.tables.formats.delta_checks import check_checkpoint, check_plain
 from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
@@ -87,7 +87,9 @@ class ResultTable:
             with without_panics(f"{key}: the Delta table {uri!r}"):
                 if DeltaTable.is_deltatable(self.uri, self.options):
                     check_checkpoint(*open_fsspec(uri, key, storage), key)
-                    self.table = DeltaTable(self.uri, storage_options=self.options)
+                    table = DeltaTable(self.uri, storage_options=self.options)
+                    check_plain(table, *open_fsspec(uri, key, storage), key)
+                    self.table = table
         except ConfigError:
             raise
         except (*STORAGE_ERRORS, DeltaError, ValueError) as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
@@ -20,6 +21,9 @@ from pipeline.storage.filesystem import arrow_filesystem, in_threads
 from pipeline.tables.formats.deletion_vectors import check_vectors
 from pipeline.tables.formats.guarded_parquet import check_pages, guarded_batches
 from vilt.common.json_text import read_json
+
+if TYPE_CHECKING:  # deltalake is loaded when there is a Delta table
+    from deltalake import DeltaTable
 
 LOG, SIDECARS = "_delta_log", "_sidecars"
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.[0-9a-fA-F-]+)?\.(parquet|json)")
@@ -114,6 +118,22 @@ def check_deletions(
     check_vectors(
         filesystem, folder, (one for some in in_threads(adds, [*checkpoint.files, *later]) for one in some), key
     )
+
+
+def check_plain(table: DeltaTable, filesystem: AbstractFileSystem, folder: str, key: str) -> None:
+    """Check that the files of a table say all of its rows and columns, as those that this project writes do.
+
+    Raises:
+        ConfigError: Another program has deleted rows, or renamed columns, in the log alone.
+    """
+    again = f"write its files anew, in Spark by REORG TABLE delta.`{folder}` APPLY (PURGE), and run this again"
+    if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        raise ConfigError(f"{key}: the log of {folder!r} renames columns of its files, which results are not read with")
+    if "deletionVectors" in (table.protocol().reader_features or ()):
+        checkpoint = check_checkpoint(filesystem, folder, key, table.version())
+        check_deletions(filesystem, folder, checkpoint, table.version(), key)
+        if pa.table(table.deletion_vectors()).num_rows:
+            raise ConfigError(f"{key}: rows of {folder!r} are deleted in its log alone, by deletion vectors: {again}")
 
 
 def check_changes(

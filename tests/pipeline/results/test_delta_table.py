@@ -14,10 +14,11 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.common.errors import RowsLostError
+from pipeline.common.errors import ConfigError, RowsLostError
 from pipeline.config.job import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
+from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
 
 COMMIT = Commit("token", {}, {"rows_in": 0, "rows_out": 0}, {}, {}, 0.0, {})
 ODD_NAMES = pa.table(
@@ -124,3 +125,22 @@ def test_what_a_commit_says_of_itself(tmp_path: Path) -> None:
     found = ResultTable(str(tmp_path), StorageConfig()).latest()
     assert found == said
     assert (found.version, found.standing) == (0, {"image_missing": 1})
+
+
+def test_rows_that_another_program_has_deleted_in_the_log_alone_are_not_read(tmp_path: Path) -> None:
+    """As Spark does, where deletion vectors are switched on; deltalake writes none."""
+    rows, columns = {"a.parquet": pa.table({"text": ["a", "b", "c"]})}, [column("text")]
+    deleted = add("a.parquet", stats='{"numRecords": 3}', deletionVector=deletion_vector([1]))
+    write_delta(tmp_path / "on", columns, [add("a.parquet")], rows, ["deletionVectors"])
+    assert [file.path for file in files(tmp_path / "on")] == ["a.parquet"]
+    write_delta(tmp_path / "used", columns, [deleted], rows, ["deletionVectors"])
+    with pytest.raises(ConfigError, match=r"rows of '.*used' are deleted in its log alone.*: write its files anew, in"):
+        files(tmp_path / "used")
+
+
+def test_columns_that_another_program_has_renamed_are_not_read(tmp_path: Path) -> None:
+    columns, mapped = [column("caption", id=1, physicalName="text")], {"columnMapping.mode": "name"}
+    rows = {"a.parquet": pa.table({"text": ["a"]})}
+    write_delta(tmp_path, columns, [add("a.parquet")], rows, ["columnMapping"], **mapped)
+    with pytest.raises(ConfigError, match="renames columns of its files, which results are not read with"):
+        files(tmp_path)
