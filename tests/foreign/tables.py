@@ -60,6 +60,7 @@ class Case:
 
 
 LOG = "is {} .* not read yet: its log says which of its files are the table"
+LONG_LINE = "the line at byte 19 has more than 16777216 bytes, the most that a row of CSV may have"
 CASES = [
     # Folders whose files are not the table.
     Case("delta, overwritten", delta_overwritten, rows=[{"n": n} for n in range(4)]),
@@ -255,7 +256,7 @@ CASES = [
     Case(
         "csv, a line of more than 16 MiB",
         lambda f: (f / "a.csv").write_text(f"image,text\na.png,a\nb.png,{'b' * 2**26}\nc.png,c\n"),
-        rows=[{}, {}, {}],
+        rows=[{"__unread": None}, {"__unread": {"reason": "row_too_large", "detail": LONG_LINE}}, {"__unread": None}],
     ),
     Case(
         "csv, a row of more than 16 MiB with line ends in it",

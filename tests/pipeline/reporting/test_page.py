@@ -57,7 +57,7 @@ def test_what_is_in_it(outputs: Path, name: str, parts: list[str]) -> None:
 
 
 def test_footers_are_read_once(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.reports.page.open_results", None)
+    monkeypatch.setattr("pipeline.reporting.page.open_results", None)
     assert "Rows over time" in page_of(outputs / "scores")
 
 
