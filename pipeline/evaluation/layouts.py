@@ -11,7 +11,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 
 
 class Sentence(TypedDict):
@@ -111,7 +111,7 @@ def read_file(path: str, key: str, storage: StorageConfig) -> bytes:
         return filesystem.cat_file(where)
     except FileNotFoundError:
         raise ConfigError(f"{key}: {path!r} does not exist") from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {path!r}: {first_line(error)}") from None
 
 

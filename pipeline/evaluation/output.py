@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.metrics import Metric
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, open_fsspec, write_whole
+from pipeline.storage.filesystem import full_uri, make_folder, open_fsspec, storage_errors, write_whole
 
 GROUP_ROWS = 10_000  # of a table that a job reads
 
@@ -73,7 +73,7 @@ class Output:
     def _make(self, folder: str) -> None:
         try:
             make_folder(self.filesystem, folder)
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             raise ConfigError(f"output.path: cannot write to {self.uri!r}: {first_line(error)}") from None
 
 

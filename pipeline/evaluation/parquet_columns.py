@@ -12,7 +12,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec
+from pipeline.storage.filesystem import arrow_filesystem, open_fsspec, storage_errors
 from pipeline.tables.files import check_plain, marked_at
 from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.reading import read_columns as read_table_columns
@@ -75,7 +75,7 @@ def _as_config_error(path: str, key: str) -> Iterator[None]:
         yield
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{key}: {path!r} holds what is not Parquet: {first_line(error)}") from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {path!r}: {first_line(error)}") from None
 
 

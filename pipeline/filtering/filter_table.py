@@ -27,7 +27,7 @@ from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.reader import SCORE_COLUMNS, NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.tables.column_checks import check_id
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.reading import read_columns
@@ -125,7 +125,7 @@ def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
         try:
             stack.enter_context(folder)
             finished = folder.begin(config.output.overwrite)
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
         if finished:
             summary = replace(FilterSummary(**finished), finished_before=True)
@@ -134,7 +134,7 @@ def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
             try:
                 summary, files = _select_and_copy(prepared, folder)
                 folder.publish(asdict(summary), files)
-            except STORAGE_ERRORS as error:
+            except storage_errors() as error:
                 raise StorageFailedError(
                     f"the storage failed: {first_line(error)}; copied files are kept: run the same command to resume"
                 ) from None

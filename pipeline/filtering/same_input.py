@@ -11,7 +11,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.filter import FilterConfig
 from pipeline.results.input_files import InputFiles
 from pipeline.results.reader import Results
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.tables.table import TableFiles
 
 BATCH_ROWS = 2**17
@@ -61,7 +61,7 @@ def _changes(config: FilterConfig, table: TableFiles, results: Results, summary:
     filesystem, path = open_fsspec(results.uri, "scores", config.storage)
     try:
         known = InputFiles.read(filesystem, path.rstrip("/"))
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"scores: cannot read {results.uri!r}: {first_line(error)}") from None
     named = known.changes(now) if known and known.fingerprint == fingerprint else ""
     return named or "the names, sizes or versions of its files are others"

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-import aiohttp
 import fsspec
 import fsspec.asyn
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
@@ -24,7 +23,7 @@ from pipeline.common.uris import WEB, as_given, as_prefix, is_any_host, normal, 
 from pipeline.config.job import JobConfig
 from pipeline.images.budget import Budget, Claim
 from pipeline.images.hosts import PER_HOST, host_of, hosts_of_process, user_agent
-from pipeline.images.http import WebClient, too_large
+from pipeline.images.http import WebClient, is_unreached, too_large
 from pipeline.images.inline import decode_inline
 from pipeline.storage.filesystem import storage_options
 
@@ -179,7 +178,7 @@ class Fetcher:
             try:
                 found = await self._get(uri, web, claim)
             except Exception as error:  # filesystems raise many types
-                found, unreached = self._judge(error), isinstance(error, aiohttp.ClientConnectorError)
+                found, unreached = self._judge(error), is_unreached(error)
             if not (isinstance(found, Failure) and found.reason in RETRYABLE and attempts_left):
                 break
             wait = self.hosts.wait_of(uri) if is_web else 0.0

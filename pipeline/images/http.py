@@ -11,10 +11,9 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
-import aiohttp
 from typing_extensions import Self
 from yarl import URL
 
@@ -24,6 +23,9 @@ from pipeline.common.uris import WEB, scheme
 from pipeline.images.addresses import is_public
 from pipeline.images.budget import Claim
 from pipeline.images.hosts import TOOL, Hosts
+
+if TYPE_CHECKING:
+    import aiohttp  # elsewhere when a client opens: most processes never ask the web, and it takes 0.2 s
 
 REDIRECTS = 5
 OPT_OUTS = ("noai", "noimageai")
@@ -63,6 +65,8 @@ class WebClient:
         self.hosts, self.agent = hosts, agent
 
     async def __aenter__(self) -> Self:
+        import aiohttp
+
         connector = aiohttp.TCPConnector(limit=self.at_once, socket_factory=self._socket)
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -118,6 +122,8 @@ class WebClient:
         self, method: str, url: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T | Failure | None]]
     ) -> T | Failure | None:
         """Send a request, follow its redirects, and return what `read` makes of the answer, or why there is none."""
+        from aiohttp import ClientConnectorError
+
         for _ in range(REDIRECTS + 1):
             try:
                 async with self.session.request(method, URL(url, encoded=True), allow_redirects=False) as answer:
@@ -129,7 +135,7 @@ class WebClient:
                             return Failure("image_opted_out", f"X-Robots-Tag: {directive} (input.robots)")
                         return await read(answer)
                     location = urljoin(url, answer.headers.get("Location", ""))
-            except aiohttp.ClientConnectorError as error:
+            except ClientConnectorError as error:
                 if error.os_error.errno == errno.EPERM:
                     return Failure("uri_not_allowed", str(error.os_error.strerror))
                 if error.os_error.errno in _NO_SUCH_HOST:
@@ -185,6 +191,13 @@ def opted_out(tags: Iterable[str]) -> str | None:
             if directive.strip() in OPT_OUTS:
                 return directive.strip()
     return None
+
+
+def is_unreached(error: Exception) -> bool:
+    """Return whether an error says that no connection to the server was made."""
+    from aiohttp import ClientConnectorError
+
+    return isinstance(error, ClientConnectorError)
 
 
 def too_large(max_bytes: int) -> Failure:

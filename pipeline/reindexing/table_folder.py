@@ -33,7 +33,7 @@ from pipeline.results.delta_table import Added, DataFile, ResultTable, add_actio
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder
-from pipeline.storage.filesystem import CONNECTIONS, STORAGE_ERRORS, in_threads, make_folder, open_fsspec
+from pipeline.storage.filesystem import CONNECTIONS, in_threads, make_folder, open_fsspec, storage_errors
 from pipeline.storage.lock import RunLock
 from vilt.common.counts import counted
 
@@ -239,7 +239,7 @@ def open_folder(uri: str, storage: StorageConfig) -> Iterator[TableFolder]:
         try:
             lock = stack.enter_context(RunLock(filesystem, f"{root}/{FOLDER}/{LOCK}"))
             folder = TableFolder(filesystem, root, uri, storage, lock)
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             raise ConfigError(f"output.path: cannot use {uri!r}: {first_line(error)}") from None
         try:
             yield folder

@@ -24,7 +24,7 @@ from pipeline.reporting.truncation import TruncatedText, truncated_texts
 from pipeline.results.distribution import quantile_names
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.reader import open_results, written_in
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from vilt.common.counts import counted
 
 REPORT = "_report.html"
@@ -57,7 +57,7 @@ def _exists(uri: str, storage: StorageConfig) -> bool:
     try:
         filesystem, path = open_fsspec(uri, "output.path", storage)
         return bool(filesystem.exists(path))
-    except STORAGE_ERRORS:
+    except storage_errors():
         return True
 
 

@@ -27,7 +27,7 @@ from pipeline.images.fetch import Fetcher
 from pipeline.reporting.access import Access
 from pipeline.reporting.overview import Overview
 from pipeline.results.reader import made_columns
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.lookup import by_file, find_ids, read_rows
 from pipeline.tables.table import TableFiles, open_files
 from vilt.processing.decoding import decode
@@ -101,7 +101,7 @@ def pictures_of(view: Overview, storage: StorageConfig, access: Access) -> tuple
     try:
         rows = [row for rows in view.examples.values() for row in rows]
         found = contents_of(view, rows, storage, access)
-    except (ConfigError, *STORAGE_ERRORS) as error:
+    except (ConfigError, *storage_errors()) as error:
         return {}, f"Pictures are left out: {first_line(error)}"
     return {kind: [_picture(row, found[key_of(row)]) for row in rows] for kind, rows in view.examples.items()}, ""
 
@@ -206,7 +206,7 @@ class _Finder:
         """Return whether the table that was read may be opened, and still can be."""
         try:
             return bool(self.original.files)
-        except (ConfigError, *STORAGE_ERRORS):
+        except (ConfigError, *storage_errors()):
             return False
 
     def _fetch(self, cells: dict[Any, Any]) -> dict[Any, Any]:

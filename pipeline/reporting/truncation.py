@@ -19,7 +19,7 @@ from pipeline.reporting.overview import Overview
 from pipeline.reporting.pictures import contents_of, key_of
 from pipeline.reporting.ranked import Ranked
 from pipeline.stages.preprocessors import preprocessor_of
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 from vilt.common.errors import CheckpointError
 
 MOST_TEXT = 20_000  # characters of a text that are looked at
@@ -59,7 +59,7 @@ def truncated_texts(
         try:
             found = contents_of(view, view.truncated, storage, access, images=False)
             texts = [(shown_id(row["row_id"]), text) for row in view.truncated for text in found[key_of(row)].texts]
-        except (ConfigError, *STORAGE_ERRORS) as error:
+        except (ConfigError, *storage_errors()) as error:
             return [], f"The texts are left out: {first_line(error)}"
     texts = [(row_id, text[:MOST_TEXT]) for row_id, text in texts if isinstance(text, str) and text]
     if not texts:
@@ -100,7 +100,7 @@ def _tokenizer(view: Overview, storage: StorageConfig, access: Access) -> tuple[
         job = JobConfig.checked({**values, "model": model, "storage": storage.model_dump()})
         preprocessor = preprocessor_of(job)
         preprocessor.tokens(["a"])
-    except (ConfigError, CheckpointError, ValueError, KeyError, json.JSONDecodeError, *STORAGE_ERRORS) as error:
+    except (ConfigError, CheckpointError, ValueError, KeyError, json.JSONDecodeError, *storage_errors()) as error:
         return None, f"Where each text was cut is not shown: {first_line(error)}"
 
     def is_truncated(text: str) -> bool:

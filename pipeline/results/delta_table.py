@@ -25,7 +25,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
 from pipeline.results.delta_statistics import leaves, statistics_json
 from pipeline.results.foreign import check_paths
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.formats.delta_checks import check_checkpoint, check_plain
@@ -92,7 +92,7 @@ class ResultTable:
                     self.table = table
         except ConfigError:
             raise
-        except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
+        except (*storage_errors(), DeltaError, ValueError) as error:
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
 
     @property

@@ -30,7 +30,7 @@ from pipeline.results.output_folder import OutputFolder
 from pipeline.results.shard_audit import ShardOutput, audit
 from pipeline.results.shards import merged_files, numbers_text, shards_in
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, open_fsspec, write_whole
+from pipeline.storage.filesystem import arrow_filesystem, open_fsspec, storage_errors, write_whole
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
 from vilt.common.counts import counted
@@ -59,7 +59,7 @@ def merge(uri: str, storage: StorageConfig) -> Summary:
         count = _count(WorkFolder(filesystem, path), uri)
         with OutputFolder(filesystem, path, {}) as folder:
             return _merge(folder, count, uri)
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"OUT: cannot read or write {uri!r}: {first_line(error)}") from None
 
 

@@ -37,7 +37,7 @@ def move_files(filesystem: AbstractFileSystem, moves: Sequence[Move]) -> None:
         moves: Old name and new name of each file; folders of the new names exist.
 
     Raises:
-        OSError: See `pipeline.storage.filesystem.STORAGE_ERRORS`; some files are moved, some are not.
+        OSError: See `pipeline.storage.filesystem.storage_errors`; some files are moved, some are not.
     """
     chunks = [moves[begin : begin + MOVES_PER_TASK] for begin in range(0, len(moves), MOVES_PER_TASK)]
     if moved_in_tasks(filesystem, len(moves)) and ray.is_initialized():

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -21,7 +20,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.results.moving import move_files
 from pipeline.results.shards import refuse_shards
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each, refuse_delta
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, make_folder, write_whole
+from pipeline.storage.filesystem import full_uri, make_folder, storage_errors, write_whole
 from pipeline.storage.lock import RunLock
 from pipeline.tables.side_files import SIZES
 from vilt.common.counts import counted
@@ -85,9 +84,11 @@ class OutputFolder:
     def __exit__(self, *exception: object) -> None:
         """Release the lock, and remove what the next run has no use for."""
         self.lock.__exit__(*exception)
-        with suppress(*STORAGE_ERRORS):  # the error that ended the job matters, not that its storage is still away
+        try:
             if set(self.work.files()) <= {JOB, BASE, *LOCKS}:  # nothing was written
                 self.work.remove_all()
+        except storage_errors():
+            pass  # the error that ended the job matters, not that its storage is still away
 
     @property
     def uri(self) -> str:

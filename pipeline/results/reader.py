@@ -26,7 +26,7 @@ from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summ
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards import shards_in
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
-from pipeline.storage.filesystem import STORAGE_ERRORS, THREADS, arrow_filesystem, open_fsspec, patiently
+from pipeline.storage.filesystem import THREADS, arrow_filesystem, open_fsspec, patiently, storage_errors
 from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.formats.parquet import joined
@@ -78,7 +78,7 @@ class Results:
             try:
                 for table in joined(patiently(batches, path), rows):
                     yield conform(table, columns, {}, path)
-            except STORAGE_ERRORS as error:
+            except storage_errors() as error:
                 if type(error) is OSError and error.errno is None:  # pyarrow's, about data
                     raise self._damaged(path, error) from None
                 raise
@@ -167,12 +167,12 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
         found = [info for info in filesystem.ls(path, detail=True) if info["type"] == "file"]
     except FileNotFoundError:
         raise ConfigError(f"{key}: {uri!r} does not exist") from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     infos = {info["name"]: info for info in found if is_result(info["name"])}
     try:
         infos |= _in_folders(filesystem, path, {info["name"].rpartition("/")[2] for info in found})
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     if not infos:
         infos = files_in(filesystem, f"{path.rstrip('/')}/images")
@@ -188,7 +188,7 @@ def open_results(uri: str, key: str, storage: StorageConfig) -> Results:
     def footer(file: str) -> tuple[pa.Schema, dict[str, str]]:
         try:
             metadata = read_metadata(filesystem, file, infos[file]["size"])
-        except (*STORAGE_ERRORS, pa.ArrowException) as error:
+        except (*storage_errors(), pa.ArrowException) as error:
             raise ConfigError(f"{key}: cannot read {file!r}: {first_line(error)}") from None
         values = metadata.metadata or {}
         schema = pa.schema([field.with_type(plain(field.type)) for field in metadata.schema.to_arrow_schema()])
@@ -268,7 +268,7 @@ def read_summary(uri: str, key: str, storage: StorageConfig) -> dict[str, Any]:
         raise NoSummaryError(
             f"{key}: {uri!r} holds no {SUMMARY}; name the output folder of a job that has finished"
         ) from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {uri!r}: {first_line(error)}") from None
     except ConfigError:
         raise

@@ -14,7 +14,7 @@ from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job
 from pipeline.scoring.sharding import with_shard
 from pipeline.stages.checkpoints import Models, OpenCheckpoint, check_models, fit_inputs, open_checkpoints
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.tables.rank_texts import RankTexts
 from pipeline.tables.rank_texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
@@ -100,7 +100,7 @@ def _may_be_done(config: JobConfig) -> bool:
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     try:
         return bool(filesystem.exists(f"{path}/{SUMMARY}"))
-    except STORAGE_ERRORS:
+    except storage_errors():
         return True
 
 

@@ -32,7 +32,7 @@ from pipeline.results.result_parts import StagedParts
 from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import check_error_rate
 from pipeline.scoring.outputs import output_of
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 
 if TYPE_CHECKING:
     from pipeline.scoring.prepare import PreparedJob
@@ -119,7 +119,7 @@ def _run_and_publish(job: PreparedJob, output: JobOutput, log_every: float, chec
         try:
             stack.enter_context(output)
             finished = output.begin()
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             path = job.config.output.path
             raise ConfigError(f"output.path: cannot write to {path!r}: {first_line(error)}") from None
         if finished:
@@ -141,7 +141,7 @@ def storage_failures() -> Iterator[None]:
     """While it is open, raise storage errors as StorageFailedError, and lasting ones of read tasks as ConfigError."""
     try:
         yield
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         raise StorageFailedError(
             f"the storage failed: {first_line(cause)}; finished parts are kept: run the same command to resume"

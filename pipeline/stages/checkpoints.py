@@ -20,7 +20,7 @@ from pipeline.common.redaction import redacted
 from pipeline.common.tasks import TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.config.negatives import NEGATIVES, stored_negatives
-from pipeline.storage.filesystem import STORAGE_ERRORS, model_folder
+from pipeline.storage.filesystem import model_folder, storage_errors
 from vilt.common.configuration import Config
 from vilt.common.counts import counted
 from vilt.common.folder import ZOO, Folder
@@ -137,7 +137,7 @@ def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -
             preprocessors.append(predictor.preprocessor_class.from_pretrained(folder, shape, tokenizer=words))
             tensors, hashes[uri] = describe(folder, shape.model_type)
             predictor.check_tensors(tensors, shape, uri)
-        except (*STORAGE_ERRORS, ValueError, ImportError) as error:
+        except (*storage_errors(), ValueError, ImportError) as error:
             raise _unreadable(uri, error) from None
         if config.decode != "exact" and not isinstance(preprocessors[-1], ImagePreprocessor):
             raise ConfigError(f"decode: {config.decode!r}, but {uri!r} reads no encoded images; leave the key out")
@@ -177,7 +177,7 @@ def _open(uri: str, config: JobConfig) -> OpenCheckpoint:
         folder = model_folder(uri, config.storage)
         found = read_config(folder)
         return OpenCheckpoint(folder, found, family_of_config(found))
-    except (*STORAGE_ERRORS, ValueError, ImportError) as error:
+    except (*storage_errors(), ValueError, ImportError) as error:
         raise _unreadable(uri, error) from None
 
 

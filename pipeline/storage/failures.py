@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, write_whole
+from pipeline.storage.filesystem import make_folder, open_fsspec, storage_errors, write_whole
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def as_storage_failure(next_step: str = "run the same command again") -> Iterato
     """
     try:
         yield
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise StorageFailedError(f"the storage failed: {first_line(error)}; {next_step}") from None
 
 
@@ -33,7 +33,7 @@ def as_config_error(uri: str, key: str) -> Iterator[None]:
     """
     try:
         yield
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot write {uri!r}: {first_line(error)}") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from glob import has_magic
@@ -11,7 +12,6 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-import aiohttp
 import fsspec
 import pyarrow as pa
 import pyarrow.fs
@@ -26,8 +26,6 @@ from vilt.common.folder import Folder
 from vilt.models.registry import open_checkpoint
 
 logger = logging.getLogger(__name__)
-# What a filesystem raises: no access, no network, no credentials, no space.
-STORAGE_ERRORS = (OSError, BotoCoreError, aiohttp.ClientError)
 LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 LASTING_NUMBERS = (None, errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # None: pyarrow's OSError for damaged data has none
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
@@ -40,6 +38,16 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+def storage_errors() -> tuple[type[Exception], type[Exception], type[Exception]]:
+    """Return what a filesystem raises: no access, no network, no credentials, no space.
+
+    Call it behind `except`, which Python evaluates when there is an error: aiohttp takes 0.2 s to import, and who never
+    imported it does not raise its errors. In `contextlib.suppress` it would be called too early.
+    """
+    client_error = getattr(sys.modules.get("aiohttp"), "ClientError", OSError)
+    return OSError, BotoCoreError, client_error
+
+
 def patiently(read: Callable[[], Iterable[T]], what: str) -> Iterator[T]:
     """Yield the values of `read()`, and resume behind the last one when a transient error breaks them off.
 
@@ -48,7 +56,7 @@ def patiently(read: Callable[[], Iterable[T]], what: str) -> Iterator[T]:
         what: Name of what is read, for the log.
 
     Raises:
-        OSError: An error of the storage (see `STORAGE_ERRORS`) lasts, or has been retried for `RETRY_SECONDS`.
+        OSError: An error of the storage (see `storage_errors`) lasts, or has been retried for `RETRY_SECONDS`.
     """
 
     def warn(state: RetryCallState) -> None:
@@ -86,7 +94,7 @@ class _Resumable(Generic[T]):
             self.values = islice(self.read(), self.given, None)
         try:
             value = next(self.values)
-        except STORAGE_ERRORS:
+        except storage_errors():
             self.values = None
             raise
         self.given += 1
@@ -97,7 +105,7 @@ def is_transient(error: BaseException) -> bool:
     """Return whether an error of a storage may pass, so that a retry is of use."""
     if type(error) is OSError:
         return error.errno not in LASTING_NUMBERS
-    return isinstance(error, STORAGE_ERRORS) and not isinstance(error, LASTING_ERRORS)
+    return isinstance(error, storage_errors()) and not isinstance(error, LASTING_ERRORS)
 
 
 def in_threads(do: Callable[[S], T], items: Sequence[S], threads: int = THREADS) -> Iterator[T]:

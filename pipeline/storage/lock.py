@@ -6,7 +6,6 @@ elsewhere by a heartbeat that stands still.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -20,7 +19,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import BusyError
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, write_once
+from pipeline.storage.filesystem import make_folder, storage_errors, write_once
 from vilt.common.json_text import read_json
 
 BEAT_SECONDS = 5.0  # between heartbeats
@@ -50,12 +49,14 @@ class RunLock:
         self._thread.join(DEAD_SECONDS)
         in_trouble = self._beat_failed or self._thread.is_alive()
         for _ in range(5):  # a heartbeat that a storage in trouble has taken late can bring the file back
-            with contextlib.suppress(*STORAGE_ERRORS):
+            try:
                 if self._holder().get("token") != self.token:
                     return
                 self.filesystem.rm_file(self.path)
                 if not in_trouble:
                     return
+            except storage_errors():
+                pass
             time.sleep(0.2)
 
     def check(self) -> None:
@@ -138,7 +139,7 @@ class RunLock:
                     return
                 if not self._stopped.is_set():
                     self._write(beat)
-            except STORAGE_ERRORS:  # `check` decides in the end
+            except storage_errors():  # `check` decides in the end
                 self._beat_failed = True
 
 

@@ -11,7 +11,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, is_object_store
+from pipeline.storage.filesystem import arrow_filesystem, is_object_store, storage_errors
 
 END_BYTES = 2**16  # that are read first, as pyarrow does
 TRAILER_BYTES = 8  # the length of the footer, and a mark
@@ -48,7 +48,7 @@ def metadata_at_end(filesystem: AbstractFileSystem, path: str, size: int) -> pq.
         if len(end) < footer <= size:
             end = filesystem.cat_file(path, start=size - footer, end=size)
         return pq.read_metadata(pa.BufferReader(end))
-    except (*STORAGE_ERRORS, pa.ArrowException, ValueError, NotImplementedError):
+    except (*storage_errors(), pa.ArrowException, ValueError, NotImplementedError):
         return None
 
 

@@ -26,7 +26,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.resources import WINDOW_BYTES
-from pipeline.storage.filesystem import STORAGE_ERRORS, patiently
+from pipeline.storage.filesystem import patiently, storage_errors
 from pipeline.tables.format import Split, TableReader
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.provenance import content_hashes, row_sources
@@ -93,7 +93,7 @@ class UnreadSplit:
         """
         try:
             yield from self._read(plan)
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             if type(error) is OSError and error.errno is None:  # pyarrow's, about data
                 raise self._damaged(error) from None
             raise OSError(f"{self.file.name}: {first_line(error)}") from None

@@ -12,7 +12,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.texts import CandidatesConfig, VectorsConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.row_id_column import row_id_type
 from pipeline.tables.table import InputTable, TableFiles, open_files
 from pipeline.tables.vectors import Vectors
@@ -116,5 +116,5 @@ def _open(config: JobConfig, key: str, spec: InputConfig) -> TableFiles:
         return open_files(spec, config.storage, [])
     except ConfigError as error:
         raise ConfigError(str(error).replace("input.path", key, 1)) from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {spec.path!r}: {first_line(error)}") from None

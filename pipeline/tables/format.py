@@ -19,7 +19,7 @@ from fsspec import AbstractFileSystem
 from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.input_file import InputFile, check_distinct, listed_file
 from pipeline.tables.manifest import Manifest
@@ -243,7 +243,7 @@ class TableFormat(ABC):
             return False
         try:
             held = filesystem.find(f"{folder}/{self.marker_folder}", maxdepth=1)
-        except (*STORAGE_ERRORS, NotImplementedError):  # a folder that this user, or anybody, may not list
+        except (*storage_errors(), NotImplementedError):  # a folder that this user, or anybody, may not list
             held = []
         return any(self.marker.search(path.removeprefix(folder)) for path in held)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, make_folder, open_fsspec, write_whole
+from pipeline.storage.filesystem import make_folder, open_fsspec, storage_errors, write_whole
 from pipeline.tables.formats.guarded_parquet import guarded_table_of
 
 MANIFEST = "_manifest"
@@ -62,7 +62,7 @@ class Manifest:
             if pq.read_schema(pa.BufferReader(data)).metadata.get(KEY) != self._stored(key):
                 return None
             return decode(guarded_table_of(data, MANIFEST))
-        except (*STORAGE_ERRORS, ConfigError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
+        except (*storage_errors(), ConfigError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self, key: str, table: pa.Table) -> None:
@@ -74,7 +74,7 @@ class Manifest:
             filesystem, path = open_fsspec(self.output, "output.path", self.storage)
             make_folder(filesystem, path.rstrip("/"))
             write_whole(filesystem, f"{path.rstrip('/')}/{MANIFEST}", sink.getvalue())
-        except (*STORAGE_ERRORS, ConfigError) as error:
+        except (*storage_errors(), ConfigError) as error:
             logger.warning("%s/%s: cannot be written: %s", self.output, MANIFEST, first_line(error))
 
     def session(self) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from pipeline.common.row_ids import from_keys, id_type, ids_of, key_type, keys_o
 from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.texts import CandidatesConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS
+from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.column_checks import require_ids
 from pipeline.tables.first_stage import open_first_stage
 from pipeline.tables.id_checks import count_repeated
@@ -90,7 +90,7 @@ def _read(config: JobConfig, spec: InputConfig, key: str, names: list[str]) -> p
         return pa.concat_tables([found.schema.empty_table().select(names), *parts])
     except ConfigError as error:
         raise ConfigError(str(error).replace("input.path", f"{key}.path" if key == "texts" else key)) from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"{key}: cannot read {spec.path!r}: {first_line(error)}") from None
 
 

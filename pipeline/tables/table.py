@@ -18,7 +18,7 @@ from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.shard import resolve_shard
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri, open_fsspec
+from pipeline.storage.filesystem import full_uri, open_fsspec, storage_errors
 from pipeline.tables import registry
 from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
@@ -162,7 +162,7 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
             filesystem.invalidate_cache()
             listing = list_files(filesystem, path, spec, storage)
             listing = replace(listing, version=version) if version else listing
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"input.path: cannot read {spec.path!r}: {error}") from None
     for key in ("version", "timestamp"):
         if getattr(spec, key) is not None and not listing.version:

@@ -38,7 +38,11 @@ def function() -> Callable[[int], None]:
     name = os.environ.get("NUMBA_CPU_NAME")  # which numba reads as well, to make code for another CPU
     if name:
         return compiled(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
-    return compiled(llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    try:
+        features = llvm.get_host_cpu_features().flatten()
+    except RuntimeError:  # LLVM does not know those of every kind of CPU
+        features = ""
+    return compiled(llvm.get_host_cpu_name(), features)
 
 
 def compiled(cpu: str, features: str) -> Callable[[int], None]:

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, full_uri
+from pipeline.storage.filesystem import full_uri, storage_errors
 from pipeline.tables.format import Listing, OpenOptions
 from pipeline.tables.formats.arrow_bodies import check_bodies
 from pipeline.tables.formats.row_format import OpenFile, RowFormat, Scan
@@ -125,7 +125,7 @@ class SavedDatasetFormat(ArrowFormat):
             if filesystem.isfile(f"{folder}/{SPLITS}"):
                 return "splits" in _read(filesystem, f"{folder}/{SPLITS}")
             return filesystem.isfile(f"{folder}/{STATE}") and "_data_files" in _read(filesystem, f"{folder}/{STATE}")
-        except (ConfigError, NotImplementedError, *STORAGE_ERRORS):
+        except (ConfigError, NotImplementedError, *storage_errors()):
             return False
 
     def list_marked(

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.common.parsers import without_panics
 from pipeline.common.row_ids import ids_of
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.formats.delta_checks import check_changes, check_checkpoint
 from pipeline.tables.schemas import plain
@@ -72,6 +72,6 @@ def changed_ids(
         with without_panics(uri):
             feed = now.load_cdf(starting_version=since + 1, ending_version=until, columns=[id_column])
             found = pa.table(feed.read_all())[id_column]
-    except (*STORAGE_ERRORS, DeltaError, ValueError, KeyError, pa.ArrowException):
+    except (*storage_errors(), DeltaError, ValueError, KeyError, pa.ArrowException):
         return None  # versions without a feed, or whose files are gone
     return ids_of(found.cast(plain(found.type)))

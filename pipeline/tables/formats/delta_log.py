@@ -22,7 +22,7 @@ from pipeline.common.parsers import without_panics
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import STORAGE_ERRORS, open_fsspec
+from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.file_columns import MANY_FILES
 from pipeline.tables.formats.delta_checks import check_checkpoint, check_deletions
@@ -95,7 +95,7 @@ def _read_log(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) 
         actions = pa.table(table.get_add_actions(flatten=False))
     except ConfigError:
         raise
-    except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
+    except (*storage_errors(), DeltaError, ValueError) as error:
         raise ConfigError(f"input.path: cannot read the Delta table {uri!r}: {first_line(error)}") from None
     version = f"version {table.version()}"
     wanted = [name for name in ("path", "size_bytes", "modification_time", "partition") if name in actions.schema.names]
@@ -115,7 +115,7 @@ def is_large(filesystem: AbstractFileSystem, folder: str) -> bool:
     try:
         said = read_json(filesystem.cat_file(f"{folder}/_delta_log/_last_checkpoint", start=0, end=MOST_SAID))
         return int(said["size"]) >= LARGE
-    except (*STORAGE_ERRORS, ValueError, KeyError, TypeError):  # there is none
+    except (*storage_errors(), ValueError, KeyError, TypeError):  # there is none
         return False
 
 
@@ -176,7 +176,7 @@ def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:
         table.load_as_version(number)
     except ConfigError:
         raise
-    except (*STORAGE_ERRORS, DeltaError, ValueError) as error:
+    except (*storage_errors(), DeltaError, ValueError) as error:
         raise ConfigError(
             f"input.version: version {number} of the Delta table {uri!r} cannot be read, its latest is {latest}: was "
             f"its log cleaned up? {first_line(error)}"

@@ -15,7 +15,7 @@ import pyarrow.fs
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.storage.filesystem import STORAGE_ERRORS, arrow_filesystem, in_threads
+from pipeline.storage.filesystem import arrow_filesystem, in_threads, storage_errors
 from pipeline.tables.file_columns import ListedFiles, ListedPaths
 from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
@@ -225,7 +225,7 @@ def count_passing(
         groups = {group.id for group in passing.row_groups}
     except pa.ArrowException:  # statistics of a type that does not compare: they tell nothing
         groups = {split.row_group for split in splits}
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"input.path: cannot read {file.path!r}: {first_line(error)}") from None
     return [
         replace(split, rows=rows_passing(file, split, reader, schema, condition) if split.row_group in groups else 0)

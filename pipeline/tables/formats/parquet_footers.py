@@ -14,7 +14,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.storage.filesystem import in_threads, storage_errors
 from pipeline.storage.parquet_end import fsspec_of, metadata_at_end
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet_values import can_fail, int96_columns, int96_times, outside, refuse_unless_one_unit
@@ -171,7 +171,7 @@ def read_footer(
     except pa.ArrowInvalid as error:
         fault = _lookalike(path, filesystem) or first_line(error)
         raise ConfigError(f"input.path: {path!r} is not Parquet, or is cut off: {fault}") from None
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
     if any(pa.types.is_fixed_size_binary(kind) for kind in schema.types):
         schema = _with_uuids(schema, found.schema)
@@ -215,7 +215,7 @@ def _lookalike(path: str, filesystem: pa.fs.FileSystem) -> str | None:
     try:
         with filesystem.open_input_file(path) as opened:
             what = lookalike(opened.read(HEAD_BYTES), "parquet")
-    except STORAGE_ERRORS:
+    except storage_errors():
         return None
     return f"it is {what}" if what else None
 

@@ -20,7 +20,7 @@ from pipeline.common.columns import UNREAD
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
-from pipeline.storage.filesystem import STORAGE_ERRORS, in_threads
+from pipeline.storage.filesystem import in_threads, storage_errors
 from pipeline.tables.filter_expression import NOT_FILTERED, Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
 from pipeline.tables.formats.json_types import JsonColumns
@@ -111,7 +111,7 @@ class RowFormat(TableFormat):
         except PARSER_ERRORS as error:
             fault = self._lookalike(path, filesystem) or parser_fault(error)
             raise ConfigError(f"input.path: {path!r} is damaged or no such table: {fault}") from None
-        except STORAGE_ERRORS as error:
+        except storage_errors() as error:
             raise ConfigError(f"input.path: cannot read {path!r}: {first_line(error)}") from None
 
     def _lookalike(self, path: str, filesystem: AbstractFileSystem) -> str | None:
@@ -119,7 +119,7 @@ class RowFormat(TableFormat):
         try:
             with filesystem.open(path, "rb", compression="infer") as opened:
                 what = lookalike(opened.read(HEAD_BYTES), self.name)
-        except (*PARSER_ERRORS, *STORAGE_ERRORS):
+        except (*PARSER_ERRORS, *storage_errors()):
             return None
         return f"it is {what}" if what else None
 
@@ -130,7 +130,7 @@ def _passing(reader: RowReader, schema: pa.Schema, condition: Filter, opened: Op
         splits = [
             replace(split, rows=rows_passing(opened.file, split, reader, schema, condition)) for split in opened.splits
         ]
-    except STORAGE_ERRORS as error:
+    except storage_errors() as error:
         raise ConfigError(f"input.path: cannot read {opened.file.path!r}: {first_line(error)}") from None
     return OpenedFile(opened.file, splits)
 
