@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipeline.common.errors import ConfigError
+from pipeline.common.errors import ConfigError, first_line
 from pipeline.results.file_footer import FOOTER, ResultFile
+from pipeline.results.foreign import check_summary
 from pipeline.storage.filesystem import (
     CONNECTIONS,
     arrow_filesystem,
@@ -63,12 +64,22 @@ class WorkFolder:
         return {info["name"].rpartition("/")[2]: info["size"] for info in found if info["type"] == "file"}
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON file; None if there is none."""
+        """Return a JSON file; None if there is none.
+
+        Raises:
+            ConfigError: It is not what a job writes.
+        """
+        path = f"{self.path}/{name}"
         self.filesystem.invalidate_cache()
         try:
-            return read_json(self.filesystem.cat_file(f"{self.path}/{name}"))
+            values = read_json(self.filesystem.cat_file(path))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise ConfigError(f"{path!r} is not what a job writes: {first_line(error)}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path!r} is not what a job writes: {type(values).__name__} in place of keys")
+        return check_summary(values, repr(path)) if name == SUMMARY else values
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""

@@ -48,6 +48,21 @@ def test_names_and_json(folder: WorkFolder) -> None:
     assert folder.names() == set()
 
 
+@pytest.mark.parametrize("content", [b"[1]", b"[1", b"\0", b"[" * 5000, b'"x"', b"\xff", b"1" * 5000])
+def test_what_is_no_file_of_a_job_is_named(folder: WorkFolder, content: bytes) -> None:
+    folder.filesystem.makedirs(folder.path)
+    folder.filesystem.pipe_file(f"{folder.path}/job.json", content)
+    with pytest.raises(ConfigError, match=r"^'.*job\.json' is not what a job writes: ") as caught:
+        folder.read("job.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_summary_of_somebody_elses_is_named(folder: WorkFolder) -> None:
+    folder.write("_summary.json", {"files": 5})
+    with pytest.raises(ConfigError, match=r"_summary\.json' is not what a job writes: "):
+        folder.read("_summary.json")
+
+
 def test_parts_and_their_lineage(folder: WorkFolder) -> None:
     folder.filesystem.makedirs(folder.path)
     table = pa.table({"n": [1, 2]})
