@@ -8,7 +8,7 @@ import pytest
 import pipeline
 import vilt
 
-HEAVY = {"torch", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "transformers"}
+HEAVY = {"torch", "aiohttp", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "transformers"}
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ HEAVY = {"torch", "ray.data", "pandas", "matplotlib", "duckdb", "deltalake", "tr
         ("jobs.cli", HEAVY | {"ray", "pyarrow", "pydantic"}),  # `vilt --help`
         ("jobs.commands.batch", HEAVY),  # until the config is read
         ("pipeline.monitoring.error_budget", HEAVY),  # an actor that counts
-        ("pipeline.stages.preprocess", {"torch", "matplotlib", "duckdb", "deltalake", "transformers"}),
+        ("pipeline.stages.preprocess", {"torch", "aiohttp", "matplotlib", "duckdb", "deltalake", "transformers"}),
         ("pipeline.stages.predict", {"ray.data", "matplotlib", "duckdb", "deltalake", "transformers"}),
     ],
 )

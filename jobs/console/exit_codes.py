@@ -66,7 +66,7 @@ BUSY = ExitCode(
 INTERRUPTED = ExitCode(
     130,
     "interrupted",
-    "Stopped by Ctrl-C",
+    "Stopped by Ctrl-C or SIGTERM, as schedulers send it",
     "Run the same command again if you want the job finished. It resumes where it stopped.",
     (KeyboardInterrupt,),
 )

@@ -33,6 +33,7 @@ def run_process(command: Callable[[], object], as_json: bool = False) -> None:
         as_json: Print a line of JSON for an exception, see `jobs.console.command`.
     """
     gc.set_threshold(COLLECT_AFTER)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers ask so; it is Ctrl-C without a keyboard
     sys.unraisablehook = _send_again
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):

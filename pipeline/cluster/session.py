@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt
 
 from pipeline.common.errors import ConfigError, RayFailedError, first_line
 from pipeline.common.one_machine import without_dashboard_agent
-from pipeline.common.ray_compat import print_to_stderr, starting_locally
+from pipeline.common.ray_compat import keeping_sigterm, print_to_stderr, starting_locally
 
 logger = logging.getLogger(__name__)
 START_ATTEMPTS = 3  # Ray gives itself 30 s, which a busy machine may not do with
@@ -39,7 +39,8 @@ def connect(address: str) -> None:
         host, colon, port = address.rpartition(":")
         if colon:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-        ray.init(address=address, logging_level="warning")
+        with keeping_sigterm():
+            ray.init(address=address, logging_level="warning")
         print_to_stderr()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"ray.address: no Ray cluster at {address!r}: {first_line(error)}") from None
@@ -64,7 +65,8 @@ def start_local(cores: int | None = None) -> None:
 def _init_local(cores: int) -> str:
     """Start a Ray and return its address, or raise RayFailedError, within the 30 s that Ray gives itself."""
     try:
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
+        with keeping_sigterm():
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level="warning")
         print_to_stderr()
         return str(ray.get_runtime_context().gcs_address)
     except Exception as error:  # a node that does not start in time is a plain Exception

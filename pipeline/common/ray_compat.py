@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
@@ -90,6 +92,15 @@ def print_to_stderr() -> None:
     if printing:
         streams.remove_handler(PRINTING)
         streams.add_handler(PRINTING, lambda lines: printing({**lines, "is_err": True}))
+
+
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """Keep what Python does at SIGTERM, while it is open and then: Ray would print stacks of its C++ code first."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before if callable(before) else signal.getsignal(signal.SIGTERM))
 
 
 @contextmanager

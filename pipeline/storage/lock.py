@@ -37,6 +37,7 @@ class RunLock:
     def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
         self.filesystem, self.path, self.token = filesystem, path, uuid.uuid4().hex
         self._stopped, self._beat_failed = threading.Event(), False
+        self._since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
     def __enter__(self) -> RunLock:
         self._acquire()
@@ -122,9 +123,8 @@ class RunLock:
 
     def _content(self, beat: int) -> bytes:
         """Return the text of the lock file: who holds it, and how often the heart has beaten."""
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         where = {"host": socket.gethostname(), "space": _process_space(), "pid": os.getpid()}
-        when = {"started": _started(os.getpid()), "since": since}
+        when = {"started": _started(os.getpid()), "since": self._since}
         return json.dumps({"token": self.token, "beat": beat, **where, **when}).encode()
 
     def _write(self, beat: int) -> None:

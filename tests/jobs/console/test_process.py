@@ -45,6 +45,13 @@ def test_a_signal_where_python_drops_it_ends_the_command(name: str, code: int) -
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_command_that_is_asked_to_stop_says_how_to_go_on(name: str) -> None:
+    code = "import os, signal, time\nfrom jobs.console.process import run_process\n"
+    done = ended(f"{code}run_process(lambda: (os.kill(os.getpid(), signal.{name}), time.sleep(60)))")
+    assert (done.returncode, done.stderr) == (130, "stopped; run the same command again to resume\n")
+
+
 def test_what_else_python_drops_is_told_as_ever() -> None:
     done = ended(DROPPED.replace("os.kill(os.getpid(), signal.SIGINT)", "1 / 0").replace("sleep(60)", "sleep(0)"))
     assert done.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import time
 from importlib import import_module
 from inspect import signature
@@ -14,7 +15,14 @@ import ray
 import ray.exceptions
 
 from pipeline.common import ray_compat
-from pipeline.common.ray_compat import ECHOING_LOGGERS, autoscaler_limits, kill_actor, spilled_bytes, starting_locally
+from pipeline.common.ray_compat import (
+    ECHOING_LOGGERS,
+    autoscaler_limits,
+    keeping_sigterm,
+    kill_actor,
+    spilled_bytes,
+    starting_locally,
+)
 from pipeline.common.worker_settings import COLLECT_AFTER
 
 
@@ -115,3 +123,18 @@ def test_what_workers_print_does_not_get_among_results(capfd: pytest.CaptureFixt
         found += err
         assert "a word" not in out
     assert "a word of a worker" in found
+
+
+def test_what_python_does_at_sigterm_stays() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with keeping_sigterm():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray does, in its own way
+        assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with keeping_sigterm():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler, "Ray's own, where there was none"
+    finally:
+        signal.signal(signal.SIGTERM, before)
