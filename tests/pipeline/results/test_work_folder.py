@@ -58,6 +58,7 @@ def test_what_is_no_file_of_a_job_is_named(folder: WorkFolder, content: bytes) -
 
 
 def test_a_summary_of_somebody_elses_is_named(folder: WorkFolder) -> None:
+    folder.filesystem.makedirs(folder.path)
     folder.write("_summary.json", {"files": 5})
     with pytest.raises(ConfigError, match=r"_summary\.json' is not what a job writes: "):
         folder.read("_summary.json")
