@@ -96,7 +96,7 @@ def check_summary(values: Any, what: str) -> dict[str, Any]:
         kind.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(map(str, fault["loc"]))[:200]
+        key = ascii(".".join(map(str, fault["loc"]))[:200])[1:-1]  # a stranger's: no line ends, no escapes
         raise ConfigError(f"{what} is not what a job writes: {key or 'it'}: {fault['msg'][:200]}") from None
     return dict(values)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import Schema
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import ConfigError
@@ -106,6 +106,7 @@ def test_what_jobs_write_is_read(tmp_path: Path, values: dict[str, Any]) -> None
 
 
 @given(st.sampled_from([SUMMARY, FILTER]), st.dictionaries(st.sampled_from([*SUMMARY, *FILTER]), VALUES, max_size=3))
+@example(SUMMARY, {"lineage": {"\n": None}})
 def test_any_values_are_read_or_refused(values: dict[str, Any], changes: dict[str, Any]) -> None:
     try:
         check_summary({**values, **changes}, "OUT")
