@@ -9,7 +9,7 @@ from typing import IO, NamedTuple, cast
 
 from pipeline.common.error_codes import Failure
 from pipeline.config.limits import ROW_BYTES
-from pipeline.tables.formats.tar_members import BoundedReads, Members
+from pipeline.tables.formats.tar_members import BoundedReads, Members, members_of, one_header_each
 
 IMAGES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "jif", "pjp", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib"}
@@ -96,7 +96,9 @@ def archives(file: IO[bytes]) -> Iterator[tuple[int, tarfile.TarFile]]:
     begin, bounded = 0, BoundedReads(file)
     while True:
         file.seek(begin)
-        with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:", errors="surrogateescape") as tar:
+        with one_header_each():
+            tar = tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:", errors="surrogateescape")  # noqa: SIM115
+        with tar:
             yield begin, tar
             end = tar.offset
         file.seek(end)
@@ -151,7 +153,7 @@ def _samples(tar: tarfile.TarFile, image_bytes: int | None, text_bytes: int) -> 
 def entries(tar: tarfile.TarFile) -> Iterator[Entry]:
     """Yield the entries of an archive, with the samples to which they belong."""
     key, extensions = None, set[str]()
-    for member in tar:
+    for member in members_of(tar):
         name = member.name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # if it is not UTF-8
         folder, slash, name = name.removeprefix("./").rpartition("/")
         stem, dot, extension = name.partition(".")

@@ -14,6 +14,7 @@ from pipeline.tables.formats.tar import Entry, archives, entries
 from pipeline.tables.formats.tar_members import Members
 
 COPY_BYTES = 2**22  # at a time
+LINKED_BYTES, MOST_LINKED = 2**30, 16  # of links that become files: so much is free, then so many times what was read
 MERGED_BYTES = 2**28  # of a JSON that gets more fields, which is held in memory
 JSON = "json"  # the member whose fields are a sample's columns
 
@@ -50,10 +51,10 @@ def copy_samples(
         How many samples the tar has.
 
     Raises:
-        ValueError: The tar is damaged; or archives are joined of which one has headers for all its entries, which would
-            hold for those of the others, too.
+        ValueError: The tar is damaged; or its links would take far more bytes as files; or archives are joined of which
+            one has headers for all its entries, which would hold for those of the others, too.
     """
-    samples = written = 0
+    samples = written = linked = 0
     had_headers = False
     adder = _Adder(added, target)
     for begin, tar in archives(source):
@@ -75,6 +76,9 @@ def copy_samples(
                 elif member.isfile() or entry.key is None:
                     written += _copy(source, target, member.offset, after)
                 else:
+                    linked += members.stored(member).size
+                    if linked > LINKED_BYTES + MOST_LINKED * after:
+                        raise ValueError(f"links up to {member.name[:100]} would take {linked:,} bytes as files")
                     written += _write_linked(members, member, target)
             end = after
         written += adder.end_sample()

@@ -8,6 +8,7 @@ import tarfile
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import IO
 
@@ -41,6 +42,26 @@ class BoundedReads:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             raise ValueError(f"a header says that a member ends after {position:,} bytes") from None
+
+
+@contextmanager
+def one_header_each() -> Iterator[None]:
+    """Raise ValueError for a member with a thousand headers: tarfile calls itself for each."""
+    try:
+        yield
+    except RecursionError:
+        raise ValueError("a member has about a thousand headers or more") from None
+
+
+def members_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of an archive. Raises ValueError as `one_header_each`."""
+    members = iter(tar)
+    while True:
+        with one_header_each():
+            member = next(members, None)
+        if member is None:
+            return
+        yield member
 
 
 class Members:
@@ -105,8 +126,9 @@ class Members:
         name = link.linkname
         if link.issym():
             name = "/".join(part for part in (posixpath.dirname(link.name), name) if part)
-            while not self._all and (one := self._tar.next()) is not None:
-                self.ends[one.offset] = self._tar.offset
+            with one_header_each():
+                while not self._all and (one := self._tar.next()) is not None:
+                    self.ends[one.offset] = self._tar.offset
             self._all = True
         members: list[tarfile.TarInfo] = self._tar.members  # type: ignore[attr-defined]
         for one in members[self._known :]:

@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+from pipeline.tables.formats import tar_copy
 from pipeline.tables.formats.tar_copy import AddedMember, copy_samples, merged_json
 from tests.pipeline.tables.formats.test_tar import pack, scan
 
@@ -152,3 +153,31 @@ def test_holes_of_a_sparse_member_are_not_written_out() -> None:
     for tar in (data[:1024] + link.tobuf() + bytes(1024), sparse("a.json", 10 * 2**40) + bytes(1024)):
         with pytest.raises(ValueError, match="has holes"):
             copy_samples(io.BytesIO(tar), io.BytesIO(), {0, 1, 2}.__contains__, AddedMember("json", iter(["{}"] * 2)))
+
+
+def test_links_that_would_fill_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link of a block becomes a file of megabytes."""
+    file, buffer = io.BytesIO(bytes(20_000)), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        first = tarfile.TarInfo("0.jpg")
+        first.size = 20_000
+        tar.addfile(first, file)
+        for i in range(1, 50):
+            link = tarfile.TarInfo(f"{i}.jpg")
+            link.type, link.linkname = tarfile.LNKTYPE, "0.jpg"
+            tar.addfile(link)
+    assert len(held(copied(buffer.getvalue(), "json", 0))) == 50, "a gigabyte is free"
+    monkeypatch.setattr(tar_copy, "LINKED_BYTES", 0)
+    with pytest.raises(ValueError, match=r"^links up to \d+\.jpg would take [\d,]+ bytes as files"):
+        copied(buffer.getvalue(), "json", 0)
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["the first member", "a later one"])
+def test_a_member_with_thousands_of_headers(before: int) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 7
+    many = (header.tobuf(tarfile.USTAR_FORMAT) + b"7 a=bc\n".ljust(tarfile.BLOCKSIZE, b"\0")) * 3000
+    data = pack([(f"{i}.jpg", b"x") for i in range(2)])
+    at = 2 * tarfile.BLOCKSIZE * before
+    with pytest.raises(ValueError, match=r"^a member has about a thousand headers or more$"):
+        copy_samples(io.BytesIO(data[:at] + many + data[at:]), io.BytesIO(), lambda _: True)
