@@ -16,6 +16,7 @@ from pipeline.common.summary import Summary
 from pipeline.config.shard import Shard
 from pipeline.monitoring.events import emit
 from pipeline.results.file_footer import FOOTER, ResultFile, settle
+from pipeline.results.foreign import check_summary
 from pipeline.results.input_files import InputFiles
 from pipeline.results.shards import read_part_of_table
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
@@ -71,7 +72,7 @@ def _open(out: WorkFolder, shard: Shard) -> ShardOutput:
     """Read what a shard's output says of itself, and check that its files are those that its summary names."""
     folder = WorkFolder(out.filesystem, f"{out.path}/{shard.folder}")
     try:
-        summary = Summary(**(folder.read(SUMMARY) or {}))
+        summary = Summary(**check_summary(folder.read(SUMMARY), f"{shard.folder}/{SUMMARY}"))
         part, read = read_part_of_table(folder), InputFiles.read(out.filesystem, folder.path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

@@ -12,7 +12,6 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.foreign import check_summary
 from pipeline.storage.filesystem import (
     CONNECTIONS,
     arrow_filesystem,
@@ -79,7 +78,10 @@ class WorkFolder:
             raise ConfigError(f"{path!r} is not what a job writes: {first_line(error)}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"{path!r} is not what a job writes: {type(values).__name__} in place of keys")
-        return check_summary(values, repr(path)) if name == SUMMARY else values
+        files = values.get("files", []) if name == SUMMARY else []
+        if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            raise ConfigError(f"{path!r} is not what a job writes: files is no list of names")
+        return values
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""

@@ -14,6 +14,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.common.summary import Summary
 from pipeline.results.file_footer import ResultFile
+from pipeline.results.foreign import check_summary
 from pipeline.results.input_files import InputFiles
 from pipeline.results.moving import moved_in_tasks
 from pipeline.results.output_folder import OutputFolder
@@ -99,6 +100,7 @@ class ParquetOutput:
                 self.parts.drop_retryable()
         if not finished:
             return None
+        check_summary(finished, f"output.path: the {SUMMARY} of {self.job.config.output.path!r}")
         self._check_written(finished)
         self._check_error_rate(finished)
         return replace(Summary(**finished), finished_before=True)
