@@ -35,11 +35,6 @@ def run_file(
     """
     started = time.monotonic()
     config = JobConfig.load(task, path, overrides)
-    # What each kind of job needs is imported once it is known which it is: together that takes seconds.
-    if config.input.shard is not None:
-        from pipeline.scoring.sharding import with_shard
-
-        config = with_shard(config)
     if config.output.format == "delta":
         return _write_delta(config, retry_errors, every, started)
     summary = run(config, retry_errors, every)

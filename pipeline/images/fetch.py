@@ -206,14 +206,17 @@ class Fetcher:
     async def _read_object(self, filesystem: Any, uri: str, claim: Claim) -> Fetched | None:
         """Read an object: most are no larger than `FIRST_BYTES`; of others the size is asked for first."""
         path, most = filesystem._strip_protocol(uri), self.max_bytes + 1
+        info: dict[str, Any] | None = None
         if self.config.input.verify:  # before it is read: if it changes meanwhile, the next run finds another version
-            claim.version = version_of_info(await call(filesystem, "info", path))
+            info = await call(filesystem, "info", path)
+            claim.version = version_of_info(info)
         asked = min(most, FIRST_BYTES)
         while claim.grow(asked):
             data: bytes = await call(filesystem, "cat_file", path, start=0, end=asked)
             if len(data) < asked or asked == most:
                 return data
-            size = (await call(filesystem, "info", path)).get("size")
+            info = info or await call(filesystem, "info", path)
+            size = info.get("size")
             if size is not None and size > self.max_bytes:
                 return too_large(self.max_bytes)
             # One byte more than it had, which tells whether it has grown; one that has is read as far as allowed.

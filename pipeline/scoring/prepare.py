@@ -85,6 +85,7 @@ def prepared(config: JobConfig) -> Iterator[PreparedJob]:
         ConfigError: See `prepare`.
         RayFailedError: Ray did not start.
     """
+    config = with_shard(config)
     with ExitStack() as stack:
 
         def start_ray() -> None:

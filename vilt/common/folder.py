@@ -125,7 +125,7 @@ class Folder:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its tensors are those of its files, not made of them."""
+        """Return whether its tensors are those of its files, not made of them."""
         return type(self).stored is Folder.stored
 
     def local_path(self, name: str) -> str | None:

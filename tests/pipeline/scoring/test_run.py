@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray.data
+import torch
 from PIL import Image
 
 from pipeline import ConfigError, JobConfig, Summary, build_processor, run
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 Rows = list[dict[str, Any]]
 ERRORS = ["error", "error_detail"]
 SMALL = {"batch__window_rows": 16, "batch__tokens": 512, "output__rows_per_file": 16}
+# Of scores of up to 24. torch 2.9 multiplies batches of other sizes in another order.
+MOST_DIFFERENCE = 2e-5 if torch.__version__.startswith("2.9.") else 1e-5
 PREDICTOR = Predictor.from_pretrained("zoo://scenes", precision="float32")
 
 
@@ -77,7 +80,7 @@ def scored(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory, scene_ro
 def test_score(scored: Scored) -> None:
     rows, out, summary = scored.rows, scored.out, scored.summary
     expected = PREDICTOR.score([r["image"] for r in rows], [r["caption"] for r in rows])
-    np.testing.assert_allclose([r["score"] for r in out], expected, rtol=1e-6, atol=1e-5)
+    assert np.abs(np.array([r["score"] for r in out]) - expected).max() < MOST_DIFFERENCE
     assert list(out[0]) == ["id", "caption", "question", "source", "row_id", "text_truncated", "score", *ERRORS]
     for given, got in zip(rows, out, strict=True):
         assert all(got[name] == given[name] for name in ("id", "caption", "question", "source"))
