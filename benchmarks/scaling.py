@@ -121,7 +121,9 @@ def main(actors: list[int], seconds: float, decoders: int, each: float, block_by
     for count in actors:
         table = str(folder / f"table{count}")
         write_table(table, round(count * seconds / each))
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": count + decoders, "include_dashboard": False})
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": count + decoders, "include_dashboard": False}
+        )
         ray.init(address=cluster.address, logging_level="warning")
         pairs, taken, strong, cpu = measure(table, folder / str(count), count, each, block_bytes)
         ray.shutdown()

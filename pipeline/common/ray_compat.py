@@ -25,9 +25,11 @@ CLUSTER_VARIABLE, CLUSTER_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABL
 START_VARIABLE, START_MILLISECONDS = "RAY_agent_register_timeout_ms", "120000"
 # Modules that each worker process imports when it starts. Fallback: none, and workers take half a second more to start.
 PRELOAD_VARIABLE, PRELOADED = "RAY_preload_python_modules", "pipeline.common.worker_settings"
-# Milliseconds after which Ray ends a worker process without work while all cores are in use. Its 1 s is less than there is
+# Milliseconds after which Ray ends a worker process without work while all cores are in use. Its 1 s is less than lies
 # between two files of results: each file would be written by a process of its own, which takes 2 s of a core to start.
 IDLE_VARIABLE, IDLE_MILLISECONDS = "RAY_idle_worker_killing_time_threshold_ms", "600000"
+# Name and namespace of the actor that tells Ray Data's flows which nodes they have, and its method that looks anew.
+COORDINATOR, LOOK = "AutoscalingCoordinator", "_tick"
 PRINTING = "ray_print_logs"  # Ray's name of what prints the lines of workers
 LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
@@ -83,6 +85,22 @@ def kill_actor(actor_id: str) -> None:
     handle_of = getattr(getattr(worker, "core_worker", None), "get_actor_handle", None)
     if handle_of:
         ray.kill(handle_of(ray.ActorID.from_hex(actor_id)))
+
+
+def refresh_reservations() -> None:
+    """Let Ray Data look now which nodes there are, which it does every 20 seconds by itself.
+
+    Fallback: nothing, and an actor for a new node waits until then.
+    """
+    import ray
+
+    try:
+        coordinator = ray.get_actor(COORDINATOR, namespace=COORDINATOR)
+    except ValueError:  # a release without it, or no flow has begun
+        return
+    look = getattr(coordinator, LOOK, None)
+    if look is not None:
+        look.remote()
 
 
 def print_to_stderr() -> None:
