@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
-from pyiceberg.table import FileScanTask, StaticTable, Table
+from pyiceberg.table import DataScan, StaticTable, Table
 from pyiceberg.table.snapshots import Snapshot
 
 from pipeline.common import uris
@@ -20,7 +20,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
+from pipeline.storage.filesystem import arrow_filesystem, full_uri, in_threads, open_fsspec
 from pipeline.tables.formats.apart import run_apart
 from pipeline.tables.formats.guarded_parquet import guarded_table
 from pipeline.tables.formats.iceberg_errors import SCHEME, refused
@@ -32,6 +32,8 @@ from pipeline.tables.schemas import is_list
 
 LARGE = 20_000  # files, from which on a process of its own reads a snapshot: pyiceberg has 4 kB for each
 FILES = "total-data-files"  # of a snapshot's summary
+MANIFESTS_AT_ONCE = 4  # that are held as objects
+Planned = Iterable[tuple[DataFile, Collection[DataFile]]]  # files, each with the files that delete rows of it
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,25 @@ def read_snapshot(uri: str, spec: InputConfig, storage: StorageConfig) -> Iceber
 def _read_here(uri: str, spec: InputConfig, storage: StorageConfig) -> IcebergSnapshot:
     with refused(uri):
         table = _open(uri, spec, storage)
-        return _read(table, _snapshot(table, spec), spec, storage)
+        snapshot = _snapshot(table, spec)
+        manifests = snapshot.manifests(table.io)
+        plain = all(manifest.content == ManifestContent.DATA for manifest in manifests)
+        return _read(table, snapshot, spec, storage, _files_of(manifests, table) if plain else None)
+
+
+def _files_of(manifests: Sequence[ManifestFile], table: Table | StaticTable) -> Planned:
+    """Yield the files of manifests as pyiceberg plans them, but no more than some manifests' at a time."""
+
+    def live(manifest: ManifestFile) -> list[DataFile]:
+        return [entry.data_file for entry in manifest.fetch_manifest_entry(table.io)]
+
+    for begin in range(0, len(manifests), MANIFESTS_AT_ONCE):
+        for files in in_threads(live, manifests[begin : begin + MANIFESTS_AT_ONCE], MANIFESTS_AT_ONCE):
+            yield from ((file, ()) for file in files if file.record_count)  # pyiceberg leaves out empty ones
+
+
+def _planned(scan: DataScan) -> Iterator[tuple[DataFile, Collection[DataFile]]]:
+    yield from ((task.file, task.delete_files) for task in scan.plan_files())
 
 
 def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> Table | StaticTable:
@@ -91,7 +111,14 @@ def _file_count(snapshot: Snapshot) -> int:
     return int(said[FILES]) if said.get(FILES, "").isdecimal() else 0
 
 
-def _read(table: Table | StaticTable, snapshot: Snapshot, spec: InputConfig, storage: StorageConfig) -> IcebergSnapshot:
+def _read(
+    table: Table | StaticTable,
+    snapshot: Snapshot,
+    spec: InputConfig,
+    storage: StorageConfig,
+    planned: Planned | None = None,
+) -> IcebergSnapshot:
+    """Return a snapshot; planned: its files, by default as pyiceberg plans them, all at once."""
     earlier = spec.version is not None or spec.as_of is not None  # with the columns that it had then
     scan = table.scan(snapshot_id=snapshot.snapshot_id) if earlier else table.scan()
     location = table.location().rstrip("/")
@@ -99,16 +126,16 @@ def _read(table: Table | StaticTable, snapshot: Snapshot, spec: InputConfig, sto
     places = _Places(filesystem, folder.rstrip("/"), spec)
     schema = scan.projection()
     files: list[LoggedFile] = []
-    with_deletes: list[tuple[int, FileScanTask]] = []
-    for number, task in enumerate(scan.plan_files()):
-        files.append(_file(task.file, table, schema, places))
-        if task.delete_files:
-            with_deletes.append((number, task))
+    deletes: dict[int, tuple[str, Collection[DataFile]]] = {}  # number of a file -> its URI, what deletes rows of it
+    for number, (file, deleting) in enumerate(_planned(scan) if planned is None else planned):
+        files.append(_file(file, table, schema, places))
+        if deleting:
+            deletes[number] = file.file_path, deleting
     if not files:
         raise ConfigError(f"input.path: snapshot {snapshot.snapshot_id} of {spec.path!r} has no file, and so no rows")
-    deleted = _deleted_rows([task for _, task in with_deletes], filesystem, places)
-    for number, task in with_deletes:
-        files[number] = files[number].without_rows(deleted[task.file.file_path])
+    deleted = _deleted_rows(dict(deletes.values()), filesystem, places)
+    for number, (uri, _) in deletes.items():
+        files[number] = files[number].without_rows(deleted[uri])
     mapping = table.name_mapping()
     names = [(str(one.field_id), tuple(one.names)) for one in mapping.root if one.field_id] if mapping else []
     columns = _arrow_schema(schema)
@@ -205,10 +232,12 @@ def _constants(file: DataFile, table: Table | StaticTable, schema: Schema) -> di
     return values
 
 
-def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem, places: _Places) -> dict[str, RowSet]:
-    """Return the rows of each file that positional deletes mark."""
+def _deleted_rows(
+    deletes: Mapping[str, Collection[DataFile]], filesystem: AbstractFileSystem, places: _Places
+) -> dict[str, RowSet]:
+    """Return the rows of each file, by its URI, that positional deletes mark."""
     found: dict[tuple[str, str], RowSet] = {}
-    for uri, file in sorted({file.file_path: file for task in tasks for file in task.delete_files}.items()):
+    for uri, file in sorted({file.file_path: file for files in deletes.values() for file in files}.items()):
         if file.content.name != "POSITION_DELETES" or file.file_format.name != "PARQUET":
             kind = file.content.name.lower().replace("_", " ")
             raise ConfigError(
@@ -221,6 +250,5 @@ def _deleted_rows(tasks: list[FileScanTask], filesystem: AbstractFileSystem, pla
             found[uri, path] = RowSet.of(table.filter(pc.equal(table["file_path"], path))["pos"].to_numpy())
     none = RowSet.none()
     return {
-        path: RowSet.union(found.get((file.file_path, path), none) for file in task.delete_files)
-        for path, task in ((task.file.file_path, task) for task in tasks)
+        path: RowSet.union(found.get((file.file_path, path), none) for file in files) for path, files in deletes.items()
     }

@@ -71,13 +71,17 @@ def test_a_snapshot_of_very_many_files_is_read_in_a_process_of_its_own(
     """What is read, and what is refused, is the same; a process that is killed is named."""
     table = create(catalog, some(0, 1, 2))
     table.append(some(3))
+    table.delete("text == '1'")  # rewrites a file: its manifest has entries that are gone
+    table.append(some(4))
     where = table.metadata_location
     here = open_table(config(where))
+    assert len(here.files) == 3
     monkeypatch.setattr(iceberg_snapshot, "LARGE", 1)
     monkeypatch.setattr(iceberg_snapshot, "_read", lambda *_: pytest.fail("read in this process"))
     there = open_table(config(where))
     assert [*there.files] == [*here.files]
     assert (there.schema, there.version, there.fingerprint) == (here.schema, here.version, here.fingerprint)
+    assert refusal(where, version="other").startswith("input.version: 'other' is no snapshot, branch or tag")
     monkeypatch.setattr(apart, "CHILD", "import os; os.kill(os.getpid(), 9)")
     assert refusal(where).endswith("the process that reads its log ended with code -9, perhaps for want of memory")
 
