@@ -214,6 +214,7 @@ def a_busy_machine(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
+    monkeypatch.setattr("pipeline.cluster.session._Started.address", None)  # that of the other tests comes back
     with pytest.raises(RayFailedError, match="run the same command again"):
         session.start_local(1)
     session.start_local(1)
