@@ -34,6 +34,16 @@ FLOORS = {
     ],
     "jobs": [{"console"}, {"reports", "demo"}, {"commands"}],
 }
+# The same of the room of table formats: what several share is below, a format that reads by means of others above them.
+FORMATS = "pipeline/tables/formats"
+FORMAT_FLOORS = [
+    {"filter_counts", "json_types", "lookalikes", "unreadable"},
+    {"row_format"},
+    {"arrow", "csv", "jsonl", "lance", "parquet"},
+    {"logged", "webdataset"},
+    {"delta", "iceberg", "pictures"},
+    {"path_lists"},
+]
 
 
 def imports_of(file: Path) -> Iterator[str]:
@@ -70,6 +80,18 @@ def test_rooms_import_downward(package: str) -> None:
                 assert floor_of[parts[1]] < floor_of[room], f"{file.relative_to(ROOT)} imports {name}"
 
 
+def test_table_formats_import_downward() -> None:
+    floor_of = {name: floor for floor, names in enumerate(FORMAT_FLOORS) for name in names}
+    room = ROOT / FORMATS
+    files = {path: path.relative_to(room).with_suffix("").parts[0] for path in room.rglob("*.py")}
+    assert set(files.values()) - {"__init__"} == set(floor_of), "each has a floor"
+    for file, format_name in files.items():
+        for name in imports_of(file):
+            other = name.split(".")[3:4]
+            if name.startswith("pipeline.tables.formats.") and other != [format_name]:
+                assert floor_of[other[0]] < floor_of[format_name], f"{file.relative_to(ROOT)} imports {name}"
+
+
 @pytest.mark.parametrize("package", FLOORS)
 def test_no_room_imports_a_private_name_of_another(package: str) -> None:
     for file in (ROOT / package).rglob("*.py"):
@@ -100,17 +122,16 @@ DECODING = {
     "ParquetFile", "ParquetDataset", "read_table", "read_pandas", "read_parquet", "read_row_group", "read_row_groups",
     "scan_parquet", "dataset", "to_pyarrow_dataset", "to_pyarrow_table", "to_pandas_table", "from_parquet",
 }  # fmt: skip
-LANCE = {"formats/lance.py", "formats/lance_reader.py", "results/lance_results.py"}  # `lance.dataset`
+LANCE = ("formats/lance/format.py", "formats/lance/reader.py", "results/lance_results.py")  # `lance.dataset`
+GUARD = "formats/parquet/guarded_file.py"
 
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_parquet_files_are_decoded_behind_one_guard(package: str) -> None:
     for file in (ROOT / package).rglob("*.py"):
-        where = "/".join(file.parts[-2:])
+        where = file.relative_to(ROOT).as_posix()
         for node in ast.walk(ast.parse(file.read_text())):
             called = node.func if isinstance(node, ast.Call) else None
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
-            if name in DECODING and not (name == "dataset" and where in LANCE):
-                assert where == "formats/parquet_guard.py", (
-                    f"{where}:{node.lineno} calls {name}: see guarded_parquet.py"
-                )
+            if name in DECODING and not (name == "dataset" and where.endswith(LANCE)):
+                assert where.endswith(GUARD), f"{where}:{node.lineno} calls {name}: see formats/parquet/reading.py"

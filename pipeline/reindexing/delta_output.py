@@ -37,7 +37,7 @@ from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.formats.delta_changes import changed_ids
+from pipeline.tables.formats.delta.change_feed import changed_ids
 from pipeline.tables.table import InputTable
 
 VERSIONS = ("version", "timestamp")  # keys of `input` that say which version of a table is read

@@ -14,7 +14,7 @@ from pipeline.results.delta_values import convert
 from pipeline.results.written_values import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
-from pipeline.tables.formats.partitions import folder_columns
+from pipeline.tables.formats.parquet.partitions import folder_columns
 from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import unify

@@ -28,7 +28,7 @@ from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.delta_checks import check_checkpoint, check_plain
+from pipeline.tables.formats.delta.checks import check_checkpoint, check_plain
 from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them

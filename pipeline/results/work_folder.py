@@ -22,7 +22,7 @@ from pipeline.storage.filesystem import (
     write_whole,
 )
 from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.tables.formats.parquet.reading import guarded_table
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"

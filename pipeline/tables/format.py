@@ -26,7 +26,7 @@ from pipeline.tables.manifest import Manifest
 from vilt.common.json_text import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from pipeline.tables.formats.tar_copy import AddedMember
+    from pipeline.tables.formats.webdataset.tar_copy import AddedMember
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 

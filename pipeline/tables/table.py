@@ -28,7 +28,7 @@ from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
-from pipeline.tables.formats.csv import CsvFormat
+from pipeline.tables.formats.csv.format import CsvFormat
 from pipeline.tables.formats.pictures import ImageFolderFormat
 from pipeline.tables.hub import pinned
 from pipeline.tables.input_file import InputFile

@@ -22,9 +22,9 @@ from pipeline.tables.format import (
     TableFormat,
     TableReader,
 )
-from pipeline.tables.formats.csv import CsvFormat
-from pipeline.tables.formats.jsonl import JsonLinesFormat
-from pipeline.tables.formats.tar import IMAGES
+from pipeline.tables.formats.csv.format import CsvFormat
+from pipeline.tables.formats.jsonl.format import JsonLinesFormat
+from pipeline.tables.formats.webdataset.samples import IMAGES
 from pipeline.tables.input_file import InputFile, listed_file
 from pipeline.tables.schemas import select_read
 

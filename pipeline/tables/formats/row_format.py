@@ -23,9 +23,9 @@ from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import in_threads, storage_errors
 from pipeline.tables.filter_expression import NOT_FILTERED, Filter, parse_filter
 from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.formats.filter_counts import rows_passing
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
-from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import select_read

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline import ConfigError
-from pipeline.tables.formats.webdataset import WebDatasetFormat
+from pipeline.tables.formats.webdataset.format import WebDatasetFormat
 from pipeline.tables.input_file import listed_file
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import (
