@@ -11,7 +11,7 @@ from dataclasses import astuple
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.results.delta_table import DataFile
+from pipeline.results.delta_files import DataFile
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.formats.parquet.reading import guarded_table

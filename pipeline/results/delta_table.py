@@ -10,63 +10,27 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, TableFeatures
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
-from fsspec import AbstractFileSystem
 
-from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
 from pipeline.common.parsers import without_panics
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_statistics import leaves, statistics_json
+from pipeline.results.delta_files import Added, DataFile, data_files
 from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
-from pipeline.storage.parquet_end import read_metadata
 from pipeline.tables.formats.delta.checks import check_checkpoint, check_plain
 from vilt.common.counts import counted
 
 KEEP_ALL = {"delta.enableExpiredLogCleanup": "false"}  # earlier versions stay until `retention_days` removes them
 CHECKPOINT_ACTIONS = 10_000  # of one commit, from which on a checkpoint follows it: 11 MB of JSON
 UNREADABLE = (DeltaError, ValueError, TypeError, OSError, pa.ArrowException)
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of the table.
-
-    Attributes:
-        path: Its path below the table's folder.
-        size: Bytes.
-        rows: How many rows it has.
-        first: The least name of a file of the input that its rows are from, if known; the log does not say.
-        last: The greatest such name, if known.
-    """
-
-    path: str
-    size: int
-    rows: int
-    first: str | None = None
-    last: str | None = None
-
-
-@dataclass(frozen=True)
-class Added:
-    """A data file that is to be committed: its entry in the log, the file, and its columns."""
-
-    action: AddAction
-    file: DataFile
-    schema: pa.Schema
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows the file has."""
-        return self.file.rows
 
 
 class ResultTable:
@@ -124,7 +88,7 @@ class ResultTable:
         if self.table is None:
             return []
         with without_panics(f"{self.key}: the log of {self.uri!r}"):
-            files = _data_files(self.table)
+            files = data_files(self.table)
         check_paths((file.path for file in files), f"{self.key}: the Delta table {self.uri!r}")
         return files
 
@@ -257,7 +221,7 @@ class ResultTable:
 
 def _check(table: DeltaTable, paths: Collection[str], rows: int) -> None:
     """Check that a table can be read, and has these data files. Raises one of UNREADABLE."""
-    files = _data_files(table)
+    files = data_files(table)
     if {file.path for file in files} != set(paths) or sum(file.rows for file in files) != rows:
         raise ValueError(f"{counted(len(files), 'file')} with other rows than were written")
     pa.schema(table.schema().to_arrow())
@@ -279,28 +243,3 @@ def _rehearse(adds: Sequence[Added], schema: pa.Schema) -> None:
             raise RowsLostError(
                 f"the commit could not be read: {first_line(error)}; nothing was committed, what was written stays"
             ) from None
-
-
-def _data_files(table: DeltaTable) -> list[DataFile]:
-    """Return the data files of a version of a table."""
-    actions = pa.table(table.get_add_actions(flatten=False))
-    columns = [actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")]
-    return [DataFile(*values) for values in zip(*columns, strict=True)]
-
-
-def add_action(filesystem: AbstractFileSystem, root: str, path: str, size: int, finite: Collection[str] = ()) -> Added:
-    """Return the data file at `path` below `root` for a commit, with the statistics of its footer.
-
-    Args:
-        filesystem: Where the table is.
-        root: The table's folder.
-        path: The file's path below it.
-        size: Its bytes.
-        finite: See `statistics_json`.
-    """
-    metadata = read_metadata(filesystem, f"{root}/{path}", size)
-    action = AddAction(path, size, {}, int(time.time() * 1000), True, statistics_json(metadata, finite))
-    sources = [leaf.bounds for leaf in leaves(metadata) if leaf.path == (ROW_SOURCE, "file")]
-    first, last = next((bounds for bounds in sources if bounds), (None, None))
-    file = DataFile(path, size, metadata.num_rows, first, last)
-    return Added(action, file, metadata.schema.to_arrow_schema().remove_metadata())

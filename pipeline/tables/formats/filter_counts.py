@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.tables.filter_expression import Filter
-from pipeline.tables.format import Split, TableReader
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import Split, TableReader
 
 COUNT_ROWS = 2**20  # of the columns of a filter, held at a time
 

@@ -17,7 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.common.errors import ConfigError, RowsLostError
 from pipeline.config.job import StorageConfig
 from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
+from pipeline.results.delta_files import Added, DataFile, add_action
+from pipeline.results.delta_table import ResultTable
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
 
 COMMIT = Commit("token", {}, {"rows_in": 0, "rows_out": 0}, {}, {}, 0.0, {})

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
-from pipeline.tables.format import Split
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.listed import asked_again
+from pipeline.tables.opened_table import Split
 from pipeline.tables.table import open_table
 from tests.pipeline.tables.reading import ROWS, config, rows_of, write_parquet
 

@@ -17,8 +17,9 @@ from pipeline.config.storage import StorageConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.planning.sampling import draw_sample
 from pipeline.tables import registry
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.table import open_files, open_table
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

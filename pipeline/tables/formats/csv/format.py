@@ -33,6 +33,7 @@ class CsvFormat(RowFormat):
     name = "csv"
     extensions = (".csv", ".csv.gz")
     delimiter = ","
+    layout_keys = ("column_names", "quotes")
     hint = "; if its files have no header line, name their columns in input.column_names, as in [text, image]"
 
     def scan(self, file: OpenFile, options: OpenOptions) -> Scan:

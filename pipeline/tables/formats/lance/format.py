@@ -23,10 +23,11 @@ from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import full_uri, in_threads
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.filter_expression import Filter, parse_filter
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
 from pipeline.tables.formats.filter_counts import rows_passing
 from pipeline.tables.formats.lance.reader import OFFSET, LanceReader, LanceSource
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.schemas import as_text, is_convertible, plain
 
 if TYPE_CHECKING:  # pylance is an extra, and is loaded when there is a Lance dataset

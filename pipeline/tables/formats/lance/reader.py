@@ -13,8 +13,8 @@ import pyarrow as pa
 from pipeline.common.columns import UNREAD
 from pipeline.common.parsers import without_panics
 from pipeline.tables.filter_expression import Filter
-from pipeline.tables.format import Split
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import Split
 from pipeline.tables.schemas import conform
 
 NUMBER = "__number"  # of a row in its fragment
@@ -44,7 +44,7 @@ class LanceReader:
     filter: Filter | None = None
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield the rows of a split; those that were deleted are null. See `pipeline.tables.format.TableReader`.
+        """Yield the rows of a split; those that were deleted are null. See `pipeline.tables.opened_table.TableReader`.
 
         Rows that the filter leaves out are null, too, but for the columns that it needs.
         """

@@ -20,7 +20,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
 from pipeline.tables.file_columns import MANY_FILES, OpenedFiles
 from pipeline.tables.filter_expression import parse_filter
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
 from pipeline.tables.formats.logged.columns import Matching, as_named, stored_columns
 from pipeline.tables.formats.logged.files import LoggedFile, LoggedFiles
 from pipeline.tables.formats.parquet.footers import common_int96_unit, read_footers, schema_with_unit
@@ -28,6 +28,7 @@ from pipeline.tables.formats.parquet.format import ParquetReader, count_passing,
 from pipeline.tables.formats.parquet.many_footers import count_passing_in_tasks, kept_footers
 from pipeline.tables.formats.parquet.partitions import Partitions
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.schemas import as_text, conform, plain
 
 
@@ -63,7 +64,7 @@ class LoggedReader(ParquetReader):
         return set(self.fields.names) <= same | set(self.constants(file))
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
+        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.opened_table.TableReader`."""
         constants, stored = self.constants(file), dict(_logged(file).stored)
         names = [name for name in columns.names if name in stored and name not in constants]
         for table in joined(self.batches(file, split, [stored[name] for name in names], rows), rows):

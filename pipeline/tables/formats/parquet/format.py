@@ -18,7 +18,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import arrow_filesystem, in_threads, storage_errors
 from pipeline.tables.file_columns import ListedFiles, ListedPaths
 from pipeline.tables.filter_expression import Filter, parse_filter
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, StoredRows, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, StoredRows, TableFormat
 from pipeline.tables.formats.filter_counts import rows_passing
 from pipeline.tables.formats.parquet.batch_rows import batch_bytes, rows_within, stored_bytes
 from pipeline.tables.formats.parquet.footers import (
@@ -35,6 +35,7 @@ from pipeline.tables.formats.parquet.many_footers import count_passing_in_tasks,
 from pipeline.tables.formats.parquet.partitions import Partitions, find_partitions
 from pipeline.tables.formats.parquet.stored_rows import stored_parquet
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.schemas import conform, unify_readable
 
 BATCH_BYTES = 2**28  # of a row group, held at a time while it is read
@@ -140,7 +141,7 @@ class ParquetReader:
     int96_unit: str
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.format.TableReader`."""
+        """Yield a row group in tables of at most `rows` rows. See `pipeline.tables.opened_table.TableReader`."""
         constants = self.constants(file)
         names = [name for name in columns.names if name not in constants]
         for table in joined(self.batches(file, split, names, rows), rows):

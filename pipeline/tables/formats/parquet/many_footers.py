@@ -19,10 +19,10 @@ import pyarrow.fs
 
 from pipeline.cluster.tasks import in_tasks
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, listing_hash
-from pipeline.tables.format import OpenedFile, Split
 from pipeline.tables.formats.parquet.footers import Footer, RowGroup, read_footer, with_texts
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.manifest import Manifest
+from pipeline.tables.opened_table import OpenedFile, Split
 
 HEADS = "vilt.heads"  # key of a manifest's metadata
 FILES_PER_TASK = 2_000
