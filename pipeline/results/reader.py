@@ -18,7 +18,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
-from pipeline.common.tasks import TASK_NAMES, added_columns
+from pipeline.common.tasks import SCORE_COLUMNS, TASK_NAMES, added_columns
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta_table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
@@ -33,8 +33,6 @@ from pipeline.tables.formats.parquet.reading import guarded_batches
 from pipeline.tables.schemas import conform, plain, unify
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json
-
-SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
 
 
 class NoSummaryError(ConfigError):

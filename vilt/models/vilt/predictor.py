@@ -41,13 +41,20 @@ class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
     model_class = ViltModel
     preprocessor_class = Preprocessor
     task_heads: ClassVar[dict[str, TaskHead]] = {
-        "score": TaskHead("rank_output", lambda config: nn.Linear(config.hidden_size, 1)),
-        "answer": TaskHead("classifier", answer_classifier, scores=separate),
-        "reason": TaskHead("classifier", images_classifier),
-        "fill": TaskHead("mlm_score", MaskedWordHead, needs_pooler=False),
-        "tag": TaskHead(
-            "classifier", lambda config: nn.Linear(config.hidden_size, config.num_labels), needs_pooler=False
+        "score": TaskHead(
+            "rank_output",
+            lambda config: nn.Linear(config.hidden_size, 1),
+            architecture="ViltForImageAndTextRetrieval",
         ),
+        "answer": TaskHead("classifier", answer_classifier, scores=separate, architecture="ViltForQuestionAnswering"),
+        "fill": TaskHead("mlm_score", MaskedWordHead, needs_pooler=False, architecture="ViltForMaskedLM"),
+        "tag": TaskHead(
+            "classifier",
+            lambda config: nn.Linear(config.hidden_size, config.num_labels),
+            needs_pooler=False,
+            architecture="ViltForTokenClassification",
+        ),
+        "reason": TaskHead("classifier", images_classifier, architecture="ViltForImagesAndTextClassification"),
     }
 
     @classmethod

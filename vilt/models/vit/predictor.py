@@ -43,6 +43,7 @@ class ViTPredictor(Engine[ViTModel, ViTConfig, ViTPreprocessor]):
             reads="cls",
             scores=class_scores,
             needs_pooler=False,
+            architecture="ViTForImageClassification",
         )
     }
     embeds_without_pooler = True
