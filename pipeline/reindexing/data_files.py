@@ -1,6 +1,6 @@
 """The data files of a version of a table, and which files of the input their rows are from.
 
-The statistics in the table's log need not say it: see `pipeline.results.delta_statistics`.
+The statistics in the table's log need not say it: see `pipeline.results.delta.statistics`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import astuple
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.results.delta_files import DataFile
+from pipeline.results.delta.data_files import DataFile
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
 from pipeline.tables.formats.parquet.reading import guarded_table

@@ -28,7 +28,7 @@ from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, find_unchanged, stored_rows
 from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
-from pipeline.results.delta_commit import Commit
+from pipeline.results.delta.commit import Commit
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.joined_files import join_small_files
 from pipeline.results.row_source import FileVersion

@@ -17,7 +17,7 @@ from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import quiet
 from pipeline.reindexing.table_folder import TableFolder
-from pipeline.results.delta_values import convert, fit_schema
+from pipeline.results.delta.values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem

@@ -10,7 +10,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import FOOTER
 from pipeline.results.foreign import check_links
 from pipeline.results.reader import files_in, is_result

@@ -24,12 +24,12 @@ from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
 from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash, listing_hash
-from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
 from pipeline.tables.format import Listing, OpenOptions, TableFormat
-from pipeline.tables.hub import pinned
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.listing.files import list_files
+from pipeline.tables.listing.hub import pinned
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.opened_table import OpenedFile, TableReader
 

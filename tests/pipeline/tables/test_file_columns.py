@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet, row_key
-from pipeline.tables import file_columns, find_many
+from pipeline.tables import file_columns
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash
 from pipeline.tables.formats.parquet import many_footers
+from pipeline.tables.listing import find_many
 from pipeline.tables.manifest import MANIFEST, Manifest
 from pipeline.tables.reading import read_columns, read_plan
 from pipeline.tables.table import InputTable, open_files, open_table

@@ -21,7 +21,7 @@ from pipeline.tables.formats.row_format import UNREAD_TYPE, OpenFile, RowFormat,
 from pipeline.tables.formats.webdataset.samples import Sample, read_samples, scan_samples
 from pipeline.tables.formats.webdataset.tar_copy import AddedMember, copy_samples
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.side_files import SIZES
+from pipeline.tables.listing.side_files import SIZES
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 

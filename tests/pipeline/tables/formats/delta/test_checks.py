@@ -17,7 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from pipeline import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.table import ResultTable
 from pipeline.tables.formats.delta.change_feed import changed_ids
 from pipeline.tables.formats.delta.checks import check_changes, check_checkpoint
 from pipeline.tables.formats.delta.deletion_vectors import decode85, last_row

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.error_codes import Failure
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 
 INVALID = Failure("text_invalid", "byte 0xff")
 TEXTS = RankTexts(pa.array(range(7, 12)), ["a", None, " \t", INVALID, "b"], None)

@@ -12,10 +12,10 @@ import pytest
 from pipeline import ConfigError, JobConfig
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.tables import rank_texts_reader
 from pipeline.tables.id_checks import warn_about_ids
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.rank_inputs import texts_reader
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import open_files, open_table
 
 
@@ -51,7 +51,7 @@ def test_texts_and_their_ids(folder: Path) -> None:
 
 
 def test_texts_of_several_windows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rank_texts_reader, "WINDOW", 2)
+    monkeypatch.setattr(texts_reader, "WINDOW", 2)
     assert read(folder).texts == ["x", None, "z"]
 
 

@@ -16,9 +16,9 @@ from pipeline.config.job import JobConfig
 from pipeline.config.texts import CandidatesConfig
 from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.column_checks import require_ids
-from pipeline.tables.first_stage import open_first_stage
 from pipeline.tables.id_checks import count_repeated
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.first_stage import open_first_stage
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import require_column
 from pipeline.tables.table import InputTable, open_files

@@ -13,9 +13,9 @@ from pipeline.config.input import InputConfig
 from pipeline.config.job import JobConfig
 from pipeline.config.texts import CandidatesConfig, VectorsConfig
 from pipeline.storage.filesystem import storage_errors
+from pipeline.tables.rank_inputs.vectors import Vectors
 from pipeline.tables.row_id_column import row_id_type
 from pipeline.tables.table import InputTable, TableFiles, open_files
-from pipeline.tables.vectors import Vectors
 
 KEY = "texts.candidates"
 RECALL_TEXTS, RECALL_SHARE = 20, 0.1  # texts that are read with all images by default, and most pairs of theirs

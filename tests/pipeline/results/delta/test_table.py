@@ -16,9 +16,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.common.errors import ConfigError, RowsLostError
 from pipeline.config.job import StorageConfig
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_files import Added, DataFile, add_action
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.data_files import Added, DataFile, add_action
+from pipeline.results.delta.table import ResultTable
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
 
 COMMIT = Commit("token", {}, {"rows_in": 0, "rows_out": 0}, {}, {}, 0.0, {})
@@ -109,7 +109,7 @@ def test_a_commit_that_cannot_be_read_back_is_undone(tmp_path: Path, monkeypatch
     rows = pa.table({"n": [1]})
     commit(tmp_path, [put(tmp_path, "1.parquet", rows)], [], rows.schema)
     add = put(tmp_path, "2.parquet", rows)
-    monkeypatch.setattr("pipeline.results.delta_table._rehearse", lambda *_: None)
+    monkeypatch.setattr("pipeline.results.delta.table._rehearse", lambda *_: None)
     with pytest.raises(RowsLostError, match=r"cannot be read back: .*; version 0 was restored"):
         commit(tmp_path, [replace(add, file=replace(add.file, rows=5))], [], rows.schema)
     assert DeltaTable(tmp_path).to_pyarrow_table().to_pylist() == [{"n": 1}]

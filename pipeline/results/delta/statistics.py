@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.results.delta_types import is_list
+from pipeline.results.delta.types import is_list
 from vilt.common.counts import counted
 
 MOST_CHARACTERS = 64  # of a string that stands in the log

@@ -15,8 +15,8 @@ from pipeline.common.error_codes import Failure
 from pipeline.common.row_ids import keys_of, shown_id
 
 if TYPE_CHECKING:
-    from pipeline.tables.first_stage import FirstStage
     from pipeline.tables.id_checks import IdCounts
+    from pipeline.tables.rank_inputs.first_stage import FirstStage
 
 
 @dataclass(frozen=True)

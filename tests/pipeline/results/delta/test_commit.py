@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from pipeline.results.delta_commit import KEY, Commit
+from pipeline.results.delta.commit import KEY, Commit
 
 COMMIT = Commit(
     token="t",

@@ -12,7 +12,7 @@ from deltalake.transaction import AddAction
 from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
-from pipeline.results.delta_statistics import leaves, statistics_json
+from pipeline.results.delta.statistics import leaves, statistics_json
 from pipeline.storage.parquet_end import read_metadata
 
 

@@ -15,8 +15,8 @@ from deltalake import DeltaTable, Schema
 from deltalake.transaction import create_table_with_add_actions
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.results.delta_files import add_action
-from pipeline.results.delta_statistics import LAST_CHARACTER, statistics_json
+from pipeline.results.delta.data_files import add_action
+from pipeline.results.delta.statistics import LAST_CHARACTER, statistics_json
 
 NOON = datetime.datetime(2026, 11, 21, 12, 0, 0, 5)
 ZONED = NOON.replace(tzinfo=datetime.timezone.utc)

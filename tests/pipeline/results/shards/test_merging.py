@@ -26,9 +26,9 @@ from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.storage import StorageConfig
 from pipeline.reporting.access import Access
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.merging import merge
 from pipeline.results.reader import open_results
 from pipeline.results.result_table import result_files
+from pipeline.results.shards.merging import merge
 from pipeline.tables.reading import read_columns
 from pipeline.tables.table import open_table
 from tests.pipeline.scoring.flowless import without_ray

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.results.delta_types import delta_type, is_list, is_text
+from pipeline.results.delta.types import delta_type, is_list, is_text
 
 
 def as_delta(rows: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:

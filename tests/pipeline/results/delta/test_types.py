@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import ConfigError
-from pipeline.results.delta_types import delta_schema, delta_type, evolve, holds
+from pipeline.results.delta.types import delta_schema, delta_type, evolve, holds
 
 STRUCT = pa.struct([("a", pa.int64())])
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pipeline.results.delta_types import delta_schema
-from pipeline.results.delta_values import as_delta, convert, fit_schema
+from pipeline.results.delta.types import delta_schema
+from pipeline.results.delta.values import as_delta, convert, fit_schema
 from tests.pipeline.results.plain import values
 
 NOON = datetime.datetime(2026, 11, 21, 12, 0, 0, 5)

@@ -20,8 +20,8 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from pipeline.common.errors import BusyError, ConfigError, RowsLostError, first_line
 from pipeline.common.parsers import without_panics
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_files import Added, DataFile, data_files
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.data_files import Added, DataFile, data_files
 from pipeline.results.foreign import check_paths
 from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options

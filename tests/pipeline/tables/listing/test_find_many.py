@@ -9,8 +9,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.tables.file_columns import ListedFiles
-from pipeline.tables.find_many import MANY_FOLDERS, find_below
 from pipeline.tables.input_file import listed_file
+from pipeline.tables.listing.find_many import MANY_FOLDERS, find_below
 
 
 class Counted(LocalFileSystem):
@@ -57,7 +57,7 @@ def test_each_folder_of_many_is_listed_once(tmp_path: Path) -> None:
 
 
 def test_the_columns_of_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tables.find_many.MANY_FILES", MANY_FOLDERS)
+    monkeypatch.setattr("pipeline.tables.listing.find_many.MANY_FILES", MANY_FOLDERS)
     path = folder_of_folders(tmp_path, MANY_FOLDERS)
     found, expected = find_below(LocalFileSystem(), path), LocalFileSystem().find(path, detail=True)
     assert isinstance(found, ListedFiles)
@@ -99,7 +99,7 @@ class Paged(LocalFileSystem):
 
 @pytest.mark.parametrize("many", [5, 1000])
 def test_an_object_store_is_listed_page_by_page(tmp_path: Path, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tables.find_many.MANY_FILES", many)
+    monkeypatch.setattr("pipeline.tables.listing.find_many.MANY_FILES", many)
     (tmp_path / "t").mkdir()
     folder_of_folders(tmp_path / "t", 4)
     for number in range(7):
