@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vilt.inference.engine import Filled, Tag
+    from vilt.inference.token_results import Filled, Tag
     from vilt.models.registry import open_predictor
     from vilt.models.vilt.configuration import ViltConfig
     from vilt.models.vilt.heads import (
@@ -91,7 +91,7 @@ _MODULES = {
         "ViltForTokenClassification",
     ),
     "models.vilt.modeling": ("ViltModel",),
-    "inference.engine": ("Filled", "Tag"),
+    "inference.token_results": ("Filled", "Tag"),
     "models.vilt.predictor": ("Predictor",),
     "models.visual_bert.heads": (
         "VisualBertForMultipleChoice",

@@ -1,7 +1,7 @@
 """A table format: how the files of a table are found, opened and read.
 
-A format is one file or folder of `pipeline.tables.formats`, and one line in `pipeline.tables.registry`. Listing, reading,
-sampling, filtering and the config key `input.format` ask the format; no other list of formats stands anywhere.
+A format is one file or folder of `pipeline.tables.formats`, and one line in `pipeline.tables.registry`. Listing,
+reading, sampling, filtering and the config key `input.format` ask the format; no other list of formats stands anywhere.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from vilt.common.counts import counted
 from vilt.inference.embeddings import PixelProjection
-from vilt.inference.engine import WINDOW, Engine, Filled, Tag
+from vilt.inference.engine import WINDOW, Engine
 from vilt.inference.heads import TaskHead, separate
 from vilt.inference.pairs import Pairs, starts
+from vilt.inference.token_results import Filled, Tag
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.fast import FastVilt
