@@ -13,7 +13,7 @@ from pipeline.common.errors import ConfigError
 from pipeline.common.tasks import SCORE_COLUMNS
 from pipeline.config.filter import NEGATIVE_SCORE, KeepConfig
 from pipeline.filtering.beats import NegativeScores, find_negatives
-from pipeline.filtering.database import SqlNames, literal, without_kind
+from pipeline.filtering.sql import SqlNames, literal, without_kind
 from pipeline.results.reader import Results
 from pipeline.tables.schemas import require_column
 

@@ -11,7 +11,7 @@ from pipeline.config.job import JobConfig
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.results.delta.types import delta_schema, evolve, holds
 from pipeline.results.delta.values import convert
-from pipeline.results.written_values import written_sha256
+from pipeline.results.results_version import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
 from pipeline.tables.formats.parquet.partitions import folder_columns

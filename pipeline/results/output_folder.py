@@ -42,7 +42,7 @@ class OutputFolder:
         identity: What makes it the same job: key -> hash.
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
-        written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
+        written: Hash of what the code writes, see `pipeline.results.results_version`; files of another are not mixed.
         work: The folder of the unfinished job.
         ends: Ends of the names of results directly in `path`.
         targets: Files, relative to `path`, that the job is known to write: those that are there are earlier results.

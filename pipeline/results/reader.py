@@ -22,9 +22,9 @@ from pipeline.common.tasks import SCORE_COLUMNS, TASK_NAMES, added_columns
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.output_folder import nested_results
 from pipeline.results.shards.folders import shards_in
+from pipeline.results.untrusted import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import THREADS, arrow_filesystem, open_fsspec, patiently, storage_errors
 from pipeline.storage.parquet_end import read_metadata

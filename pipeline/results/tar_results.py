@@ -18,8 +18,8 @@ from pipeline.config.job import JobConfig
 from pipeline.results.copied_files import copy_file, write_counts
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_order import result_name
+from pipeline.results.results_version import member_name
 from pipeline.results.work_folder import RESULTS, WorkFolder
-from pipeline.results.written_values import member_name
 from pipeline.storage.filesystem import arrow_filesystem, make_folder, patiently
 from pipeline.tables.formats.parquet.reading import guarded_batches
 from pipeline.tables.formats.webdataset.tar_copy import JSON, AddedMember

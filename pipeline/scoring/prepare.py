@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
-from pipeline.common.meanwhile import Background
+from pipeline.common.background import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job

@@ -22,7 +22,7 @@ from pipeline.common.parsers import without_panics
 from pipeline.config.storage import StorageConfig
 from pipeline.results.delta.commit import Commit
 from pipeline.results.delta.data_files import Added, DataFile, data_files
-from pipeline.results.foreign import check_paths
+from pipeline.results.untrusted import check_paths
 from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.formats.delta.checks import check_checkpoint, check_plain

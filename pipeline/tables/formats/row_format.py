@@ -27,9 +27,9 @@ from pipeline.tables.formats.filter_counts import rows_passing
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.listed import asked_again
 from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.schemas import select_read
+from pipeline.tables.vanished_files import retry_missing
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
@@ -108,7 +108,7 @@ class RowFormat(TableFormat):
             return opened
 
         try:
-            return asked_again(lambda: self.scan(file, options), path)
+            return retry_missing(lambda: self.scan(file, options), path)
         except PARSER_ERRORS as error:
             fault = self._lookalike(path, filesystem) or parser_fault(error)
             raise ConfigError(f"input.path: {path!r} is damaged or no such table: {fault}") from None

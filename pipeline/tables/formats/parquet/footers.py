@@ -25,8 +25,8 @@ from pipeline.tables.formats.parquet.value_ranges import (
     refuse_unless_one_unit,
 )
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.listed import asked_again
 from pipeline.tables.schemas import as_text, is_convertible, levels, plain
+from pipeline.tables.vanished_files import retry_missing
 
 MAX_LEVELS = 50  # Arrow's IPC carries columns of 64
 SCHEMAS_KEPT = 256  # of footers
@@ -165,7 +165,7 @@ def read_footer(
 ) -> Footer:
     """Read the footer of one file; see `read_footers`. size: its bytes, as they were listed."""
     try:
-        found = _listed(path, filesystem, size) or asked_again(lambda: _complete(path, filesystem), path)
+        found = _listed(path, filesystem, size) or retry_missing(lambda: _complete(path, filesystem), path)
         metadata = _metadata(found.metadata or {})
         groups = [_row_group(number, found.row_group(number)) for number in range(found.num_row_groups)]
         schema = found.schema.to_arrow_schema().remove_metadata()

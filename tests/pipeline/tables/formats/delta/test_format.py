@@ -221,7 +221,7 @@ def test_tables_that_cannot_be_read(table: Path, tmp_path: Path) -> None:
 
 
 def test_a_vacuumed_version(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tables.listed.PAUSES", ())
+    monkeypatch.setattr("pipeline.tables.vanished_files.PAUSES", ())
     DeltaTable(table).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
     assert texts_of(table) == ["1", "3"]
     assert "is not there now: was the table changed?; the log of version 1 lists it" in refusal(table, version=1)

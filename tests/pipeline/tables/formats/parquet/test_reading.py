@@ -16,7 +16,7 @@ import pytest
 from pipeline import ConfigError
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluation.parquet_columns import read_columns as read_columns_of_results
-from pipeline.filtering.database import columns_read
+from pipeline.filtering.sql import columns_read
 from pipeline.reindexing.data_files import read_data_files
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.retries import FailedRows

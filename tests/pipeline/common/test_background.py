@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common.meanwhile import Background, imported_meanwhile, meanwhile
+from pipeline.common.background import Background, imported_meanwhile, meanwhile
 
 
 def test_both_are_done_at_the_end() -> None:

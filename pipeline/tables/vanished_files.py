@@ -10,7 +10,7 @@ T = TypeVar("T")
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds; a store that has just come back may forget a file for a moment
 
 
-def asked_again(read: Callable[[], T], path: str) -> T:
+def retry_missing(read: Callable[[], T], path: str) -> T:
     """Return what `read` returns; if the file is not found, ask again some times.
 
     Raises:

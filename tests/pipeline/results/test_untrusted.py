@@ -23,10 +23,10 @@ from pipeline.common.row_ranges import RowSet
 from pipeline.config.storage import StorageConfig
 from pipeline.results.distribution import distribution
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.foreign import check_paths, check_summary
 from pipeline.results.loading import load_rows, outcomes_of
 from pipeline.results.reader import open_results, read_summary, written_in
 from pipeline.results.result_table import result_files
+from pipeline.results.untrusted import check_paths, check_summary
 from pipeline.tables.database import temporary_database
 
 SUMMARY: dict[str, Any] = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.filtering.database import SqlNames, quoted
+from pipeline.filtering.sql import SqlNames, quoted
 from pipeline.tables.database import temporary_database
 
 NAMES = st.lists(st.text(st.sampled_from('aAbB_é".( 2)'), min_size=1, max_size=4), min_size=1, max_size=8, unique=True)

@@ -11,15 +11,15 @@ import pytest
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.listed import asked_again
 from pipeline.tables.opened_table import Split
 from pipeline.tables.table import open_table
+from pipeline.tables.vanished_files import retry_missing
 from tests.pipeline.tables.reading import ROWS, config, rows_of, write_parquet
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tables.listed.PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("pipeline.tables.vanished_files.PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr("pipeline.storage.filesystem.LONGEST_PAUSE", 0.0)
 
 
@@ -42,9 +42,9 @@ class Forgetful:
 
 
 def test_opening() -> None:
-    assert asked_again(Forgetful(3).open, "a.parquet") == "content"
+    assert retry_missing(Forgetful(3).open, "a.parquet") == "content"
     with pytest.raises(FileNotFoundError, match=r"a\.parquet was listed, and is not there now: was the table"):
-        asked_again(Forgetful(4).open, "a.parquet")
+        retry_missing(Forgetful(4).open, "a.parquet")
 
 
 def test_reading(monkeypatch: pytest.MonkeyPatch) -> None:
