@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vilt.processing.errors import ImageError
     from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
     from vilt.processing.processor import ViltProcessor
-    from vilt.processing.text import ViltTokenizer
+    from vilt.processing.tokenizer.tokenizer import ViltTokenizer
     from vilt.processing.torch_images import ViltImageProcessorFast, ViTImageProcessorFast
 
 __all__ = [
@@ -117,7 +117,7 @@ _MODULES = {
         "ViltImageProcessor",
     ),
     "processing.processor": ("ViltProcessor",),
-    "processing.text": ("ViltTokenizer",),
+    "processing.tokenizer.tokenizer": ("ViltTokenizer",),
     "processing.torch_images": (
         "ViTImageProcessorFast",
         "ViltImageProcessorFast",

@@ -23,7 +23,7 @@ from vilt.models.vilt.fast import FastVilt
 from vilt.models.vilt.heads import answer_classifier, images_classifier
 from vilt.models.vilt.modeling import ViltModel
 from vilt.models.vilt.preprocessor import Preprocessor
-from vilt.processing.decoding import ImageInput
+from vilt.processing.image_files.decoding import ImageInput
 
 IMAGES = 32  # that `rank` holds at a time
 CROSS_PAIRS = 4096  # whose vectors `cross_scores` holds at a time

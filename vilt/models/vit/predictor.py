@@ -18,7 +18,7 @@ from vilt.models.vit.configuration import ViTConfig
 from vilt.models.vit.fast import FastViT
 from vilt.models.vit.modeling import ViTModel
 from vilt.models.vit.preprocessor import ViTPreprocessor
-from vilt.processing.decoding import ImageInput
+from vilt.processing.image_files.decoding import ImageInput
 
 
 def class_scores(logits: np.ndarray, config: ViTConfig) -> np.ndarray:

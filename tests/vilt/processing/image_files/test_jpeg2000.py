@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.vilt.processing.files import noise, saved
-from vilt.processing.decoding import decode, to_rgb
 from vilt.processing.errors import EndsEarlyError, ImageError
-from vilt.processing.jpeg2000 import BOXES, CODESTREAM, check, codestream
+from vilt.processing.image_files.decoding import decode, to_rgb
+from vilt.processing.image_files.jpeg2000 import BOXES, CODESTREAM, check, codestream
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

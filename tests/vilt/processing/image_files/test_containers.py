@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.vilt.processing.files import bmp, every_format, noise, raw_tiff, saved
-from vilt.processing.containers import kind_of
-from vilt.processing.decoding import decode, read_size
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files.containers import kind_of
+from vilt.processing.image_files.decoding import decode, read_size
 
 STARTS = {"jpeg": 3, "png": 8, "gif": 6, "webp": 12, "bmp": 2, "dib": 4, "j2k": 4, "jp2": 12, "avif": 12}
 

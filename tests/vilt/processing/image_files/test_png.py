@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from tests.vilt.processing.files import noise, saved
-from vilt.processing.decoding import decode, read_size
 from vilt.processing.errors import ImageError
-from vilt.processing.png import chunks, without_texts
+from vilt.processing.image_files.decoding import decode, read_size
+from vilt.processing.image_files.png import chunks, without_texts
 
 PIXELS = noise()
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.vilt.processing.files import noise
-from vilt.processing.decoding import decode, to_rgb
 from vilt.processing.errors import EndsEarlyError, ImageError
-from vilt.processing.pnm import Header, ends_early, is_pnm, read_header
-from vilt.processing.pnm import decode as decode_pnm
+from vilt.processing.image_files.decoding import decode, to_rgb
+from vilt.processing.image_files.pnm import Header, ends_early, is_pnm, read_header
+from vilt.processing.image_files.pnm import decode as decode_pnm
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

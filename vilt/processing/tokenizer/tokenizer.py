@@ -13,11 +13,11 @@ from typing_extensions import Self
 from vilt.common.folder import Folder
 from vilt.common.hub import split_options
 from vilt.common.storage import Source, as_folder
-from vilt.processing import vocabulary
 from vilt.processing.features import BatchEncoding
-from vilt.processing.padding import Lengths, pad_encodings, pad_values
-from vilt.processing.token_table import TokenTable
-from vilt.processing.vocabulary import LONGEST, SPECIAL_TOKENS, Settings
+from vilt.processing.tokenizer import vocabulary
+from vilt.processing.tokenizer.padding import Lengths, pad_encodings, pad_values
+from vilt.processing.tokenizer.token_table import TokenTable
+from vilt.processing.tokenizer.vocabulary import LONGEST, SPECIAL_TOKENS, Settings
 
 __all__ = ["SPECIAL_TOKENS", "ViltTokenizer"]
 CHARACTERS = 10_000  # of a text are read at first: far more than the tokens that a model reads need

@@ -1,4 +1,4 @@
-"""The process that decodes for `vilt.processing.killable`; the kernel ends it if a picture takes too long."""
+"""The process that decodes for `killable`; the kernel ends it if a picture takes too long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import signal
 import sys
 from typing import IO
 
-from vilt.processing.decoding import decode
 from vilt.processing.errors import ImageError
-from vilt.processing.killable import ERROR, PICTURE, REQUEST, SIZE
+from vilt.processing.image_files.decoding import decode
+from vilt.processing.image_files.killable import ERROR, PICTURE, REQUEST, SIZE
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:

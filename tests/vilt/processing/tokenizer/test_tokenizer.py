@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vilt import ViltTokenizer
 from vilt.common.folder import ZOO
-from vilt.processing import text
+from vilt.processing.tokenizer import tokenizer as module
 
 SCENES = str(ZOO / "scenes")
 
@@ -49,7 +49,7 @@ def test_texts_that_lose_their_end_are_told() -> None:
 
 
 def test_a_text_of_which_not_all_is_read_loses_its_end() -> None:
-    far = text.MOST_CHARACTERS + 10
+    far = module.MOST_CHARACTERS + 10
     *_, cut = OURS.ragged_and_cut([" " * far + "star", " " * far])
     assert cut.tolist() == [True, False]
 
@@ -109,7 +109,7 @@ def test_the_tokenizer_is_called_as_in_transformers(settings: dict[str, object])
 )
 def test_the_beginning_of_a_long_text_is_all_that_is_read(words: list[str]) -> None:
     long = " ".join([*words, *["small blue circle"] * 3]) + " is it red?" * 1200
-    assert len(long) > text.CHARACTERS
+    assert len(long) > module.CHARACTERS
     expected = THEIRS(long, truncation=True, max_length=40)["input_ids"]
     seen: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_the_beginning_of_a_long_text_is_all_that_is_read(words: list[str]) -> N
         assert OURS.ragged([long, "a"])[0][:40].tolist() == expected
         assert OURS(long, truncation=True)["input_ids"] == expected
         assert OURS(long, truncation=True, max_length=7)["input_ids"] == expected[:6] + expected[-1:]
-    assert max(seen) <= text.CHARACTERS
+    assert max(seen) <= module.CHARACTERS
 
 
 def test_a_beginning_with_too_few_tokens_is_read_anew() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilt.processing import killable
-from vilt.processing.decoding import decode, decode_pixels
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files import killable
+from vilt.processing.image_files.decoding import decode, decode_pixels
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.faults.test_fuzz_images import mutated
 from tests.vilt.processing.files import every_format, noise, saved
-from vilt.processing import decoding, jpeg
-from vilt.processing.decoding import decode, decode_pixels, read_size
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files import decoding, jpeg
+from vilt.processing.image_files.decoding import decode, decode_pixels, read_size
 from vilt.processing.images import ViltImageProcessor
 from vilt.processing.resample import resize
 

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from vilt.processing.features import as_lists
-from vilt.processing.vocabulary import LONGEST, NAMES, Settings
+from vilt.processing.tokenizer.vocabulary import LONGEST, NAMES, Settings
 
 NAMED = {f"{name}_id": name for name in NAMES}
 

@@ -14,7 +14,7 @@ from tests.conftest import png
 from tests.vilt.processing.files import bmp, every_format, noise, saved
 from tests.vilt.processing.test_images import picture
 from vilt import ImageError, ViltImageProcessor
-from vilt.processing.decoding import decode, read_size, to_rgb
+from vilt.processing.image_files.decoding import decode, read_size, to_rgb
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

@@ -9,7 +9,7 @@ import transformers
 
 from vilt import ViltTokenizer
 from vilt.common.folder import Folder
-from vilt.processing.vocabulary import SPECIAL_TOKENS, Settings, read, word_piece, words, write
+from vilt.processing.tokenizer.vocabulary import SPECIAL_TOKENS, Settings, read, word_piece, words, write
 
 ODD = [
     "[PAD]",

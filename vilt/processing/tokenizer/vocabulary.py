@@ -14,7 +14,7 @@ from tokenizers.normalizers import BertNormalizer
 from vilt.common.errors import CheckpointError, short
 from vilt.common.folder import Folder
 from vilt.common.json_text import read_json
-from vilt.processing.tokenizer_checks import MOST_VOCABULARY_BYTES, check_tokenizer
+from vilt.processing.tokenizer.file_checks import MOST_VOCABULARY_BYTES, check_tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NAMES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import SPECIAL_TOKENS, ViltTokenizer
 
 WORDS = [*SPECIAL_TOKENS, "a", "red", "star", "##s"]
 

@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from vilt.processing import containers, jpeg, jpeg2000, png, pnm, tiff
 from vilt.processing.errors import EndsEarlyError
 from vilt.processing.errors import ImageError as ImageError  # where most look for it
-from vilt.processing.killable import decode_within
+from vilt.processing.image_files import containers, jpeg, jpeg2000, png, pnm, tiff
+from vilt.processing.image_files.killable import decode_within
 
 ImageInput = Image.Image | np.ndarray | bytes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")

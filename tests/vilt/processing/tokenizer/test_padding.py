@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vilt.processing.padding import Lengths, pad_values
+from vilt.processing.tokenizer.padding import Lengths, pad_values
 
 
 class Strategy(Enum):

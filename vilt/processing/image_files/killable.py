@@ -20,14 +20,14 @@ from vilt.processing.errors import ImageError
 
 REQUEST = struct.Struct(">QQ?d")  # bytes of the file, most pixels, whether to set it upright, seconds
 PICTURE, ERROR = b"P", b"E"
-DECODER = "vilt.processing.decoder_process"
+DECODER = "vilt.processing.image_files.decoder_process"
 SIZE = struct.Struct(">II")  # of a picture: width and height; of an error: bytes of its reason and of its detail
 _decoder: tuple[int, subprocess.Popen[bytes]] | None = None  # of the process with this id
 _lock = threading.Lock()
 
 
 def decode_within(data: bytes, max_pixels: int, exif_orientation: bool, seconds: float) -> Image.Image:
-    """Decode to an RGB picture, as `vilt.processing.decoding.decode` does.
+    """Decode to an RGB picture, as `vilt.processing.image_files.decoding.decode` does.
 
     Raises:
         ImageError: As `decode` does; with image_slow if it takes more than `seconds`, with image_corrupt if the decoder

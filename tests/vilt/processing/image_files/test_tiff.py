@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.vilt.processing.files import noise, raw_tiff, tiff
-from vilt.processing import tiff as tiff_tags
-from vilt.processing.decoding import decode, read_size, to_rgb
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files import tiff as tiff_tags
+from vilt.processing.image_files.decoding import decode, read_size, to_rgb
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 GREY_16 = GREY.astype(np.uint16) * 257

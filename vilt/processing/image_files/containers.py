@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from vilt.processing import jpeg, jpeg2000, png, pnm, tiff
 from vilt.processing.errors import EndsEarlyError, ImageError, too_slow
+from vilt.processing.image_files import jpeg, jpeg2000, png, pnm, tiff
 
 GIF_BLOCKS = 20_000  # most blocks of extensions before the first picture
 RLE_BYTES = 8 * 2**20  # most bytes of a run-length coded BMP, whose runs Pillow reads one by one
@@ -73,7 +73,7 @@ def kind_of(data: bytes) -> str | None:
 def check(data: bytes) -> None:
     """Raise `ImageError` with image_slow if decoding would take long for what the file holds.
 
-    Chunks of PNG and segments of JPEG are counted where they are read, in `vilt.processing.decoding`.
+    Chunks of PNG and segments of JPEG are counted where they are read, in `vilt.processing.image_files.decoding`.
     """
     kind = kind_of(data)
     try:
