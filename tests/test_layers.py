@@ -122,7 +122,7 @@ DECODING = {
     "scan_parquet", "dataset", "to_pyarrow_dataset", "to_pyarrow_table", "to_pandas_table", "from_parquet",
 }  # fmt: skip
 LANCE = ("formats/lance/format.py", "formats/lance/reader.py", "results/lance_results.py")  # `lance.dataset`
-GUARD = "formats/parquet/guarded_file.py"
+GUARD = "pipeline/storage/parquet/guarded_file.py"
 
 
 @pytest.mark.parametrize("package", FLOORS)
@@ -133,4 +133,4 @@ def test_parquet_files_are_decoded_behind_one_guard(package: str) -> None:
             called = node.func if isinstance(node, ast.Call) else None
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
             if name in DECODING and not (name == "dataset" and where.endswith(LANCE)):
-                assert where.endswith(GUARD), f"{where}:{node.lineno} calls {name}: see formats/parquet/reading.py"
+                assert where == GUARD, f"{where}:{node.lineno} calls {name}: see pipeline/storage/parquet/reading.py"

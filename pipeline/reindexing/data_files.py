@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 from pipeline.results.delta.data_files import DataFile
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.parquet.reading import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 
 STORED = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("first", pa.string()), ("last", pa.string())]

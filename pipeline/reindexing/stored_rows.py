@@ -21,7 +21,7 @@ from pipeline.results.delta.values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.parquet.reading import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 from pipeline.tables.reading import read
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.table import InputTable

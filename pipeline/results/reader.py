@@ -27,9 +27,9 @@ from pipeline.results.shards.folders import shards_in
 from pipeline.results.untrusted import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import THREADS, arrow_filesystem, open_fsspec, patiently, storage_errors
-from pipeline.storage.parquet_end import read_metadata
+from pipeline.storage.parquet.footer import read_metadata
+from pipeline.storage.parquet.reading import guarded_batches
 from pipeline.tables.formats.parquet.format import joined
-from pipeline.tables.formats.parquet.reading import guarded_batches
 from pipeline.tables.schemas import conform, plain, unify
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json

@@ -21,7 +21,7 @@ from pipeline.results.input_order import result_name
 from pipeline.results.results_version import member_name
 from pipeline.results.work_folder import RESULTS, WorkFolder
 from pipeline.storage.filesystem import arrow_filesystem, make_folder, patiently
-from pipeline.tables.formats.parquet.reading import guarded_batches
+from pipeline.storage.parquet.reading import guarded_batches
 from pipeline.tables.formats.webdataset.tar_copy import JSON, AddedMember
 from pipeline.tables.table import TableFiles
 

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.results.delta.statistics import leaves, statistics_json
-from pipeline.storage.parquet_end import read_metadata
+from pipeline.storage.parquet.footer import read_metadata
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from pipeline.results.shards.audit import ShardOutput, audit
 from pipeline.results.shards.folders import merged_files, numbers_text, shards_in
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec, storage_errors, write_whole
-from pipeline.tables.formats.parquet.reading import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 from pipeline.tables.id_checks import count_repeated, warn_of_counts
 from vilt.common.counts import counted
 

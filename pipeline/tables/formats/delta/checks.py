@@ -18,8 +18,8 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.storage.filesystem import arrow_filesystem, in_threads
+from pipeline.storage.parquet.reading import check_pages, guarded_batches
 from pipeline.tables.formats.delta.deletion_vectors import check_vectors
-from pipeline.tables.formats.parquet.reading import check_pages, guarded_batches
 from vilt.common.json_text import read_json
 
 if TYPE_CHECKING:  # deltalake is loaded when there is a Delta table

@@ -18,11 +18,11 @@ from pipeline.common.row_ranges import RowSet
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, open_fsspec
+from pipeline.storage.parquet.reading import guarded_table
 from pipeline.tables.format import Listing
 from pipeline.tables.formats.logged.columns import FIELD_ID, Matching
 from pipeline.tables.formats.logged.files import LoggedFile
 from pipeline.tables.formats.logged.format import LoggedFormat, LoggedListing, in_order
-from pipeline.tables.formats.parquet.reading import guarded_table
 from pipeline.tables.schemas import is_list
 
 if TYPE_CHECKING:  # pyiceberg is an extra, and is loaded when there is an Iceberg table

@@ -1,1 +1,1 @@
-"""Parquet tables, and the one guard behind which every Parquet file is decoded."""
+"""Parquet tables: footers, row groups, columns in the names of folders."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import in_threads, storage_errors
-from pipeline.storage.parquet_end import fsspec_of, metadata_at_end
+from pipeline.storage.parquet.footer import fsspec_of, metadata_at_end
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
 from pipeline.tables.formats.parquet.value_ranges import (
     can_fail,

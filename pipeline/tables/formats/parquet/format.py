@@ -16,11 +16,12 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.storage.filesystem import arrow_filesystem, in_threads, storage_errors
+from pipeline.storage.parquet.batch_rows import batch_bytes, rows_within, stored_bytes
+from pipeline.storage.parquet.guarded_file import open_guarded
 from pipeline.tables.file_columns import ListedFiles, ListedPaths
 from pipeline.tables.filter_expression import Filter, parse_filter
 from pipeline.tables.format import Listing, OpenOptions, StoredRows, TableFormat
 from pipeline.tables.formats.filter_counts import rows_passing
-from pipeline.tables.formats.parquet.batch_rows import batch_bytes, rows_within, stored_bytes
 from pipeline.tables.formats.parquet.footers import (
     RowGroup,
     columns_outside,
@@ -30,7 +31,6 @@ from pipeline.tables.formats.parquet.footers import (
     schema_with_unit,
     shared_metadata,
 )
-from pipeline.tables.formats.parquet.guarded_file import open_guarded
 from pipeline.tables.formats.parquet.many_footers import count_passing_in_tasks, kept_footers
 from pipeline.tables.formats.parquet.partitions import Partitions, find_partitions
 from pipeline.tables.formats.parquet.stored_rows import stored_parquet

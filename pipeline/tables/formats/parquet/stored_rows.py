@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from pipeline.storage.parquet.batch_rows import rows_within, stored_bytes
+from pipeline.storage.parquet.guarded_file import GuardedFile, open_guarded
 from pipeline.tables.format import StoredRows
-from pipeline.tables.formats.parquet.batch_rows import rows_within, stored_bytes
-from pipeline.tables.formats.parquet.guarded_file import GuardedFile, open_guarded
 from pipeline.tables.formats.parquet.value_ranges import int96_times, refuse_unless_one_unit
 from pipeline.tables.schemas import conform, plain
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
 from pipeline.common.shown_values import python_values
-from pipeline.tables.formats.parquet.guarded_file import open_guarded
+from pipeline.storage.parquet.guarded_file import open_guarded
 
 INT96_ROWS = 2**17  # of times, looked at together
 MOST_MICROS = (2**63 - 1) // 1000  # that int64 nanoseconds can count

@@ -23,8 +23,8 @@ from pipeline.tables.formats.delta.checks import check_changes, check_checkpoint
 from pipeline.tables.formats.delta.deletion_vectors import decode85, last_row
 from pipeline.tables.reading import read_columns
 from pipeline.tables.table import open_files
+from tests.pipeline.storage.parquet.test_reading import write_bomb
 from tests.pipeline.tables.delta_logs import Z85, add, column, deletion_vector, write_delta
-from tests.pipeline.tables.formats.parquet.test_reading import write_bomb
 
 FILES = fsspec.filesystem("file")
 ROWS = pa.table({"text": ["a", "b", "c"]})

@@ -24,7 +24,7 @@ from pyiceberg.utils.config import Config
 from pipeline.tables.formats.iceberg import metadata_files
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import open_table
-from tests.pipeline.tables.formats.parquet.page_bytes import varint
+from tests.pipeline.storage.parquet.page_bytes import varint
 from tests.pipeline.tables.reading import config, refusal, rows_of, some
 
 KINDS = ["POSITION_DELETES PARQUET", "POSITION_DELETES PUFFIN", "EQUALITY_DELETES PARQUET"]

@@ -14,7 +14,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.formats.parquet.page_headers import ChunkPages, PageHeader, read_header
+from pipeline.storage.parquet.page_headers import ChunkPages, PageHeader, read_header
 from vilt.common.counts import counted
 
 Out = TypeVar("Out")

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.formats.parquet.batch_rows import rows_within
+from pipeline.storage.parquet.batch_rows import rows_within
+from pipeline.storage.parquet.guarded_file import open_guarded
 from pipeline.tables.formats.parquet.format import ParquetReader
-from pipeline.tables.formats.parquet.guarded_file import open_guarded
 from pipeline.tables.formats.parquet.partitions import Partitions
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.opened_table import Split

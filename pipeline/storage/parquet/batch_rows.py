@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.tables.formats.parquet.guarded_file import chunks_of
-from pipeline.tables.formats.parquet.page_headers import ChunkPages
+from pipeline.storage.parquet.guarded_file import chunks_of
+from pipeline.storage.parquet.page_headers import ChunkPages
 
 
 def stored_bytes(group: pq.RowGroupMetaData, names: Collection[str]) -> int:

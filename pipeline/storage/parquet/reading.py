@@ -1,7 +1,7 @@
 """Read Parquet files that strangers may have written: results, lists, manifests. Every file is read through here.
 
 Pages are measured before they are decoded, and so many rows are read at a time that they fit into memory, whatever the
-file says; see `pipeline.tables.formats.parquet.guarded_file`. Tables are read in the same way by `ParquetReader`.
+file says; see `pipeline.storage.parquet.guarded_file`. Tables are read in the same way by `ParquetReader`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.formats.parquet.batch_rows import batch_bytes, rows_within, stored_bytes
-from pipeline.tables.formats.parquet.guarded_file import GuardedFile, guarded_source, open_guarded
+from pipeline.storage.parquet.batch_rows import batch_bytes, rows_within, stored_bytes
+from pipeline.storage.parquet.guarded_file import GuardedFile, guarded_source, open_guarded
 
 OUT = "OUT"  # what names results in messages
 READ_BYTES = 2**28  # of rows that are held at a time

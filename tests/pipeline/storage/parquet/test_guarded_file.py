@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import ConfigError
+from pipeline.storage.parquet import guarded_file
+from pipeline.storage.parquet.page_headers import read_header
 from pipeline.tables.formats.parquet import format as parquet
-from pipeline.tables.formats.parquet import guarded_file
 from pipeline.tables.formats.parquet.format import ParquetReader
-from pipeline.tables.formats.parquet.page_headers import read_header
 from pipeline.tables.formats.parquet.partitions import Partitions
 from pipeline.tables.formats.parquet.stored_rows import stored_parquet
 from pipeline.tables.input_file import InputFile
 from pipeline.tables.opened_table import Split
-from tests.pipeline.tables.formats.parquet.page_bytes import (
+from tests.pipeline.storage.parquet.page_bytes import (
     BROTLI,
     DATA_V2,
     DELTA_BYTE_ARRAY,

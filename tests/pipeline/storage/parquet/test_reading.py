@@ -23,8 +23,8 @@ from pipeline.reindexing.retries import FailedRows
 from pipeline.results.reader import open_results
 from pipeline.results.result_table import result_files
 from pipeline.results.work_folder import read_part
-from pipeline.tables.formats.parquet import reading
-from pipeline.tables.formats.parquet.reading import check_pages, guarded_batches, guarded_table
+from pipeline.storage.parquet import reading
+from pipeline.storage.parquet.reading import check_pages, guarded_batches, guarded_table
 from pipeline.tables.manifest import MANIFEST, Manifest
 from pipeline.tables.reading import read_columns
 
