@@ -116,6 +116,22 @@ def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter(imported).prepare()  # raises CycleError, which names the modules
 
 
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_within_rooms_have_no_circle(package: str) -> None:
+    """Of a room with folders, each folder counts as one module: none is above and below another."""
+    folders = [path for path in (ROOT / package).rglob("*") if path.is_dir() and (path / "__init__.py").exists()]
+    for room in [ROOT / package, *folders]:
+        name = ".".join(room.relative_to(ROOT).parts)
+        imported: dict[str, set[str]] = {}
+        for file in room.rglob("*.py"):
+            part = file.relative_to(room).with_suffix("").parts[0]
+            found = {
+                one.removeprefix(f"{name}.").split(".")[0] for one in imports_of(file) if one.startswith(f"{name}.")
+            }
+            imported.setdefault(part, set()).update(found - {part})
+        graphlib.TopologicalSorter(imported).prepare()  # raises CycleError, which names the folders
+
+
 # What decodes pages of Parquet files; footers may be read anywhere.
 DECODING = {
     "ParquetFile", "ParquetDataset", "read_table", "read_pandas", "read_parquet", "read_row_group", "read_row_groups",

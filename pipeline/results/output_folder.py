@@ -18,11 +18,11 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
 from pipeline.results.moving import move_files
-from pipeline.results.shards.folders import refuse_shards
+from pipeline.results.shard_folders import refuse_shards
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import full_uri, make_folder, storage_errors, write_whole
 from pipeline.storage.lock import RunLock
-from pipeline.tables.listing.side_files import SIZES
+from pipeline.tables.side_files import SIZES
 from vilt.common.counts import counted
 
 PUBLISH, LOCK = "publish.json", "lock.json"

@@ -23,7 +23,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.output_folder import nested_results
-from pipeline.results.shards.folders import shards_in
+from pipeline.results.shard_folders import shards_in
 from pipeline.results.untrusted import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import THREADS, arrow_filesystem, open_fsspec, patiently, storage_errors

@@ -22,7 +22,8 @@ from pipeline.results.results_version import member_name
 from pipeline.results.work_folder import RESULTS, WorkFolder
 from pipeline.storage.filesystem import arrow_filesystem, make_folder, patiently
 from pipeline.storage.parquet.reading import guarded_batches
-from pipeline.tables.formats.webdataset.tar_copy import JSON, AddedMember
+from pipeline.tables.format import AddedMember
+from pipeline.tables.formats.webdataset.tar_copy import JSON
 from pipeline.tables.table import TableFiles
 
 COPIED = "copied"  # folder of the unfinished job: a small file for each tar that is copied

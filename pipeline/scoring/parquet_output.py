@@ -19,7 +19,7 @@ from pipeline.results.moving import moved_in_tasks
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
 from pipeline.results.results_version import written_sha256
-from pipeline.results.shards.folders import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.shard_folders import check_out_of_shards, withdraw_merged, write_part
 from pipeline.results.untrusted import check_summary
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.judging import over_budget

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -24,9 +24,6 @@ from pipeline.tables.input_file import InputFile, check_distinct, listed_file
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.opened_table import OpenedTable
 from vilt.common.json_text import MAX_DEPTH
-
-if TYPE_CHECKING:
-    from pipeline.tables.formats.webdataset.tar_copy import AddedMember
 
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
 
@@ -99,6 +96,20 @@ class StoredRows:
     compression: str | dict[str, str]
     ranges: Iterable[tuple[int, int, Callable[[], Iterable[pa.Table]]]]
     int96: bool = False
+
+
+@dataclass(frozen=True)
+class AddedMember:
+    """A JSON object that every sample that is copied gets.
+
+    Attributes:
+        name: What follows the key of the sample in the member's name, as in "score.json". If it is "json", the fields
+            go to the end of the sample's own `.json`, whose text stays as it is.
+        values: The object of each sample, in order; a sample beyond the last one gets none.
+    """
+
+    name: str
+    values: Iterator[str]
 
 
 class TableFormat(ABC):

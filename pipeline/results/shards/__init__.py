@@ -1,1 +1,1 @@
-"""The outputs of many independent runs, each over a shard of the input, and the one result that they become."""
+"""The outputs of all shards of a job: audited, and made one result."""

@@ -17,7 +17,7 @@ from pipeline.config.shard import Shard
 from pipeline.monitoring.events import emit
 from pipeline.results.file_footer import FOOTER, ResultFile, settle
 from pipeline.results.input_files import InputFiles
-from pipeline.results.shards.folders import read_part_of_table
+from pipeline.results.shard_folders import read_part_of_table
 from pipeline.results.untrusted import check_summary
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem

@@ -27,8 +27,8 @@ from pipeline.monitoring.events import emit, emit_finished
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_files import InputFiles
 from pipeline.results.output_folder import OutputFolder
+from pipeline.results.shard_folders import merged_files, numbers_text, shards_in
 from pipeline.results.shards.audit import ShardOutput, audit
-from pipeline.results.shards.folders import merged_files, numbers_text, shards_in
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec, storage_errors, write_whole
 from pipeline.storage.parquet.reading import guarded_table

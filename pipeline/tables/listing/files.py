@@ -20,7 +20,7 @@ from pipeline.tables.format import Listing, TableFormat
 from pipeline.tables.formats.path_lists import PathListFormat, expand_braces, find_listed, folder_of, read_path_list
 from pipeline.tables.input_file import check_distinct
 from pipeline.tables.listing.find_many import as_found, ends_alike, find_below, visible_files
-from pipeline.tables.listing.side_files import lists_of_tars, without_side_files
+from pipeline.tables.side_files import lists_of_tars, without_side_files
 
 _GLOB = re.compile(r"[*?\[]")
 LEVELS_ABOVE = 3  # folders above the table's own that are searched for the log of a table format

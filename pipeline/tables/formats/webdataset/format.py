@@ -13,15 +13,15 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import UNREAD
 from pipeline.common.error_codes import Failure
 from pipeline.common.errors import ConfigError
-from pipeline.tables.format import OpenOptions
+from pipeline.tables.format import AddedMember, OpenOptions
 from pipeline.tables.formats import row_format
 from pipeline.tables.formats.json_types import JsonColumn, JsonColumns, Row, to_table
 from pipeline.tables.formats.jsonl.format import unify_json
 from pipeline.tables.formats.row_format import UNREAD_TYPE, OpenFile, RowFormat, Scan
 from pipeline.tables.formats.webdataset.samples import Sample, read_samples, scan_samples
-from pipeline.tables.formats.webdataset.tar_copy import AddedMember, copy_samples
+from pipeline.tables.formats.webdataset.tar_copy import copy_samples
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.listing.side_files import SIZES
+from pipeline.tables.side_files import SIZES
 from vilt.common.json_text import NestedTooDeeplyError, read_json
 
 

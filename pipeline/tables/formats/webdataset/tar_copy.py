@@ -6,10 +6,10 @@ import copy
 import json
 import math
 import tarfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import IO
 
+from pipeline.tables.format import AddedMember
 from pipeline.tables.formats.webdataset.samples import Entry, archives, entries
 from pipeline.tables.formats.webdataset.tar_members import Members
 
@@ -17,20 +17,6 @@ COPY_BYTES = 2**22  # at a time
 LINKED_BYTES, MOST_LINKED = 2**30, 16  # of links that become files: so much is free, then so many times what was read
 MERGED_BYTES = 2**28  # of a JSON that gets more fields, which is held in memory
 JSON = "json"  # the member whose fields are a sample's columns
-
-
-@dataclass(frozen=True)
-class AddedMember:
-    """A JSON object that every sample that is copied gets.
-
-    Attributes:
-        name: What follows the key of the sample in the member's name, as in "score.json". If it is "json", the fields
-            go to the end of the sample's own `.json`, whose text stays as it is.
-        values: The object of each sample, in order; a sample beyond the last one gets none.
-    """
-
-    name: str
-    values: Iterator[str]
 
 
 def copy_samples(

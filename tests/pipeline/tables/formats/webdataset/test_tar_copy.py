@@ -9,8 +9,9 @@ import tarfile
 
 import pytest
 
+from pipeline.tables.format import AddedMember
 from pipeline.tables.formats.webdataset import tar_copy
-from pipeline.tables.formats.webdataset.tar_copy import AddedMember, copy_samples, merged_json
+from pipeline.tables.formats.webdataset.tar_copy import copy_samples, merged_json
 from tests.pipeline.tables.formats.webdataset.test_samples import pack, scan
 
 
