@@ -8,15 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
-from pipeline.common.meanwhile import Background
+from pipeline.common.background import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job
 from pipeline.scoring.sharding import with_shard
 from pipeline.stages.checkpoints import Models, OpenCheckpoint, check_models, fit_inputs, open_checkpoints
 from pipeline.storage.filesystem import open_fsspec, storage_errors
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
 
 
