@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -99,7 +99,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Set the address of the hub."""
 
     def set_endpoint(url: str) -> None:
@@ -109,7 +109,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("vilt.common.hub.PROBE_PAUSE", 0.01)
 
-    yield set_endpoint
+    return set_endpoint
 
 
 def test_a_hub_out_of_reach_is_not_asked_again_and_again(cache: Path, endpoint: Callable[[str], None]) -> None:
