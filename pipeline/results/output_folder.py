@@ -227,11 +227,9 @@ class OutputFolder:
 
     def _unfinished(self) -> _Unfinished | None:
         """Return the unfinished job, None if there is none."""
-        job = self.work.read(JOB)
-        if job is None:
-            return None
+        job = self.work.read(JOB) or {}
         version, config = job.pop(VERSION, ""), job.pop(CONFIG, {})
-        return _Unfinished(job, version, config)
+        return _Unfinished(job, version, config if isinstance(config, dict) else {}) if job else None
 
     def _differences(self, config: Any, identity: Any) -> str:
         """Return what tells this job from an earlier one, as part of a line; "" if it is not known."""
