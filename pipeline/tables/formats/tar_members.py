@@ -150,7 +150,7 @@ def _is_map(member: tarfile.TarInfo) -> bool:
     """Return whether the pieces of a sparse file follow each other within its size; true of files without holes."""
     end = 0
     for offset, size in member.sparse or ():  # type: ignore[attr-defined]
-        if offset < end or size < 0:
+        if (size and offset < end) or size < 0:
             return False
-        end = offset + size
+        end = max(end, offset + size)  # pieces of no bytes fill up a header
     return end <= max(member.size, 0)
