@@ -99,14 +99,13 @@ class HubFolder(Folder):
     @cached_property
     def _unreachable(self) -> str:
         """Return why the hub cannot be reached; "" if it can, or must not be asked."""
-        from huggingface_hub import constants
-        from huggingface_hub.utils import get_session
+        from huggingface_hub import constants, utils
 
         if constants.HF_HUB_OFFLINE or self.options.get("local_files_only") or self.options.get("proxies"):
             return ""
         for left in reversed(range(PROBES)):
             try:
-                get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+                utils.get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)  # type: ignore[attr-defined]
                 return ""
             except Exception as error:  # of requests or of httpx, by the release of huggingface_hub
                 reason = type(error).__name__

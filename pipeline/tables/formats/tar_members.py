@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import IO
+from typing import IO, cast
 
 MOST_LINKS = 40  # from a link to a file, as Linux follows
 MOST_READ = 2**22  # bytes at once: of a header with the name or other values of a member, or of a member
@@ -149,7 +149,7 @@ class Members:
 def _is_map(member: tarfile.TarInfo) -> bool:
     """Return whether the pieces of a sparse file follow each other within its size; true of files without holes."""
     end = 0
-    for offset, size in member.sparse or ():  # type: ignore[attr-defined]
+    for offset, size in cast(list[tuple[int, int]], member.sparse or []):
         if (size and offset < end) or size < 0:
             return False
         end = max(end, offset + size)  # pieces of no bytes fill up a header
