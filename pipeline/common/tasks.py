@@ -35,6 +35,7 @@ class TaskSpec:
         columns: Names of the columns that the task adds, in the order in which they are written.
         head: The head of the checkpoint that the task reads.
         published: A checkpoint that does it; None: `vilt init` writes no file for the task.
+        classes: Parts of the names of the published classes of models that have the head; none if all have it.
     """
 
     help: str
@@ -42,6 +43,7 @@ class TaskSpec:
     columns: tuple[str, ...]
     head: str
     published: Published | None = None
+    classes: tuple[str, ...] = ()
 
 
 TASKS: dict[Task, TaskSpec] = {
@@ -51,6 +53,7 @@ TASKS: dict[Task, TaskSpec] = {
         ("score",),
         "score",
         Published("hf://dandelin/vilt-b32-finetuned-coco"),
+        ("Retrieval",),
     ),
     "answer": TaskSpec(
         "Answer the question of each row about its image.",
@@ -58,6 +61,7 @@ TASKS: dict[Task, TaskSpec] = {
         ("answer", "answer_score", "answers"),
         "answer",
         Published("hf://dandelin/vilt-b32-finetuned-vqa"),
+        ("QuestionAnswering",),
     ),
     "fill": TaskSpec(
         "Fill every [MASK] of each text, most certain first.",
@@ -65,14 +69,16 @@ TASKS: dict[Task, TaskSpec] = {
         ("filled_text", "fills"),
         "fill",
         Published("hf://dandelin/vilt-b32-mlm"),
+        ("MaskedLM", "PreTraining"),
     ),
     "reason": TaskSpec(
         "Classify each text about its two or more images.",
         "reasoned",
         ("label", "label_score"),
         "reason",
+        classes=("ImagesAndTextClassification", "VisualReasoning"),
     ),
-    "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag"),
+    "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag", classes=("TokenClassification",)),
     "embed": TaskSpec(
         "Write the pooled vector of each image and text, or of each image (ViT).",
         "embedded",
@@ -86,12 +92,14 @@ TASKS: dict[Task, TaskSpec] = {
         ("label", "label_score", "labels"),
         "classify",
         Published("hf://google/vit-base-patch16-224", reads_texts=False),
+        ("ImageClassification",),
     ),
     "rank": TaskSpec(
         "Score every text of one table with every image of another; keep the best of each.",
         "ranked",
         ("best_texts", "candidates"),
         "score",
+        classes=("Retrieval",),
     ),
 }
 

@@ -114,6 +114,23 @@ def fit_inputs(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> 
     return config.model_copy(update={"input": spec.model_copy(update=dict.fromkeys(unread))}) if unread else config
 
 
+def may_lack_a_head(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> bool:
+    """Return whether a head of a job may be missing, by what the configs of its checkpoints say; weights tell for sure.
+
+    Args:
+        config: The job.
+        checkpoints: Its checkpoints, see `open_checkpoints`.
+    """
+    for uri, tasks in config.models.items():
+        named = checkpoints[uri].config.architectures
+        for spec in (TASKS[task] for task in tasks):
+            if spec.classes and named and not any(part in name for part in spec.classes for name in named):
+                return True
+            if not named and spec.head in TASKS and TASKS[spec.head].classes and not TASKS[spec.head].published:
+                return True  # of heads that few checkpoints have
+    return False
+
+
 def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> Models:
     """Hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
