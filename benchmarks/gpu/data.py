@@ -46,6 +46,17 @@ def checkpoint(kind: str, tiny: bool) -> str:
     return folder
 
 
+def saved(kind: type[PreTrainedModel], config: ViltConfig) -> str:
+    """Write a ViLT checkpoint of a published class with random weights, the same each time; return its folder."""
+    folder = tempfile.mkdtemp()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)
+    ViltImageProcessor().save_pretrained(folder)
+    ViltTokenizer.from_vocabulary(coco.WORDS).save_pretrained(folder)
+    return folder
+
+
 def _model(kind: str, tiny: bool) -> PreTrainedModel:
     size = TINY if tiny else {}
     words = {"vocab_size": len(coco.WORDS) if tiny else 30522}

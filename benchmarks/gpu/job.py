@@ -29,6 +29,7 @@ def run(report: Report) -> None:
     place, folder = tempfile.mkdtemp(), data.checkpoint("vilt", report.tiny)
     few, many = (20, 60) if report.tiny else (6_000, 24_000)
     _decoding(report, folder)
+    report.attempt("actor", lambda: _actor(report, folder))
     report.table(
         "`vilt score`",
         "texts an image",
@@ -64,6 +65,42 @@ def _decoding(report: Report, folder: str) -> None:
         f"One core turns {rate:,.0f} JPEG files of {np.mean([*map(len, files)]) / 1e3:.0f} kB a second into patches; "
         f"{row.nbytes / len(files) / 1e3:,.0f} kB of a pair cross the object store.",
     )
+
+
+def _actor(report: Report, folder: str) -> None:
+    """Print what an actor takes for a micro-batch, Ray and decoding left out, and how much of it the model takes."""
+    import pyarrow as pa
+
+    from pipeline import JobConfig
+    from pipeline.common.columns import DETAIL, ERROR, PAIR, ROW_ID
+    from pipeline.stages.micro_batch import MicroBatch
+    from pipeline.stages.predict import PredictActor
+
+    budget = 512 if report.tiny else 65536
+    started = time.perf_counter()
+    values = {"input": {"path": "pairs.parquet"}, "model": folder, "output": {"path": "out"}}
+    actor = PredictActor(JobConfig.parse("score", values), 4)
+    loading = time.perf_counter() - started
+    report.say("", f"An actor loads its checkpoint in {loading:.1f} s, torch imported already.")
+    report.table("an actor alone, texts an image", "first micro-batch, s", "later ones, ms", "pairs/s")
+    for texts in (1, 10):
+        pairs = data.inputs("vilt", 6 if report.tiny else 960, report.tiny)
+        if texts > 1:
+            pairs = data.inputs("vilt", len(pairs) // texts + 1, report.tiny, texts)
+        blocks = []
+        for part in data.micro_batches(pairs, budget):
+            names = {ROW_ID: [str(i) for i in range(len(part))], f"{PAIR}0": np.arange(len(part))}
+            rows = pa.table({**names, **{name: pa.nulls(len(part), pa.string()) for name in (ERROR, DETAIL)}})
+            blocks.append((len(part), MicroBatch(rows, part).to_arrow()))
+        times = []
+        for _ in range(1 if report.tiny else 8):
+            for _, block in blocks:
+                started = time.perf_counter()
+                actor(block)
+                times.append(time.perf_counter() - started)
+        later = times[len(blocks) :] or times
+        each = float(np.median(later))
+        report.row(texts, f"{times[0]:.1f}", f"{each * 1e3:.1f}", f"{np.mean([n for n, _ in blocks]) / each:,.0f}")
 
 
 def _job(report: Report, place: str, folder: str, count: int, texts: int) -> float:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
+from benchmarks import coco
 from benchmarks.gpu import data
 from benchmarks.gpu.report import Report
+from vilt import (
+    Predictor,
+    ViltConfig,
+    ViltForImageAndTextRetrieval,
+    ViltForImagesAndTextClassification,
+    ViltForMaskedLM,
+    ViltForQuestionAnswering,
+    ViltForTokenClassification,
+    ViltModel,
+)
 from vilt.inference.pairs import Pairs
+from vilt.models.pretrained import PreTrainedModel
 
 SWITCHES: dict[str, dict[str, bool]] = {
     "torch's operations": {"fused": False, "pinned": False, "attention": False},
@@ -142,7 +156,6 @@ def memory(report: Report) -> None:
 
 def shipped(report: Report) -> None:
     """Print how far the shipped, trained model is from float32 on the CPU on random pictures and texts."""
-    from vilt import Predictor
     from vilt.inference.gpu.options import GpuOptions
 
     rng = np.random.default_rng(3)
@@ -162,6 +175,52 @@ def shipped(report: Report) -> None:
         )
 
 
+def tasks(report: Report) -> None:
+    """Print how far every task of ViLT is from float32 on the CPU, with random heads on one picture of each size."""
+    cpu, texts = torch.device("cpu"), ["a [MASK] red circle", "two large [MASK] [MASK]"]
+    kinds = {"num_labels": 7, "num_images": 2, "modality_type_vocab_size": 3}
+    config = ViltConfig(**(data.TINY if report.tiny else {}), **kinds, vocab_size=len(coco.WORDS))
+    pictures = coco.pictures(len(texts))
+    runs: dict[type[PreTrainedModel], tuple[str, Callable[[Predictor], np.ndarray]]] = {
+        ViltForImageAndTextRetrieval: ("rank", lambda engine: engine.rank(pictures, texts)),
+        ViltForQuestionAnswering: (
+            "answer",
+            lambda engine: np.array([[score for _, score in row] for row in engine.answer(pictures, texts, 7)]),
+        ),
+        ViltForImagesAndTextClassification: (
+            "reason",
+            lambda engine: np.array([[score for _, score in row] for row in engine.reason([pictures] * 2, texts)]),
+        ),
+        ViltForMaskedLM: (
+            "fill",
+            lambda engine: np.array([score for row in engine.fill(pictures, texts) for _, score in row.words]),
+        ),
+        ViltForTokenClassification: (
+            "tag",
+            lambda engine: np.array([tag.score for row in engine.tag(pictures, texts) for tag in row]),
+        ),
+        ViltModel: ("embed", lambda engine: engine.embed(pictures, texts)),
+    }
+    report.table("ViLT, task", "precision", "largest difference", "of a spread of")
+    for kind, (task, run) in runs.items():
+        folder = data.saved(kind, config)
+        exact = run(Predictor.from_pretrained(folder, cpu, "float32"))
+        for precision in ("float32", "bfloat16"):
+            report.attempt(
+                f"task {task} {precision}",
+                lambda row=(task, precision), f=folder, r=run, e=exact: _task(report, row, f, r, e),
+            )
+
+
+def _task(
+    report: Report, row: tuple[str, str], folder: str, run: Callable[[Predictor], np.ndarray], exact: np.ndarray
+) -> None:
+    found = run(Predictor.from_pretrained(folder, report.device, row[1]))
+    assert found.shape == exact.shape
+    assert np.isfinite(found).all()
+    report.row(*row, f"{np.abs(found - exact).max():.1e}", f"{exact.std():.1e}")
+
+
 def _compare(report: Report, name: str, found: np.ndarray, exact: np.ndarray) -> None:
     ranks = [np.argsort(np.argsort(values)) for values in (found, exact)]
     correlation = np.corrcoef(*ranks)[0, 1]
@@ -170,5 +229,5 @@ def _compare(report: Report, name: str, found: np.ndarray, exact: np.ndarray) ->
 
 def run(report: Report) -> None:
     """Do all of it."""
-    for part in (attention_parity, parity, memory, shipped):
+    for part in (attention_parity, parity, tasks, memory, shipped):
         report.attempt(part.__name__, lambda part=part: part(report))

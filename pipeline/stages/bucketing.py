@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -106,34 +107,67 @@ def pack(
         limits: What an image may cost.
         negatives: int64 token ids of each text that is read once with each image.
     """
-    patches = _decode(rows, images, preprocessor, limits)
-    _fail_broken(rows, patches)
-    return _build_pairs(rows, patches, preprocessor, negatives)
+    decoded = DecodedImages.of(rows, images, preprocessor, limits)
+    _fail_broken(rows, decoded.failures)
+    return _build_pairs(rows, decoded, preprocessor, negatives)
 
 
-def _decode(
-    rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, limits: LimitsConfig
-) -> dict[int, np.ndarray | Failure]:
-    """Return the patches, (patches of its grid, width), of every image that a row needs, or why it has none."""
-    patches: dict[int, np.ndarray | Failure] = {}
-    for image in dict.fromkeys(image for row in rows if not row.failure for image in row.images):
-        try:
-            patches[image] = preprocessor.patches_of_bytes(images[image], limits.image_pixels, limits.decode_seconds)
-        except ImageError as error:
-            patches[image] = Failure(error.reason, error.detail)
-    return patches
+@dataclass(frozen=True)
+class DecodedImages:
+    """The patches of the images of a micro-batch, in one array from the beginning: gathering them later costs a sixth.
+
+    Attributes:
+        patches: (patches of all images, width), in the order in which rows name the images.
+        rows_of: Image -> its rows of `patches`.
+        failures: Image -> why it has no patches.
+    """
+
+    patches: np.ndarray
+    rows_of: dict[int, slice]
+    failures: dict[int, Failure]
+
+    @classmethod
+    def of(
+        cls, rows: list[OutputRow], images: list[bytes], preprocessor: AnyPreprocessor, limits: LimitsConfig
+    ) -> DecodedImages:
+        """Decode every image that a row needs, each once."""
+        layout = preprocessor.rows
+        grids = {
+            image: grid for row in rows if not row.failure for image, grid in zip(row.images, row.grids, strict=True)
+        }
+        patches = np.empty((sum(grid.patches for grid in grids.values()), layout.width), layout.dtype)
+        decoded, end = cls(patches, {}, {}), 0
+        for image, grid in grids.items():
+            try:
+                found = preprocessor.patches_of_bytes(images[image], limits.image_pixels, limits.decode_seconds)
+            except ImageError as error:
+                decoded.failures[image] = Failure(error.reason, error.detail)
+                continue
+            begin, end = end, end + grid.patches
+            patches[begin:end] = found
+            decoded.rows_of[image] = slice(begin, end)
+        return decoded
+
+    def gather(self, images: list[int]) -> np.ndarray:
+        """Return the patches of these images end to end: a view if they lie so, else a copy."""
+        rows, end = [self.rows_of[image] for image in images], 0
+        for part in rows:
+            if part.start != end:
+                return np.concatenate([self.patches[part] for part in rows])
+            end = part.stop
+        return self.patches[:end]
 
 
-def _fail_broken(rows: list[OutputRow], patches: dict[int, np.ndarray | Failure]) -> None:
+def _fail_broken(rows: list[OutputRow], failures: dict[int, Failure]) -> None:
     for row in rows:
         for number, image in enumerate(() if row.failure else row.images, 1):
-            if isinstance(failure := patches[image], Failure):
-                row.failure = row.failure or numbered(failure, number, len(row.images))
+            if image in failures:
+                row.failure = row.failure or numbered(failures[image], number, len(row.images))
 
 
 def _build_pairs(
     rows: list[OutputRow],
-    patches: dict[int, np.ndarray | Failure],
+    decoded: DecodedImages,
     preprocessor: AnyPreprocessor,
     negatives: Sequence[np.ndarray],
 ) -> PackedRows:
@@ -162,14 +196,13 @@ def _build_pairs(
         if key not in of_images:
             of_images[key] = [first_pair(row, ids) for ids in negatives]
         pair_index.append([*pairs_of_row, *of_images[key]])
-    layout = preprocessor.rows
     pairs = Pairs(
         token_ids=np.concatenate([np.empty(0, np.int64), *token_ids]),
         text_lengths=np.array([len(ids) for ids in token_ids], dtype=np.int64),
-        patches=np.concatenate([np.empty((0, layout.width), layout.dtype), *(patches[i] for i, _ in image_slots)]),
+        patches=decoded.gather([image for image, _ in image_slots]),
         grids=grids,
         image_index=np.array(image_index, dtype=np.int64),
         image_types=np.array([modality for _, modality in image_slots], dtype=np.int64),
-        image_cls=layout.cls,
+        image_cls=preprocessor.rows.cls,
     )
     return PackedRows(pairs, np.array(pair_index, dtype=np.int64).reshape(len(rows), -1))

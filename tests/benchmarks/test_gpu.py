@@ -18,7 +18,11 @@ def test_all_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for heading in ("## Rates", "## Kernels", "## Parity", "## Copies"):
         assert heading in told
     exact = [line.split(" | ") for line in told.splitlines() if " | float32 | " in line]
-    assert [float(cells[3]) for cells in exact] == [0.0] * 3  # of each family, the CPU beside itself
+    families, tasks = exact[:3], exact[3:]  # the CPU beside itself
+    assert [float(cells[3]) for cells in families] == [0.0] * 3
+    assert {cells[0]: float(cells[2]) for cells in tasks} == {
+        f"| {task}": 0.0 for task in ("rank", "answer", "reason", "fill", "tag", "embed")
+    }
 
 
 def test_a_failure_is_told_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:

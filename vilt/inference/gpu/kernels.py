@@ -147,7 +147,7 @@ def _tile(tile, tiles_m, tiles_n, GROUP: tl.constexpr):
     return first + (tile % size), (tile % of_group) // size
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["M"])  # else there were one for multiples of 16, to be compiled by itself
 def _linear_gelu_kernel(
     a_tiles,
     b_tiles,

@@ -52,8 +52,8 @@ class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
 
     @classmethod
     def may_have(cls, task: str, config: ViltConfig) -> bool:
-        """Tell whether a config leaves room for a task's head: `reason` needs a number of images."""
-        return task != "reason" or config.num_images >= 1
+        """Tell whether a config leaves room for a task's head: `reason` needs images, and a modality for each."""
+        return task != "reason" or 1 <= config.num_images < config.modality_type_vocab_size
 
     @classmethod
     def build(cls, model: ViltModel) -> FastVilt:
