@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import threading
@@ -51,6 +52,18 @@ def autoscaler_limits() -> dict[str, float]:
     state = private("ray._private.state", "state")
     limits = getattr(state, "get_max_resources_from_cluster_config", None)
     return dict(limits() or {}) if limits else {}
+
+
+def calls_at_a_time(count: int) -> dict[str, int]:
+    """Return what makes an `ActorPoolStrategy` of so many calls of an actor at a time, the model in one thread.
+
+    Fallback: nothing, so that an actor takes one call at a time; Ray before 2.60 or so knows no other.
+    """
+    from ray.data import ActorPoolStrategy
+
+    name = "max_concurrent_calls_per_actor"
+    known = count > 1 and name in inspect.signature(ActorPoolStrategy).parameters
+    return {name: count} if known else {}
 
 
 def spilled_bytes() -> int:

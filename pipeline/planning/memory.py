@@ -10,7 +10,8 @@ from pipeline.scoring.dataflow import ACTOR_MEMORY
 
 PROCESS_BYTES = 400 * 2**20  # of Python with Ray, Arrow and the image libraries
 PATCH_BYTES = 3 * 32 * 32  # of a token of an image, as it travels to the actors
-WAITING = 4  # micro-batches for each actor: read by it, waiting for it, being made
+WAITING = 2  # micro-batches for each call of an actor: read by it, waiting for it
+BEING_MADE = 2  # micro-batches for each actor
 FILE_BYTES = 2**29  # of results with their images, before a file is written
 
 
@@ -47,7 +48,7 @@ def bound_memory(config: JobConfig, pool: Pool, row_bytes: float, largest: int) 
     block = micro_batch + min(carried, largest + 2**22)
     return Memory(
         read_task=PROCESS_BYTES + 2 * window + 2 * micro_batch,
-        actor=ACTOR_MEMORY + 2 * block,
+        actor=ACTOR_MEMORY + (1 + pool.calls) * block,
         write_task=PROCESS_BYTES + (2 * FILE_BYTES if config.output.keep_image else 0),
-        object_store=WAITING * pool.count * block + 2 * carried,
+        object_store=(WAITING * pool.calls + BEING_MADE) * pool.count * block + 2 * carried,
     )

@@ -176,7 +176,7 @@ def predict(
         PredictActor,
         fn_constructor_kwargs={
             "config": config,
-            "threads": pool.cpus,
+            "threads": pool.threads,
             "watch": watch,
             "texts": shared_texts,
             "weights": weights,

@@ -7,6 +7,7 @@ import pytest
 from pipeline import ConfigError, JobConfig
 from pipeline.cluster.actor_pool import Pool, fit_pool, one_machine
 from pipeline.cluster.nodes import Node, Nodes
+from pipeline.common.ray_compat import calls_at_a_time
 
 
 def config(**actors: Any) -> JobConfig:
@@ -27,6 +28,15 @@ def config(**actors: Any) -> JobConfig:
 )
 def test_defaults(cores: int, gpus: float, expected: Pool) -> None:
     assert fit_pool(config(), one_machine(cores, gpus)) == expected
+
+
+def test_an_actor_with_a_gpu_reads_the_next_micro_batch_meanwhile() -> None:
+    with_gpu, without = (fit_pool(config(), one_machine(16, gpus)) for gpus in (1, 0))
+    assert (with_gpu.calls, with_gpu.threads) == (2, 4)
+    assert (without.calls, without.threads) == (1, without.cpus)
+    for pool in (with_gpu, without):
+        expected = calls_at_a_time(pool.calls).items()  # of a release of Ray that knows such
+        assert expected <= vars(pool.strategy).items()
 
 
 def test_what_the_config_asks_for() -> None:

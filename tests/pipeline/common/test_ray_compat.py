@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import ray
 import ray.exceptions
+from ray.data import ActorPoolStrategy
 
 from pipeline.common import ray_compat
 from pipeline.common.ray_compat import (
     ECHOING_LOGGERS,
     autoscaler_limits,
+    calls_at_a_time,
     keeping_sigterm,
     kill_actor,
     refresh_reservations,
@@ -39,6 +41,12 @@ class Sleeper:
 class Busy:
     def ready(self) -> None:
         """Return once it has its cores."""
+
+
+def test_calls_of_an_actor_at_a_time() -> None:
+    assert calls_at_a_time(1) == {}
+    named = ActorPoolStrategy(size=1, **calls_at_a_time(2))
+    assert vars(named).get("max_concurrent_calls_per_actor", 2) == 2
 
 
 @pytest.mark.usefixtures("ray_cluster")

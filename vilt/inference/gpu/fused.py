@@ -7,6 +7,7 @@ far to every row as it reads it. Queries, keys and values are one product, and g
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import torch
@@ -92,13 +93,25 @@ class FusedBlock:
         q_bias, kv_bias = (None, None) if self.qkv_bias is None else self.qkv_bias.split([self.width, 2 * self.width])
         (q,) = self._heads(F.linear(layout.one(read), self.qkv[: self.width], q_bias))
         k, v = self._heads(F.linear(read, self.qkv[self.width :], kv_bias))
-        return self._rest(layout.one(x), shift, layout.attend_one(q, k, v).flatten(-2))
+        return self._rest(layout.one(x), shift, self._attend_one(q, k, v, layout).flatten(-2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout) -> Tensor:
-        ours = kernels() if self.own_attention and q.is_cuda else None
-        if ours is None or not ours.fits_attention(q, layout.ends):
+        ours = self._own_kernels(q, layout)
+        if ours is None:
             return layout.attend(q, k, v)
         return ours.attention(q, k, v, layout.ends, layout.ends, (layout.longest, layout.longest))
+
+    def _attend_one(self, q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout) -> Tensor:
+        """Attend with one query of each sequence. The first use of torch's kernel imports its compiler, for seconds."""
+        ours = self._own_kernels(q, layout)
+        if ours is None:
+            return layout.attend_one(q, k, v)
+        each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+        return ours.attention(q, k, v, each, layout.ends, (1, layout.longest))
+
+    def _own_kernels(self, q: Tensor, layout: PackedLayout) -> ModuleType | None:
+        ours = kernels() if self.own_attention and q.is_cuda else None
+        return ours if ours is not None and ours.fits_attention(q, layout.ends) else None
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """(T, c * D) -> c times (T, heads, d), views."""

@@ -147,7 +147,7 @@ def _tile(tile, tiles_m, tiles_n, GROUP: tl.constexpr):
     return first + (tile % size), (tile % of_group) // size
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["M"])  # else there were one for multiples of 16, to be compiled by itself
 def _linear_gelu_kernel(
     a_tiles,
     b_tiles,
@@ -199,8 +199,9 @@ def linear_gelu(
     out = torch.empty((count, size), dtype=x.dtype, device=x.device)
     if not count:
         return out
-    programs = min(each * _multiprocessors(x.device), triton.cdiv(count, rows) * triton.cdiv(size, cols))
-    _linear_gelu_kernel[(programs,)](
+    programs = each * _multiprocessors(x.device)  # the same for every batch: one more number is one more compilation
+    tiles = triton.cdiv(count, rows) * triton.cdiv(size, cols)
+    _linear_gelu_kernel[(min(programs, tiles),)](
         TensorDescriptor.from_tensor(x, [rows, depth]),
         TensorDescriptor.from_tensor(weight, [cols, depth]),
         TensorDescriptor.from_tensor(out, [rows, cols // 2]),
