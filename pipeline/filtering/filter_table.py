@@ -121,6 +121,7 @@ def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED, KEYS))
+    folder.config = config.stored()
     with ExitStack() as stack:
         try:
             stack.enter_context(folder)

@@ -72,6 +72,7 @@ class ParquetOutput:
             check_file_names(job.table)
             targets += [f"{subfolder}/{result_name(job.table, file)}".lstrip("/") for file in job.table.files]
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version, written, self.ends, targets)
+        self.folder.config = job.config.stored()
         self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.in_input_order)
         self.texts_truncated = 0
 

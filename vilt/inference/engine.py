@@ -26,7 +26,7 @@ from vilt.inference.heads import Reads, TaskHead
 from vilt.inference.linear import packed, replace
 from vilt.inference.pairs import Pairs
 from vilt.inference.passes import Passes
-from vilt.inference.precision import LINEARS, dtype_of, resolve_precision
+from vilt.inference.precision import dtype_of, resolve_precision, round_weights
 from vilt.inference.preprocessor import AnyPreprocessor
 from vilt.inference.token_results import Filled, Tag
 
@@ -87,10 +87,7 @@ class Engine(Generic[ModelT, ConfigT, PreprocessorT]):
         dtype = dtype_of(self.precision)
         with torch.no_grad():
             self.model: Backbone = self.build(model).to(self.device).eval()
-            projection = self.make_projection(model, preprocessor)
-            if self.precision in LINEARS:
-                # Not the projection: bfloat16 holds pixels exactly.
-                replace(self.model.encoder, LINEARS[self.precision])
+            projection = round_weights(self.precision, self.model.encoder, self.make_projection(model, preprocessor))
             if is_gpu(self.device):
                 self.model.encoder = gpu_encoder(self.model.encoder, self.precision, gpu)  # type: ignore[assignment]
             self.model.to(dtype)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import IO
+from typing import IO, cast
 
 MOST_LINKS = 40  # from a link to a file, as Linux follows
 MOST_READ = 2**22  # bytes at once: of a header with the name or other values of a member, or of a member
@@ -80,8 +80,15 @@ class Members:
         self._by_name: dict[str, list[tarfile.TarInfo]] = defaultdict(list)
 
     def open(self, member: tarfile.TarInfo) -> IO[bytes]:
-        """Open a member; of a link, the member to which it leads. Raises ValueError if there is none."""
-        file = self._tar.extractfile(self._target(member))
+        """Open a member; of a link, the member to which it leads.
+
+        Raises:
+            ValueError: There is none, or what it says of its bytes cannot be: tarfile would read none.
+        """
+        target = self._target(member)
+        if target.size < 0 or not _is_map(target):
+            raise ValueError(f"{target.name[:100]} says of its size or its holes (a sparse file) what cannot be")
+        file = self._tar.extractfile(target)
         assert file is not None
         return file
 
@@ -137,3 +144,13 @@ class Members:
         found = self._by_name.get(posixpath.normpath(name), [])
         count = len(found) if link.issym() else bisect_left(found, link.offset, key=_OFFSET)
         return found[count - 1] if count else None
+
+
+def _is_map(member: tarfile.TarInfo) -> bool:
+    """Return whether the pieces of a sparse file follow each other within its size; true of files without holes."""
+    end = 0
+    for offset, size in cast(list[tuple[int, int]], member.sparse or []):
+        if (size and offset < end) or size < 0:
+            return False
+        end = max(end, offset + size)  # pieces of no bytes fill up a header
+    return end <= max(member.size, 0)

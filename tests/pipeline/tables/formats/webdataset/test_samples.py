@@ -175,3 +175,35 @@ def test_links_lead_to_the_member_that_tarfile_finds() -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert found == [tar.extractfile(one).read() for one in tar]  # type: ignore[union-attr]
     assert found == [b"1", b"1", b"2", b"1", b"2", b"2"]
+
+
+@pytest.mark.parametrize("numbers", ["0,-5", "-5,5", "0,8,4,4", "0,4,8,99"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.txt"])
+def test_a_map_of_holes_that_cannot_be_is_named(numbers: str, name: str) -> None:
+    buffer, member = io.BytesIO(), tarfile.TarInfo(name)
+    member.size = 8
+    member.pax_headers = {"GNU.sparse.map": numbers, "GNU.sparse.size": "16", "GNU.sparse.numblocks": "1"}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member, io.BytesIO(b"x" * 8))
+    for every in (read, scan):
+        with pytest.raises(ValueError, match=f"{name} says of its size or its holes"):
+            every(buffer.getvalue())
+
+
+def test_a_sparse_file_of_a_negative_size_is_named() -> None:
+    buffer, member = io.BytesIO(), tarfile.TarInfo("a.jpg")
+    member.size = 8
+    member.pax_headers = {"GNU.sparse.map": "0,8", "GNU.sparse.size": "-16", "GNU.sparse.numblocks": "1"}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member, io.BytesIO(b"x" * 8))
+    with pytest.raises(ValueError, match=r"a header says|what cannot be|damaged"):
+        read(buffer.getvalue())
+
+
+def test_holes_that_can_be_are_zeros() -> None:
+    buffer, member = io.BytesIO(), tarfile.TarInfo("a.jpg")
+    member.size = 8
+    member.pax_headers = {"GNU.sparse.map": "0,4,8,4,16,0", "GNU.sparse.size": "16", "GNU.sparse.numblocks": "3"}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member, io.BytesIO(b"xxxxyyyy"))
+    assert read(buffer.getvalue())[0].image == b"xxxx\0\0\0\0yyyy\0\0\0\0"
