@@ -10,7 +10,6 @@ from pipeline.common.columns import DETAIL, ERROR, IMAGE_VERSION, NEGATIVE_SCORE
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
-KEEP_LISTS: tuple[Task, ...] = ("answer", "classify", "rank")  # of the `top_k` best
 
 
 class Published(NamedTuple):
@@ -35,7 +34,9 @@ class TaskSpec:
         columns: Names of the columns that the task adds, in the order in which they are written.
         head: The head of the checkpoint that the task reads.
         published: A checkpoint that does it; None: `vilt init` writes no file for the task.
-        classes: Parts of the names of the published classes of models that have the head; none if all have it.
+        ranked_by: The column by which rows are filtered, sorted and drawn in reports, as larger is better; "" if none.
+        outcome: The column that reports count and show as what came of a row; "" if none.
+        keeps_list: Whether a column holds the `top_k` best.
     """
 
     help: str
@@ -43,7 +44,9 @@ class TaskSpec:
     columns: tuple[str, ...]
     head: str
     published: Published | None = None
-    classes: tuple[str, ...] = ()
+    ranked_by: str = ""
+    outcome: str = ""
+    keeps_list: bool = False
 
 
 TASKS: dict[Task, TaskSpec] = {
@@ -53,7 +56,7 @@ TASKS: dict[Task, TaskSpec] = {
         ("score",),
         "score",
         Published("hf://dandelin/vilt-b32-finetuned-coco"),
-        ("Retrieval",),
+        ranked_by="score",
     ),
     "answer": TaskSpec(
         "Answer the question of each row about its image.",
@@ -61,7 +64,9 @@ TASKS: dict[Task, TaskSpec] = {
         ("answer", "answer_score", "answers"),
         "answer",
         Published("hf://dandelin/vilt-b32-finetuned-vqa"),
-        ("QuestionAnswering",),
+        ranked_by="answer_score",
+        outcome="answer",
+        keeps_list=True,
     ),
     "fill": TaskSpec(
         "Fill every [MASK] of each text, most certain first.",
@@ -69,16 +74,16 @@ TASKS: dict[Task, TaskSpec] = {
         ("filled_text", "fills"),
         "fill",
         Published("hf://dandelin/vilt-b32-mlm"),
-        ("MaskedLM", "PreTraining"),
     ),
     "reason": TaskSpec(
         "Classify each text about its two or more images.",
         "reasoned",
         ("label", "label_score"),
         "reason",
-        classes=("ImagesAndTextClassification", "VisualReasoning"),
+        ranked_by="label_score",
+        outcome="label",
     ),
-    "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag", classes=("TokenClassification",)),
+    "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag"),
     "embed": TaskSpec(
         "Write the pooled vector of each image and text, or of each image (ViT).",
         "embedded",
@@ -92,17 +97,23 @@ TASKS: dict[Task, TaskSpec] = {
         ("label", "label_score", "labels"),
         "classify",
         Published("hf://google/vit-base-patch16-224", reads_texts=False),
-        ("ImageClassification",),
+        ranked_by="label_score",
+        outcome="label",
+        keeps_list=True,
     ),
     "rank": TaskSpec(
         "Score every text of one table with every image of another; keep the best of each.",
         "ranked",
         ("best_texts", "candidates"),
         "score",
-        classes=("Retrieval",),
+        keeps_list=True,
     ),
 }
 
+KEEP_LISTS: tuple[Task, ...] = tuple(name for name, spec in TASKS.items() if spec.keeps_list)
+# Of several tasks in one job the first of these that it made counts.
+SCORE_COLUMNS = tuple(dict.fromkeys(spec.ranked_by for spec in TASKS.values() if spec.ranked_by))
+OUTCOME_COLUMNS = tuple(dict.fromkeys(spec.outcome for spec in TASKS.values() if spec.outcome))
 PUBLISHED: dict[Task, Published] = {name: spec.published for name, spec in TASKS.items() if spec.published}
 
 

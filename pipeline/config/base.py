@@ -57,7 +57,7 @@ class Section(BaseModel):
         """Return a hash of the values that are set to other than their defaults.
 
         So a job stays the same one when a release adds a key. A release that changes a default gives other results for
-        the same hash, and raises `RESULTS_VERSION` in `pipeline.results.written_values`.
+        the same hash, and raises `RESULTS_VERSION` in `pipeline.results.results_version`.
 
         Args:
             exclude: Keys that do not count, as pydantic's `model_dump` takes them.

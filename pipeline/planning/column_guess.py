@@ -19,8 +19,8 @@ from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text
 from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
-from vilt.processing.decoding import read_size
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files.decoding import read_size
 
 SAMPLE_ROWS = 64
 MOST_HOSTS = 3  # of pictures' URLs; with more of them every public host is allowed

@@ -19,7 +19,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.results.differences import differences
 from pipeline.results.moving import move_files
-from pipeline.results.shards import refuse_shards
+from pipeline.results.shard_folders import refuse_shards
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import full_uri, make_folder, storage_errors, write_whole
 from pipeline.storage.lock import RunLock
@@ -51,7 +51,7 @@ class OutputFolder:
         identity: What makes it the same job: key -> hash.
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
-        written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
+        written: Hash of what the code writes, see `pipeline.results.results_version`; files of another are not mixed.
         work: The folder of the unfinished job.
         ends: Ends of the names of results directly in `path`.
         targets: Files, relative to `path`, that the job is known to write: those that are there are earlier results.

@@ -14,14 +14,14 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.common.summary import Summary
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.foreign import check_summary
 from pipeline.results.input_files import InputFiles
 from pipeline.results.moving import moved_in_tasks
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
-from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.results_version import written_sha256
+from pipeline.results.shard_folders import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.untrusted import check_summary
 from pipeline.results.work_folder import SUMMARY
-from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import over_budget
 from pipeline.storage.filesystem import open_fsspec
 from vilt.common.counts import counted

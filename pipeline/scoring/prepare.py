@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
+from pipeline.common.background import Background
 from pipeline.common.errors import ConfigError, first_line
-from pipeline.common.meanwhile import Background
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job
@@ -23,8 +23,8 @@ from pipeline.stages.checkpoints import (
     open_checkpoints,
 )
 from pipeline.storage.filesystem import check_folder, open_fsspec, storage_errors
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
 
 

@@ -121,13 +121,16 @@ def may_lack_a_head(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]
         config: The job.
         checkpoints: Its checkpoints, see `open_checkpoints`.
     """
+    common = {spec.head for spec in TASKS.values() if spec.published}
     for uri, tasks in config.models.items():
-        named = checkpoints[uri].config.architectures
-        for spec in (TASKS[task] for task in tasks):
-            if spec.classes and named and not any(part in name for part in spec.classes for name in named):
+        _, shape, family = checkpoints[uri]
+        heads = getattr(family.predictor_class, "task_heads", {})
+        for spec in (TASKS[task] for task in tasks if TASKS[task].head in heads):
+            architecture, named = heads[spec.head].architecture, shape.architectures
+            if named and architecture and architecture not in named:
                 return True
-            if not named and spec.head in TASKS and TASKS[spec.head].classes and not TASKS[spec.head].published:
-                return True  # of heads that few checkpoints have
+            if not named and architecture and spec.head not in common:
+                return True
     return False
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import nn
 
 from vilt.inference import bfloat16, float8, int8
+from vilt.inference.embeddings import PixelProjection
+from vilt.inference.encoder import Encoder
 from vilt.inference.float8 import Float8Linear
-from vilt.inference.int8 import Int8Linear
+from vilt.inference.int8_encoder import Int8PixelProjection, to_int8
+from vilt.inference.linear import replace
 
 logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16", "int8", "float8")
-LINEARS: dict[str, Callable[[nn.Linear], nn.Module]] = {"int8": Int8Linear, "float8": Float8Linear}
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -54,6 +55,20 @@ def dtype_of(precision: str) -> torch.dtype:
     if precision == "int8":
         return int8.between()
     return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def round_weights(precision: str, encoder: Encoder, projection: nn.Module) -> nn.Module:
+    """Replace the layers of an encoder, in place, when a precision has 8 bits.
+
+    Returns:
+        The projection of images for that precision. In float8 it stays as it is: bfloat16 holds pixels exactly.
+    """
+    if precision == "float8":
+        replace(encoder, Float8Linear)
+    elif precision == "int8":
+        to_int8(encoder)
+        return Int8PixelProjection(projection) if isinstance(projection, PixelProjection) else projection
+    return projection
 
 
 def shown(precision: str) -> str:
