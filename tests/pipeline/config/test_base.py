@@ -115,7 +115,7 @@ def test_a_table_in_place_of_a_config(tmp_path: Path, content: bytes) -> None:
         ({"path": "x"}, "path: unknown key; did you mean input.path or texts.path or output.path? the keys"),
         (
             {"input": {"path": "x", "model": "m"}},
-            "input.model: unknown key; did you mean model? the keys here are path",
+            "input.model: unknown key; did you mean model? the keys here are ",
         ),
         ({"tsak": "score"}, "tsak: unknown key; did you mean 'task'? the keys here are input"),
         ({"price": 3}, "price: unknown key; the keys here are input"),
