@@ -24,9 +24,9 @@ from vilt.inference.compat import MIDDLE
 from vilt.inference.int8_kernels import finish, quantize
 from vilt.inference.linear import activation
 
-# Rows that are rounded, multiplied and finished at a time: what is between stays near the core. Without VNNI it saves
-# more to read the weights less often.
-ROWS, ROWS_WITHOUT_VNNI = 256, 1024
+# Rows that are rounded, multiplied and finished at a time: what is between stays near the core. Without VNNI of
+# AVX-512 it saves more to read the weights less often.
+ROWS, MORE_ROWS = 256, 1024
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def blocks(rows: int) -> Iterator[slice]:
 
 def rows_at_a_time() -> int:
     """Return how many rows are computed at a time on this CPU."""
-    return ROWS if weight_bits() == 8 else ROWS_WITHOUT_VNNI
+    return ROWS if weight_bits() == 8 and "avx512_vnni" in compat.cpu_features() else MORE_ROWS
 
 
 def rounded(x: Tensor | Rounded) -> Rounded:
