@@ -1,4 +1,8 @@
-"""CPU seconds of this process and of all that it has started, by kind, as they were at any time of a run."""
+"""CPU seconds of this process and of all that it has started, by kind, as they were at any time of a run.
+
+A worker process of Ray takes the name of what it runs, which may change from task to task: what a process has spent
+since the last look counts for the name that it has now.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,30 @@ from contextlib import suppress
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PERIOD = 0.2  # seconds between two looks
+PERIOD = 0.5  # seconds between two looks
+KINDS = {  # beginning of a process's name -> kind
+    "ray::MapWorker": "actors",
+    "ray::Read": "reading",
+    "ray::Write": "writing",
+    "ray::RunMonitor": "counts",
+    "ray::IDLE": "idle",
+    "ray::DashboardAgent": "ray",
+    "ray::RuntimeEnvAgent": "ray",
+    "ray::": "ray data",  # its actors
+    "python": "starting",
+}
+DAEMONS = ("log_monitor", "dashboard", "runtime_env", "monitor.py")  # in the command line of a Python process
+WORKERS = ("actors", "reading", "writing", "counts", "idle", "ray data", "starting")  # kinds of worker processes
 
 
 class Cores:
-    """Looks at the processes again and again while it is open."""
+    """Looks at the processes again and again while it is open. What that takes is left out."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, Counter[str]]] = []
-        self._latest: dict[tuple[int, str], tuple[str, float]] = {}  # a process that has ended keeps its seconds
+        self._total: Counter[str] = Counter()
+        self._latest: dict[tuple[int, str], float] = {}  # process -> its seconds at the last look
+        self._looking = 0.0  # seconds of the thread that looks
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -33,19 +52,23 @@ class Cores:
         self._look()
 
     def between(self, begin: float, end: float) -> Counter[str]:
-        """Return kind -> CPU seconds from one time to another: driver, ray (its daemons), workers."""
+        """Return kind -> CPU seconds from one time to another: "driver", "ray" (daemons), those of `WORKERS`."""
         return _at(self.seen, end) - _at(self.seen, begin)
 
     def _run(self) -> None:
         while not self._over.wait(PERIOD):
+            begin = time.thread_time()
             self._look()
+            self._looking += time.thread_time() - begin
 
     def _look(self) -> None:
         for pid, started, name, seconds in _descendants(os.getpid()):
-            self._latest[pid, started] = (_kind(pid, name), seconds)
-        total: Counter[str] = Counter()
-        for kind, seconds in self._latest.values():
-            total[kind] += seconds  # type: ignore[assignment]
+            spent = seconds - self._latest.get((pid, started), 0.0)
+            self._latest[pid, started] = seconds
+            if spent:
+                self._total[_kind(pid, name)] += spent  # type: ignore[assignment]
+        total = self._total.copy()
+        total["driver"] -= self._looking  # type: ignore[assignment]
         self.seen.append((time.time(), total))
 
 
@@ -60,7 +83,13 @@ def _at(seen: list[tuple[float, Counter[str]]], when: float) -> Counter[str]:
 def _kind(pid: int, name: str) -> str:
     if pid == os.getpid():
         return "driver"
-    return "workers" if name.startswith(("ray::", "python")) else "ray"
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if words[0].startswith("ray::"):
+            name = words[0]
+        elif name.startswith("python") and any(daemon in word for word in words[1:4] for daemon in DAEMONS):
+            return "ray"
+    return next((kind for begin, kind in KINDS.items() if name.startswith(begin)), "ray")
 
 
 def _descendants(root: int) -> list[tuple[int, str, str, float]]:

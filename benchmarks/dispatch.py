@@ -29,7 +29,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 from ray.data.datasource.datasource import Datasource, ReadTask
 
 from benchmarks import machine
-from benchmarks.cores import Cores
+from benchmarks.cores import WORKERS, Cores
 from pipeline import JobConfig
 from pipeline.cluster.actor_pool import Pool
 from pipeline.cluster.session import start_local
@@ -132,6 +132,7 @@ class Cost:
 def cost_of(sink: Times, cores: Cores) -> Cost:
     """Return what a flow has cost from the first micro-batch of the actor that came last to the last of all."""
     cpu = cores.between(sink.first, sink.last)
+    cpu["workers"] = sum(cpu[kind] for kind in WORKERS)
     return Cost(sink.timed / (sink.last - sink.first), {kind: 1000 * cpu[kind] / sink.timed for kind in KINDS})
 
 

@@ -25,7 +25,7 @@ from pipeline import JobConfig
 from pipeline.cluster.session import start_local
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TableSource
-from pipeline.tables.formats.footer_columns import IN_FLIGHT
+from pipeline.tables.formats.parquet.many_footers import IN_FLIGHT
 from pipeline.tables.reading import read_plan
 from pipeline.tables.table import list_table, open_table
 

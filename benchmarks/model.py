@@ -22,7 +22,7 @@ from benchmarks import coco, machine
 from benchmarks.flops import work
 from vilt import Predictor, ViltImageProcessor, ViltTokenizer
 from vilt.inference.int8 import can_multiply
-from vilt.processing.decoding import decode
+from vilt.processing.image_files.decoding import decode
 
 BATCHES = (1, 8, 32)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

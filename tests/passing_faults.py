@@ -36,7 +36,7 @@ from pipeline.filtering import copied_table
 from pipeline.filtering import filter_table as filters
 from pipeline.filtering.selection import Selection
 from pipeline.reindexing.table_folder import TableFolder
-from pipeline.results import delta_table
+from pipeline.results.delta import table as delta_table
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
@@ -214,6 +214,7 @@ def a_busy_machine(small_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:6379"))
+    monkeypatch.setattr("pipeline.cluster.session._Started.address", None)  # that of the other tests comes back
     with pytest.raises(RayFailedError, match="run the same command again"):
         session.start_local(1)
     session.start_local(1)
@@ -288,8 +289,8 @@ Case = Callable[[World, pytest.MonkeyPatch, Path], None]
 CASES: dict[str, list[Case]] = {
     "pipeline/scoring/run.py storage_failures": [storage_away_at_the_commit],
     "pipeline/monitoring/error_budget.py verdict_line": [pictures_come_later],
-    "pipeline/results/delta_table.py commit": [another_commit_was_first],
-    "pipeline/results/delta_table.py _undo": [a_table_that_cannot_be_read_back],
+    "pipeline/results/delta/table.py commit": [another_commit_was_first],
+    "pipeline/results/delta/table.py _undo": [a_table_that_cannot_be_read_back],
     "pipeline/reindexing/commit.py commit": [files_are_not_listed_yet],
     "pipeline/results/staging.py audit": [a_part_of_a_table_is_gone],
     "pipeline/results/result_parts.py audit": [a_part_of_a_job_is_gone],

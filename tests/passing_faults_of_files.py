@@ -25,7 +25,7 @@ from pipeline.results import input_order
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
-from pipeline.tables.formats.webdataset import WebDatasetFormat
+from pipeline.tables.formats.webdataset.format import WebDatasetFormat
 from pipeline.tables.table import open_files
 from tests.passing_faults import AWAY, once, storage_away_for_a_first_look, storage_away_for_a_plan
 from tests.pipeline.filtering.test_filter_tars import write_shards

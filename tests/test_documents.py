@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs.cli import app
 from jobs.commands import reindex
 from pipeline import JobConfig
 from pipeline.common.error_codes import REASONS
@@ -96,6 +97,14 @@ def test_the_config_of_tables_is_valid_with_each_of_its_paths() -> None:
     assert len(paths) == 9
     for line in paths:
         FilterConfig.load(str(path), [f"input.path={line.removeprefix('path: ')}", "input.column_names=[caption, url]"])
+
+
+def test_the_readme_names_every_command() -> None:
+    rows = "".join(re.findall(r"^\| `vilt .*$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`(?:vilt )?(\w+)`", rows.replace("`vilt ", "`")))
+    assert {info.name for info in app.registered_commands} - named == {"demo", "quality", "train"}, (
+        "of the model shipped"
+    )
 
 
 def test_the_configs_name_every_task_and_column() -> None:

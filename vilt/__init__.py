@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vilt.inference.engine import Filled, Tag
+    from vilt.inference.token_results import Filled, Tag
     from vilt.models.registry import open_predictor
     from vilt.models.vilt.configuration import ViltConfig
     from vilt.models.vilt.heads import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vilt.processing.errors import ImageError
     from vilt.processing.images import ViltFeatureExtractor, ViltImageProcessor, ViTFeatureExtractor, ViTImageProcessor
     from vilt.processing.processor import ViltProcessor
-    from vilt.processing.text import ViltTokenizer
+    from vilt.processing.tokenizer.tokenizer import ViltTokenizer
     from vilt.processing.torch_images import ViltImageProcessorFast, ViTImageProcessorFast
 
 __all__ = [
@@ -91,7 +91,7 @@ _MODULES = {
         "ViltForTokenClassification",
     ),
     "models.vilt.modeling": ("ViltModel",),
-    "inference.engine": ("Filled", "Tag"),
+    "inference.token_results": ("Filled", "Tag"),
     "models.vilt.predictor": ("Predictor",),
     "models.visual_bert.heads": (
         "VisualBertForMultipleChoice",
@@ -117,7 +117,7 @@ _MODULES = {
         "ViltImageProcessor",
     ),
     "processing.processor": ("ViltProcessor",),
-    "processing.text": ("ViltTokenizer",),
+    "processing.tokenizer.tokenizer": ("ViltTokenizer",),
     "processing.torch_images": (
         "ViTImageProcessorFast",
         "ViltImageProcessorFast",

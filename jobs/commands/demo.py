@@ -20,7 +20,7 @@ from jobs.demo.table import CAPTIONS, write_table
 from jobs.reports.summary import summary_table, summary_values
 from pipeline import ConfigError, JobConfig, Summary, run
 from pipeline.cluster.session import ray_session
-from pipeline.common.meanwhile import meanwhile
+from pipeline.common.background import meanwhile
 from pipeline.common.tasks import Task
 from pipeline.config.storage import StorageConfig
 from pipeline.results.result_table import result_files

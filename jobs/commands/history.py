@@ -6,7 +6,7 @@ from jobs.console.command import Outcome
 from jobs.reports.commits import commit_values, history_table
 from pipeline import ConfigError
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.table import ResultTable
 
 
 def read_history(uri: str) -> Outcome:

@@ -8,7 +8,7 @@ from jobs.commands.batch import outcome_of
 from jobs.console.command import Outcome
 from jobs.console.tables import lines, stacked
 from pipeline.config.storage import StorageConfig
-from pipeline.results.merging import merge
+from pipeline.results.shards.merging import merge
 
 
 def merge_output(uri: str) -> Outcome:

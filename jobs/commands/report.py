@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.common import uris
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import redacted
 from pipeline.config.storage import StorageConfig
+from pipeline.monitoring.events import emit
 from pipeline.reporting.access import Access
 from pipeline.reporting.comparison import compare
 from pipeline.reporting.comparison_page import comparison_page
@@ -43,7 +45,8 @@ def report_output(
         raise ConfigError("--threshold: is for two outputs, as in `vilt report A B --threshold 0.5`; leave it out")
     with as_storage_failure():
         target, view = write_report(uri, StorageConfig(), access, out, by)
-    return Outcome(lines(target), {"report": target, **({"by": _values(view.groups)} if view.groups else {})})
+    values = {"report": target, **_left_out(view.left_out), **({"by": _values(view.groups)} if view.groups else {})}
+    return Outcome(lines(target), values)
 
 
 def compare_outputs(
@@ -72,10 +75,19 @@ def compare_outputs(
         raise ConfigError("--by: is for one output; leave it out, or report each output by itself")
     with as_storage_failure():
         found = compare(first, second, StorageConfig(), threshold)
-        page = comparison_page(found, StorageConfig(), access)
+        page, left_out = comparison_page(found, StorageConfig(), access)
     target = out or f"{second.rstrip('/')}/{COMPARED}"
     write_page(page, target, StorageConfig())
-    return Outcome(comparison_table(found, target), {"report": target, **comparison_values(found)})
+    values = {"report": target, **_left_out(left_out), **comparison_values(found)}
+    return Outcome(comparison_table(found, target), values)
+
+
+def _left_out(why: str) -> dict[str, str]:
+    """Warn that a report lacks pictures, if it does; return what JSON says of it."""
+    if not why:
+        return {}
+    emit("warning", why, logging.WARNING)
+    return {"left_out": why}
 
 
 def _values(groups: Groups) -> dict[str, Any]:

@@ -19,6 +19,7 @@ Log = Literal["text", "verbose", "json"]
 LOGGER = logging.getLogger("pipeline")  # of pipeline.monitoring.events, which is not imported: `vilt --help` is quick
 MODELS = logging.getLogger("vilt")  # whose warnings name what checkpoints hold
 EVENT_KEYS = ("time", "level", "event", "message")  # of each line of JSON; no field of an event replaces them
+FAILED = 1  # the exit code, see `jobs.console.exit_codes`
 CHILD_SECONDS = 0.2  # to wait for what other processes still write
 
 LineSink = Callable[[str], None]
@@ -29,10 +30,10 @@ def log_to_stderr(log: Log) -> Iterator[None]:
     """Send the events of jobs to stderr while the context is open.
 
     Args:
-        log: "text": progress and warnings as lines; in a terminal one live line, without Ray's own messages.
-            "verbose": lines, and all that Ray writes, in a terminal, too. "json": each event as a JSON object on a
-            line of its own. Nothing else reaches stderr then: what others write there, Ray's own processes included,
-            becomes events `warning`, and an exception an event `failed` and exit code 1.
+        log: "text": progress and warnings as lines, in a terminal one live line; of Ray's own lines those that matter,
+            and the last ones if the command fails. "verbose": lines, and all that Ray writes. "json": each event as a
+            JSON object on a line of its own. Nothing else reaches stderr then: what others write there, Ray's own
+            processes included, becomes events `warning`, and an exception an event `failed` and exit code 1.
     """
     if log == "json":
         with _json_log():
@@ -40,11 +41,33 @@ def log_to_stderr(log: Log) -> Iterator[None]:
     elif log == "text" and sys.stderr.isatty():
         with _live_log():
             yield
+    elif log == "text":
+        with _text_log():
+            yield
     else:
         handler = logging.StreamHandler()
         handler.addFilter(is_for_people)
         with _handled(handler, TextFormatter()):
             yield
+
+
+@contextmanager
+def _text_log() -> Iterator[None]:
+    from jobs.console.ray_lines import filtered_stderr
+
+    failed = []
+
+    def shown(record: logging.LogRecord) -> bool:
+        if event_of(record) == "failed" and getattr(record, "fields", {}).get("exit_code") == FAILED:
+            failed.append(record)
+        return is_for_people(record)
+
+    with _stderr() as out:
+        handler = logging.StreamHandler(out if _is_descriptor_2(sys.stderr) else None)
+        handler.addFilter(shown)
+        with filtered_stderr() as ending, _handled(handler, TextFormatter()):
+            yield
+            ending.failed = bool(failed)
 
 
 @contextmanager
@@ -123,6 +146,14 @@ def _handled(handler: logging.Handler, formatter: logging.Formatter) -> Iterator
             logger.removeHandler(handler)
             logger.setLevel(level)
             logger.propagate = propagate
+
+
+def _is_descriptor_2(stream: IO[str]) -> bool:
+    """Return whether a stream is the stderr of the process, and nothing that a program has put in its place."""
+    try:
+        return stream.fileno() == 2
+    except (OSError, AttributeError):
+        return False
 
 
 @contextmanager

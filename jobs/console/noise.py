@@ -1,4 +1,4 @@
-"""Which lines of Ray are of no use to a person in a terminal."""
+"""Which lines of Ray are of no use to a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOISE = re.compile(
             r"\[\d{4}-\d\d-\d\d [\d:,]+ [A-Z] \d+ \d+\] ",  # C++: core_worker, raylet; all of it is in Ray's own logs
             r"^\d{4}-\d\d-\d\d [\d:,]+\s+(INFO|DEBUG) \S+:\d+ -- ",  # Python
             r"authentication_token_setup|[Aa]uthentication token",
-            r"progress UI is available|enable_rich_progress_bars",
+            r"progress UI is available|enable_rich_progress_bars|Progress bars disabled",
         )
     )
 )

@@ -15,7 +15,7 @@ from vilt.inference.pairs import Pairs, starts
 from vilt.models.vilt.preprocessor import Preprocessor
 from vilt.processing.grids import Grid
 from vilt.processing.images import ViltImageProcessor
-from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import SPECIAL_TOKENS, ViltTokenizer
 
 WORDS = """a the is are there what how many color shape size object objects left right above below of at or and in on to
 top bottom"""

@@ -28,7 +28,7 @@ from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.heads import answer_classifier
 from vilt.models.vilt.modeling import ViltModel, ViltPreTrainedModel
-from vilt.processing.text import ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 TIED = ("mlm_score.decoder.bias",)  # the same tensor as mlm_score.bias
 ALIGNED_LAYER = 4  # of 6; the layers above can then look things up

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from jobs.console.tables import columns, facts, lines, stacked
 from jobs.reports.summary import rejected_table
 from pipeline.reindexing.reindex import Reindexed
-from pipeline.results.delta_commit import Commit
+from pipeline.results.delta.commit import Commit
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json
 

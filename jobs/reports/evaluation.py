@@ -11,7 +11,7 @@ from jobs.console.tables import columns, counts, facts, lines, stacked
 from pipeline.common.error_codes import REASONS
 from pipeline.config.evaluate import BootstrapConfig
 from pipeline.evaluation.output import Measured
-from pipeline.evaluation.written import measured_values
+from pipeline.evaluation.result_files import measured_values
 
 HEADER = ("benchmark", "metric", "value", "95 % interval", "of")
 

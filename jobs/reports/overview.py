@@ -10,8 +10,8 @@ import pyarrow as pa
 from rich.console import RenderableType
 
 from jobs.console.tables import columns, counts, facts, lines, stacked
+from jobs.reports.summary import reason_text
 from pipeline.common.columns import DETAIL, ROW_SOURCE
-from pipeline.common.error_codes import REASONS
 from pipeline.common.redaction import redacted_text
 from pipeline.common.shown_values import python_values
 from pipeline.common.summary import candidates_line
@@ -86,7 +86,7 @@ def _rejected(view: Overview) -> RenderableType:
         facts([("dropped" if view.is_filter else "rejected", total)], cut=True, name_width=NAME_WIDTH)
     ]
     for reason, count in view.rejected.items():
-        found.append(counts([(count, f"{reason}: {REASONS[reason]}" if reason in REASONS else reason)], cut=True))
+        found.append(counts([(count, reason_text(reason))], cut=True))
         examples = [[f"row {row_id}{f': {detail}' if detail else ''}"] for row_id, detail in view.failures[reason][:1]]
         if examples:
             found.append(columns((), examples, indent=11))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -16,6 +17,7 @@ from vilt.common.counts import counted
 if TYPE_CHECKING:
     from pipeline.filtering.summary import FilterSummary
 
+FILTER_ERROR = "error: "  # begins the reason of a row that a filter has dropped since it has no score
 NOTHING_TO_DO = "nothing to do: these are the results of this config and input"
 
 
@@ -50,8 +52,9 @@ def summary_table(summary: Summary, seconds: float | None = None) -> RenderableT
         )
     tail = [] if summary.finished_before else [("time", _time(summary, seconds))]
     if summary.batch_fill:
-        tail.append(("batches", f"{summary.micro_batches:,}, {summary.batch_fill:.0%} full, no padding"))
-    tail.append(("model", f"{summary.lineage['vilt.model']} in {summary.lineage['vilt.precision']}"))
+        full = f"on average with {summary.batch_fill:.0%} of the tokens that one may have (batch.tokens)"
+        tail.append(("batches", f"{summary.micro_batches:,}, {full}"))
+    tail.append(("model", _model(summary.lineage)))
     tail.append(("output", f"{summary.output} ({_held(summary)})"))
     return stacked(
         [
@@ -67,7 +70,13 @@ def rejected_table(rejected: dict[str, int]) -> list[RenderableType]:
     """Lay out the reasons of rejected rows with their counts and meanings; nothing if no row is rejected."""
     if not rejected:
         return []
-    return [counts((count, f"{reason}: {REASONS.get(reason, reason)}") for reason, count in rejected.items())]
+    return [counts((count, reason_text(reason)) for reason, count in rejected.items())]
+
+
+def reason_text(reason: str) -> str:
+    """Return a reason of a rejected or dropped row with what it means, if it has a meaning to tell."""
+    meaning = REASONS.get(reason.removeprefix(FILTER_ERROR))
+    return f"{reason}: {meaning}" if meaning else reason
 
 
 def summary_values(summary: Summary, seconds: float | None = None) -> dict[str, Any]:
@@ -109,14 +118,15 @@ def filter_summary_table(summary: FilterSummary, seconds: float | None = None) -
     tail = [
         *([] if summary.finished_before else [("time", f"{_whole(seconds)}{summary.seconds:.1f} s for the rows")]),
         ("scores", summary.scores_from),
-        ("output", f"{summary.output.rstrip('/')}/{KEPT} ({_kind(summary.files)}: {len(summary.files)})"),
+        *([("model", model)] if (model := _model(summary.lineage)) else []),
+        ("output", f"{summary.output.rstrip('/')}/{KEPT}/ ({_kind(summary.files)}: {len(summary.files)})"),
         *([("keys", ", ".join(summary.key_files))] if summary.key_files else []),
     ]
     return stacked(
         [
             *([lines(NOTHING_TO_DO)] if summary.finished_before else []),
             facts(head),
-            *([counts((count, reason) for reason, count in summary.dropped.items())] if summary.dropped else []),
+            *rejected_table(summary.dropped),
             facts(tail),
         ]
     )
@@ -147,6 +157,12 @@ def _held(summary: Summary) -> str:
     tars, tables = (sum(name.endswith(end) for name in summary.files) for end in (".tar", ".parquet"))
     committed = [summary.committed] if summary.committed else []
     return ", ".join([*committed, *([f"tar files: {tars}"] if tars else []), f"Parquet files: {tables}"])
+
+
+def _model(lineage: Mapping[str, str]) -> str:
+    """Return which model has made results, and in which precision; "" if they do not say."""
+    precision = lineage.get("vilt.precision")
+    return lineage.get("vilt.model", "") + (f" in {precision}" if precision else "")
 
 
 def _kind(files: list[str]) -> str:

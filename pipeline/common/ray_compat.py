@@ -26,6 +26,11 @@ CLUSTER_VARIABLE, CLUSTER_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABL
 START_VARIABLE, START_MILLISECONDS = "RAY_agent_register_timeout_ms", "120000"
 # Modules that each worker process imports when it starts. Fallback: none, and workers take half a second more to start.
 PRELOAD_VARIABLE, PRELOADED = "RAY_preload_python_modules", "pipeline.common.worker_settings"
+# Milliseconds after which Ray ends a worker process without work while all cores are in use. Its 1 s is less than lies
+# between two files of results: each file would be written by a process of its own, which takes 2 s of a core to start.
+IDLE_VARIABLE, IDLE_MILLISECONDS = "RAY_idle_worker_killing_time_threshold_ms", "600000"
+# Name and namespace of the actor that tells Ray Data's flows which nodes they have, and its method that looks anew.
+COORDINATOR, LOOK = "AutoscalingCoordinator", "_tick"
 PRINTING = "ray_print_logs"  # Ray's name of what prints the lines of workers
 LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
@@ -95,6 +100,22 @@ def kill_actor(actor_id: str) -> None:
         ray.kill(handle_of(ray.ActorID.from_hex(actor_id)))
 
 
+def refresh_reservations() -> None:
+    """Let Ray Data look now which nodes there are, which it does every 20 seconds by itself.
+
+    Fallback: nothing, and an actor for a new node waits until then.
+    """
+    import ray
+
+    try:
+        coordinator = ray.get_actor(COORDINATOR, namespace=COORDINATOR)
+    except ValueError:  # a release without it, or no flow has begun
+        return
+    look = getattr(coordinator, LOOK, None)
+    if look is not None:
+        look.remote()
+
+
 def print_to_stderr() -> None:
     """Let the running Ray print to stderr what its workers and its autoscaler print: stdout is for results.
 
@@ -130,9 +151,10 @@ def starting_locally() -> Iterator[None]:
         patch("ray._private.ray_constants", CLUSTER_CONSTANT, lambda _: False)
         patch("ray._private.parameter", "RayParams", lambda params: partial(params, **LOCAL_PARAMETERS))
         patch("ray._private.services", "start_api_server", lambda _: _start_no_server)
-        patience = os.environ.get(START_VARIABLE, START_MILLISECONDS)
+        defaults = {START_VARIABLE: START_MILLISECONDS, IDLE_VARIABLE: IDLE_MILLISECONDS}
+        kept = {name: os.environ.get(name, value) for name, value in defaults.items()}
         preloaded = ",".join(filter(None, [os.environ.get(PRELOAD_VARIABLE), PRELOADED]))
-        values = {CLUSTER_VARIABLE: "0", START_VARIABLE: patience, PRELOAD_VARIABLE: preloaded}
+        values = {CLUSTER_VARIABLE: "0", PRELOAD_VARIABLE: preloaded, **kept}
         stack.enter_context(_environment(values))
         yield
 

@@ -36,7 +36,7 @@ class Summary:
         input: The section `input` of the config.
         finished_before: Nothing was left to do.
         parts: What the time of that run went into -> seconds: prepare (table, checkpoints), start (Ray), rows.
-        written: Hash of what the code writes, see `pipeline.results.written_values`.
+        written: Hash of what the code writes, see `pipeline.results.results_version`.
         command: The command of the run that finished the job, without secrets; "" if a program has called the pipeline.
         config: The keys of the config that are set, without secrets.
         finished_at: When the job finished, seconds since 1970; 0 if it is not known.

@@ -10,7 +10,6 @@ from pipeline.common.columns import DETAIL, ERROR, IMAGE_VERSION, NEGATIVE_SCORE
 
 Task = Literal["score", "answer", "fill", "reason", "tag", "embed", "classify", "rank"]
 TASK_NAMES: tuple[Task, ...] = get_args(Task)
-KEEP_LISTS: tuple[Task, ...] = ("answer", "classify", "rank")  # of the `top_k` best
 
 
 class Published(NamedTuple):
@@ -35,6 +34,9 @@ class TaskSpec:
         columns: Names of the columns that the task adds, in the order in which they are written.
         head: The head of the checkpoint that the task reads.
         published: A checkpoint that does it; None: `vilt init` writes no file for the task.
+        ranked_by: The column by which rows are filtered, sorted and drawn in reports, as larger is better; "" if none.
+        outcome: The column that reports count and show as what came of a row; "" if none.
+        keeps_list: Whether a column holds the `top_k` best.
     """
 
     help: str
@@ -42,6 +44,9 @@ class TaskSpec:
     columns: tuple[str, ...]
     head: str
     published: Published | None = None
+    ranked_by: str = ""
+    outcome: str = ""
+    keeps_list: bool = False
 
 
 TASKS: dict[Task, TaskSpec] = {
@@ -51,6 +56,7 @@ TASKS: dict[Task, TaskSpec] = {
         ("score",),
         "score",
         Published("hf://dandelin/vilt-b32-finetuned-coco"),
+        ranked_by="score",
     ),
     "answer": TaskSpec(
         "Answer the question of each row about its image.",
@@ -58,6 +64,9 @@ TASKS: dict[Task, TaskSpec] = {
         ("answer", "answer_score", "answers"),
         "answer",
         Published("hf://dandelin/vilt-b32-finetuned-vqa"),
+        ranked_by="answer_score",
+        outcome="answer",
+        keeps_list=True,
     ),
     "fill": TaskSpec(
         "Fill every [MASK] of each text, most certain first.",
@@ -71,6 +80,8 @@ TASKS: dict[Task, TaskSpec] = {
         "reasoned",
         ("label", "label_score"),
         "reason",
+        ranked_by="label_score",
+        outcome="label",
     ),
     "tag": TaskSpec("Classify every token of each text.", "tagged", ("tags",), "tag"),
     "embed": TaskSpec(
@@ -86,15 +97,23 @@ TASKS: dict[Task, TaskSpec] = {
         ("label", "label_score", "labels"),
         "classify",
         Published("hf://google/vit-base-patch16-224", reads_texts=False),
+        ranked_by="label_score",
+        outcome="label",
+        keeps_list=True,
     ),
     "rank": TaskSpec(
         "Score every text of one table with every image of another; keep the best of each.",
         "ranked",
         ("best_texts", "candidates"),
         "score",
+        keeps_list=True,
     ),
 }
 
+KEEP_LISTS: tuple[Task, ...] = tuple(name for name, spec in TASKS.items() if spec.keeps_list)
+# Of several tasks in one job the first of these that it made counts.
+SCORE_COLUMNS = tuple(dict.fromkeys(spec.ranked_by for spec in TASKS.values() if spec.ranked_by))
+OUTCOME_COLUMNS = tuple(dict.fromkeys(spec.outcome for spec in TASKS.values() if spec.outcome))
 PUBLISHED: dict[Task, Published] = {name: spec.published for name, spec in TASKS.items() if spec.published}
 
 

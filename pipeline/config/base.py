@@ -5,7 +5,6 @@ Overrides as `a.b=c` are read here and not by OmegaConf: see the end of docs/arc
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -22,6 +21,7 @@ from typing_extensions import Self
 
 from pipeline.common.errors import ConfigError
 from pipeline.common.redaction import has_credentials, redacted, redacted_text
+from pipeline.common.suggestions import nearest
 from pipeline.config.yaml_text import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Section(BaseModel):
         """Return a hash of the values that are set to other than their defaults.
 
         So a job stays the same one when a release adds a key. A release that changes a default gives other results for
-        the same hash, and raises `RESULTS_VERSION` in `pipeline.results.written_values`.
+        the same hash, and raises `RESULTS_VERSION` in `pipeline.results.results_version`.
 
         Args:
             exclude: Keys that do not count, as pydantic's `model_dump` takes them.
@@ -160,9 +160,7 @@ def _one_line(root: type[BaseModel], error: ValidationError) -> str:
     more = f" (and {len(faults) - len(same)} more)" if len(faults) > len(same) else ""
     if fault["type"] == "extra_forbidden":
         known = [name for name in _section_of(root, key).model_fields if name != "tasks"]
-        close = difflib.get_close_matches(key[-1], known, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{path}: unknown key; {hint}the keys here are {', '.join(known)}{more}"
+        return f"{path}: unknown key; {_meant(root, key, known)}the keys here are {', '.join(known)}{more}"
     if fault["type"] == "missing":
         return f"{path}: missing; it is the {_description(root, key)}{more}"
     if fault["type"] == "value_error":
@@ -170,6 +168,17 @@ def _one_line(root: type[BaseModel], error: ValidationError) -> str:
     wanted = fault["msg"][0].lower() + fault["msg"][1:]
     value = "the value" if path.startswith("storage") else _SHORT.repr(fault["input"])  # a secret, perhaps
     return f"{path}: {value} is wrong; {wanted}{more}"
+
+
+def _meant(root: type[BaseModel], key: Sequence[str], known: Sequence[str]) -> str:
+    """Return what may have been meant by an unknown key: a key of its section, or one of this name in another."""
+    also = ["task"] if len(key) == 1 and "tasks" in root.model_fields else []
+    if close := nearest(key[-1], [*known, *also]):
+        return f"did you mean {close!r}? "
+    sections = {name: _sections_in(field.annotation) for name, field in root.model_fields.items()}
+    elsewhere = [key[-1]] if key[-1] in sections and key[-1] != "tasks" else []
+    elsewhere += [f"{name}.{key[-1]}" for name, inner in sections.items() if inner and key[-1] in inner[0].model_fields]
+    return f"did you mean {' or '.join(elsewhere)}? " if elsewhere else ""
 
 
 def _of_sections(faults: list[ErrorDetails]) -> list[ErrorDetails]:

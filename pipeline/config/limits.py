@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.config.base import Section
 from vilt.common.json_text import MAX_DEPTH
-from vilt.processing.decoding import MAX_PIXELS
+from vilt.processing.image_files.decoding import MAX_PIXELS
 from vilt.processing.limits import DECODE_SECONDS, MAX_TEXT_BYTES
 
 IMAGE_BYTES = 64 * 2**20

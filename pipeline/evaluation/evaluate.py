@@ -7,9 +7,9 @@ from typing import NamedTuple
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.nlvr2 import Nlvr2
 from pipeline.evaluation.output import Measured, Output
+from pipeline.evaluation.result_files import to_json, to_png
 from pipeline.evaluation.retrieval import Retrieval
 from pipeline.evaluation.vqa import Vqa
-from pipeline.evaluation.written import to_json, to_png
 from pipeline.monitoring.events import emit
 from pipeline.storage.failures import as_storage_failure
 

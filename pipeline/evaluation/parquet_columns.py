@@ -13,8 +13,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import arrow_filesystem, open_fsspec, storage_errors
-from pipeline.tables.files import check_plain, marked_at
-from pipeline.tables.formats.guarded_parquet import guarded_batches
+from pipeline.storage.parquet.reading import guarded_batches
+from pipeline.tables.listing.files import check_plain, marked_at
 from pipeline.tables.reading import read_columns as read_table_columns
 from pipeline.tables.table import open_files
 

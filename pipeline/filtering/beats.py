@@ -9,7 +9,7 @@ from pipeline.common.columns import NEGATIVE_SCORES
 from pipeline.common.errors import ConfigError
 from pipeline.config.filter import BeatsConfig
 from pipeline.config.negatives import NEGATIVES
-from pipeline.filtering.database import SqlNames, literal
+from pipeline.filtering.sql import SqlNames, literal
 from pipeline.results.reader import Results
 from vilt.common.json_text import read_json
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from pipeline.common.columns import ERROR, ROW_ID, TEXT_INDEX
 from pipeline.common.errors import ConfigError
+from pipeline.common.tasks import SCORE_COLUMNS
 from pipeline.config.filter import NEGATIVE_SCORE, KeepConfig
 from pipeline.filtering.beats import NegativeScores, find_negatives
-from pipeline.filtering.database import SqlNames, literal, without_kind
-from pipeline.results.reader import SCORE_COLUMNS, Results
+from pipeline.filtering.sql import SqlNames, literal, without_kind
+from pipeline.results.reader import Results
 from pipeline.tables.schemas import require_column
 
 NO_SCORE = "no score"

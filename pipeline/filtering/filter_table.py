@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.common.columns import ROW_ID, ROW_KEY
 from pipeline.common.errors import ConfigError, RowsLostError, StorageFailedError, first_line
 from pipeline.common.row_ids import key_type, keys_of, same_ids
-from pipeline.common.tasks import added_columns
+from pipeline.common.tasks import SCORE_COLUMNS, added_columns
 from pipeline.config.filter import DROPPED, KEPT, KEYS, NEGATIVE_SCORE, SCORES, FilterConfig
 from pipeline.filtering.copied_table import copy_table
 from pipeline.filtering.duplicates import check_unique, drop_duplicates
@@ -25,7 +25,7 @@ from pipeline.filtering.summary import FilterSummary, summarise
 from pipeline.monitoring.events import emit
 from pipeline.results.copied_files import write_counts
 from pipeline.results.output_folder import OutputFolder
-from pipeline.results.reader import SCORE_COLUMNS, NoSummaryError, Results, open_results, read_summary
+from pipeline.results.reader import NoSummaryError, Results, open_results, read_summary
 from pipeline.scoring.prepare import PreparedJob, prepare
 from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.tables.column_checks import check_id
@@ -121,6 +121,7 @@ def _run_and_publish(prepared: PreparedFilter) -> FilterSummary:
     config = prepared.config
     filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
     folder = OutputFolder(filesystem, path, prepared.identity, ("", KEPT, DROPPED, KEYS))
+    folder.config = config.stored()
     with ExitStack() as stack:
         try:
             stack.enter_context(folder)

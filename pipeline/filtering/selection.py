@@ -19,7 +19,7 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import from_keys, key_type, shown_key
 from pipeline.config.filter import KeepConfig
 from pipeline.filtering.conditions import Conditions, check_conditions
-from pipeline.filtering.database import columns_read, without_kind
+from pipeline.filtering.sql import columns_read, without_kind
 from pipeline.results.reader import Results
 from pipeline.tables.database import load, temporary_database
 from vilt.common.counts import counted

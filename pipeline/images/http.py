@@ -122,9 +122,10 @@ class WebClient:
         self, method: str, url: str, read: Callable[[aiohttp.ClientResponse], Awaitable[T | Failure | None]]
     ) -> T | Failure | None:
         """Send a request, follow its redirects, and return what `read` makes of the answer, or why there is none."""
-        from aiohttp import ClientConnectorError
+        from aiohttp import ClientConnectorError, InvalidURL
 
         for _ in range(REDIRECTS + 1):
+            location = ""
             try:
                 async with self.session.request(method, URL(url, encoded=True), allow_redirects=False) as answer:
                     if answer.status in (429, 503):
@@ -134,14 +135,19 @@ class WebClient:
                         if answer.status == 200 and (directive := opted_out(tags)):
                             return Failure("image_opted_out", f"X-Robots-Tag: {directive} (input.robots)")
                         return await read(answer)
-                    location = urljoin(url, answer.headers.get("Location", ""))
+                    location = answer.headers.get("Location", "")
             except ClientConnectorError as error:
                 if error.os_error.errno == errno.EPERM:
                     return Failure("uri_not_allowed", str(error.os_error.strerror))
                 if error.os_error.errno in _NO_SUCH_HOST:
                     return Failure("image_missing", f"there is no host {URL(url).host!r}")
                 raise
-            target = self.resolve(location)
+            except (InvalidURL, UnicodeError) as error:  # of a name that no host can have
+                return Failure("uri_not_allowed", f"the host {URL(url).host!r} cannot be used: {error}")
+            try:
+                target = self.resolve(urljoin(url, location))
+            except ValueError as error:  # of urljoin: what stands there is no address
+                return Failure("uri_not_allowed", f"redirected to {location}, which cannot be used: {error}")
             if isinstance(target, Failure) or scheme(target) not in WEB:
                 return Failure("uri_not_allowed", f"redirected to {location}, which is not allowed")
             url = target

@@ -19,15 +19,30 @@ from pipeline.tables.reading import read_columns
 from pipeline.tables.schemas import decoded, is_bytes, is_bytes_or_path, is_list, is_text
 from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
-from vilt.processing.decoding import read_size
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files.decoding import read_size
 
 SAMPLE_ROWS = 64
 MOST_HOSTS = 3  # of pictures' URLs; with more of them every public host is allowed
 PICTURE_NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "url", "uri", "file_name", "path")
 QUESTION_NAMES = ("question", "query", "prompt")
 TEXT_NAMES = ("caption", "text", "txt", "sentence", "alt", "description", "title", "prompt", "question")
-ID_NAMES = ("id", "uid", "uuid", "key", "__key__", "image_id", "item_id", "row_id", "sha256", "hash", "md5")
+ID_NAMES = (
+    "id",
+    "uid",
+    "uuid",
+    "guid",
+    "key",
+    "__key__",
+    "image_id",
+    "item_id",
+    "row_id",
+    "sha256",
+    "hash",
+    "md5",
+    "sku",
+)
+LEAST_IDS, LONGEST_ID = 8, 100  # rows, characters: of a column that is taken for ids by its values alone
 MASK = "[MASK]"
 MOST_SHOWN = 60  # characters of a text
 
@@ -71,9 +86,11 @@ def guess_columns(table: TableFiles, task: Task) -> ColumnGuess:
     others = {name: values for name, values in columns.items() if image is None or name != image.column}
     names = (*QUESTION_NAMES, *TEXT_NAMES) if task == "answer" else TEXT_NAMES
     text = _best(others, _mask_evidence if task == "fill" else _text_evidence, names)
-    rest = {name: values for name, values in columns.items() if name.lower() in ID_NAMES or name.endswith("_id")}
+    named = {name: values for name, values in columns.items() if name.lower() in ID_NAMES or name.endswith("_id")}
+    rest = {name: values for name, values in others.items() if text is None or name != text.column}
+    id_ = _best(named, _id_evidence, ID_NAMES) or _best(rest, _key_evidence, ID_NAMES)
     allow = [] if image is None else _prefixes([*_texts(columns[image.column])], table.base)
-    return ColumnGuess(image, text, _best(rest, _id_evidence, ID_NAMES), allow)
+    return ColumnGuess(image, text, id_, allow)
 
 
 def _first_rows(table: TableFiles) -> dict[str, pa.ChunkedArray]:
@@ -177,6 +194,16 @@ def _id_evidence(values: pa.ChunkedArray) -> _Evidence | None:
     if len(ids_of(values).unique()) < len(values):
         return None
     return _Evidence(1, 0.0, f"{values.type}, different in all of the first {counted(len(values), 'row')}")
+
+
+def _key_evidence(values: pa.ChunkedArray) -> _Evidence | None:
+    """Return what speaks for ids in a column of another name: one word in each row, different in all, and no URI."""
+    if not is_text(decoded(values.type)) or len(values) < LEAST_IDS:
+        return None
+    for text in _values(values):
+        if text is None or len(text) > LONGEST_ID or len(text.split()) != 1 or "://" in text or _is_uri(text):
+            return None
+    return _id_evidence(values)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigError
-from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.rank_inputs.texts import RankTexts
 
 TEXTS, LEAST_IMAGES = 64, 16  # with so many texts an image, its own decoding and embedding weigh little
 

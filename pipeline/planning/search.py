@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.ranking.nearest import QUERIES, nearest
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.vectors import WINDOW_ROWS
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.vectors import WINDOW_ROWS
 
 RUNS = 2  # of which the faster counts: the first may start threads
 

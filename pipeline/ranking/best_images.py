@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.common.columns import DETAIL, ERROR, TEXT_TRUNCATED
 from pipeline.common.row_ids import from_keys, key_type, keys_of, order_of
-from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.rank_inputs.texts import RankTexts
 
 MERGED_PAIRS = 2**21  # that are put together before the best of them are chosen
 

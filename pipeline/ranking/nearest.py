@@ -12,9 +12,9 @@ import torch
 from pipeline.common.errors import ConfigError
 from pipeline.common.row_ids import keys_of
 from pipeline.ranking.nearest_pairs import NearestPairs
-from pipeline.tables.first_stage import KEY, FirstStage
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.vectors import Vectors
+from pipeline.tables.rank_inputs.first_stage import KEY, FirstStage
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.vectors import Vectors
 
 QUERIES = 2048  # texts of a product; with 8,192 images 64 MiB
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.common.row_ids import from_keys, keys_of
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 
 
 @dataclass(frozen=True)

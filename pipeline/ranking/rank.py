@@ -22,8 +22,8 @@ from pipeline.scoring.prepare import PreparedJob, prepared
 from pipeline.scoring.run import run_job
 from pipeline.stages.preprocessors import preprocessor_of
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from pipeline.tables.formats.guarded_parquet import guarded_table
-from pipeline.tables.rank_texts import RankTexts
+from pipeline.storage.parquet.reading import guarded_table
+from pipeline.tables.rank_inputs.texts import RankTexts
 from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import row_id_type, with_row_id
 

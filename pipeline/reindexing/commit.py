@@ -13,8 +13,8 @@ from pipeline.common.invocation import command
 from pipeline.reindexing.plan import TableState
 from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.table_folder import TableFolder
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import Added, DataFile
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.data_files import Added, DataFile
 from pipeline.results.file_footer import done_rows
 from pipeline.scoring.prepare import PreparedJob
 

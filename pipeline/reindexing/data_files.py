@@ -1,6 +1,6 @@
 """The data files of a version of a table, and which files of the input their rows are from.
 
-The statistics in the table's log need not say it: see `pipeline.results.delta_statistics`.
+The statistics in the table's log need not say it: see `pipeline.results.delta.statistics`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import astuple
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from pipeline.results.delta_table import DataFile
+from pipeline.results.delta.data_files import DataFile
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 
 STORED = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("first", pa.string()), ("last", pa.string())]

@@ -28,7 +28,7 @@ from pipeline.reindexing.staged_results import StagedResults
 from pipeline.reindexing.stored_rows import Moved, StoredRows, find_moved, find_unchanged, stored_rows
 from pipeline.reindexing.table_columns import carried_columns
 from pipeline.reindexing.table_folder import PARTS, TableFolder
-from pipeline.results.delta_commit import Commit
+from pipeline.results.delta.commit import Commit
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.joined_files import join_small_files
 from pipeline.results.row_source import FileVersion
@@ -37,7 +37,7 @@ from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.scoring.judging import over_budget
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.formats.delta_changes import changed_ids
+from pipeline.tables.formats.delta.change_feed import changed_ids
 from pipeline.tables.table import InputTable
 
 VERSIONS = ("version", "timestamp")  # keys of `input` that say which version of a table is read

@@ -10,8 +10,8 @@ from pipeline.reindexing.plan import TableState
 from pipeline.storage.filesystem import full_uri, open_fsspec
 from pipeline.tables.column_checks import check_columns
 from pipeline.tables.format import Listing
-from pipeline.tables.formats.parquet import ParquetReader
-from pipeline.tables.formats.partitions import Partitions
+from pipeline.tables.formats.parquet.format import ParquetReader
+from pipeline.tables.formats.parquet.partitions import Partitions
 from pipeline.tables.registry import format_named
 from pipeline.tables.table import InputTable
 

@@ -15,8 +15,8 @@ from fsspec import AbstractFileSystem
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
+from pipeline.storage.parquet.reading import guarded_batches
 from pipeline.tables.file_columns import ListedFiles
-from pipeline.tables.formats.guarded_parquet import guarded_batches
 from pipeline.tables.input_file import InputFile
 
 ROWS_TOGETHER = 2**16  # files that are read at a time

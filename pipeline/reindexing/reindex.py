@@ -23,7 +23,7 @@ from pipeline.reindexing.plan import ReindexPlan, TableState, plan
 from pipeline.reindexing.rewriting import check_rewrite
 from pipeline.reindexing.table_columns import carried_columns, check_values, identity_of, table_columns
 from pipeline.reindexing.table_folder import TableFolder, open_folder
-from pipeline.results.delta_commit import Commit
+from pipeline.results.delta.commit import Commit
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.scoring.run import run_job, storage_failures
 from pipeline.stages.checkpoints import Models, check_models, fit_inputs, open_checkpoints

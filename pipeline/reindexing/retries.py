@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 from pipeline.results.row_source import FileVersion
 from pipeline.results.work_folder import write_parquet
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 
 STORED = pa.schema([("file", pa.string()), ("version", pa.string()), ("row", pa.int64()), ("tries", pa.int32())])
 

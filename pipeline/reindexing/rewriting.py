@@ -15,8 +15,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.reindexing.stored_rows import CONTENT, Moved, read_columns_of
 from pipeline.reindexing.table_folder import PARTS, TableFolder
-from pipeline.results.delta_table import DataFile
-from pipeline.results.delta_values import convert, fit_schema
+from pipeline.results.delta.data_files import DataFile
+from pipeline.results.delta.values import convert, fit_schema
 from pipeline.results.file_footer import truncated_in
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each, read_part, write_parquet

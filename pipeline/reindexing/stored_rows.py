@@ -17,11 +17,11 @@ from pipeline.common.row_ranges import ROW_BITS, RowSet
 from pipeline.config.job import JobConfig
 from pipeline.monitoring.progress_reporter import quiet
 from pipeline.reindexing.table_folder import TableFolder
-from pipeline.results.delta_values import convert, fit_schema
+from pipeline.results.delta.values import convert, fit_schema
 from pipeline.results.row_source import FileVersion, is_from, version_keys
 from pipeline.results.work_folder import each
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 from pipeline.tables.reading import read
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.table import InputTable

@@ -9,12 +9,12 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ranges import ROW_BITS
 from pipeline.config.job import JobConfig
 from pipeline.reindexing.input_snapshot import InputSnapshot
-from pipeline.results.delta_types import delta_schema, evolve, holds
-from pipeline.results.delta_values import convert
-from pipeline.results.written_values import written_sha256
+from pipeline.results.delta.types import delta_schema, evolve, holds
+from pipeline.results.delta.values import convert
+from pipeline.results.results_version import written_sha256
 from pipeline.stages.checkpoints import Models
 from pipeline.stages.output_rows import carried_names
-from pipeline.tables.formats.partitions import folder_columns
+from pipeline.tables.formats.parquet.partitions import folder_columns
 from pipeline.tables.reading import read_columns
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.schemas import unify

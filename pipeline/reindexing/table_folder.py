@@ -28,8 +28,9 @@ from pipeline.reindexing.data_files import read_data_files, write_data_files
 from pipeline.reindexing.input_snapshot import InputSnapshot
 from pipeline.reindexing.plan import TableState, why_replaced
 from pipeline.reindexing.retries import FailedRows
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import Added, DataFile, ResultTable, add_action
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.data_files import Added, DataFile, add_action
+from pipeline.results.delta.table import ResultTable
 from pipeline.results.output_folder import LOCK
 from pipeline.results.staging import Staging
 from pipeline.results.work_folder import DELTA_LOG, WorkFolder

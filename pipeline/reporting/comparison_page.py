@@ -20,8 +20,8 @@ NAMES = ("A", "B")
 TITLES = {"rose": "Rose most in rank, from A to B", "fell": "Fell most in rank, from A to B"}
 
 
-def comparison_page(found: Comparison, storage: StorageConfig, access: Access) -> str:
-    """Return the page as HTML.
+def comparison_page(found: Comparison, storage: StorageConfig, access: Access) -> tuple[str, str]:
+    """Return the page as HTML, and why it has no pictures: "" if it has them, or if there are none.
 
     Args:
         found: The comparison.
@@ -38,7 +38,7 @@ def comparison_page(found: Comparison, storage: StorageConfig, access: Access) -
         }
         for name, run in zip(NAMES, found.runs, strict=True)
     ]
-    return render(
+    page = render(
         "compare.html.j2",
         title=f"{', '.join(found.runs[0].summary['tasks'])}: {found.runs[0].uri} and {found.runs[1].uri}",
         runs=runs,
@@ -59,6 +59,7 @@ def comparison_page(found: Comparison, storage: StorageConfig, access: Access) -
         id_name=found.runs[1].id_column or "row_id",
         note=note,
     )
+    return page, note
 
 
 def comparison_facts(found: Comparison) -> list[tuple[str, str]]:

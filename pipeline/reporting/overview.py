@@ -51,6 +51,7 @@ class Overview:
             `file` and `row` of its input.
         truncated: Some rows by row_id and row_key of whose text the model read the beginning alone.
         groups: The scores of groups of rows, if they were asked for.
+        left_out: Why a report has no pictures; "" if it has them, or if there are none.
     """
 
     uri: str
@@ -67,6 +68,7 @@ class Overview:
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     truncated: list[dict[str, Any]] = field(default_factory=list)
     groups: Groups | None = None
+    left_out: str = ""
 
     @property
     def is_filter(self) -> bool:

@@ -124,7 +124,7 @@ def make_report(uri: str, storage: StorageConfig, access: Access, by: str | None
         note=note,
         lineage=lineage_lines(summary),
     )
-    return page, view
+    return page, replace(view, left_out=note)
 
 
 def _parts(view: Overview, storage: StorageConfig) -> list[ResultFile]:

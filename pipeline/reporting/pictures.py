@@ -30,8 +30,8 @@ from pipeline.results.reader import made_columns
 from pipeline.storage.filesystem import storage_errors
 from pipeline.tables.lookup import by_file, find_ids, read_rows
 from pipeline.tables.table import TableFiles, open_files
-from vilt.processing.decoding import decode
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files.decoding import decode
 
 SIDE = 240  # pixels of a thumbnail, at most
 QUALITY = 75

@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.config.storage import StorageConfig
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.foreign import LATEST
+from pipeline.results.untrusted import LATEST
 from pipeline.storage.failures import write_named
 
 

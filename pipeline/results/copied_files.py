@@ -10,8 +10,7 @@ from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError, RowsLostError
 from pipeline.storage.filesystem import write_whole
-from pipeline.tables.format import TableFormat
-from pipeline.tables.formats.tar_copy import AddedMember
+from pipeline.tables.format import AddedMember, TableFormat
 from pipeline.tables.input_file import InputFile, etag_of
 from vilt.common.counts import counted
 

@@ -27,9 +27,9 @@ from pipeline.results.file_footer import FOOTER, ResultFile, truncated_in
 from pipeline.results.joined_files import JOINERS, PRECISION, row_groups
 from pipeline.results.work_folder import NOT_KEPT, WorkFolder, each
 from pipeline.storage.filesystem import arrow_filesystem, make_folder
-from pipeline.tables.format import OpenedFile
-from pipeline.tables.formats.guarded_parquet import guarded_table
-from pipeline.tables.formats.partitions import find_partitions
+from pipeline.storage.parquet.reading import guarded_table
+from pipeline.tables.formats.parquet.partitions import find_partitions
+from pipeline.tables.opened_table import OpenedFile
 from pipeline.tables.table import TableFiles
 from vilt.common.counts import counted
 

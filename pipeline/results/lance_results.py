@@ -21,8 +21,8 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.results.work_folder import WorkFolder
 from pipeline.storage.filesystem import arrow_filesystem, full_uri, make_folder
-from pipeline.tables.formats.guarded_parquet import guarded_batches
-from pipeline.tables.formats.lance import load_lance, storage_options
+from pipeline.storage.parquet.reading import guarded_batches
+from pipeline.tables.formats.lance.format import load_lance, storage_options
 
 EMBEDDING = "embedding"  # the column of `embed`
 JOB_KEY = "vilt.job"  # of a commit: the identity of the job

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pipeline.common.columns import DETAIL, ERROR, ROW_ID, ROW_KEY, TEXT_INDEX, TEXT_TRUNCATED
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.row_ids import key_type, keys_of
+from pipeline.common.tasks import OUTCOME_COLUMNS
 from pipeline.results.reader import made_columns, score_column
 from pipeline.results.result_table import results_named
 from pipeline.tables.database import load
@@ -20,7 +21,6 @@ from pipeline.tables.schemas import is_legible
 from pipeline.tables.table import TableFiles
 
 WINDOW_ROWS = 2**16  # read at a time
-ANSWERS = ("answer", "label")  # columns with the outcome of a row, the first that a job made
 BEST_TEXTS = "best_texts"
 BEST_SCORE = "best score"  # of an image of a rank job
 
@@ -69,7 +69,7 @@ def outcomes_of(tasks: Sequence[str], schema: pa.Schema) -> Outcomes:
         texts = Value("answer", BEST_TEXTS, pa.string(), lambda column: as_text(first_of(column, "text_id")))
         return Outcomes(BEST_SCORE, "best text", (scores, texts))
     score = score_column(tasks, schema)
-    answer = next((name for name in ANSWERS if name in made), None)
+    answer = next((name for name in OUTCOME_COLUMNS if name in made), None)
     values = [Value("score", score, pa.float64())] if score else []
     if answer:
         values.append(Value("answer", answer, pa.string(), as_text))

@@ -11,14 +11,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 
 from pipeline.common.errors import ConfigError
+from pipeline.results.differences import differences
 from pipeline.results.moving import move_files
-from pipeline.results.shards import refuse_shards
+from pipeline.results.shard_folders import refuse_shards
 from pipeline.results.work_folder import JOB, PROGRESS, SUMMARY, WorkFolder, each, refuse_delta
 from pipeline.storage.filesystem import full_uri, make_folder, storage_errors, write_whole
 from pipeline.storage.lock import RunLock
@@ -27,10 +28,18 @@ from vilt.common.counts import counted
 
 PUBLISH, LOCK = "publish.json", "lock.json"
 BASE = "base.json"  # in the work folder: what an output in which results are committed was when the job began
-VERSION = "version"  # in JOB, beside the identity
+VERSION, CONFIG = "version", "config_values"  # in JOB, beside the identity
 WRITTEN = "set of columns or release of this program"  # a key of the identity of unfinished work, for messages
 RESULT_ENDS = (".parquet", ".tar", ".npy", "sizes.json")  # of files in the folders of results
 LOCKS = {LOCK, f".{LOCK}"}  # the second while it is being written
+
+
+class _Unfinished(NamedTuple):
+    """What a stopped run has noted: what makes its job the same one, its version of the input, and its config."""
+
+    request: dict[str, str]
+    version: str
+    config: dict[str, Any]
 
 
 class OutputFolder:
@@ -42,12 +51,13 @@ class OutputFolder:
         identity: What makes it the same job: key -> hash.
         folders: Names of the folders below `path` that hold results; "" is `path` itself.
         version: The version of the input, in words, for the message to who resumes with another one; "" if unknown.
-        written: Hash of what the code writes, see `pipeline.results.written_values`; files of another are not mixed.
+        written: Hash of what the code writes, see `pipeline.results.results_version`; files of another are not mixed.
         work: The folder of the unfinished job.
         ends: Ends of the names of results directly in `path`.
         targets: Files, relative to `path`, that the job is known to write: those that are there are earlier results.
         replaced: Files of earlier results, relative to `path`, that publishing removes.
         nested: Files of earlier results that have the folders of the input's files.
+        config: The keys of the job's config that are set, without secrets, for messages.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class OutputFolder:
         self.lock = RunLock(filesystem, f"{self.work.path}/{LOCK}")
         self.replaced: list[str] = []
         self.nested: list[str] = []
+        self.config: Mapping[str, Any] = {}
         self._request = identity
 
     def __enter__(self) -> OutputFolder:
@@ -115,10 +126,10 @@ class OutputFolder:
         plan = self.work.read(PUBLISH)
         if plan and self._carry_out(plan) and plan["job"] == self._request:
             return plan["summary"]
-        (unfinished, version), results = self._unfinished(), self.results()
-        if unfinished and unfinished != self._request:
+        unfinished, results = self._unfinished(), self.results()
+        if unfinished and unfinished.request != self._request:
             if not overwrite:
-                raise ConfigError(self._unfinished_line(unfinished, version))
+                raise ConfigError(self._unfinished_line(unfinished))
             self.discard()
             unfinished = None
         summary = self.out.read(SUMMARY) or {}
@@ -134,10 +145,12 @@ class OutputFolder:
             return summary
         elif results and not unfinished and not overwrite:
             raise ConfigError(
-                f"output.path: {self.path!r} already holds {counted(len(results), f'{_kinds(results)} file')}; "
-                "choose another folder, or set output.overwrite=true to replace them"
+                f"output.path: {self.path!r} already holds {counted(len(results), f'{_kinds(results)} file')}"
+                f"{self._differences(summary.get('config'), summary.get('identity'))}; choose another folder, or "
+                "set output.overwrite=true to replace them"
             )
-        self.work.write(JOB, {**self._request, **({VERSION: self.version} if self.version else {})})
+        more = {VERSION: self.version, CONFIG: dict(self.config)}
+        self.work.write(JOB, {**self._request, **{key: value for key, value in more.items() if value}})
         self.replaced = results
         return None
 
@@ -212,24 +225,33 @@ class OutputFolder:
     def _names(self, folder: str) -> Iterable[str]:
         return WorkFolder(self.filesystem, f"{self.path}/{folder}").files() if folder else self.out.names()
 
-    def _unfinished(self) -> tuple[dict[str, str] | None, str]:
-        """Return the identity of the unfinished job, None if there is none, and the version of its input."""
-        job = self.work.read(JOB)
-        version = (job or {}).pop(VERSION, "")
-        return job, version
+    def _unfinished(self) -> _Unfinished | None:
+        """Return the unfinished job, None if there is none."""
+        job = self.work.read(JOB) or {}
+        version, config = job.pop(VERSION, ""), job.pop(CONFIG, {})
+        return _Unfinished(job, version, config if isinstance(config, dict) else {}) if job else None
 
-    def _unfinished_line(self, unfinished: dict[str, str], version: str) -> str:
-        names = [key for key in self._request if unfinished.get(key) != self._request[key]]
+    def _differences(self, config: Any, identity: Any) -> str:
+        """Return what tells this job from an earlier one, as part of a line; "" if it is not known."""
+        if not (isinstance(config, Mapping) and isinstance(identity, Mapping)):
+            return ""
+        found = differences(config, self.config, (identity, self.identity))
+        return f" of another job ({found})" if found else ""
+
+    def _unfinished_line(self, unfinished: _Unfinished) -> str:
+        names = [key for key in self._request if unfinished.request.get(key) != self._request[key]]
         moved_on = ""
-        if names == ["input"] and version and version != self.version:
-            number = version.rpartition(" ")[2]
+        if names == ["input"] and unfinished.version and unfinished.version != self.version:
+            number = unfinished.version.rpartition(" ")[2]
             moved_on = (
-                f"; it reads {version} of the table, which is at {self.version} now: to finish it, run the same "
-                f"command with input.version={number}"
+                f"; it reads {unfinished.version} of the table, which is at {self.version} now: to finish it, run the "
+                f"same command with input.version={number}"
             )
+        found = differences(unfinished.config, self.config, (unfinished.request, self.identity))
         return (
-            f"output.path: {self.path!r} holds an unfinished job of another {' and '.join(names)}; finish it with "
-            f"that, choose another folder, or set output.overwrite=true to discard it{moved_on}"
+            f"output.path: {self.path!r} holds an unfinished job of another {' and '.join(names)}"
+            f"{f' ({found})' if found else ''}; finish it with that, choose another folder, or set "
+            f"output.overwrite=true to discard it{moved_on}"
         )
 
 

@@ -12,7 +12,7 @@ from ray.data.datasource.datasink import Datasink, WriteResult
 
 from pipeline.common.columns import without_hidden
 from pipeline.monitoring.stage_timing import Stopwatch, Watch
-from pipeline.results.delta_values import as_delta
+from pipeline.results.delta.values import as_delta
 from pipeline.results.file_footer import FOOTER, ResultFile
 from pipeline.results.input_order import in_key_order
 from pipeline.results.work_folder import write_parquet

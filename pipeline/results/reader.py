@@ -18,23 +18,21 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import ROW_SOURCE
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
-from pipeline.common.tasks import TASK_NAMES, added_columns
+from pipeline.common.tasks import SCORE_COLUMNS, TASK_NAMES, added_columns
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import FOOTER, ResultFile
-from pipeline.results.foreign import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.output_folder import nested_results
-from pipeline.results.shards import shards_in
+from pipeline.results.shard_folders import shards_in
+from pipeline.results.untrusted import MOST_SUMMARY_BYTES, check_links, check_summary, check_written
 from pipeline.results.work_folder import SUMMARY, WorkFolder, each
 from pipeline.storage.filesystem import THREADS, arrow_filesystem, open_fsspec, patiently, storage_errors
-from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.guarded_parquet import guarded_batches
-from pipeline.tables.formats.parquet import joined
+from pipeline.storage.parquet.footer import read_metadata
+from pipeline.storage.parquet.reading import guarded_batches
+from pipeline.tables.formats.parquet.format import joined
 from pipeline.tables.schemas import conform, plain, unify
 from vilt.common.counts import counted
 from vilt.common.json_text import read_json
-
-SCORE_COLUMNS = ("score", "answer_score", "label_score")  # the first that a job made ranks its rows
 
 
 class NoSummaryError(ConfigError):

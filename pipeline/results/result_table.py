@@ -10,10 +10,10 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import FOOTER
-from pipeline.results.foreign import check_links
 from pipeline.results.reader import files_in, is_result
+from pipeline.results.untrusted import check_links
 from pipeline.results.work_folder import RESULTS
 from pipeline.storage.filesystem import open_fsspec
 from pipeline.tables.format import Listing, OpenOptions

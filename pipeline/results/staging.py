@@ -18,7 +18,7 @@ from fsspec import AbstractFileSystem
 from pipeline.common.columns import ERROR
 from pipeline.common.errors import RowsLostError
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
-from pipeline.results.delta_values import as_delta
+from pipeline.results.delta.values import as_delta
 from pipeline.results.file_footer import FOOTER, ResultFile, done_rows, settle, truncated_in
 from pipeline.results.retried_rows import REST, drop_retryable
 from pipeline.results.row_source import FileVersion, is_from

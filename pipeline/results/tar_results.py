@@ -18,11 +18,12 @@ from pipeline.config.job import JobConfig
 from pipeline.results.copied_files import copy_file, write_counts
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.input_order import result_name
+from pipeline.results.results_version import member_name
 from pipeline.results.work_folder import RESULTS, WorkFolder
-from pipeline.results.written_values import member_name
 from pipeline.storage.filesystem import arrow_filesystem, make_folder, patiently
-from pipeline.tables.formats.guarded_parquet import guarded_batches
-from pipeline.tables.formats.tar_copy import JSON, AddedMember
+from pipeline.storage.parquet.reading import guarded_batches
+from pipeline.tables.format import AddedMember
+from pipeline.tables.formats.webdataset.tar_copy import JSON
 from pipeline.tables.table import TableFiles
 
 COPIED = "copied"  # folder of the unfinished job: a small file for each tar that is copied

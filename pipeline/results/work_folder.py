@@ -21,8 +21,8 @@ from pipeline.storage.filesystem import (
     remove_folder,
     write_whole,
 )
-from pipeline.storage.parquet_end import read_metadata
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.storage.parquet.footer import read_metadata
+from pipeline.storage.parquet.reading import guarded_table
 from vilt.common.json_text import read_json
 
 DELTA_LOG = "_delta_log"

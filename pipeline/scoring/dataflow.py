@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ import ray.exceptions
 from ray.data.datasource import Datasink
 
 from pipeline.cluster.actor_pool import Pool, fit_pool, plan_pool
+from pipeline.cluster.node_changes import nodes_watched
 from pipeline.cluster.nodes import running_nodes
 from pipeline.cluster.path_checks import check_reach, local_paths, other_machines, with_absolute_models
 from pipeline.cluster.session import is_local_ray
@@ -230,7 +231,7 @@ def data_context(config: JobConfig) -> Iterator[None]:
     least = BLOCK_BYTES_WITH_IMAGES if config.output.keep_image else 0
     context.target_max_block_size = max(least, config.batch.block_bytes)
     try:
-        with without_cluster_actors() if is_local_ray() else nullcontext():
+        with without_cluster_actors() if is_local_ray() else nodes_watched():
             yield
     finally:
         for name, value in saved.items():

@@ -16,7 +16,7 @@ from pipeline.monitoring.error_budget import EXAMPLES, verdict_line
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.result_parts import StagedParts
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.guarded_parquet import guarded_table
+from pipeline.storage.parquet.reading import guarded_table
 
 
 def check_error_rate(total: ResultFile, max_error_rate: float, staged: StagedParts, rows: str = "pairs") -> None:

@@ -27,8 +27,8 @@ from pipeline.scoring.parquet_output import ParquetOutput
 from pipeline.scoring.prepare import PreparedJob
 from pipeline.stages.output_rows import carried_names
 from pipeline.storage.filesystem import arrow_filesystem
-from pipeline.tables.formats.lance import load_lance
-from pipeline.tables.formats.lance_reader import fragment_id
+from pipeline.tables.formats.lance.format import load_lance
+from pipeline.tables.formats.lance.reader import fragment_id
 
 
 class LanceOutput(ParquetOutput):

@@ -23,7 +23,7 @@ def job_id(identity: dict[str, Any], written: str) -> str:
 
     Args:
         identity: See `PreparedJob.identity`.
-        written: See `pipeline.results.written_values`.
+        written: See `pipeline.results.results_version`.
     """
     return hashlib.sha256(json.dumps([sorted(identity.items()), written]).encode()).hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.results.written_values import member_name
+from pipeline.results.results_version import member_name
 from pipeline.scoring.parquet_output import ParquetOutput
 from vilt.common.counts import counted
 

@@ -14,14 +14,14 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError
 from pipeline.common.summary import Summary
 from pipeline.results.file_footer import ResultFile
-from pipeline.results.foreign import check_summary
 from pipeline.results.input_files import InputFiles
 from pipeline.results.moving import moved_in_tasks
 from pipeline.results.output_folder import OutputFolder
 from pipeline.results.result_parts import ResultParts
-from pipeline.results.shards import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.results_version import written_sha256
+from pipeline.results.shard_folders import check_out_of_shards, withdraw_merged, write_part
+from pipeline.results.untrusted import check_summary
 from pipeline.results.work_folder import SUMMARY
-from pipeline.results.written_values import written_sha256
 from pipeline.scoring.judging import over_budget
 from pipeline.storage.filesystem import open_fsspec
 from vilt.common.counts import counted
@@ -72,6 +72,7 @@ class ParquetOutput:
             check_file_names(job.table)
             targets += [f"{subfolder}/{result_name(job.table, file)}".lstrip("/") for file in job.table.files]
         self.folder = OutputFolder(filesystem, path, job.identity, folders, version, written, self.ends, targets)
+        self.folder.config = job.config.stored()
         self.parts = self.staged = ResultParts(self.folder, subfolder, job.config.in_input_order)
         self.texts_truncated = 0
 

@@ -8,15 +8,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.cluster.session import ray_session
-from pipeline.common.meanwhile import Background
+from pipeline.common.background import Background
+from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.job import JobConfig
 from pipeline.results.work_folder import SUMMARY
 from pipeline.scoring.lance_version import pinned_to_job
 from pipeline.scoring.sharding import with_shard
-from pipeline.stages.checkpoints import Models, OpenCheckpoint, check_models, fit_inputs, open_checkpoints
-from pipeline.storage.filesystem import open_fsspec, storage_errors
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.stages.checkpoints import (
+    Models,
+    OpenCheckpoint,
+    check_models,
+    fit_inputs,
+    may_lack_a_head,
+    open_checkpoints,
+)
+from pipeline.storage.filesystem import check_folder, open_fsspec, storage_errors
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import InputTable, open_table
 
 
@@ -86,6 +94,7 @@ def prepared(config: JobConfig) -> Iterator[PreparedJob]:
         RayFailedError: Ray did not start.
     """
     config = with_shard(config)
+    _check_output(config)
     with ExitStack() as stack:
 
         def start_ray() -> None:
@@ -105,12 +114,25 @@ def _may_be_done(config: JobConfig) -> bool:
         return True
 
 
+def _check_output(config: JobConfig) -> None:
+    """Raise ConfigError if the output cannot be a folder; what only writing shows is said when the job begins."""
+    filesystem, path = open_fsspec(config.output.path, "output.path", config.storage)
+    try:
+        check_folder(filesystem, path)
+    except storage_errors() as error:
+        raise ConfigError(f"output.path: cannot write to {config.output.path!r}: {first_line(error)}") from None
+
+
 def _models(
     config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint], meanwhile: Callable[[], object] | None
 ) -> tuple[Models, float]:
     """Return the checkpoints, and the seconds that were spent on what is done meanwhile, until both were done."""
     if meanwhile is None:
         return check_models(config, checkpoints), 0.0
+    if may_lack_a_head(config, checkpoints):  # which is said before anything starts
+        models, started = check_models(config, checkpoints), time.monotonic()
+        meanwhile()
+        return models, time.monotonic() - started
     reading = Background(lambda: check_models(config, checkpoints))
     started = time.monotonic()
     meanwhile()

@@ -19,9 +19,9 @@ import ray.exceptions
 from typing_extensions import Self
 
 from pipeline.cluster.session import ray_session
+from pipeline.common.background import imported_meanwhile
 from pipeline.common.errors import ConfigError, StorageFailedError, first_line
 from pipeline.common.invocation import command
-from pipeline.common.meanwhile import imported_meanwhile
 from pipeline.common.redaction import redacted
 from pipeline.common.summary import Summary
 from pipeline.config.job import JobConfig
@@ -29,7 +29,7 @@ from pipeline.monitoring.events import emit_finished
 from pipeline.monitoring.progress_reporter import LOG_EVERY
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.result_parts import StagedParts
-from pipeline.results.written_values import written_sha256
+from pipeline.results.results_version import written_sha256
 from pipeline.scoring.judging import check_error_rate
 from pipeline.scoring.outputs import output_of
 from pipeline.storage.filesystem import storage_errors

@@ -5,19 +5,18 @@ Torch, which takes a second or two to import, is imported when weights are read:
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.redaction import redacted
-from pipeline.common.tasks import TASKS, Task
+from pipeline.common.suggestions import nearest
+from pipeline.common.tasks import PUBLISHED, TASKS, Task
 from pipeline.config.job import JobConfig
 from pipeline.config.negatives import NEGATIVES, stored_negatives
 from pipeline.storage.filesystem import model_folder, storage_errors
@@ -28,7 +27,6 @@ from vilt.inference.preprocessor import AnyPreprocessor, ImagePreprocessor
 from vilt.models.family import ModelFamily
 from vilt.models.registry import families_with, family_of_config, read_config
 
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 PACKAGES = ("vilt-pipeline", "torch", "ray", "pyarrow", "pillow", "tokenizers")
 
 
@@ -116,6 +114,26 @@ def fit_inputs(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> 
     return config.model_copy(update={"input": spec.model_copy(update=dict.fromkeys(unread))}) if unread else config
 
 
+def may_lack_a_head(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> bool:
+    """Return whether a head of a job may be missing, by what the configs of its checkpoints say; weights tell for sure.
+
+    Args:
+        config: The job.
+        checkpoints: Its checkpoints, see `open_checkpoints`.
+    """
+    common = {spec.head for spec in TASKS.values() if spec.published}
+    for uri, tasks in config.models.items():
+        _, shape, family = checkpoints[uri]
+        heads = getattr(family.predictor_class, "task_heads", {})
+        for spec in (TASKS[task] for task in tasks if TASKS[task].head in heads):
+            architecture, named = heads[spec.head].architecture, shape.architectures
+            if named and architecture and architecture not in named:
+                return True
+            if not named and architecture and spec.head not in common:
+                return True
+    return False
+
+
 def check_models(config: JobConfig, checkpoints: Mapping[str, OpenCheckpoint]) -> Models:
     """Hash every checkpoint; check that each has the heads of its tasks and that all preprocess alike.
 
@@ -194,12 +212,22 @@ def _hint(uri: str) -> str:
         shipped = sorted(folder.name for folder in ZOO.iterdir() if folder.is_dir())
         if name in shipped:
             return ""
-        close = difflib.get_close_matches(name, shipped, 1)
-        meant = f"did you mean zoo://{close[0]}? " if close else ""
+        close = nearest(name, shipped)
+        meant = f"did you mean zoo://{close}? " if close else ""
         return f"; {meant}the models that ship are {', '.join(f'zoo://{one}' for one in shipped)}"
-    if not separator and _REPOSITORY.fullmatch(uri) and not os.path.exists(uri):
-        return f"; write hf://{uri} for the repository of this name on the Hugging Face hub"
-    return ""
+    if separator and scheme != "hf":
+        return ""
+    if not separator and os.path.exists(uri):
+        return ""
+    published = {one.model.partition("://")[2]: one.model for one in PUBLISHED.values()}
+    if (name if separator else uri) in published:
+        return ""
+    if close := nearest(name if separator else uri, published):
+        return f"; did you mean {published[close]}?"
+    parent, beside = os.path.split(uri.rstrip("/"))
+    folders = os.listdir(parent or ".") if not separator and os.path.isdir(parent or ".") else []
+    close = nearest(beside, folders)
+    return f"; did you mean {os.path.join(parent, close)}?" if close else ""
 
 
 def _check_heads(uri: str, tasks: list[Task], can: list[str]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.stages.task_columns import BatchFeatures, Columns
-from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.rank_inputs.texts import RankTexts
 from vilt.inference.engine import Engine
 from vilt.inference.pairs import Pairs
 

@@ -1,1 +1,1 @@
-"""Storage: paths, retries, and locks."""
+"""Storage: paths, retries, locks, and the reading of Parquet files that strangers may have written."""

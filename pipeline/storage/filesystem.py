@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +166,29 @@ def make_folder(filesystem: AbstractFileSystem, path: str) -> None:
     if not is_object_store(filesystem):
         filesystem.makedirs(path, exist_ok=True)
         return
+    _check_bucket(filesystem, path)
+
+
+def check_folder(filesystem: AbstractFileSystem, path: str) -> None:
+    """Check, without writing anything, that `make_folder` can make a folder, as far as it can be seen.
+
+    Raises:
+        OSError: It cannot.
+    """
+    if is_object_store(filesystem):
+        _check_bucket(filesystem, path)
+    elif isinstance(filesystem, LocalFileSystem):
+        there = os.path.abspath(path)
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if not os.path.isdir(there):
+            raise NotADirectoryError(f"{there!r} is a file; name a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(f"{there!r} is not yours to write to")
+
+
+def _check_bucket(filesystem: AbstractFileSystem, path: str) -> None:
+    """Raise FileNotFoundError if there is no such bucket."""
     bucket = path.lstrip("/").partition("/")[0]
     try:
         filesystem.info(bucket)

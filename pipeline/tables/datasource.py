@@ -27,8 +27,8 @@ from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.resources import WINDOW_BYTES
 from pipeline.storage.filesystem import patiently, storage_errors
-from pipeline.tables.format import Split, TableReader
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import Split, TableReader
 from pipeline.tables.provenance import content_hashes, row_sources
 from pipeline.tables.schemas import select_read
 from vilt.common.counts import counted

@@ -16,8 +16,9 @@ import numpy as np
 from pipeline.common.row_ranges import RowSet, row_key
 from pipeline.config.shard import Shard
 from pipeline.tables.file_columns import ListedFiles, listing_hash
-from pipeline.tables.format import Listing, OpenedFile, Split
+from pipeline.tables.format import Listing
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, Split
 
 FILES_PER_SHARD = 4  # with fewer files for each shard, row groups are divided: files of unequal sizes would not balance
 

@@ -20,8 +20,8 @@ from typing_extensions import Self
 
 from pipeline.common.row_ranges import ROW_BITS, RowSet, row_key
 from pipeline.tables.datasource import ManySplits, UnreadSplit
-from pipeline.tables.format import OpenedFile, Split
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedFile, Split
 
 MANY_FILES = 10_000  # from which on files are kept as columns
 NOTHING_DONE = RowSet.none()  # one for all splits of a task, so that it is pickled once

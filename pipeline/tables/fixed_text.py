@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pipeline.common.columns import FIXED_TEXT
 from pipeline.common.errors import ConfigError
-from pipeline.tables.format import OpenedTable, Split, TableReader
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import OpenedTable, Split, TableReader
 
 
 def with_fixed_text(table: OpenedTable, text: str) -> OpenedTable:
@@ -35,7 +35,7 @@ class FixedTextReader:
     text: str
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield rows. See `pipeline.tables.format.TableReader`."""
+        """Yield rows. See `pipeline.tables.opened_table.TableReader`."""
         index = columns.get_field_index(FIXED_TEXT)
         stored = columns if index < 0 else columns.remove(index)
         for table in self.inner.read(file, split, stored, rows):

@@ -1,7 +1,7 @@
 """A table format: how the files of a table are found, opened and read.
 
-A format is one file of this room and one line in `pipeline.tables.registry`. Listing, reading, sampling, filtering and
-the config key `input.format` ask the format; no other list of formats stands anywhere.
+A format is one file or folder of `pipeline.tables.formats`, and one line in `pipeline.tables.registry`. Listing,
+reading, sampling, filtering and the config key `input.format` ask the format; no other list of formats stands anywhere.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import IO, Any
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -20,52 +20,12 @@ from pipeline.config.input import InputConfig
 from pipeline.config.limits import ROW_BYTES
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import storage_errors
-from pipeline.tables.filter_expression import Filter
 from pipeline.tables.input_file import InputFile, check_distinct, listed_file
 from pipeline.tables.manifest import Manifest
+from pipeline.tables.opened_table import OpenedTable
 from vilt.common.json_text import MAX_DEPTH
 
-if TYPE_CHECKING:
-    from pipeline.tables.formats.tar_copy import AddedMember
-
 MAX_IMAGE_BYTES = 2**62  # of an image, if no job limits it
-
-
-@dataclass(frozen=True, slots=True)  # as the next: of a large table there are millions
-class Split:
-    """Rows of one file that are read together: a row group of a Parquet file, or a whole file of another format.
-
-    Attributes:
-        first_row: Number of the first row in the file.
-        rows: How many rows pass `input.filter`.
-        all_rows: How many rows there are.
-        size: Bytes, uncompressed if the format says so.
-        row_group: Number of the row group; 0 for a whole file.
-    """
-
-    first_row: int
-    rows: int
-    all_rows: int
-    size: int
-    row_group: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedFile:
-    """A file and its splits, in the order of their rows."""
-
-    file: InputFile
-    splits: list[Split]
-
-    @property
-    def name(self) -> str:
-        """Return the path relative to the table's folder."""
-        return self.file.name
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows pass the filter."""
-        return sum(split.rows for split in self.splits)
 
 
 @dataclass(frozen=True)
@@ -120,50 +80,6 @@ class OpenOptions:
     footer_key: str | None = None
 
 
-class TableReader(Protocol):
-    """Reads splits of an opened table. It travels to the workers with each read task, so it must pickle."""
-
-    def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield all rows of a split, in order.
-
-        Args:
-            file: The file.
-            split: Which of its rows.
-            columns: Columns to read, and of which types; they may be none.
-            rows: About how many rows a table should hold.
-
-        Yields:
-            Tables of these columns; and, if rows could not be read, of `__unread`, see `schemas.select_read`.
-        """
-
-
-@dataclass(frozen=True)
-class OpenedTable:
-    """A table whose files were opened: its columns, splits and reader.
-
-    Attributes:
-        files: The files and their splits.
-        schema: The columns of all files together.
-        reader: Reads the splits.
-        filter: The rows to read, checked against the schema.
-        unreadable: Columns that cannot be read right -> why. They are not in `schema`; a job that does not carry them
-            runs without them.
-        metadata: Keys and values of the files' footers, as Hugging Face's datasets and pandas write them, that all
-            files share.
-        members: What follows the keys in the names of the members of tars.
-        footers: The value of `OpenOptions.footer_key` in the footer of each file; none of a very large table.
-    """
-
-    files: Sequence[OpenedFile]
-    schema: pa.Schema
-    reader: TableReader
-    filter: Filter | None = None
-    unreadable: dict[str, str] = field(default_factory=dict)
-    metadata: dict[str, str] = field(default_factory=dict)
-    members: frozenset[str] = frozenset()
-    footers: Sequence[bytes | None] = ()
-
-
 @dataclass(frozen=True)
 class StoredRows:
     """Rows of one file as the file stores them, for copying.
@@ -182,6 +98,20 @@ class StoredRows:
     int96: bool = False
 
 
+@dataclass(frozen=True)
+class AddedMember:
+    """A JSON object that every sample that is copied gets.
+
+    Attributes:
+        name: What follows the key of the sample in the member's name, as in "score.json". If it is "json", the fields
+            go to the end of the sample's own `.json`, whose text stays as it is.
+        values: The object of each sample, in order; a sample beyond the last one gets none.
+    """
+
+    name: str
+    values: Iterator[str]
+
+
 class TableFormat(ABC):
     """A table format.
 
@@ -198,6 +128,7 @@ class TableFormat(ABC):
         hint: What messages about a column that is missing say in the end.
         copies_files: Whether `vilt filter` copies rows to files of this format, by `copy_rows`; if not, to Parquet.
         counts_name: The file beside copied files that says how many rows each holds, as readers of the format know it.
+        layout_keys: Keys of `input` about the layout of files that this format has a use for; others refuse them.
         divisible: Whether files have several splits, which opening them tells without reading them.
     """
 
@@ -210,6 +141,7 @@ class TableFormat(ABC):
     claims: bool = False
     copied_together: int = 1
     hint: str = ""
+    layout_keys: tuple[str, ...] = ()
     copies_files: bool = False
     counts_name: str | None = None
     divisible: bool = False

@@ -19,7 +19,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common.errors import ConfigError, first_line
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.filesystem import make_folder, open_fsspec, storage_errors, write_whole
-from pipeline.tables.formats.guarded_parquet import guarded_table_of
+from pipeline.storage.parquet.reading import guarded_table_of
 
 MANIFEST = "_manifest"
 KEY = b"vilt.key"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pipeline.common.errors import ConfigError
 from pipeline.tables.format import TableFormat
-from pipeline.tables.formats.arrow import ArrowFormat, SavedDatasetFormat
-from pipeline.tables.formats.csv import CsvFormat, TsvFormat
-from pipeline.tables.formats.delta import DeltaFormat
-from pipeline.tables.formats.iceberg import IcebergFormat
-from pipeline.tables.formats.jsonl import JsonLinesFormat
-from pipeline.tables.formats.lance import LanceFormat
-from pipeline.tables.formats.parquet import ParquetFormat
+from pipeline.tables.formats.arrow.format import ArrowFormat, SavedDatasetFormat
+from pipeline.tables.formats.csv.format import CsvFormat, TsvFormat
+from pipeline.tables.formats.delta.format import DeltaFormat
+from pipeline.tables.formats.iceberg.format import IcebergFormat
+from pipeline.tables.formats.jsonl.format import JsonLinesFormat
+from pipeline.tables.formats.lance.format import LanceFormat
+from pipeline.tables.formats.parquet.format import ParquetFormat
 from pipeline.tables.formats.path_lists import PathListFormat
 from pipeline.tables.formats.pictures import ImageFolderFormat, PictureFormat
 from pipeline.tables.formats.unreadable import HUDI
-from pipeline.tables.formats.webdataset import WebDatasetFormat
+from pipeline.tables.formats.webdataset.format import WebDatasetFormat
 
 FORMATS: list[TableFormat] = [
     ParquetFormat(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.common.columns import UNREAD
 from pipeline.common.errors import ConfigError, first_line
+from pipeline.common.suggestions import nearest
 
 
 def unify(files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -263,8 +263,8 @@ def require_column(schema: pa.Schema, key: str, name: str) -> None:
         ConfigError: It has no such column; the message says which it has, and which has nearly this name.
     """
     if name not in schema.names:
-        close = difflib.get_close_matches(name, schema.names, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        close = nearest(name, schema.names)
+        hint = f"did you mean {close!r}? " if close else ""
         raise ConfigError(f"{key}: the table has no column {name!r}; {hint}it has {', '.join(schema.names)}")
 
 

@@ -24,15 +24,14 @@ from pipeline.tables.column_checks import Columns, check_columns
 from pipeline.tables.datasource import ReadPlan, UnreadSplit
 from pipeline.tables.division import TablePart, divide_row_groups, divides_files, files_of, part_of_files
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash, listing_hash
-from pipeline.tables.files import list_files
 from pipeline.tables.filter_expression import Filter
 from pipeline.tables.fixed_text import with_fixed_text
-from pipeline.tables.format import Listing, OpenedFile, OpenOptions, TableFormat, TableReader
-from pipeline.tables.formats.csv import CsvFormat
-from pipeline.tables.formats.pictures import ImageFolderFormat
-from pipeline.tables.hub import pinned
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.listing.files import list_files
+from pipeline.tables.listing.hub import pinned
 from pipeline.tables.manifest import Manifest
+from pipeline.tables.opened_table import OpenedFile, TableReader
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def list_table(spec: InputConfig, storage: StorageConfig) -> Listing:
                 "versions: leave the key out"
             )
     for key in ("column_names", "quotes"):
-        if getattr(spec, key) is not None and not isinstance(listing.format, CsvFormat | ImageFolderFormat):
+        if getattr(spec, key) is not None and key not in listing.format.layout_keys:
             raise ConfigError(
                 f"input.{key}: is for CSV and TSV files; {spec.path!r} is {listing.format.name}: leave the key out"
             )

@@ -23,6 +23,7 @@ from ray._raylet import GcsClient
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from pipeline import JobConfig
+from pipeline.common.ray_compat import IDLE_MILLISECONDS, IDLE_VARIABLE, PRELOAD_VARIABLE, PRELOADED
 from pipeline.stages.predict import PredictActor
 from tests.clusters import Running, cluster_of, remove
 
@@ -30,6 +31,7 @@ NODES, NOTICE_SECONDS = 3, 10.0
 SECONDS_A_BATCH = 2.0  # of the model, so that nodes go in the middle of work
 # As configs/deploy/spot.yaml has it: Ray's own 5 checks, 3 s apart, leave the work of a killed node waiting for 15 s.
 HEALTH_CHECKS = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "5"}
+WORKERS = {IDLE_VARIABLE: IDLE_MILLISECONDS, PRELOAD_VARIABLE: PRELOADED}  # as configs/deploy/Dockerfile has it
 
 
 class SlowActor(PredictActor):
@@ -111,7 +113,7 @@ def main(config_file: str, rounds: int, seconds_between: float) -> None:
     marks = Path(config.output.path).with_name("marks")
     marks.mkdir()
     dataflow.PredictActor = SlowActor  # type: ignore[misc]
-    os.environ.update(HEALTH_CHECKS)
+    os.environ.update(HEALTH_CHECKS | WORKERS)
     with cluster_of(head_cores=2) as cluster:
         nodes = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(NODES)]
         calm_seconds = run_to_end(config.model_copy(update={"output": calm_output(config)}))

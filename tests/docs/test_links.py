@@ -66,6 +66,21 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert missing == [], name(page)
 
 
+def test_how_to_add_names_what_is_in_the_files() -> None:
+    """Of each step in CONTRIBUTING, every name of code is in one of the files that the step names."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## How to add")[2].partition("\n## ")[0]
+    steps = re.split(r"\n(?=\d\. |\n### )", text)
+    checked = 0
+    for step in steps:
+        named = [ROOT / path for path in PLACE.findall(step)]
+        files = [file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])]
+        words = {word for file in files for word in re.findall(r"\w+", file.read_text())}
+        for code in re.findall(r"`([A-Za-z_]\w*)=?`", step) if files else []:
+            assert code in words, f"{code} is in none of the files of: {step.strip()[:60]}"
+            checked += 1
+    assert checked > 15
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_code_can_be_read(page: Path) -> None:
     for text in blocks(page, "python"):

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilt.processing.decoding import decode, read_size
 from vilt.processing.errors import ImageError
+from vilt.processing.image_files.decoding import decode, read_size
 
 pytestmark = pytest.mark.quick
 CASES = int(os.environ.get("FUZZ_CASES", "300"))

@@ -62,7 +62,7 @@ def test_what_is_written_decides_which_table_it_is(world: Callable[[], World], m
     here = world()
     here.put("a", [(1, "a"), (2, "bb")])
     here.run()
-    monkeypatch.setattr("pipeline.results.written_values.RESULTS_VERSION", 1000)
+    monkeypatch.setattr("pipeline.results.results_version.RESULTS_VERSION", 1000)
     done = here.run()
     assert done
     assert (done["rows_read"], done["rows_out"]) == (2, 2)

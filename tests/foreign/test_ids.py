@@ -20,11 +20,11 @@ from pipeline.common.row_ranges import RowSet
 from pipeline.config.filter import FilterConfig
 from pipeline.filtering.filter_table import filter_table
 from pipeline.ranking.best_images import best_images, best_pairs
-from pipeline.results.delta_types import delta_type
-from pipeline.results.delta_values import convert
+from pipeline.results.delta.types import delta_type
+from pipeline.results.delta.values import convert
 from pipeline.tables.id_checks import IdCounts, count_ids
 from pipeline.tables.lookup import find_ids, read_rows
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 from pipeline.tables.reading import read_columns, read_plan
 from pipeline.tables.row_id_column import with_row_id
 from pipeline.tables.table import open_table

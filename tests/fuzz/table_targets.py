@@ -63,7 +63,7 @@ def delta_logs() -> list[bytes]:
 def try_delta(data: bytes) -> str:
     from pipeline.common.errors import ConfigError
     from pipeline.config.storage import StorageConfig
-    from pipeline.results.delta_table import ResultTable
+    from pipeline.results.delta.table import ResultTable
 
     (work_folder() / "delta" / "_delta_log" / f"{0:020}.json").write_bytes(data)
     try:
@@ -112,8 +112,8 @@ def try_vectors(data: bytes) -> str:
     from pipeline.common.errors import ConfigError
     from pipeline.config.input import InputConfig
     from pipeline.config.storage import StorageConfig
+    from pipeline.tables.rank_inputs.vectors import Vectors
     from pipeline.tables.table import open_files
-    from pipeline.tables.vectors import Vectors
 
     path = work_folder() / "v.parquet"
     path.write_bytes(data)

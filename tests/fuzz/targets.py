@@ -154,8 +154,8 @@ def _job(path: str) -> Any:
 
 
 def try_image(data: bytes) -> str:
-    from vilt.processing.decoding import decode, decode_pixels, read_size
     from vilt.processing.errors import ImageError
+    from vilt.processing.image_files.decoding import decode, decode_pixels, read_size
 
     try:
         height, width = read_size(data, MAX_PIXELS)

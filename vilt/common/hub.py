@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ HUB_OPTIONS = (  # the keywords of `from_pretrained` that say how to reach a rep
 )
 _REPOSITORY = re.compile(r"(?:hf://)?([\w.-]+/[\w.-]+?)(?:@([^/]+))?(?:/(.+))?")
 _WITHOUT_OWNER = re.compile(r"(?:hf://)?(\w[\w.-]*)()()")  # the oldest repositories, as "bert-base-uncased"
+PROBES, PROBE_PAUSE, PROBE_SECONDS = 2, 1.0, 10.0  # requests that show whether the hub is there: seconds
 _IGNORED = ("resume_download", "trust_remote_code", "use_auth_token", "_from_auto", "_from_pipeline")
 
 
@@ -37,6 +40,8 @@ class HubFolder(Folder):
     Raises:
         ValueError: huggingface_hub is not installed.
     """
+
+    _no_repository = False  # whether the hub has said so
 
     def __init__(self, uri: str, revision: str | None = None, subfolder: str | None = None, **options: Any) -> None:
         match = _REPOSITORY.fullmatch(uri) or _WITHOUT_OWNER.fullmatch(uri)
@@ -61,10 +66,7 @@ class HubFolder(Folder):
         """Return the bytes of one file; see `Folder.read`."""
         path = self.local_path(name)
         if path is None:
-            raise FileNotFoundError(
-                f"no {name} in {self.uri!r}: no such folder here, and the repository of the hub has no such file, or "
-                "it is not in the cache and the hub is out of reach"
-            )
+            raise FileNotFoundError(f"no {name} in {self.uri!r}: {self._why_missing()}")
         self.check_size(name, os.path.getsize(path), most)
         return Path(path).read_bytes()
 
@@ -78,11 +80,14 @@ class HubFolder(Folder):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
+        # huggingface_hub would ask a hub that is out of reach for half a minute, once for each file.
+        options = {**self.options, "local_files_only": True} if self._unreachable else self.options
         try:
-            path = hf_hub_download(
-                self.repository, name, revision=self.revision, subfolder=self.subfolder, **self.options
-            )
-        except (EntryNotFoundError, RepositoryNotFoundError):
+            path = hf_hub_download(self.repository, name, revision=self.revision, subfolder=self.subfolder, **options)
+        except RepositoryNotFoundError:
+            self._no_repository = True
+            return None
+        except EntryNotFoundError:
             return None
         except (HfHubHTTPError, ValueError) as error:
             raise ValueError(f"cannot read {self.uri!r} from the hub: {str(error).splitlines()[0]}") from None
@@ -90,6 +95,43 @@ class HubFolder(Folder):
         if "snapshots" in parts:
             self.commit_hash = parts[parts.index("snapshots") + 1]
         return os.fspath(path)
+
+    @cached_property
+    def _unreachable(self) -> str:
+        """Return why the hub cannot be reached; "" if it can, or must not be asked."""
+        from huggingface_hub import constants, utils
+
+        if constants.HF_HUB_OFFLINE or self.options.get("local_files_only") or self.options.get("proxies"):
+            return ""
+        for left in reversed(range(PROBES)):
+            try:
+                utils.get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)  # type: ignore[attr-defined]
+                return ""
+            except Exception as error:  # of requests or of httpx, by the release of huggingface_hub
+                reason = type(error).__name__
+            if left:
+                time.sleep(PROBE_PAUSE)
+        return reason
+
+    def _why_missing(self) -> str:
+        """Return why a file cannot be read, and what would be right."""
+        from huggingface_hub import constants
+
+        here = "" if self.uri.startswith("hf://") else "no such folder here, and "
+        hub = constants.ENDPOINT.partition("://")[2]
+        if self._no_repository:
+            return f"{here}{hub} has no repository {self.repository!r}, or shows it to nobody without its HF_TOKEN"
+        if self._unreachable:
+            return (
+                f"{here}the repository {self.repository!r} of the hub is not in its cache, and {hub} cannot be reached "
+                f"({self._unreachable})"
+            )
+        if constants.HF_HUB_OFFLINE or self.options.get("local_files_only"):
+            why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "local_files_only is set"
+            return (
+                f"{here}the repository {self.repository!r} of the hub is not in its cache, and is not asked for: {why}"
+            )
+        return f"{here}the repository {self.repository!r} of the hub has no such file"
 
 
 def is_repository(uri: str) -> bool:

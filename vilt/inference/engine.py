@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import ClassVar, Generic, NamedTuple, Protocol, cast
+from typing import ClassVar, Generic, Protocol, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from vilt.inference.pairs import Pairs
 from vilt.inference.passes import Passes
 from vilt.inference.precision import dtype_of, resolve_precision, round_weights
 from vilt.inference.preprocessor import AnyPreprocessor
+from vilt.inference.token_results import Filled, Tag
 
 
 class PublishedModel(Protocol):
@@ -43,21 +44,6 @@ ModelT = TypeVar("ModelT", bound=PublishedModel, default=PublishedModel)
 ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
 PreprocessorT = TypeVar("PreprocessorT", bound=AnyPreprocessor, default=AnyPreprocessor)
 WINDOW = 256  # pairs whose pixels the methods that take images hold at a time
-
-
-class Filled(NamedTuple):
-    """A text with every [MASK] filled, and what was put there, in the order of the text, with its probability."""
-
-    text: str
-    words: list[tuple[str, float]]
-
-
-class Tag(NamedTuple):
-    """A token of a text, the class that is most likely, and its probability."""
-
-    token: str
-    label: str
-    score: float
 
 
 class Engine(Generic[ModelT, ConfigT, PreprocessorT]):

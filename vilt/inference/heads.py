@@ -35,6 +35,7 @@ class TaskHead(NamedTuple):
         reads: Which vector of each pair it reads.
         scores: Logits (n, classes) and the config -> what is reported of each class.
         needs_pooler: Whether a checkpoint must have a pooler, too.
+        architecture: The published class that has it, as `architectures` in a config names it; "" if none has.
     """
 
     name: str
@@ -42,3 +43,4 @@ class TaskHead(NamedTuple):
     reads: Reads = "pooled"
     scores: Callable[[np.ndarray, Any], np.ndarray] = probabilities
     needs_pooler: bool = True
+    architecture: str = ""

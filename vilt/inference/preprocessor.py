@@ -15,12 +15,12 @@ from vilt.common.patch_config import PatchConfig, both
 from vilt.common.storage import Source
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.processing import resample
-from vilt.processing.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.grids import Grid
+from vilt.processing.image_files.decoding import MAX_PIXELS, ImageInput, decode_pixels, read_size
 from vilt.processing.images import PillowProcessor
 from vilt.processing.limits import DECODE_SECONDS
-from vilt.processing.text import ViltTokenizer
-from vilt.processing.tokenizer_checks import check_words
+from vilt.processing.tokenizer.file_checks import check_words
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 COLOURS = 3
 
@@ -64,7 +64,7 @@ class AnyPreprocessor(Protocol):
         Args:
             data: The image.
             max_pixels: Most pixels.
-            seconds: Most seconds to decode it, see `vilt.processing.decoding.decode_pixels`.
+            seconds: Most seconds to decode it, see `vilt.processing.image_files.decoding.decode_pixels`.
 
         Raises:
             ImageError: It is damaged, or exceeds a limit.

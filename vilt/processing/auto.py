@@ -10,7 +10,7 @@ from vilt.common.storage import Source, as_folder
 from vilt.processing import images, torch_images
 from vilt.processing.image_settings import ImageSettings
 from vilt.processing.processor import ViltProcessor
-from vilt.processing.text import ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 _BY_TYPE = {"vilt": "ViltImageProcessor", "vit": "ViTImageProcessor"}  # when the settings do not name a class
 

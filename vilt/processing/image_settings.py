@@ -68,8 +68,8 @@ class ImageSettings:
     Attributes:
         resample: A Pillow filter, 2 bilinear, 3 bicubic.
         image_mean, image_std: A number for each channel, or one for all.
-        exif_orientation: Set pictures upright by their EXIF tag, see `vilt.processing.decoding.to_rgb`. Published files
-            do not have it.
+        exif_orientation: Set pictures upright by their EXIF tag, see `vilt.processing.image_files.decoding.to_rgb`.
+            Published files do not have it.
     """
 
     sides: ClassVar[tuple[str, ...]]  # the keys of `size`

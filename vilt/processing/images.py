@@ -11,8 +11,8 @@ import numpy as np
 from vilt.common.tensors import is_tensor
 from vilt.processing import resample as exact
 from vilt.processing import transforms
-from vilt.processing.decoding import ImageInput, decode_pixels, to_rgb
 from vilt.processing.features import BatchFeature
+from vilt.processing.image_files.decoding import ImageInput, decode_pixels, to_rgb
 from vilt.processing.image_settings import ImageSettings, ViltImageSettings, ViTImageSettings
 from vilt.processing.transforms import LAST
 

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from vilt.common.storage import Source
 from vilt.processing.features import BatchEncoding
 from vilt.processing.images import PillowProcessor, ViltImageProcessor
-from vilt.processing.text import ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 TEXT_SETTINGS = inspect.signature(ViltTokenizer.__call__).parameters.keys() - {"self", "text", "return_tensors"}
 

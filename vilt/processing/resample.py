@@ -188,7 +188,7 @@ def _resize_into(
     resample_code.function()(arguments.ctypes.data)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=1024)  # of 5 to 50 kB each: tables of the web have pictures of very many sizes
 def paired_weights(size: int, new_size: int, resample: int) -> Weights:
     """Return the weights from `size` to `new_size` pixels."""
     first, count, weight = weights(size, new_size, resample)

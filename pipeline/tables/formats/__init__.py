@@ -1,1 +1,1 @@
-"""The formats of tables, one file each, and what reads their files."""
+"""The formats of tables, a file or a folder each, and what several of them share."""

@@ -13,19 +13,12 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.storage.filesystem import full_uri
 from pipeline.tables.filter_expression import NOT_FILTERED
-from pipeline.tables.format import (
-    Listing,
-    OpenedFile,
-    OpenedTable,
-    OpenOptions,
-    Split,
-    TableFormat,
-    TableReader,
-)
-from pipeline.tables.formats.csv import CsvFormat
-from pipeline.tables.formats.jsonl import JsonLinesFormat
-from pipeline.tables.formats.tar import IMAGES
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
+from pipeline.tables.formats.csv.format import CsvFormat
+from pipeline.tables.formats.jsonl.format import JsonLinesFormat
+from pipeline.tables.formats.webdataset.samples import IMAGES
 from pipeline.tables.input_file import InputFile, listed_file
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split, TableReader
 from pipeline.tables.schemas import select_read
 
 EXTENSIONS = tuple(f".{end}" for end in sorted(IMAGES))
@@ -102,7 +95,7 @@ class PictureReader:
     filesystem: AbstractFileSystem
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield one row. See `pipeline.tables.format.TableReader`."""
+        """Yield one row. See `pipeline.tables.opened_table.TableReader`."""
         del split, rows
         assert isinstance(file, PictureFile)
         values = {IMAGE: pa.array([full_uri(self.filesystem, file.path)], pa.string())}
@@ -121,6 +114,7 @@ class ImageFolderFormat(TableFormat):
 
     name = "imagefolder"
     extensions = METADATA
+    layout_keys = CsvFormat.layout_keys
     claims = True
 
     def list(self, paths: Sequence[str]) -> Sequence[str]:
@@ -156,7 +150,7 @@ class ImageFolderReader:
     base: str
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield rows. See `pipeline.tables.format.TableReader`."""
+        """Yield rows. See `pipeline.tables.opened_table.TableReader`."""
         names = [name for name in columns.names if name not in (IMAGE, FILE_NAME)]
         stored = pa.schema([*(columns.field(name) for name in names), (FILE_NAME, pa.string())])
         folder = f"{self.base}/{file.name.rpartition('/')[0]}".rstrip("/")

@@ -22,13 +22,14 @@ from pipeline.common.errors import ConfigError, first_line
 from pipeline.common.parsers import PARSER_ERRORS, parser_fault
 from pipeline.storage.filesystem import in_threads, storage_errors
 from pipeline.tables.filter_expression import NOT_FILTERED, Filter, parse_filter
-from pipeline.tables.format import Listing, OpenedFile, OpenedTable, OpenOptions, Split, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
+from pipeline.tables.formats.filter_counts import rows_passing
 from pipeline.tables.formats.json_types import JsonColumns
 from pipeline.tables.formats.lookalikes import HEAD_BYTES, lookalike
-from pipeline.tables.formats.passing import rows_passing
 from pipeline.tables.input_file import InputFile
-from pipeline.tables.listed import asked_again
+from pipeline.tables.opened_table import OpenedFile, OpenedTable, Split
 from pipeline.tables.schemas import select_read
+from pipeline.tables.vanished_files import retry_missing
 
 BLOCK_BYTES = 16 * 2**20  # of rows that are parsed at a time
 SCAN_BYTES = 2**20  # read at a time while scanning: a tar's headers and small members, but not its large images
@@ -107,7 +108,7 @@ class RowFormat(TableFormat):
             return opened
 
         try:
-            return asked_again(lambda: self.scan(file, options), path)
+            return retry_missing(lambda: self.scan(file, options), path)
         except PARSER_ERRORS as error:
             fault = self._lookalike(path, filesystem) or parser_fault(error)
             raise ConfigError(f"input.path: {path!r} is damaged or no such table: {fault}") from None
@@ -144,7 +145,7 @@ class RowReader:
     options: OpenOptions
 
     def read(self, file: InputFile, split: Split, columns: pa.Schema, rows: int) -> Iterator[pa.Table]:
-        """Yield all rows of a file. See `pipeline.tables.format.TableReader`."""
+        """Yield all rows of a file. See `pipeline.tables.opened_table.TableReader`."""
         if not columns.names:  # the scan has counted the rows
             for begin in range(0, split.all_rows, rows):
                 yield pa.table({UNREAD: pa.nulls(min(rows, split.all_rows - begin))}).select([])

@@ -13,7 +13,8 @@ from fsspec import AbstractFileSystem
 from pipeline.common.errors import ConfigError
 from pipeline.config.input import InputConfig
 from pipeline.config.storage import StorageConfig
-from pipeline.tables.format import Listing, OpenedTable, OpenOptions, TableFormat
+from pipeline.tables.format import Listing, OpenOptions, TableFormat
+from pipeline.tables.opened_table import OpenedTable
 
 
 class UnreadableFormat(TableFormat):

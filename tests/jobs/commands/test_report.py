@@ -64,6 +64,9 @@ def test_pictures_by_uri_and_without_a_table(
     run_file("score", str(tmp_path / "job.yaml"), ["output.report=no"])
     assert not (tmp_path / "out" / "_report.html").exists()
     assert thumbnails(report(tmp_path / "out")) == []
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "out"), "--json"])
+    assert json.loads(done.stdout)["left_out"] in done.stderr
+    assert done.stderr.endswith(f"as the results say; to read them there, repeat the command with --allow {table}\n")
     assert len(thumbnails(report(tmp_path / "out", "--allow", str(table)))) == 4 * 6
     shutil.rmtree(table)
     page = report(tmp_path / "out", "--allow", str(table))

@@ -9,6 +9,7 @@ NOISE = """
 2026-11-26 01:25:14,453	INFO streaming_executor.py:215 -- Starting execution of Dataset dataset_1_0
 [2026-11-26 01:25:14,490 E 18205 18205] core_worker.cc:2465: Actor with class name: 'MapWorker'
 2026-11-26 01:25:14,493	INFO __init__.py:69 -- [dataset]: A new progress UI is available. To enable, set `ray.data
+2026-11-26 18:03:04,842	WARNING __init__.py:28 -- Progress bars disabled. To enable, set `ray.data.DataContext.get
 (raylet) [2026-11-26 01:25:14,490 W 18205 18205] local_object_manager.cc:245: Spilled 2000 MiB
 """
 NEWS = """

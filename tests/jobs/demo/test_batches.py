@@ -11,7 +11,7 @@ import pytest
 from jobs.demo import questions, scenes
 from jobs.demo.batches import CANDIDATES, Example, captioned, compose, to_pairs, vocabulary
 from vilt.processing.grids import Grid
-from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import SPECIAL_TOKENS, ViltTokenizer
 
 TOKENIZER = ViltTokenizer.from_vocabulary(vocabulary())
 

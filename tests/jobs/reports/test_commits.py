@@ -10,7 +10,7 @@ import pytest
 from jobs.console.tables import to_text
 from jobs.reports.commits import commit_table, commit_values, history_table
 from pipeline.reindexing.reindex import Reindexed
-from pipeline.results.delta_commit import Commit
+from pipeline.results.delta.commit import Commit
 
 COUNTS = {
     "files": 3, "files_new": 1, "files_changed": 1, "files_gone": 0, "rows_in": 1200, "rows_read": 400,

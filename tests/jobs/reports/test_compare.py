@@ -64,7 +64,7 @@ def test_for_a_program(tmp_path: Path) -> None:
 
 def test_for_a_browser(tmp_path: Path) -> None:
     found = two_runs(tmp_path)
-    page = comparison_page(found, StorageConfig(), Access([str(tmp_path / "table")]))
+    page, left_out = comparison_page(found, StorageConfig(), Access([str(tmp_path / "table")]))
     for part in ("Rose most in rank, from A to B", "rank 10% → 100%", "0 → 1", "id 0<br>t.parquet, row 0"):
         assert part in page
     assert "Rejected in B alone" in page
@@ -72,6 +72,8 @@ def test_for_a_browser(tmp_path: Path) -> None:
     assert len(thumbnails(page)) == 2, "the two rows that changed places"
     assert "&lt;script&gt;" in page
     assert "<script" not in page
-    closed = comparison_page(two_runs(tmp_path / "again"), StorageConfig(), Access())
+    assert left_out == ""
+    closed, left_out = comparison_page(two_runs(tmp_path / "again"), StorageConfig(), Access())
     assert thumbnails(closed) == []
+    assert left_out.startswith("Pictures are left out: they are in ")
     assert "Pictures are left out: they are in " in closed

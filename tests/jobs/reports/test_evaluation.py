@@ -13,7 +13,7 @@ from pipeline.common.error_codes import REASONS
 from pipeline.config.evaluate import BootstrapConfig
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.output import Measured
-from pipeline.evaluation.written import to_json, to_png
+from pipeline.evaluation.result_files import to_json, to_png
 
 VQA = Measured(
     "vqa",

@@ -30,7 +30,8 @@ SUMMARY = Summary(
 FILTER = FilterSummary(
     output="out/", rows_in=1000, kept=250, dropped={"score below 0.5": 749, "error: image_null": 1}, keep={},
     score="score", lowest_kept=0.51234567, scores_from="scores/", scores=None, examples={}, input={}, seconds=3.21,
-    files=["kept/a", "kept/b"], lineage={}, identity={},
+    files=["kept/a", "kept/b"], identity={},
+    lineage={"vilt.model": "zoo://scenes", "vilt.precision": "float32 on cpu"},
 )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_a_job() -> None:
         f"1 image_null: {REASONS['image_null']}",
         f"1 text_null: {REASONS['text_null']}",
         "time 20.0 s in all; 12.3 s for the rows, 121.6 pairs/s; 7.7 s to end; 8.0 s in the model",
-        "batches 1,200, 93% full, no padding",
+        "batches 1,200, on average with 93% of the tokens that one may have (batch.tokens)",
         "model zoo://scenes in float32 on cpu",
         "output out/ (Parquet files: 2)",
     ]
@@ -85,7 +86,7 @@ def test_values_of_a_job() -> None:
 
 def test_reasons_of_other_releases() -> None:
     [table] = rejected_table({"solar_flare": 3})
-    assert " ".join(to_text(table).split()) == "3 solar_flare: solar_flare"
+    assert " ".join(to_text(table).split()) == "3 solar_flare"
     assert rejected_table({}) == []
 
 
@@ -99,10 +100,11 @@ def test_a_filter(idle: bool) -> None:
         "lowest 0.5123 in score",
         "dropped 750",
         "749 score below 0.5",
-        "1 error: image_null",
+        f"1 error: image_null: {REASONS['image_null']}",
         *([] if idle else ["time 3.2 s for the rows"]),
         "scores scores/",
-        "output out/kept (Parquet files: 2)",
+        "model zoo://scenes in float32 on cpu",
+        "output out/kept/ (Parquet files: 2)",
     ]
     assert found == ([NOTHING_TO_DO] if idle else []) + body
     values = filter_values(summary)

@@ -70,6 +70,7 @@ def test_a_ray_that_starts_the_second_time(monkeypatch: pytest.MonkeyPatch, capl
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", list)  # that of the other tests goes on
+    monkeypatch.setattr("pipeline.cluster.session._Started.address", None)  # and its address comes back
     session.start_local()
     (record,) = caplog.records
     assert record.getMessage().endswith("The current node timed out during startup; trying again")

@@ -22,16 +22,25 @@ from pipeline.common.ray_compat import (
     calls_at_a_time,
     keeping_sigterm,
     kill_actor,
+    refresh_reservations,
     spilled_bytes,
     starting_locally,
 )
 from pipeline.common.worker_settings import COLLECT_AFTER
+
+COORDINATOR_MODULE = "ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator"
 
 
 @ray.remote(num_cpus=0)
 class Sleeper:
     def id(self) -> str:
         return str(ray.get_runtime_context().get_actor_id())
+
+
+@ray.remote
+class Busy:
+    def ready(self) -> None:
+        """Return once it has its cores."""
 
 
 def test_calls_of_an_actor_at_a_time() -> None:
@@ -61,6 +70,36 @@ def test_this_release_of_ray_has_all_of_them() -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_has_its_settings_before_it_works() -> None:
     assert ray.get(ray.remote(lambda: gc.get_threshold()).remote())[0] == COLLECT_AFTER
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_data_looks_for_nodes_when_it_is_told_to() -> None:
+    refresh_reservations()  # there is nobody to tell
+    coordinator = ray_compat.private(COORDINATOR_MODULE, "_AutoscalingCoordinatorActor")
+    assert callable(getattr(coordinator, ray_compat.LOOK))
+    made = ray_compat.private(COORDINATOR_MODULE, "get_or_create_autoscaling_coordinator")()
+    try:
+        name = ray_compat.COORDINATOR
+        found = ray.get_actor(name, namespace=name)
+        assert found._actor_id == made._actor_id
+        refresh_reservations()
+        assert ray.get(getattr(found, ray_compat.LOOK).remote(), timeout=60) is None
+    finally:
+        ray.kill(made)  # it would stay beyond the tests
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_without_work_stays_while_all_cores_are_in_use() -> None:
+    """Ray would end it after a second: each file of results would be written by a process of its own."""
+    busy = Busy.options(num_cpus=ray.cluster_resources()["CPU"]).remote()  # type: ignore[attr-defined]
+    ray.get(busy.ready.remote(), timeout=120)
+    try:
+        pid = ray.remote(num_cpus=0)(lambda: os.getpid())
+        first = ray.get(pid.remote(), timeout=120)
+        time.sleep(2.5)
+        assert ray.get(pid.remote(), timeout=120) == first
+    finally:
+        ray.kill(busy)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -108,6 +147,7 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     constants = ray_compat.private("ray._private", "ray_constants")
     monkeypatch.delenv(ray_compat.CLUSTER_VARIABLE, raising=False)
     monkeypatch.setenv(ray_compat.START_VARIABLE, "7")
+    monkeypatch.delenv(ray_compat.IDLE_VARIABLE, raising=False)
     monkeypatch.setenv(ray_compat.PRELOAD_VARIABLE, "theirs")
     names = {"ray._private.services": "start_api_server", "ray._private.parameter": "RayParams"}
     before = dict(os.environ), constants.ENABLE_RAY_CLUSTER
@@ -115,6 +155,7 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     with starting_locally():
         assert os.environ[ray_compat.CLUSTER_VARIABLE] == "0"
         assert os.environ[ray_compat.START_VARIABLE] == "7", "what the user has set holds"
+        assert os.environ[ray_compat.IDLE_VARIABLE] == ray_compat.IDLE_MILLISECONDS
         assert os.environ[ray_compat.PRELOAD_VARIABLE] == "theirs,pipeline.common.worker_settings"
         assert constants.ENABLE_RAY_CLUSTER is False
     assert (dict(os.environ), constants.ENABLE_RAY_CLUSTER) == before

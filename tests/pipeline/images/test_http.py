@@ -285,6 +285,23 @@ def test_prefixes_that_match_nothing(prefix: str, message: str) -> None:
         web_fetcher("https://*", private=True)
 
 
+@pytest.mark.parametrize("location", ["http://[", "//[", "http://h:99999/", "http://user:pw@["])
+def test_redirected_to_what_is_no_address(location: str, server: Server) -> None:
+    server.headers["a"] = {"Location": location}
+    [failure] = web_fetcher(server.url).fetch([f"{server.url}/images/moved/a"])
+    assert isinstance(failure, Failure)
+    assert failure.reason == "uri_not_allowed"
+    assert "redirected to http" in failure.detail or "redirected to //" in failure.detail
+    assert "pw" not in failure.detail
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "256.256.256.256"])
+def test_a_name_that_no_host_can_have(host: str) -> None:
+    [failure] = web_fetcher("http://*", private=False).fetch([f"http://{host}/a.jpg"])
+    assert isinstance(failure, Failure)
+    assert (failure.reason, "cannot be used: " in failure.detail) == ("uri_not_allowed", True)
+
+
 def test_headers_that_are_not_utf8_become_texts_that_a_table_can_hold(server: Server) -> None:
     server.headers["a"] = {"Location": "http://h\xff.example/", "ETag": '"\xff"'}
     fetcher = web_fetcher(server.url)

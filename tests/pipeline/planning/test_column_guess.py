@@ -47,6 +47,25 @@ def test_columns_by_what_they_hold_and_are_called(
     assert names(guess(tmp_path, columns)) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([f"A-{i}" for i in range(8)], "code"),
+        ([f"A-{i}" for i in range(7)], None),  # few rows prove little
+        ([f"A-{i}" for i in range(7)] + ["A-0"], None),
+        ([f"A-{i}" for i in range(7)] + [None], None),
+        ([f"A {i}" for i in range(8)], None),  # words
+        ([f"https://example.org/{i}" for i in range(8)], None),
+        (list(range(8)), None),  # counts of anything
+    ],
+)
+def test_an_id_of_another_name(values: list[Any], expected: str | None, tmp_path: Path) -> None:
+    columns = {"image": [png(8, 8)] * len(values), "caption": CAPTIONS[:1] * len(values), "code": values}
+    assert names(guess(tmp_path, columns)) == ("image", "caption", expected)
+    columns |= {"image_id": list(range(len(values)))}
+    assert names(guess(tmp_path, columns))[2] == "image_id", "what is called an id comes first"
+
+
 def test_each_task_has_its_texts(tmp_path: Path) -> None:
     columns = {
         "image": [png(8, 8)] * 2,

@@ -7,7 +7,7 @@ import pytest
 from pipeline.common.errors import ConfigError
 from pipeline.planning.rank_sample import sample_pairs
 from pipeline.planning.timings import Timings
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 
 
 def texts(count: int, candidates: Candidates | None = None) -> RankTexts:

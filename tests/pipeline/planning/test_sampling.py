@@ -86,7 +86,7 @@ def numbered(count: int) -> pa.Table:
 def test_samples_of_a_lance_dataset_leave_out_what_was_deleted_and_filtered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tables.formats.lance.SPLIT_ROWS", 100)
+    monkeypatch.setattr("pipeline.tables.formats.lance.format.SPLIT_ROWS", 100)
     path = str(tmp_path / "t.lance")
     lance.write_dataset(numbered(1000), path, max_rows_per_file=400)
     lance.dataset(path).delete("n % 3 = 0")

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import ConfigError
 from pipeline.planning.search import time_search
-from pipeline.tables.rank_texts import RankTexts
+from pipeline.tables.rank_inputs.texts import RankTexts
 from tests.pipeline.ranking.test_nearest import lists, prepared
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pipeline import ConfigError, JobConfig
 from pipeline.ranking.nearest import find_nearest, nearest
 from pipeline.ranking.nearest_pairs import NearestPairs
-from pipeline.tables.rank_texts import RankTexts
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.rank_inputs.texts import RankTexts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import open_table
 
 RNG = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.ranking.rank import rank
 from pipeline.reporting.access import Access
 from pipeline.reporting.page import make_report
-from pipeline.tables.rank_texts_reader import read_texts
+from pipeline.tables.rank_inputs.texts_reader import read_texts
 from pipeline.tables.table import open_table
 from vilt import Predictor
 

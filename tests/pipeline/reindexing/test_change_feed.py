@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from pipeline.config.storage import StorageConfig
 from pipeline.reindexing import delta_output
-from pipeline.tables.formats.delta_changes import KEY, changed_ids
+from pipeline.tables.formats.delta.change_feed import KEY, changed_ids
 from tests.pipeline.killed import the_dead_are_dead
 from tests.pipeline.reindexing.world import World, score, world
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import ConfigError
-from pipeline.results import delta_table
+from pipeline.results.delta import table as delta_table
 from tests.pipeline.killed import the_dead_are_dead
 from tests.pipeline.reindexing.world import World, world
 

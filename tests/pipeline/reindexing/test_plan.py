@@ -10,8 +10,8 @@ import pytest
 from pipeline.reindexing.input_snapshot import InputDiff, InputSnapshot, SnapshotFile, diff
 from pipeline.reindexing.plan import TableState, files_with, plan, why_replaced
 from pipeline.reindexing.retries import FailedRows, InputRow
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import DataFile
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.data_files import DataFile
 from pipeline.results.row_source import FileVersion
 from pipeline.tables.input_file import InputFile
 

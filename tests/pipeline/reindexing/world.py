@@ -21,8 +21,8 @@ from pipeline.cluster.actor_pool import Pool
 from pipeline.common.columns import ROW_ID
 from pipeline.common.row_ranges import RowSet
 from pipeline.reindexing.reindex import reindex
-from pipeline.results.delta_commit import Commit
-from pipeline.results.delta_table import ResultTable
+from pipeline.results.delta.commit import Commit
+from pipeline.results.delta.table import ResultTable
 from pipeline.results.file_footer import ResultFile
 from pipeline.results.parquet_sink import ParquetSink
 from pipeline.results.staging import Staging

@@ -29,7 +29,7 @@ def page_of(folder: Path, by: str | None = None) -> str:
 def compared(outputs: Path) -> str:
     """The page of scores compared with themselves."""
     out = str(outputs / "scores")
-    return comparison_page(compare(out, out, StorageConfig()), StorageConfig(), Access())
+    return comparison_page(compare(out, out, StorageConfig()), StorageConfig(), Access())[0]
 
 
 @pytest.mark.parametrize(

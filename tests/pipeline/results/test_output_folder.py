@@ -69,3 +69,27 @@ def test_files_of_an_earlier_release_are_not_mixed_with_those_of_this_one(tmp_pa
         publish(Storage(), tmp_path, "same", written="columns of now")
     publish(Storage(), tmp_path, "same", overwrite=True, written="columns of now")
     assert publish(Storage(), tmp_path, "same", written="columns of later") is not None, "finished results stay"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_the_line_names_what_differs(tmp_path: Path, stopped: bool) -> None:
+    def begin(text: str) -> None:
+        storage = Storage()
+        folder = OutputFolder(storage, str(tmp_path), {"config": text})
+        folder.config = {"input": {"text": text}}
+        with entered(folder):
+            folder.begin(False)
+            storage.makedirs(folder.work.path, exist_ok=True)
+            storage.pipe_file(f"{folder.work.path}/a.parquet", b"a")
+            if not stopped:
+                summary = {"identity": folder.identity, "config": folder.config}
+                folder.publish(summary, ["a.parquet"])
+
+    begin("caption")
+    held = (
+        r"holds an unfinished job of another config \(input\.text was 'caption' and is 'alt'\); finish it with that, ch"
+        if stopped
+        else r"already holds 1 \.parquet file of another job \(input\.text was 'caption' and is 'alt'\); choose another"
+    )
+    with pytest.raises(ConfigError, match=held):
+        begin("alt")

@@ -15,14 +15,18 @@ from pyiceberg.table import StaticTable
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet
+from pipeline.common.tasks import Task
 from pipeline.scoring.outputs import output_text
-from pipeline.scoring.prepare import prepare
+from pipeline.scoring.prepare import prepare, prepared
+from pipeline.stages.checkpoints import OpenCheckpoint, may_lack_a_head
 from pipeline.stages.micro_batch import MicroBatch
 from pipeline.stages.preprocess import Preprocess
 from pipeline.tables.reading import read_plan
 from tests.conftest import png
 from tests.pipeline.stages.test_preprocess import PATCHES
+from vilt.common.configuration import Config
 from vilt.common.folder import Folder
+from vilt.models import vilt
 
 PICTURES = pa.table({"id": range(20), "image": [png(64, 48)] * 20})
 TEXTS = pa.table({"key": range(100, 106), "caption": [f"a text {i}" for i in range(6)]})
@@ -128,3 +132,43 @@ def test_a_checkpoint_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("config.json", "preprocessor_config.json"):
         assert named.count(name) == 1, named
     assert "model.safetensors" not in named, "it is hashed piece by piece"
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "line"),
+    [
+        ("tag", "out", r"model: 'zoo://scenes' has no head to tag; it can embed, score, answer, fill"),
+        ("reason", "out", r"model: 'zoo://scenes' has no head to reason"),
+        ("score", "file", r"output\.path: cannot write to '.*/file': '.*/file' is a file; name a folder"),
+        ("score", "file/deep/out", r"output\.path: cannot write to '.*/file/deep/out': '.*/file' is a file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_ray_starts(
+    task: Task, output: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("pipeline.cluster.session.start_local", lambda: started.append("Ray"))
+    pq.write_table(PICTURES.append_column("text", pa.array(["a text"] * 20)), tmp_path / "table.parquet")
+    (tmp_path / "file").write_text("a file")
+    values = {"input": {"path": f"{tmp_path}/table.parquet"}, "model": "zoo://scenes"}
+    config = JobConfig.parse(task, {**values, "output": {"path": f"{tmp_path}/{output}"}})
+    with pytest.raises(ConfigError, match=line), prepared(config):
+        raise AssertionError
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("architectures", "task", "doubtful"),
+    [
+        (["ViltForQuestionAnswering"], "score", True),
+        (["ViltForQuestionAnswering"], "answer", False),
+        (["ViltForQuestionAnswering", "ViltForImageAndTextRetrieval"], "score", False),
+        (["ViltForMaskedLM"], "embed", False),
+        (None, "score", False),  # as of the model that ships: most have the head, and weights are read meanwhile
+        (None, "tag", True),
+    ],
+)
+def test_heads_that_may_be_missing(architectures: list[str] | None, task: Task, doubtful: bool) -> None:
+    config = JobConfig.parse(task, {"input": {"path": "in"}, "model": "m", "output": {"path": "out"}})
+    opened = OpenCheckpoint(Folder("m"), Config(architectures=architectures), vilt.FAMILY)
+    assert may_lack_a_head(config, {"m": opened}) is doubtful

@@ -20,14 +20,21 @@ from vilt.models.registry import families
         ("zoo://x", "; the models that ship are zoo://scenes"),
         (
             "dandelin/vilt-b32-mlm",
-            "; write hf://dandelin/vilt-b32-mlm for the repository of this name on the Hugging Face hub",
+            "no config.json in 'dandelin/vilt-b32-mlm': no such folder here, and the repository "
+            "'dandelin/vilt-b32-mlm' of the hub is not in its cache, and is not asked for: HF_HUB_OFFLINE is set",
         ),
+        ("dandelin/vilt-b32-finetuned-coc", "; did you mean hf://dandelin/vilt-b32-finetuned-coco?"),
+        ("hf://dandelin/vilt-b32-fintuned-vqa", "; did you mean hf://dandelin/vilt-b32-finetuned-vqa?"),
+        ("dandelin/vilt-b32-finetuned-nlvr2", ": HF_HUB_OFFLINE is set"),  # which is there, too
+        ("models/vqs", "; did you mean models/vqa?"),
+        ("model/vqa", ": HF_HUB_OFFLINE is set"),
         ("/nowhere/at/all", "no config.json in '/nowhere/at/all': no such folder"),
         ("three/parts/here", "no config.json in 'three/parts/here': no such folder"),
     ],
 )
 def test_the_line_says_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, end: str) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "vqa").mkdir(parents=True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network
     config = JobConfig.parse("score", {"input": {"path": "in"}, "model": model, "output": {"path": "out"}})
     with pytest.raises(ConfigError) as caught:

@@ -16,7 +16,7 @@ from pipeline.common.error_codes import Failure
 from pipeline.ranking.best_images import best_images, best_pairs
 from pipeline.stages.ranker import CANDIDATES, Ranker
 from pipeline.stages.task_columns import BatchFeatures
-from pipeline.tables.rank_texts import Candidates, RankTexts
+from pipeline.tables.rank_inputs.texts import Candidates, RankTexts
 
 
 class Known:

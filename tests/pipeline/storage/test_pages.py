@@ -8,8 +8,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage import pages
 from pipeline.storage.pages import has_pages
-from pipeline.tables.find_many import find_below
 from pipeline.tables.input_file import etag_of
+from pipeline.tables.listing.find_many import find_below
 
 
 def test_the_pages_of_a_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.common.row_ranges import RowSet
 from pipeline.tables.datasource import TASK_BYTES, ReadPlan, TableSource, UnreadSplit, windows_of
-from pipeline.tables.format import Split, TableReader
 from pipeline.tables.input_file import InputFile
+from pipeline.tables.opened_table import Split, TableReader
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 9))

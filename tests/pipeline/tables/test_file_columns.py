@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from pipeline import ConfigError, JobConfig
 from pipeline.common.row_ranges import RowSet, row_key
-from pipeline.tables import file_columns, find_many
+from pipeline.tables import file_columns
 from pipeline.tables.datasource import TableSource
 from pipeline.tables.file_columns import ListedFiles, OpenedFiles, json_hash
-from pipeline.tables.formats import footer_columns
+from pipeline.tables.formats.parquet import many_footers
+from pipeline.tables.listing import find_many
 from pipeline.tables.manifest import MANIFEST, Manifest
 from pipeline.tables.reading import read_columns, read_plan
 from pipeline.tables.table import InputTable, open_files, open_table
@@ -64,7 +65,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few files are very many, a task reads some of them, and it runs in this process if no Ray is there."""
     monkeypatch.setattr(find_many, "MANY_FILES", 10)
     monkeypatch.setattr(Manifest, "session", lambda _: nullcontext())
-    monkeypatch.setattr(footer_columns, "FILES_PER_TASK", 7)
+    monkeypatch.setattr(many_footers, "FILES_PER_TASK", 7)
 
 
 def rows_of(table: InputTable) -> list[dict[str, Any]]:
@@ -122,7 +123,7 @@ def test_a_manifest_spares_the_footers(
         raise AssertionError("a footer was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tables.formats.footer_columns.read_footer_columns", never)
+        patch.setattr("pipeline.tables.formats.parquet.many_footers.read_footer_columns", never)
         again = opened(table, tmp_path)
         assert list(again.files) == list(first.files)
         assert (again.schema, again.metadata, again.unreadable) == (first.schema, first.metadata, first.unreadable)
@@ -178,7 +179,7 @@ def test_another_job_over_the_table_takes_its_manifest(
         (tmp_path / "t" / str(number)).mkdir(parents=True)
         pq.write_table(pa.table({"image": [b"x"], "text": [b"t"]}), tmp_path / "t" / str(number) / "0.parquet")
     job = opened(tmp_path / "t", tmp_path / "scores")
-    monkeypatch.setattr(footer_columns, "read_footer_columns", None)
+    monkeypatch.setattr(many_footers, "read_footer_columns", None)
     manifest = Manifest(str(tmp_path / "kept"), job_config(table, tmp_path).storage, others=(str(tmp_path / "scores"),))
     spec = job_config(tmp_path / "t", tmp_path / "kept").input
     kept = open_files(spec, job_config(table, tmp_path).storage, manifest=manifest)

@@ -1,6 +1,11 @@
 """Repositories of the hub, from its cache: what huggingface_hub has downloaded before, without a network."""
 
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -8,9 +13,10 @@ import transformers
 
 import vilt
 from tests.parity.checkpoints import write_checkpoint
-from vilt.common.hub import is_repository
+from vilt.common.hub import PROBES, is_repository
 from vilt.common.storage import as_folder
 
+TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -75,3 +81,62 @@ def test_what_is_not_in_the_cache_is_one_line(cache: Path) -> None:
 )
 def test_names_of_repositories(name: str, expected: bool) -> None:
     assert is_repository(name) is expected
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that has no repository."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set the address of the hub."""
+
+    def set_endpoint(url: str) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + TEMPLATE)
+        monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", url + TEMPLATE, raising=False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("vilt.common.hub.PROBE_PAUSE", 0.01)
+
+    return set_endpoint
+
+
+def test_a_hub_out_of_reach_is_not_asked_again_and_again(cache: Path, endpoint: Callable[[str], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        tries: list[None] = []
+
+        def hang_up() -> None:
+            while True:
+                server.accept()[0].close()
+                tries.append(None)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        endpoint(f"http://{address}")
+        with pytest.raises(FileNotFoundError, match=f"'someone/els' of the hub is not in its cache, and {address} ca"):
+            vilt.ViltConfig.from_pretrained("someone/els", cache_dir=str(cache))
+        assert len(tries) == PROBES  # and not six for each of three files, with pauses of 23 s
+        assert vilt.ViltConfig.from_pretrained("someone/model", cache_dir=str(cache)).num_labels  # of the cache
+
+
+def test_a_hub_that_lacks_the_repository(cache: Path, endpoint: Callable[[str], None]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint(f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(FileNotFoundError, match=r"no such folder here, and 127.* has no repository 'someone/els'"):
+            vilt.ViltConfig.from_pretrained("someone/els", cache_dir=str(cache))
+        with pytest.raises(FileNotFoundError, match=r"no config.json in 'hf://a/b': 127.* has no repository 'a/b', or"):
+            vilt.ViltConfig.from_pretrained("hf://a/b", cache_dir=str(cache))
+        server.shutdown()
+    assert any("/a/b/resolve/main/config.json" in path for path in Hub.asked)

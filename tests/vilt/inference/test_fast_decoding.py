@@ -9,7 +9,7 @@ from PIL import Image
 from vilt import Predictor
 from vilt.inference.preprocessor import ImagePreprocessor
 from vilt.models.registry import open_preprocessor
-from vilt.processing.decoding import decode
+from vilt.processing.image_files.decoding import decode
 from vilt.processing.resample import patchify
 
 SIDE = 128  # of the short side of what the shipped model reads

@@ -12,7 +12,7 @@ from vilt.inference.preprocessor import ImagePreprocessor, patch_side, tokenizer
 from vilt.processing.errors import ImageError
 from vilt.processing.images import ViltImageProcessor, ViTImageProcessor
 from vilt.processing.resample import patchify
-from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import SPECIAL_TOKENS, ViltTokenizer
 
 IMAGES = ViltImageProcessor(size={"shortest_edge": 64})
 PREPROCESSOR = ImagePreprocessor(IMAGES, 32)

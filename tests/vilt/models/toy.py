@@ -17,8 +17,8 @@ from vilt.common.storage import Source, as_folder
 from vilt.inference.engine import Engine
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.models.family import ModelFamily
-from vilt.processing.decoding import MAX_PIXELS, decode
 from vilt.processing.grids import Grid
+from vilt.processing.image_files.decoding import MAX_PIXELS, decode
 
 
 class ToyConfig(Config):

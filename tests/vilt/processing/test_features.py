@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vilt.processing.features import BatchEncoding, BatchFeature, CharSpan, TokenSpan, as_lists
-from vilt.processing.text import SPECIAL_TOKENS, ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import SPECIAL_TOKENS, ViltTokenizer
 
 TOKENIZER = ViltTokenizer.from_vocabulary([*SPECIAL_TOKENS, "a", "red", "star", "##s", "?"])
 #                        0       1    2      3       4     5    6        7

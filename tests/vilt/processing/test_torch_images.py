@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import coco
 from vilt import ViltImageProcessor, ViltImageProcessorFast, ViTImageProcessor, ViTImageProcessorFast
-from vilt.processing.decoding import decode
+from vilt.processing.image_files.decoding import decode
 
 PLAIN = {"do_rescale": False, "do_normalize": False}
 

@@ -199,8 +199,9 @@ def linear_gelu(
     out = torch.empty((count, size), dtype=x.dtype, device=x.device)
     if not count:
         return out
-    programs = min(each * _multiprocessors(x.device), triton.cdiv(count, rows) * triton.cdiv(size, cols))
-    _linear_gelu_kernel[(programs,)](
+    programs = each * _multiprocessors(x.device)  # the same for every batch: one more number is one more compilation
+    tiles = triton.cdiv(count, rows) * triton.cdiv(size, cols)
+    _linear_gelu_kernel[(min(programs, tiles),)](
         TensorDescriptor.from_tensor(x, [rows, depth]),
         TensorDescriptor.from_tensor(weight, [cols, depth]),
         TensorDescriptor.from_tensor(out, [rows, cols // 2]),

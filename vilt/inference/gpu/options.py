@@ -14,12 +14,12 @@ class GpuOptions:
     """An `Engine`'s options for a GPU; on CPUs they change nothing. Speeds are of an H100, see benchmarks/README.md.
 
     Attributes:
-        pinned: Copy through page-locked memory, so that copies overlap with kernels: 1.7 times the pairs/s.
+        pinned: Copy through page-locked memory, so that copies overlap with kernels: 1.4 times the pairs/s.
         fused: Run bfloat16 through `vilt.inference.gpu.fused.FusedEncoder`: 1.3 times.
-        attention: Use our Triton kernel for packed attention inside `fused`, not torch's: 1.03 times.
+        attention: Use our Triton kernel for packed attention inside `fused`, not torch's: 1.04 times.
         compiled: Run bfloat16 blocks through `torch.compile` instead of `fused`, see `vilt.inference.gpu.compiled`;
             slower than `fused`.
-        graphs: Run `fused` as CUDA graphs of bounded shapes, see `vilt.inference.gpu.graphs`: 3.8 times for batches of
+        graphs: Run `fused` as CUDA graphs of bounded shapes, see `vilt.inference.gpu.graphs`: 3.9 times for batches of
             2,048 tokens, slower from 65,536 on.
 
     Raises:

@@ -25,13 +25,6 @@ from vilt.models.vilt import original
 PROCESSOR = "preprocessor_config.json"
 VOCABULARY = ("vocab.txt", "tokenizer.json")  # either is enough
 TOKENIZER = (*VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-CLASSES = {  # by the task of the head
-    "score": "ViltForImageAndTextRetrieval",
-    "answer": "ViltForQuestionAnswering",
-    "fill": "ViltForMaskedLM",
-    "tag": "ViltForTokenClassification",
-    "reason": "ViltForImagesAndTextClassification",
-}
 TIED = ("mlm_score.decoder.weight", "mlm_score.decoder.bias")
 
 
@@ -85,7 +78,7 @@ def convert(source: str, out: str, tokenizer: str | None = None, labels: str | N
     if tokenizer:
         files = _tokenizer_files(tokenizer)
         _check_tokenizer(tokenizer, files, config)
-    classes = [name for task, name in CLASSES.items() if task in tasks]
+    classes = [head.architecture for task, head in Predictor.task_heads.items() if task in tasks and head.architecture]
     config.architectures = config.architectures or classes or ["ViltModel"]
     config.save_pretrained(out)
     processor.save_pretrained(out)

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 
 from vilt.common.counts import counted
 from vilt.inference.embeddings import PixelProjection
-from vilt.inference.engine import WINDOW, Engine, Filled, Tag
+from vilt.inference.engine import WINDOW, Engine
 from vilt.inference.heads import TaskHead, separate
 from vilt.inference.pairs import Pairs, starts
+from vilt.inference.token_results import Filled, Tag
 from vilt.models.layers import MaskedWordHead
 from vilt.models.vilt.configuration import ViltConfig
 from vilt.models.vilt.fast import FastVilt
 from vilt.models.vilt.heads import answer_classifier, images_classifier
 from vilt.models.vilt.modeling import ViltModel
 from vilt.models.vilt.preprocessor import Preprocessor
-from vilt.processing.decoding import ImageInput
+from vilt.processing.image_files.decoding import ImageInput
 
 IMAGES = 32  # that `rank` holds at a time
 CROSS_PAIRS = 4096  # whose vectors `cross_scores` holds at a time
@@ -41,13 +42,20 @@ class Predictor(Engine[ViltModel, ViltConfig, Preprocessor]):
     model_class = ViltModel
     preprocessor_class = Preprocessor
     task_heads: ClassVar[dict[str, TaskHead]] = {
-        "score": TaskHead("rank_output", lambda config: nn.Linear(config.hidden_size, 1)),
-        "answer": TaskHead("classifier", answer_classifier, scores=separate),
-        "reason": TaskHead("classifier", images_classifier),
-        "fill": TaskHead("mlm_score", MaskedWordHead, needs_pooler=False),
-        "tag": TaskHead(
-            "classifier", lambda config: nn.Linear(config.hidden_size, config.num_labels), needs_pooler=False
+        "score": TaskHead(
+            "rank_output",
+            lambda config: nn.Linear(config.hidden_size, 1),
+            architecture="ViltForImageAndTextRetrieval",
         ),
+        "answer": TaskHead("classifier", answer_classifier, scores=separate, architecture="ViltForQuestionAnswering"),
+        "fill": TaskHead("mlm_score", MaskedWordHead, needs_pooler=False, architecture="ViltForMaskedLM"),
+        "tag": TaskHead(
+            "classifier",
+            lambda config: nn.Linear(config.hidden_size, config.num_labels),
+            needs_pooler=False,
+            architecture="ViltForTokenClassification",
+        ),
+        "reason": TaskHead("classifier", images_classifier, architecture="ViltForImagesAndTextClassification"),
     }
 
     @classmethod

@@ -13,9 +13,9 @@ from vilt.common.storage import Source, as_folder
 from vilt.inference.pairs import Pairs
 from vilt.inference.preprocessor import ImagePreprocessor, patch_side, tokenizer_of, tokenizer_settings
 from vilt.models.vilt.configuration import ViltConfig
-from vilt.processing.decoding import ImageInput
+from vilt.processing.image_files.decoding import ImageInput
 from vilt.processing.images import PillowProcessor, ViltImageProcessor
-from vilt.processing.text import ViltTokenizer
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 
 @dataclass

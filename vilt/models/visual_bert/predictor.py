@@ -17,8 +17,6 @@ from vilt.models.visual_bert.fast import FastVisualBert
 from vilt.models.visual_bert.modeling import VisualBertModel
 from vilt.models.visual_bert.preprocessor import RegionPreprocessor
 
-ARCHITECTURES = {"answer": "VisualBertForQuestionAnswering", "reason": "VisualBertForVisualReasoning"}
-
 
 def _classifier(config: VisualBertConfig) -> nn.Linear:
     return nn.Linear(config.hidden_size, config.num_labels)
@@ -35,8 +33,10 @@ class VisualBertPredictor(Engine[VisualBertModel, VisualBertConfig, RegionPrepro
     preprocessor_class = RegionPreprocessor
 
     task_heads: ClassVar[dict[str, TaskHead]] = {
-        "answer": TaskHead("cls", _classifier, reads="last_word", needs_pooler=False),
-        "reason": TaskHead("cls", _classifier),
+        "answer": TaskHead(
+            "cls", _classifier, reads="last_word", needs_pooler=False, architecture="VisualBertForQuestionAnswering"
+        ),
+        "reason": TaskHead("cls", _classifier, architecture="VisualBertForVisualReasoning"),
     }
 
     @classmethod
@@ -45,8 +45,8 @@ class VisualBertPredictor(Engine[VisualBertModel, VisualBertConfig, RegionPrepro
 
         Both heads look alike, so `architectures` in the config decides when it names one of them.
         """
-        named = {task for task, name in ARCHITECTURES.items() if name in (config.architectures or ())}
-        return task in (named or ARCHITECTURES)
+        named = {task for task, head in cls.task_heads.items() if head.architecture in (config.architectures or ())}
+        return task in (named or cls.task_heads)
 
     @classmethod
     def build(cls, model: VisualBertModel) -> FastVisualBert:

@@ -12,9 +12,9 @@ from vilt.common.storage import Source, as_folder
 from vilt.inference.pairs import ImageRows, Pairs
 from vilt.inference.preprocessor import tokenizer_of, tokenizer_settings
 from vilt.models.visual_bert.configuration import VisualBertConfig
-from vilt.processing.decoding import MAX_PIXELS
 from vilt.processing.grids import Grid
-from vilt.processing.text import ViltTokenizer
+from vilt.processing.image_files.decoding import MAX_PIXELS
+from vilt.processing.tokenizer.tokenizer import ViltTokenizer
 
 
 @dataclass

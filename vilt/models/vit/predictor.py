@@ -18,7 +18,7 @@ from vilt.models.vit.configuration import ViTConfig
 from vilt.models.vit.fast import FastViT
 from vilt.models.vit.modeling import ViTModel
 from vilt.models.vit.preprocessor import ViTPreprocessor
-from vilt.processing.decoding import ImageInput
+from vilt.processing.image_files.decoding import ImageInput
 
 
 def class_scores(logits: np.ndarray, config: ViTConfig) -> np.ndarray:
@@ -43,6 +43,7 @@ class ViTPredictor(Engine[ViTModel, ViTConfig, ViTPreprocessor]):
             reads="cls",
             scores=class_scores,
             needs_pooler=False,
+            architecture="ViTForImageClassification",
         )
     }
     embeds_without_pooler = True

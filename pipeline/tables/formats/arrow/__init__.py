@@ -1,0 +1,1 @@
+"""Arrow files, and the folders that `datasets.save_to_disk` writes."""

@@ -1,0 +1,1 @@
+"""Iceberg tables: snapshots, and the files of their metadata."""

@@ -1,0 +1,1 @@
+"""What Delta and Iceberg share: Parquet files that a table's log lists."""

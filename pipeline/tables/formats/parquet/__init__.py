@@ -1,0 +1,1 @@
+"""Parquet tables: footers, row groups, columns in the names of folders."""

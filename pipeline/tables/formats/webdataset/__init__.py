@@ -1,0 +1,1 @@
+"""WebDataset tars: read, and copied byte for byte."""

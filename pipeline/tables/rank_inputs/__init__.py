@@ -1,0 +1,1 @@
+"""What a rank job reads beside its images: texts, candidates, vectors of a first stage."""
