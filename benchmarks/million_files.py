@@ -1,7 +1,8 @@
 """Open a table of a million files in a store of 30 ms a request: `python -m benchmarks.million_files`.
 
 The driver lists the table, reads all footers in Ray tasks, and plans the read tasks; then once more with the manifest,
-as a job does that resumes. Each run is a process of its own; `peak` is by how much its memory grows. Ray claims
+as a job does that resumes. Each run is a process of its own; `peak` is by how much its memory grows; CPU seconds are
+of the time in which files are listed, opened and planned. Ray claims
 `--workers` cores: what is measured is how many requests are in flight, not what the cores can do; each footer also
 costs half a millisecond of CPU time.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 import ray
 
 from benchmarks import machine, slow_store
+from benchmarks.cores import Cores
 from benchmarks.delta_log import write_log
 from pipeline import JobConfig
 from pipeline.cluster.session import start_local
@@ -44,7 +46,19 @@ def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> 
     }
     config = JobConfig.parse("score", values)
     start_local(workers)
-    before, begin = peak(), time.perf_counter()
+    cores = Cores()
+    with cores:
+        before, begin, opens = peak(), time.perf_counter(), time.time()
+        row = steps(config, layout, files, begin)
+        grown, ends = (peak() - before) / 2**20, time.time()
+    cpu = cores.between(opens, ends)
+    driver = cpu.pop("driver", 0.0)
+    ray.shutdown()
+    print(f" {row} | {driver:.0f} | {cpu.total():.0f} | {grown:.0f} |")
+
+
+def steps(config: JobConfig, layout: str, files: int, begin: float) -> str:
+    """Return the seconds of each step since `begin` and the number of read tasks, as cells of the table."""
     listing = list_table(config.input, config.storage)
     if layout == "delta":  # whose log is here, and whose files are in the store
         listing = replace(listing, filesystem=slow_store.SlowStore())
@@ -53,9 +67,8 @@ def measure(files: int, workers: int, seconds: float, out: str, layout: str) -> 
     assert (table.rows, len(table.fingerprint)) == (files * slow_store.ROWS, 64)
     opened = time.perf_counter()
     tasks = TableSource(table.unread(RowSet.none()), read_plan(table, 512), lambda window: iter([window])).tasks
-    planned, grown = time.perf_counter(), (peak() - before) / 2**20
-    ray.shutdown()
-    print(f" {listed - begin:.1f} | {opened - listed:.1f} | {planned - opened:.1f} | {len(tasks):,} | {grown:.0f} |")
+    planned = time.perf_counter()
+    return f"{listed - begin:.1f} | {opened - listed:.1f} | {planned - opened:.1f} | {len(tasks):,}"
 
 
 def peak() -> int:
@@ -67,9 +80,10 @@ def main(sizes: list[int], workers: int, seconds: float, layout: str) -> None:
     """Print the table."""
     print(f"{machine.describe()}; {seconds * 1000:.0f} ms a request, {workers} workers x {IN_FLIGHT} in flight\n")
     print(
-        "| files | run | if requests alone took time, s | s to list | s to open | s to plan | read tasks | peak, MiB |"
+        "| files | run | if requests alone took time, s | s to list | s to open | s to plan | read tasks "
+        "| CPU s, driver | CPU s, workers and Ray | peak, MiB |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for files in sizes:
         with tempfile.TemporaryDirectory() as out:
             if layout == "delta":

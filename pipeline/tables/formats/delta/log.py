@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -26,6 +22,7 @@ from pipeline.storage.filesystem import open_fsspec, storage_errors
 from pipeline.storage.object_store import delta_options
 from pipeline.tables.file_columns import MANY_FILES
 from pipeline.tables.formats.delta.checks import check_checkpoint, check_deletions
+from pipeline.tables.formats.logged.apart import run_apart
 from pipeline.tables.formats.logged.files import SAID, TEXT, Constants, LoggedFile, LoggedFiles
 from vilt.common.json_text import read_json
 
@@ -44,7 +41,6 @@ FEATURES = {  # of the protocol, that a reader must know: what changes which row
 OUTSIDE = r"^[A-Za-z][A-Za-z0-9+.-]*:|^/|(?:^|[/\\])\.\.(?:[/\\]|$)"  # of names that may not be followed
 MOST_SAID = 2**16  # bytes of the file that tells of the last checkpoint
 LARGE = 100_000  # actions of a checkpoint, from which on a process of its own reads the log, whose memory ends with it
-CHILD = "from pipeline.tables.formats.delta.log import answer; answer()"
 
 
 @dataclass(frozen=True)
@@ -121,40 +117,7 @@ def is_large(filesystem: AbstractFileSystem, folder: str) -> bool:
 
 def read_log_apart(uri: str, folder: str, spec: InputConfig, storage: StorageConfig) -> DeltaLog:
     """Read a log as `read_log` does, in a process that ends: this one keeps the columns of files alone."""
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment = {**os.environ, "PYTHONPATH": paths}
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    assert child.stdin
-    assert child.stdout
-    with child:
-        pickle.dump((uri, folder, spec, storage), child.stdin)  # secrets too, which no other process sees here
-        child.stdin.close()
-        try:
-            found = pickle.load(child.stdout)
-        except (EOFError, pickle.UnpicklingError):
-            code = child.wait()
-            why = f"ended with code {code}{', perhaps for want of memory' if code < 0 else ''}"
-            raise ConfigError(
-                f"input.path: cannot read the Delta table {uri!r}: the process that reads its log {why}"
-            ) from None
-    if isinstance(found, ConfigError):
-        raise found
-    assert isinstance(found, DeltaLog)
-    return found
-
-
-def answer() -> None:
-    """Read the log that stdin asks for, and write it to stdout; what libraries print goes to stderr."""
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
-        asked = pickle.load(sys.stdin.buffer)
-        try:
-            found: DeltaLog | ConfigError = read_log(*asked)
-        except ConfigError as error:
-            found = error
-        pickle.dump(found, out, protocol=5)
+    return run_apart(read_log, uri, folder, spec, storage, subject=f"the Delta table {uri!r}")
 
 
 def _open(uri: str, spec: InputConfig, storage: StorageConfig) -> DeltaTable:

@@ -20,6 +20,7 @@ from pipeline.evaluation.parquet_columns import read_columns
 from pipeline.reindexing.input_snapshot import InputSnapshot, SnapshotFile, diff
 from pipeline.tables.file_columns import OpenedFiles
 from pipeline.tables.formats.delta import log as delta_log
+from pipeline.tables.formats.logged import apart
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import list_table, open_table
 from tests.pipeline.tables.delta_logs import add, column, deletion_vector, write_delta
@@ -65,11 +66,11 @@ def test_a_large_log_is_read_in_a_process_of_its_own(table: Path, monkeypatch: p
     DeltaTable(table).create_checkpoint()
     monkeypatch.setattr(delta_log, "LARGE", 1)
     monkeypatch.setattr(delta_log, "_open", lambda *_: pytest.fail("read in this process"))
-    apart = open_table(config(table))
-    assert [*apart.files] == [*here.files]
-    assert (apart.schema, apart.version, apart.fingerprint) == (here.schema, here.version, here.fingerprint)
+    there = open_table(config(table))
+    assert [*there.files] == [*here.files]
+    assert (there.schema, there.version, there.fingerprint) == (here.schema, here.version, here.fingerprint)
     assert refusal(table, version=4).endswith("has versions from 0 to 3")
-    monkeypatch.setattr(delta_log, "CHILD", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(apart, "CHILD", "import os; os.kill(os.getpid(), 9)")
     assert refusal(table).endswith("the process that reads its log ended with code -9, perhaps for want of memory")
 
 

@@ -22,6 +22,8 @@ from pyiceberg.types import LongType, StringType
 from pyiceberg.utils.config import Config
 
 from pipeline.tables.formats.iceberg import metadata_files
+from pipeline.tables.formats.iceberg import snapshot as iceberg_snapshot
+from pipeline.tables.formats.logged import apart
 from pipeline.tables.manifest import Manifest
 from pipeline.tables.table import open_table
 from tests.pipeline.storage.parquet.page_bytes import varint
@@ -61,6 +63,27 @@ def create(catalog: SqlCatalog, rows: pa.Table, name: str = "n.t") -> Table:
     table = catalog.create_table(name, schema=rows.schema)
     table.append(rows)
     return table
+
+
+def test_a_snapshot_of_very_many_files_is_read_in_a_process_of_its_own(
+    catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read, and what is refused, is the same; a process that is killed is named."""
+    table = create(catalog, some(0, 1, 2))
+    table.append(some(3))
+    table.delete("text == '1'")  # rewrites a file: its manifest has entries that are gone
+    table.append(some(4))
+    where = table.metadata_location
+    here = open_table(config(where))
+    assert len(here.files) == 3
+    monkeypatch.setattr(iceberg_snapshot, "LARGE", 1)
+    monkeypatch.setattr(iceberg_snapshot, "_read", lambda *_: pytest.fail("read in this process"))
+    there = open_table(config(where))
+    assert [*there.files] == [*here.files]
+    assert (there.schema, there.version, there.fingerprint) == (here.schema, here.version, here.fingerprint)
+    assert refusal(where, version="other").startswith("input.version: 'other' is no snapshot, branch or tag")
+    monkeypatch.setattr(apart, "CHILD", "import os; os.kill(os.getpid(), 9)")
+    assert refusal(where).endswith("the process that reads its log ended with code -9, perhaps for want of memory")
 
 
 def test_snapshots(catalog: SqlCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
