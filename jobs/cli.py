@@ -51,7 +51,9 @@ app.command("run", help=TASK_HELP["run"])(task_command(None))
 
 # In the order of `vilt --help`.
 COMMANDS = (
-    init, filter_, merge, show, report, calibrate, demo, quality, train, convert, reindex, history, evaluate, plan,
+    init, filter_, merge, show, report, calibrate,
+    demo, quality, train, convert,
+    reindex, history, evaluate, plan,
 )  # fmt: skip
 for _command in COMMANDS:
     app.command(_command.__name__.rstrip("_"))(_command)

@@ -88,13 +88,20 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{path}: cannot be read: {error}{_table_hint(path)}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}") from None
+        raise ConfigError(f"{path}: not YAML: {_yaml_fault(error)}{_table_hint(path)}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values")
+        raise ConfigError(f"{path}: holds {type(values).__name__}, not keys and values{_table_hint(path)}")
     set_keys(values, overrides)
     return values
+
+
+def _table_hint(path: str) -> str:
+    """Return what may be meant by a file of a config that is none, as the end of a line; "" for a YAML file."""
+    if path.lower().endswith((".yaml", ".yml")):
+        return ""
+    return f"; name a YAML file with the config; `vilt init score {path}` writes one if this is a table"
 
 
 def set_keys(values: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -220,4 +227,6 @@ def _section_of(root: type[BaseModel], key: Sequence[str]) -> type[BaseModel]:
 
 def _description(root: type[BaseModel], key: Sequence[str]) -> str:
     field = _section_of(root, key).model_fields[key[-1]]
-    return field.description or f"section {key[-1]!r}"
+    sections = _sections_in(field.annotation)
+    keys = f", with the keys {', '.join(sections[0].model_fields)}" if sections else ""
+    return field.description or f"section {key[-1]!r}{keys}"

@@ -34,8 +34,10 @@ def differences(
         after: Those of this job.
         identities: What makes each the same job: key -> hash.
     """
+    if not (before and after):
+        return ""
     old, new = dict(_flat(before)), dict(_flat(after))
-    keys = [key for key in {**old, **new} if not _is_free(key) and old.get(key) != new.get(key)] if old and new else []
+    keys = [key for key in {**old, **new} if not _is_free(key) and old.get(key) != new.get(key)]
     found = [f"{key} {_was(old, key)} and {_is(new, key)}" for key in keys]
     for name, (section, text) in NAMED.items():
         changed = name in identities[0] and identities[0][name] != identities[1].get(name)

@@ -145,9 +145,9 @@ class OutputFolder:
             return summary
         elif results and not unfinished and not overwrite:
             raise ConfigError(
-                f"output.path: {self.path!r} already holds {counted(len(results), f'{_kinds(results)} file')}"
-                f"{self._differences(summary.get('config'), summary.get('identity'))}; choose another folder, or "
-                "set output.overwrite=true to replace them"
+                f"output.path: {self.path!r} already holds {counted(len(results), f'{_kinds(results)} file')}; "
+                "choose another folder, or set output.overwrite=true to replace them"
+                f"{self._differences(summary.get('config'), summary.get('identity'))}"
             )
         more = {VERSION: self.version, CONFIG: dict(self.config)}
         self.work.write(JOB, {**self._request, **{key: value for key, value in more.items() if value}})
@@ -236,7 +236,7 @@ class OutputFolder:
         if not (isinstance(config, Mapping) and isinstance(identity, Mapping)):
             return ""
         found = differences(config, self.config, (identity, self.identity))
-        return f" of another job ({found})" if found else ""
+        return f"; they are of another job: {found}" if found else ""
 
     def _unfinished_line(self, unfinished: _Unfinished) -> str:
         names = [key for key in self._request if unfinished.request.get(key) != self._request[key]]

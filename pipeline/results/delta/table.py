@@ -6,6 +6,7 @@ Data files lie in OUT/parts/TOKEN/; OUT/_delta_log says which of them make up th
 from __future__ import annotations
 
 import math
+import os.path
 import tempfile
 import time
 from collections.abc import Collection, Sequence
@@ -57,6 +58,8 @@ class ResultTable:
         except ConfigError:
             raise
         except (*storage_errors(), DeltaError, ValueError) as error:
+            if os.path.isfile(uri):
+                raise ConfigError(f"{key}: {uri!r} is a file; name a folder of results") from None
             raise ConfigError(f"{key}: cannot read the Delta table {uri!r}: {first_line(error)}") from None
 
     @property

@@ -41,7 +41,7 @@ def test_from_the_draw_to_the_threshold(out: str) -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    values = json.loads(vilt_calibrate(out, "labels.csv", "--precision", "1", "--json").output)
+    values = json.loads(vilt_calibrate(out, "labels.csv", "--precision", "1", "--json").stdout)
     assert (values["rows"], values["labelled"], values["auc"]) == (300, 200, 1.0)
     threshold = values["proposed"]["min_score"]
     assert -0.1 < threshold < 0.1

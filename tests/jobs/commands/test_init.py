@@ -57,7 +57,7 @@ def test_keys_that_are_given_are_written(table: str) -> None:
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pq.write_table(pa.table({"a": [1]}), "t.parquet")
-    values = json.loads(vilt_init("score", "t.parquet", "--json").output)
+    values = json.loads(vilt_init("score", "t.parquet", "--json").stdout)
     assert values["to_do"] == "input.image: the table has no column 'image'; it has a"
     assert values["input"] == {"path": "t.parquet"}
     assert "# text:" in Path("score.yaml").read_text()

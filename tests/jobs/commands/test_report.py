@@ -102,7 +102,7 @@ def test_on_s3_and_into_a_file(outputs: Path, tmp_path: Path, s3_server: str) ->
     s3.put(str(outputs / "scores"), "reported/scores", recursive=True)
     done = CliRunner().invoke(app, ["report", "s3://reported/scores/", "--allow", str(outputs / "table"), "--json"])
     expected = {"status": "done", "exit_code": 0, "report": "s3://reported/scores/_report.html"}
-    assert json.loads(done.output) == expected
+    assert json.loads(done.stdout) == expected
     assert len(thumbnails(s3.cat_file("reported/scores/_report.html").decode())) == 32
     done = CliRunner().invoke(app, ["report", "s3://reported/scores", "--out", str(tmp_path / "a" / "r.html")])
     assert done.exit_code == 0

@@ -59,4 +59,7 @@ def test_no_output_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [command, str(tmp_path)])
         assert done.exit_code == 2
         assert done.stderr.startswith(f"OUT: {str(tmp_path)!r} holds no _summary.json")
+        (tmp_path / "table.csv").write_text("id\n1\n")
+        done = CliRunner().invoke(app, [command, str(tmp_path / "table.csv")])
+        assert (done.exit_code, "is a file; name a folder of results" in done.stderr) == (2, True)
         assert done.stderr.count("\n") == 1

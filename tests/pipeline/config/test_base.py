@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, SecretStr, model_validator
 from typing_extensions import Self
 
-from pipeline import ConfigError
+from pipeline import ConfigError, JobConfig
 from pipeline.config.base import Section, read_values
 
 
@@ -95,6 +95,37 @@ def test_files_that_are_no_config(file: Path, content: bytes, message: str) -> N
     assert str(caught.value).startswith(f"{file}: {message}")
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value), "a line may hold a secret"
+
+
+@pytest.mark.parametrize("content", [b"id,photo,title\n1,a.jpg,a cat\n", b"PAR1\x00\xff", b"a: b: c\n"])
+def test_a_table_in_place_of_a_config(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_values(str(path))
+    assert str(caught.value).endswith(
+        f"; name a YAML file with the config; `vilt init score {path}` writes one if this is a table"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"image": "photo"}, "image: unknown key; did you mean input.image? the keys here are "),
+        ({"path": "x"}, "path: unknown key; did you mean input.path or texts.path or output.path? the keys"),
+        (
+            {"input": {"path": "x", "model": "m"}},
+            "input.model: unknown key; did you mean model? the keys here are ",
+        ),
+        ({"tsak": "score"}, "tsak: unknown key; did you mean 'task'? the keys here are input"),
+        ({"price": 3}, "price: unknown key; the keys here are input"),
+    ],
+)
+def test_a_key_of_another_section(values: dict[str, Any], hint: str) -> None:
+    base = {"tasks": ["score"], "input": {"path": "in"}, "model": "m", "output": {"path": "out"}}
+    with pytest.raises(ConfigError) as caught:
+        JobConfig.checked({**base, **values}, "job.yaml")
+    assert str(caught.value).startswith(f"job.yaml: {hint}")
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

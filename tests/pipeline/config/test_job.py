@@ -92,7 +92,7 @@ def test_tasks_of_the_file(file: str, overrides: list[str], message: str) -> Non
 def test_a_missing_key_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text("input: {path: x}\nmodel: m\n")
-    with pytest.raises(ConfigError, match="output: missing; it is the section 'output'"):
+    with pytest.raises(ConfigError, match="output: missing; it is the section 'output', with the keys path, ov"):
         JobConfig.load("score", str(path))
     path.write_text("input: {path: x}\nmodel: m\noutput: {}\n")
     with pytest.raises(ConfigError, match=r"output\.path: missing; it is the folder for the Parquet files"):

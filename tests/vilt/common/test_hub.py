@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 import transformers
+from huggingface_hub import utils
 
 import vilt
 from tests.parity.checkpoints import write_checkpoint
@@ -108,6 +109,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", url + TEMPLATE, raising=False)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("vilt.common.hub.PROBE_PAUSE", 0.01)
+        utils.reset_sessions()  # one that was opened while the hub was off stays so
 
     return set_endpoint
 
