@@ -1,7 +1,18 @@
-"""Write the metadata of an Iceberg table of very many files with pyiceberg: the files themselves are not there."""
+"""List an Iceberg table of very many files: `python -m benchmarks.iceberg_log [--files 1000 50000 1000000]`.
+
+pyiceberg writes the metadata; the files themselves are not there. Each size is listed in a process of its own, and
+another reads the manifests from 20,000 files on: its seconds of a core and its peak stand beside what the driver's
+memory grows by. A million files take some minutes to write.
+"""
 
 from __future__ import annotations
 
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +20,11 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
 
+from benchmarks import machine
 from benchmarks.delta_log import name_of
+from benchmarks.million_files import peak
+from pipeline import JobConfig
+from pipeline.tables.table import list_table
 
 ROWS = 10  # of a file
 AT_ONCE = 100_000  # files of a manifest
@@ -51,3 +66,40 @@ def write_metadata(folder: Path, files: int, size: int) -> str:
                     )
                 )
     return str(table.metadata_location).removeprefix("file://")
+
+
+def measure(path: str) -> None:
+    """List a table in this process, and print what that took as a row."""
+    import pyiceberg.table  # noqa: F401  # what is imported is not the table's
+
+    values = {"input": {"path": path, "id": "id"}, "model": "zoo://scenes", "output": {"path": "out"}}
+    config = JobConfig.parse("score", values)
+    before, begin = peak(), time.perf_counter()
+    files = len(list_table(config.input, config.storage).files)
+    seconds, grown = time.perf_counter() - begin, (peak() - before) / 2**20
+    child = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"| {files:,} | {seconds:.1f} s | {grown:.0f} MiB | {child.ru_utime + child.ru_stime:.1f} s | "
+        f"{child.ru_maxrss / 2**10:.0f} MiB |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, nargs="+", default=[1_000, 50_000])
+    parser.add_argument("--measure", help="this table alone, in this process")
+    given = parser.parse_args()
+    if given.measure:
+        measure(given.measure)
+        return
+    print(f"{machine.describe()}\n\n| files | listed | the driver grows by | the other process | its peak |")
+    print("| --- | --- | --- | --- | --- |", flush=True)
+    for files in given.files:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_metadata(Path(folder), files, 1500)
+            subprocess.run([sys.executable, "-m", "benchmarks.iceberg_log", "--measure", path], check=True)
+
+
+if __name__ == "__main__":
+    main()
