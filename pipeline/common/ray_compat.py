@@ -29,8 +29,9 @@ PRELOAD_VARIABLE, PRELOADED = "RAY_preload_python_modules", "pipeline.common.wor
 # Milliseconds after which Ray ends a worker process without work while all cores are in use. Its 1 s is less than lies
 # between two files of results: each file would be written by a process of its own, which takes 2 s of a core to start.
 IDLE_VARIABLE, IDLE_MILLISECONDS = "RAY_idle_worker_killing_time_threshold_ms", "600000"
-# Name and namespace of the actor that tells Ray Data's flows which nodes they have, and its method that looks anew.
-COORDINATOR, LOOK = "AutoscalingCoordinator", "_tick"
+# Name and namespace of the actor that tells Ray Data's flows which nodes they have, and its method that looks anew, by
+# its names from the newest release to the oldest.
+COORDINATOR, LOOK = "AutoscalingCoordinator", ("_tick", "tick")
 PRINTING = "ray_print_logs"  # Ray's name of what prints the lines of workers
 LOCAL_PARAMETERS = {"no_monitor": True, "dashboard_agent_listen_port": 0}  # of RayParams
 
@@ -111,9 +112,10 @@ def refresh_reservations() -> None:
         coordinator = ray.get_actor(COORDINATOR, namespace=COORDINATOR)
     except ValueError:  # a release without it, or no flow has begun
         return
-    look = getattr(coordinator, LOOK, None)
-    if look is not None:
-        look.remote()
+    for name in LOOK:
+        if (look := getattr(coordinator, name, None)) is not None:
+            look.remote()
+            return
 
 
 def print_to_stderr() -> None:

@@ -299,7 +299,9 @@ def test_redirected_to_what_is_no_address(location: str, server: Server) -> None
 def test_a_name_that_no_host_can_have(host: str) -> None:
     [failure] = web_fetcher("http://*", private=False).fetch([f"http://{host}/a.jpg"])
     assert isinstance(failure, Failure)
-    assert (failure.reason, "cannot be used: " in failure.detail) == ("uri_not_allowed", True)
+    assert failure.reason == "uri_not_allowed"
+    said = ("cannot be used: ", f"{host} is not a public address")  # the second by older releases of aiohttp
+    assert any(line in failure.detail for line in said)
 
 
 def test_headers_that_are_not_utf8_become_texts_that_a_table_can_hold(server: Server) -> None:
