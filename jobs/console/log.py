@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import IO, Literal
 
+from jobs.console.exit_codes import FAILED
 from jobs.console.text import json_line, visible
 from pipeline.common.redaction import redacted_text, redacted_values
 
@@ -19,7 +20,6 @@ Log = Literal["text", "verbose", "json"]
 LOGGER = logging.getLogger("pipeline")  # of pipeline.monitoring.events, which is not imported: `vilt --help` is quick
 MODELS = logging.getLogger("vilt")  # whose warnings name what checkpoints hold
 EVENT_KEYS = ("time", "level", "event", "message")  # of each line of JSON; no field of an event replaces them
-FAILED = 1  # the exit code, see `jobs.console.exit_codes`
 CHILD_SECONDS = 0.2  # to wait for what other processes still write
 
 LineSink = Callable[[str], None]
@@ -58,7 +58,7 @@ def _text_log() -> Iterator[None]:
     failed = []
 
     def shown(record: logging.LogRecord) -> bool:
-        if event_of(record) == "failed" and getattr(record, "fields", {}).get("exit_code") == FAILED:
+        if event_of(record) == "failed" and getattr(record, "fields", {}).get("exit_code") == FAILED.code:
             failed.append(record)
         return is_for_people(record)
 

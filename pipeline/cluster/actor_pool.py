@@ -50,8 +50,8 @@ class Pool:
         """Return how many calls an actor takes at a time.
 
         Ray Data runs the model in one thread. With a second call it meanwhile reads the next micro-batch and stores the
-        last results, which takes a third of a GPU's time. Where a micro-batch takes seconds, calls that wait for one
-        actor only make the end of a job longer.
+        last results, for which a GPU waits else. Where a micro-batch takes seconds, calls that wait for one actor only
+        make the end of a job longer.
         """
         return 2 if self.gpus else 1
 

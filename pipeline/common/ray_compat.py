@@ -58,7 +58,7 @@ def autoscaler_limits() -> dict[str, float]:
 def calls_at_a_time(count: int) -> dict[str, int]:
     """Return what makes an `ActorPoolStrategy` of so many calls of an actor at a time, the model in one thread.
 
-    Fallback: nothing, so that an actor takes one call at a time; Ray before 2.60 or so knows no other.
+    Fallback: nothing, so that an actor takes one call at a time; Ray 2.53 knows no other.
     """
     from ray.data import ActorPoolStrategy
 

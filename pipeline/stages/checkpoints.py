@@ -220,9 +220,10 @@ def _hint(uri: str) -> str:
     if not separator and os.path.exists(uri):
         return ""
     published = {one.model.partition("://")[2]: one.model for one in PUBLISHED.values()}
-    if (name if separator else uri) in published:
+    repository = name if separator else uri
+    if repository in published:
         return ""
-    if close := nearest(name if separator else uri, published):
+    if close := nearest(repository, published):
         return f"; did you mean {published[close]}?"
     parent, beside = os.path.split(uri.rstrip("/"))
     folders = os.listdir(parent or ".") if not separator and os.path.isdir(parent or ".") else []

@@ -186,7 +186,7 @@ class MaskedImageModelingOutput(ModelOutput):
 
     @property
     def logits(self) -> Tensor | None:
-        """An older name of `reconstruction`."""
+        """Return an older name of `reconstruction`."""
         return self.reconstruction
 
 

@@ -41,17 +41,17 @@ class ModelFamily:
 
     @property
     def config_class(self) -> type[Config]:
-        """The class of configs."""
+        """Return the class of configs."""
         return _load(self.config)  # type: ignore[return-value]
 
     @property
     def predictor_class(self) -> type[Engine]:
-        """The class that runs checkpoints."""
+        """Return the class that runs checkpoints."""
         return _load(self.predictor)  # type: ignore[return-value]
 
     @property
     def preprocessor_class(self) -> type[AnyPreprocessor]:
-        """The class that makes rows and tokens."""
+        """Return the class that makes rows and tokens."""
         return _load(self.preprocessor)  # type: ignore[return-value]
 
 

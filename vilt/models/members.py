@@ -45,17 +45,17 @@ class ModelMembers(nn.Module):
 
     @property
     def base_model(self) -> nn.Module:
-        """The model below the head; a model without a head is its own."""
+        """Return the model below the head; a model without a head is its own."""
         return getattr(self, self.base_model_prefix, self)
 
     @property
     def device(self) -> torch.device:
-        """The device of the first parameter."""
+        """Return the device of the first parameter."""
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the first floating parameter."""
+        """Return the dtype of the first floating parameter."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
     @property
@@ -65,7 +65,7 @@ class ModelMembers(nn.Module):
 
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
-        """A small input of the text half, as transformers has it."""
+        """Return a small input of the text half, as transformers has it."""
         return {"input_ids": torch.tensor([[7, 6, 0, 0, 1], [1, 2, 3, 0, 0], [0, 0, 0, 4, 5]])}
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:

@@ -41,7 +41,7 @@ class BatchFeature(Batch):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The values by name."""
+        """Return the values by name."""
         return self
 
     def convert_to_tensors(self, tensor_type: str | None = None) -> Self:

@@ -61,12 +61,12 @@ class ViltProcessor:
 
     @property
     def feature_extractor(self) -> PillowProcessor:
-        """The older published name of `image_processor`."""
+        """Return the older published name of `image_processor`."""
         return self.image_processor
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of what a call returns."""
+        """Return the names of what a call returns."""
         return list(dict.fromkeys((*self.image_processor.model_input_names, *self.tokenizer.model_input_names)))
 
     def __call__(

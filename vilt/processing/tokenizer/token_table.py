@@ -74,7 +74,7 @@ class TokenTable:
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
-        """The tokenizer of the tokenizers library."""
+        """Return the tokenizer of the tokenizers library."""
         return self.tokenizer
 
     @property
@@ -112,7 +112,7 @@ class TokenTable:
 
     @property
     def vocab(self) -> dict[str, int]:
-        """The id of each token."""
+        """Return the id of each token."""
         return self.get_vocab()
 
     def get_vocab(self) -> dict[str, int]:
@@ -125,12 +125,12 @@ class TokenTable:
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """The tokens that are looked for before words are, by id."""
+        """Return the tokens that are looked for before words are, by id."""
         return dict(self.tokenizer.get_added_tokens_decoder())
 
     @property
     def added_tokens_encoder(self) -> dict[str, int]:
-        """The ids of the tokens that are looked for before words are."""
+        """Return the ids of the tokens that are looked for before words are."""
         return self.get_added_vocab()
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
